@@ -1,0 +1,1 @@
+//! Deciders and process managers: pure and synchronous.

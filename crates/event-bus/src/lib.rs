@@ -1,0 +1,1 @@
+//! JetStream topology, relay and feeds.

@@ -1,0 +1,4 @@
+//! The log: its port, its engines, and what runs directly on it.
+
+pub mod clock;
+pub mod log;

@@ -1,0 +1,215 @@
+//! The log's port: what every engine promises.
+//!
+//! The promises, each a test of the contract suite in `testkit`:
+//! positions start at 1, have no gaps and become visible in order; stream
+//! versions start at 1 and have no gaps; an append is stored whole or not at
+//! all; a command id is taken at most once, also across processes and crashes.
+
+mod error;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use events::envelope::{Actor, Envelope, NewEvent};
+use events::ids::{PatientId, SiteId, StreamId, TrialId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use error::{AppendError, LogError};
+
+/// Greatest number of events in one append.
+pub const APPEND_EVENTS_MAX: usize = 1_000;
+/// Greatest size of one payload in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+
+/// What version a stream must have for an append to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Any version.
+    Any,
+    /// The stream must not exist.
+    NoStream,
+    /// The stream must stand at exactly this version (from 1).
+    Exact(u64),
+}
+
+impl Expected {
+    /// Whether a stream at `version` (0: does not exist) fits.
+    pub const fn admits(self, version: u64) -> bool {
+        match self {
+            Expected::Any => true,
+            Expected::NoStream => version == 0,
+            Expected::Exact(expected) => version == expected,
+        }
+    }
+}
+
+/// Events for one stream.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version that it must have.
+    pub expected: Expected,
+    /// The events, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// A stream that the decision read and does not write, with the version it saw (0: did not exist).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version that it must still have.
+    pub version: u64,
+}
+
+/// One atomic addition to the log.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The command that decided it; the same id is taken once.
+    pub command_id: Uuid,
+    /// SHA-256 of what the command said; the same id with another fingerprint is refused.
+    pub fingerprint: [u8; 32],
+    /// What is written; each stream at most once. May be empty: "already so" is an answer, too.
+    pub writes: Vec<Write>,
+    /// What must not have changed meanwhile.
+    pub guards: Vec<Guard>,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The first command of the conversation.
+    pub correlation_id: Uuid,
+    /// The event that led to the command.
+    pub causation_id: Option<Uuid>,
+    /// W3C `traceparent`.
+    pub trace_context: Option<String>,
+}
+
+/// One event of a [`Receipt`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedEvent {
+    /// Its place in the log.
+    pub position: u64,
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its place in the stream.
+    pub version: u64,
+    /// Its id.
+    pub event_id: Uuid,
+    /// Its type.
+    pub event_type: String,
+}
+
+/// What the log answers to an append; kept with the command's id and given again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Position of the last event, or of the log's head where there was none.
+    pub position: u64,
+    /// When it was stored.
+    pub recorded_at: DateTime<Utc>,
+    /// The events, in order of position.
+    pub events: Vec<RecordedEvent>,
+}
+
+/// How an append ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// Stored now.
+    Stored(Receipt),
+    /// The command id was taken before by the same command; this was its answer.
+    Repeated(Receipt),
+}
+
+impl Appended {
+    /// The receipt, whichever way.
+    pub fn into_receipt(self) -> Receipt {
+        match self {
+            Appended::Stored(receipt) | Appended::Repeated(receipt) => receipt,
+        }
+    }
+}
+
+/// What events can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reference {
+    /// All events about a trial.
+    Trial(TrialId),
+    /// All events about a site.
+    Site(SiteId),
+    /// All events about a patient.
+    Patient(PatientId),
+}
+
+/// A remembered command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCommand {
+    /// What it said.
+    pub fingerprint: [u8; 32],
+    /// What was answered.
+    pub receipt: Receipt,
+}
+
+/// A folded state that saves reading a long stream; may be deleted at any time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The stream.
+    pub stream: StreamId,
+    /// The stream's version that the state stands for.
+    pub version: u64,
+    /// The version of the state's shape ([`events::decider::Aggregate::SNAPSHOT_VERSION`]).
+    pub state_version: u16,
+    /// The state.
+    pub state: Bytes,
+}
+
+/// The log.
+#[async_trait]
+pub trait EventLog: Send + Sync + 'static {
+    /// Appends atomically and durably; returns after the commit.
+    ///
+    /// # Errors
+    /// [`AppendError`]; after [`AppendError::Log`] the outcome may be unknown,
+    /// and the same append may be sent again safely.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
+
+    /// Events of one stream after `after_version`, in order, at most `limit`.
+    async fn read_stream(&self, stream: StreamId, after_version: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;
+
+    /// Events after `after_position`, in order, at most `limit`.
+    async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;
+
+    /// Events about `reference` after `after_position` and up to `to_position`, in order, at most `limit`.
+    async fn read_reference(
+        &self,
+        reference: Reference,
+        after_position: u64,
+        to_position: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, LogError>;
+
+    /// The event with this id.
+    async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError>;
+
+    /// The last position that is visible; 0 for an empty log.
+    async fn head(&self) -> Result<u64, LogError>;
+
+    /// The last position that had been recorded at `time`; 0 where none had.
+    async fn position_at(&self, time: DateTime<Utc>) -> Result<u64, LogError>;
+
+    /// A remembered command.
+    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError>;
+
+    /// Tells the head as it moves, in this process at once, in others within a
+    /// moment. A hint for waking up: the log itself is the truth.
+    fn watch_head(&self) -> watch::Receiver<u64>;
+
+    /// The newest snapshot of a stream.
+    async fn load_snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, LogError>;
+
+    /// Keeps a snapshot unless a newer one is kept already.
+    async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), LogError>;
+
+    /// Deletes all snapshots.
+    async fn delete_snapshots(&self) -> Result<(), LogError>;
+}

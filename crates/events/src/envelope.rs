@@ -1,0 +1,161 @@
+//! What the log keeps around every event.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{PatientId, SiteId, StreamId, TrialId};
+
+/// What somebody is in a trial; authority hangs on it.
+///
+/// Sponsor, investigator, monitor and participant as in ICH E6(R3), glossary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Runs the installation; may do everything, and sees allocation.
+    Administrator,
+    /// The sponsor's staff; blinded.
+    Sponsor,
+    /// The sponsor's safety physician; blinded until an unblinding is recorded.
+    MedicalMonitor,
+    /// Responsible for the trial at a site.
+    Investigator,
+    /// Coordinates the trial at a site.
+    Coordinator,
+    /// Checks the conduct of the trial at sites; reads, blinded.
+    Monitor,
+    /// Reads everything but allocation; changes nothing.
+    Auditor,
+    /// May see treatment allocation: the unblinded statistician or pharmacist.
+    UnblindedStatistician,
+    /// A participant, for reports about themselves.
+    Participant,
+    /// Another system, such as an importer or a randomisation service.
+    Integration,
+    /// Anamnesis itself: its process managers.
+    System,
+}
+
+impl Role {
+    /// Whether the role may ever receive treatment allocation.
+    pub const fn sees_allocation(self) -> bool {
+        match self {
+            Role::Administrator | Role::UnblindedStatistician | Role::Integration | Role::System => true,
+            Role::Sponsor
+            | Role::MedicalMonitor
+            | Role::Investigator
+            | Role::Coordinator
+            | Role::Monitor
+            | Role::Auditor
+            | Role::Participant => false,
+        }
+    }
+}
+
+/// Who caused an event: an account, never a person's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Actor {
+    /// The account's id: the `sub` of the token.
+    pub id: String,
+    /// The role in which the actor acted.
+    pub role: Role,
+    /// The organisation for which the actor acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+}
+
+impl Actor {
+    /// Anamnesis itself, acting through the process manager `name`.
+    pub fn system(name: &str) -> Self {
+        Self { id: format!("system:{name}"), role: Role::System, organisation: None }
+    }
+}
+
+/// What an event is about; each is indexed in the log, so that "everything
+/// about this patient" is one range read over all streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct References {
+    /// The trial that the event is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_id: Option<TrialId>,
+    /// The site that the event is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_id: Option<SiteId>,
+    /// The patient that the event is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient_id: Option<PatientId>,
+}
+
+impl References {
+    /// About a trial as a whole.
+    pub const fn trial(trial_id: TrialId) -> Self {
+        Self { trial_id: Some(trial_id), site_id: None, patient_id: None }
+    }
+
+    /// About a site of a trial.
+    pub const fn site(trial_id: TrialId, site_id: SiteId) -> Self {
+        Self { trial_id: Some(trial_id), site_id: Some(site_id), patient_id: None }
+    }
+
+    /// About a patient, outside any trial.
+    pub const fn patient(patient_id: PatientId) -> Self {
+        Self { trial_id: None, site_id: None, patient_id: Some(patient_id) }
+    }
+
+    /// About a patient in a trial at a site.
+    pub const fn subject(trial_id: TrialId, site_id: SiteId, patient_id: PatientId) -> Self {
+        Self { trial_id: Some(trial_id), site_id: Some(site_id), patient_id: Some(patient_id) }
+    }
+}
+
+/// An event that a decision made and the log has not stored yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The event's type, such as `ConsentSigned`.
+    pub event_type: &'static str,
+    /// The version of the payload's schema.
+    pub schema_version: u16,
+    /// The payload's exact bytes (JSON).
+    pub payload: Bytes,
+    /// When it happened, as given.
+    pub occurred_at: DateTime<Utc>,
+    /// What it is about.
+    pub references: References,
+}
+
+/// A stored event with all that is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Place in the log's one total order; from 1, without gaps.
+    pub position: u64,
+    /// The stream that the event belongs to.
+    pub stream: StreamId,
+    /// Place in the stream; from 1, without gaps.
+    pub version: u64,
+    /// The event's own id (UUIDv7).
+    pub event_id: Uuid,
+    /// The event's type, such as `ConsentSigned`.
+    pub event_type: String,
+    /// The version of the payload's schema when it was written.
+    pub schema_version: u16,
+    /// The payload's bytes exactly as written (JSON).
+    pub payload: Bytes,
+    /// When it happened, as given; UTC, in microseconds.
+    pub occurred_at: DateTime<Utc>,
+    /// When the log stored it; UTC, in microseconds, never decreasing with position.
+    pub recorded_at: DateTime<Utc>,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The command that decided it.
+    pub command_id: Uuid,
+    /// What it belongs to: the first command of the whole conversation.
+    pub correlation_id: Uuid,
+    /// The event that led to the command, where a process manager sent it.
+    pub causation_id: Option<Uuid>,
+    /// W3C `traceparent` of the request.
+    pub trace_context: Option<String>,
+    /// What it is about.
+    pub references: References,
+}

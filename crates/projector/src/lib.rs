@@ -1,0 +1,1 @@
+//! One file per view: what it holds, its columns, its fold.

@@ -1,0 +1,1 @@
+//! The read side: views, history, replay, event streams.

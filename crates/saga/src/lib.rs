@@ -1,0 +1,1 @@
+//! Running the process managers: feed, fold, next step, command; timers; dead letters.

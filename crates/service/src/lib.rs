@@ -1,0 +1,1 @@
+//! What every process shares: configuration, telemetry, authentication, limits, problem details, health, shutdown.

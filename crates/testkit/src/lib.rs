@@ -1,0 +1,1 @@
+//! Test support: given/when/then, contract suites, history checker, throw-away servers, faults.
