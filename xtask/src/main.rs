@@ -1,1 +1,54 @@
-fn main() {}
+//! `cargo xtask`: the project's own tasks.
+
+mod codegen;
+mod policy;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs and starts private servers, runs every test, stops the servers.
+    Test(test::Arguments),
+    /// Starts the test servers and keeps them until Ctrl-C; prints the variables that tests need.
+    Servers,
+    /// Writes the generated files (OpenAPI, JSON Schemas, golden events, settings table).
+    Codegen(codegen::Arguments),
+    /// Checks format, lints and licences.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Servers => test::serve(),
+        Task::Codegen(arguments) => codegen::run(&arguments),
+        Task::Check => policy::run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(error: &dyn std::error::Error) {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+}

@@ -1,0 +1,101 @@
+//! A private nats-server with JetStream.
+
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{abandoned_folders, free_port, scratch_folder, wait_until};
+use crate::process::{TaskError, output};
+
+/// A private nats-server: free port, temporary folder, every message synced
+/// to disk before it is acknowledged. Stopped and removed on drop.
+#[derive(Debug)]
+pub struct NatsServer {
+    binary: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl NatsServer {
+    /// Starts a server; first removes what dead processes left.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn start(binary: &Path) -> Result<Self, TaskError> {
+        for folder in abandoned_folders("nats") {
+            remove_abandoned(&folder);
+        }
+        let folder = scratch_folder("nats")?;
+        let mut server = Self { binary: binary.to_owned(), folder, port: free_port()?, child: None };
+        let settings = format!(
+            "listen: 127.0.0.1:{}\npid_file: \"{}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
+            server.port,
+            server.folder.join("pid").display(),
+            server.store().display()
+        );
+        let file = server.settings();
+        std::fs::write(&file, settings).map_err(TaskError::file("cannot write", &file))?;
+        server.resume()?;
+        Ok(server)
+    }
+
+    /// The address for clients.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The folder that holds JetStream's files.
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// Starts the server again on the same port and store, if it does not run.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn resume(&mut self) -> Result<(), TaskError> {
+        if self.child.is_some() {
+            return Ok(());
+        }
+        let log = self.folder.join("log");
+        let mut command = Command::new(&self.binary);
+        command.arg("--config").arg(self.settings()).arg("--log").arg(&log);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn();
+        self.child = Some(child.map_err(|source| TaskError::Start { program: "nats-server".to_owned(), source })?);
+        let port = self.port;
+        wait_until("nats-server", &log, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+    }
+
+    /// Ends the server as `kill -9` does; [`NatsServer::resume`] starts it again.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // A child that has ended already is what is wanted.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.folder.join("nats-server.conf")
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.kill();
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// Ends the server that a dead process left running, and removes its folder.
+fn remove_abandoned(folder: &Path) {
+    let pid = std::fs::read_to_string(folder.join("pid")).unwrap_or_default();
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.trim())).unwrap_or_default();
+    // The number may belong to another program by now.
+    if name.trim() == "nats-server" {
+        drop(output(Command::new("kill").args(["-9", pid.trim()])));
+    }
+    drop(std::fs::remove_dir_all(folder));
+}

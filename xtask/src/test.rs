@@ -1,0 +1,100 @@
+//! `cargo xtask test` and `cargo xtask servers`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use clap::Args;
+use xtask::install::{NATS_SERVER_VARIABLE, nats_server};
+use xtask::process::{TaskError, describe, output};
+use xtask::servers::PostgresCluster;
+
+/// Environment variable with the address of the test cluster's `postgres` database.
+const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Passed on to the test runner, such as `-p event-store` or a test's name.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    runner_arguments: Vec<String>,
+}
+
+/// What tests need from their surroundings; the servers stop when it is dropped.
+struct Surroundings {
+    postgres: PostgresCluster,
+    nats: PathBuf,
+}
+
+impl Surroundings {
+    fn start() -> Result<Self, TaskError> {
+        let folder = root().join("target").join("servers");
+        std::fs::create_dir_all(&folder).map_err(TaskError::file("cannot make the folder", &folder))?;
+        let nats = nats_server(&folder)?;
+        let postgres = PostgresCluster::start()?;
+        Ok(Self { postgres, nats })
+    }
+
+    fn variables(&self) -> [(&'static str, String); 2] {
+        let nats = self.nats.to_string_lossy().into_owned();
+        [(POSTGRES_VARIABLE, self.postgres.url("postgres")), (NATS_SERVER_VARIABLE, nats)]
+    }
+}
+
+/// Runs every test.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, TaskError> {
+    let started = Instant::now();
+    let surroundings = Surroundings::start()?;
+    let versions = versions(&surroundings);
+    eprintln!("{versions}");
+    let mut tests = runner();
+    tests.args(&arguments.runner_arguments).envs(surroundings.variables()).current_dir(root());
+    let status = tests.status().map_err(|source| TaskError::Start { program: describe(&tests), source })?;
+    drop(surroundings);
+    let verdict = if status.success() { "all tests passed" } else { "tests FAILED" };
+    eprintln!("xtask test: {verdict} in {} s on {versions}; its servers are stopped", started.elapsed().as_secs());
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Keeps the servers until standard input ends or Ctrl-C.
+pub fn serve() -> Result<ExitCode, TaskError> {
+    let surroundings = Surroundings::start()?;
+    for (name, value) in surroundings.variables() {
+        println!("export {name}='{value}'");
+    }
+    eprintln!("the test servers run until this command's input ends (Ctrl-D)");
+    let ended = std::io::stdin().read_to_end(&mut Vec::new());
+    ended.map_err(TaskError::file("cannot read", "standard input"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// nextest where it is installed; cargo's own runner gives the same verdict, slower.
+fn runner() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if output(Command::new("cargo").args(["nextest", "--version"])).is_ok() {
+        cargo.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    } else {
+        eprintln!("cargo-nextest is not installed: using `cargo test` (cargo install cargo-nextest is faster)");
+        cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    }
+    cargo
+}
+
+fn versions(surroundings: &Surroundings) -> String {
+    let postgres = output(Command::new("psql").args([
+        "--no-psqlrc",
+        "--tuples-only",
+        "--no-align",
+        "--command=SHOW server_version",
+        &surroundings.postgres.url("postgres"),
+    ]));
+    let nats = output(Command::new(&surroundings.nats).arg("--version"));
+    let text = |printed: Result<String, TaskError>| printed.map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned());
+    format!("PostgreSQL {} and {}", text(postgres), text(nats))
+}
+
+/// The project's folder.
+pub fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}
