@@ -17,6 +17,9 @@ pub enum LogError {
         #[source]
         source: sqlx::Error,
     },
+    /// The batch that held the append could not be stored; the cause was logged.
+    #[error("the batch could not be stored")]
+    BatchFailed,
     /// The log's writer has stopped; the process is shutting down.
     #[error("the log's writer has stopped")]
     Stopped,

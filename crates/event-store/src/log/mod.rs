@@ -6,6 +6,9 @@
 //! all; a command id is taken at most once, also across processes and crashes.
 
 mod error;
+pub mod group_commit;
+pub mod plan;
+pub mod row;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use error::{AppendError, LogError};
+pub use error::{AppendError, LogError, MalformedAppend};
 
 /// Greatest number of events in one append.
 pub const APPEND_EVENTS_MAX: usize = 1_000;
@@ -141,6 +144,17 @@ pub enum Reference {
     Patient(PatientId),
 }
 
+impl Reference {
+    /// The column that holds the reference, and the id in it.
+    pub fn column(self) -> (&'static str, Uuid) {
+        match self {
+            Reference::Trial(id) => ("trial_id", id.uuid()),
+            Reference::Site(id) => ("site_id", id.uuid()),
+            Reference::Patient(id) => ("patient_id", id.uuid()),
+        }
+    }
+}
+
 /// A remembered command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownCommand {
@@ -195,7 +209,18 @@ pub trait EventLog: Send + Sync + 'static {
     async fn head(&self) -> Result<u64, LogError>;
 
     /// The last position that had been recorded at `time`; 0 where none had.
-    async fn position_at(&self, time: DateTime<Utc>) -> Result<u64, LogError>;
+    async fn position_at(&self, time: DateTime<Utc>) -> Result<u64, LogError> {
+        // Recorded times never decrease with position, so halving finds the
+        // place without an index that every append would pay for.
+        let (mut known, mut unknown) = (0, self.head().await? + 1);
+        while unknown - known > 1 {
+            let middle = known + (unknown - known) / 2;
+            let event = self.read_all(middle - 1, 1).await?;
+            let recorded_by_then = event.first().is_some_and(|event| event.recorded_at <= time);
+            if recorded_by_then { known = middle } else { unknown = middle }
+        }
+        Ok(known)
+    }
 
     /// A remembered command.
     async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError>;

@@ -1,0 +1,122 @@
+//! Between a row of the events table and an envelope, for every engine.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use events::envelope::{Actor, Envelope, References};
+use events::ids::StreamId;
+use uuid::Uuid;
+
+use super::{KnownCommand, LogError, Receipt};
+
+/// The columns of an event, in the order of [`COLUMNS`].
+pub const COLUMNS: &str = "position, stream_type, stream_id, version, event_id, event_type, schema_version, payload, \
+     occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context, \
+     trial_id, site_id, patient_id";
+
+/// A row as the database gives it.
+pub struct Row {
+    /// Column `position`.
+    pub position: i64,
+    /// Column `stream_type`.
+    pub stream_type: String,
+    /// Column `stream_id`.
+    pub stream_id: Uuid,
+    /// Column `version`.
+    pub version: i64,
+    /// Column `event_id`.
+    pub event_id: Uuid,
+    /// Column `event_type`.
+    pub event_type: String,
+    /// Column `schema_version`.
+    pub schema_version: i64,
+    /// Column `payload`.
+    pub payload: Vec<u8>,
+    /// Column `occurred_at`.
+    pub occurred_at: DateTime<Utc>,
+    /// Column `recorded_at`.
+    pub recorded_at: DateTime<Utc>,
+    /// Column `actor`.
+    pub actor: String,
+    /// Column `command_id`.
+    pub command_id: Uuid,
+    /// Column `correlation_id`.
+    pub correlation_id: Uuid,
+    /// Column `causation_id`.
+    pub causation_id: Option<Uuid>,
+    /// Column `trace_context`.
+    pub trace_context: Option<String>,
+    /// Column `trial_id`.
+    pub trial_id: Option<Uuid>,
+    /// Column `site_id`.
+    pub site_id: Option<Uuid>,
+    /// Column `patient_id`.
+    pub patient_id: Option<Uuid>,
+}
+
+impl Row {
+    /// The envelope that the row holds.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] where a value is not one that this program writes.
+    pub fn into_envelope(self) -> Result<Envelope, LogError> {
+        let corrupt = |column: &str| LogError::Corrupt { what: format!("{column} at position {}", self.position) };
+        let kind = self.stream_type.parse().map_err(|_| corrupt("stream_type"))?;
+        let actor: Actor = serde_json::from_str(&self.actor).map_err(|_| corrupt("actor"))?;
+        Ok(Envelope {
+            position: natural(self.position)?,
+            stream: StreamId::new(kind, self.stream_id),
+            version: natural(self.version)?,
+            event_id: self.event_id,
+            event_type: self.event_type,
+            schema_version: u16::try_from(self.schema_version)
+                .map_err(|_| LogError::Corrupt { what: format!("schema_version at position {}", self.position) })?,
+            payload: Bytes::from(self.payload),
+            occurred_at: self.occurred_at,
+            recorded_at: self.recorded_at,
+            actor,
+            command_id: self.command_id,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            trace_context: self.trace_context,
+            references: References {
+                trial_id: self.trial_id.map(Into::into),
+                site_id: self.site_id.map(Into::into),
+                patient_id: self.patient_id.map(Into::into),
+            },
+        })
+    }
+}
+
+/// A number that the database keeps signed and that is never negative.
+///
+/// # Errors
+/// [`LogError::Corrupt`] where it is.
+pub fn natural(number: i64) -> Result<u64, LogError> {
+    u64::try_from(number).map_err(|_| LogError::Corrupt { what: format!("the negative number {number}") })
+}
+
+/// A position, version or limit as the database keeps it.
+pub fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// An actor as the database keeps it.
+pub fn actor_text(actor: &Actor) -> String {
+    serde_json::to_string(actor).expect("an actor serialises to JSON by construction")
+}
+
+/// A remembered command as the database keeps it.
+///
+/// # Errors
+/// [`LogError::Corrupt`] where it is not what this program writes.
+pub fn known_command(fingerprint: &[u8], receipt: &str) -> Result<KnownCommand, LogError> {
+    let corrupt = |what: &str| LogError::Corrupt { what: what.to_owned() };
+    let fingerprint = fingerprint.try_into().map_err(|_| corrupt("a command's fingerprint"))?;
+    let receipt: Receipt = serde_json::from_str(receipt).map_err(|_| corrupt("a command's receipt"))?;
+    Ok(KnownCommand { fingerprint, receipt })
+}
+
+/// A receipt as the database keeps it.
+pub fn receipt_text(receipt: &Receipt) -> String {
+    serde_json::to_string(receipt).expect("a receipt serialises to JSON by construction")
+}

@@ -1,0 +1,217 @@
+//! The log on PostgreSQL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use events::envelope::Envelope;
+use events::ids::StreamId;
+use sqlx::postgres::{PgListener, PgRow};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::batch::{HEAD_CHANNEL, PostgresWriter};
+use crate::log::group_commit::GroupCommit;
+use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
+use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
+
+/// How often the head is looked at where no notification comes.
+const HEAD_POLL: Duration = Duration::from_millis(200);
+
+/// The log in a PostgreSQL database.
+pub struct PostgresLog {
+    pool: PgPool,
+    writer: GroupCommit,
+    head: watch::Receiver<u64>,
+    _watcher: AbortOnDropHandle<()>,
+}
+
+impl PostgresLog {
+    /// Opens the log of a migrated database. An append that finds the database
+    /// away fails after `give_up_after`.
+    pub fn open(pool: PgPool, give_up_after: Duration) -> Self {
+        let (head, receiver) = watch::channel(0);
+        let options = (*pool.connect_options()).clone();
+        let writer = GroupCommit::start(PostgresWriter::new(options), head.clone(), give_up_after);
+        let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pool.clone(), head)));
+        Self { pool, writer, head: receiver, _watcher: watcher }
+    }
+}
+
+#[async_trait]
+impl EventLog for PostgresLog {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.writer.append(append).await
+    }
+
+    async fn read_stream(&self, stream: StreamId, after_version: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE stream_id = $1 AND stream_type = $2 AND version > $3
+             ORDER BY version LIMIT $4"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(stream.id).bind(stream.kind.as_str());
+        let rows = query.bind(signed(after_version)).bind(signed(limit as u64)).fetch_all(&self.pool).await;
+        envelopes(rows, "reading a stream")
+    }
+
+    async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(signed(after_position)).bind(signed(limit as u64));
+        envelopes(query.fetch_all(&self.pool).await, "reading the log")
+    }
+
+    async fn read_reference(
+        &self,
+        reference: Reference,
+        after_position: u64,
+        to_position: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, LogError> {
+        let (column, id) = reference.column();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE {column} = $1 AND position > $2 AND position <= $3
+             ORDER BY position LIMIT $4"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(after_position)).bind(signed(to_position));
+        envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pool).await, "reading by reference")
+    }
+
+    async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError> {
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE event_id = $1");
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(event_id).fetch_optional(&self.pool).await;
+        row.map_err(LogError::database("finding an event"))?.map(envelope).transpose()
+    }
+
+    async fn head(&self) -> Result<u64, LogError> {
+        read_head(&self.pool).await
+    }
+
+    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
+        let row: Option<(Vec<u8>, String)> =
+            sqlx::query_as("SELECT fingerprint, receipt FROM commands WHERE command_id = $1")
+                .bind(command_id)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(LogError::database("finding a command"))?;
+        row.map(|(fingerprint, receipt)| known_command(&fingerprint, &receipt)).transpose()
+    }
+
+    fn watch_head(&self) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
+    async fn load_snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, LogError> {
+        let row: Option<(i64, i16, Vec<u8>)> = sqlx::query_as(
+            "SELECT version, state_version, state FROM snapshots WHERE stream_id = $1 AND stream_type = $2",
+        )
+        .bind(stream.id)
+        .bind(stream.kind.as_str())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(LogError::database("loading a snapshot"))?;
+        row.map(|(version, state_version, state)| {
+            Ok(Snapshot {
+                stream,
+                version: natural(version)?,
+                state_version: state_version.cast_unsigned(),
+                state: state.into(),
+            })
+        })
+        .transpose()
+    }
+
+    async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), LogError> {
+        sqlx::query(
+            "INSERT INTO snapshots (stream_type, stream_id, version, state_version, state) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (stream_id, stream_type) DO UPDATE
+             SET version = excluded.version, state_version = excluded.state_version, state = excluded.state
+             WHERE (excluded.state_version, excluded.version) > (snapshots.state_version, snapshots.version)",
+        )
+        .bind(snapshot.stream.kind.as_str())
+        .bind(snapshot.stream.id)
+        .bind(signed(snapshot.version))
+        .bind(snapshot.state_version.cast_signed())
+        .bind(snapshot.state.to_vec())
+        .execute(&self.pool)
+        .await
+        .map_err(LogError::database("saving a snapshot"))
+        .map(drop)
+    }
+
+    async fn delete_snapshots(&self) -> Result<(), LogError> {
+        let deleted = sqlx::query("DELETE FROM snapshots").execute(&self.pool).await;
+        deleted.map_err(LogError::database("deleting snapshots")).map(drop)
+    }
+}
+
+async fn read_head(pool: &PgPool) -> Result<u64, LogError> {
+    let head: (i64,) = sqlx::query_as("SELECT position FROM log_head WHERE partition = 0")
+        .fetch_one(pool)
+        .await
+        .map_err(LogError::database("reading the head"))?;
+    natural(head.0)
+}
+
+/// Follows the head: by notification, and by looking where none comes
+/// (engines without LISTEN, connections lost).
+async fn watch_head(pool: PgPool, head: watch::Sender<u64>) {
+    loop {
+        let mut listener = PgListener::connect_with(&pool).await.ok();
+        if let Some(connected) = &mut listener
+            && connected.listen(HEAD_CHANNEL).await.is_err()
+        {
+            listener = None;
+        }
+        follow(&pool, &head, listener).await;
+    }
+}
+
+/// Follows the head until the connection is lost.
+async fn follow(pool: &PgPool, head: &watch::Sender<u64>, mut listener: Option<PgListener>) {
+    loop {
+        let heard = async {
+            match &mut listener {
+                Some(listener) => listener.try_recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let position = match tokio::time::timeout(HEAD_POLL, heard).await {
+            Ok(Ok(Some(notification))) => notification.payload().parse().ok(),
+            Ok(Ok(None) | Err(_)) => return,
+            Err(_) => read_head(pool).await.ok(),
+        };
+        let position = position.unwrap_or(0);
+        head.send_if_modified(|seen| std::mem::replace(seen, position.max(*seen)) < position);
+    }
+}
+
+fn envelopes(rows: Result<Vec<PgRow>, sqlx::Error>, doing: &'static str) -> Result<Vec<Envelope>, LogError> {
+    rows.map_err(LogError::database(doing))?.into_iter().map(envelope).collect()
+}
+
+fn envelope(row: PgRow) -> Result<Envelope, LogError> {
+    let read = || -> Result<Row, sqlx::Error> {
+        Ok(Row {
+            position: row.try_get(0)?,
+            stream_type: row.try_get(1)?,
+            stream_id: row.try_get(2)?,
+            version: row.try_get(3)?,
+            event_id: row.try_get(4)?,
+            event_type: row.try_get(5)?,
+            schema_version: row.try_get::<i16, _>(6)?.into(),
+            payload: row.try_get(7)?,
+            occurred_at: row.try_get(8)?,
+            recorded_at: row.try_get(9)?,
+            actor: row.try_get(10)?,
+            command_id: row.try_get(11)?,
+            correlation_id: row.try_get(12)?,
+            causation_id: row.try_get(13)?,
+            trace_context: row.try_get(14)?,
+            trial_id: row.try_get(15)?,
+            site_id: row.try_get(16)?,
+            patient_id: row.try_get(17)?,
+        })
+    };
+    read().map_err(LogError::database("reading an event's row"))?.into_envelope()
+}

@@ -1,0 +1,45 @@
+//! The PostgreSQL engine (15 or newer).
+
+mod batch;
+mod log;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use log::PostgresLog;
+
+/// The schema, in the order of its history.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// How long a connection may sit inside a transaction: a process that is
+/// stopped there must not hold up the others.
+const IDLE_IN_TRANSACTION_MAX: &str = "5s";
+/// How long a statement waits for a lock before its batch is tried again.
+const LOCK_WAIT_MAX: &str = "20s";
+
+/// How to reach the database at `url`.
+///
+/// # Errors
+/// Where the address is malformed.
+pub fn connect_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?;
+    Ok(options.application_name("anamnesis").options([
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX),
+        ("lock_timeout", LOCK_WAIT_MAX),
+        ("synchronous_commit", "on"),
+        ("jit", "off"),
+    ]))
+}
+
+/// Opens a pool; connections are made as they are needed.
+///
+/// # Errors
+/// Where the database cannot be reached.
+pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+    let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(Duration::from_secs(10));
+    pool.connect_with(connect_options(url)?).await
+}

@@ -1,0 +1,203 @@
+//! Storing a batch of appends in one transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use events::envelope::Envelope;
+use events::ids::StreamId;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite};
+use uuid::Uuid;
+
+use super::log::{from_micros, to_micros};
+use crate::clock;
+use crate::log::group_commit::{BatchWriter, Outcomes};
+use crate::log::plan::{Before, Plan, plan};
+use crate::log::row::{COLUMNS, actor_text, known_command, natural, receipt_text, signed};
+use crate::log::{Append, KnownCommand, LogError};
+
+/// Rows of one statement, largest first: few statements, and all of them stay prepared.
+const ROWS_PER_STATEMENT: [usize; 4] = [64, 16, 4, 1];
+
+/// The one connection that writes to the log.
+pub struct SqliteWriter {
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+}
+
+impl SqliteWriter {
+    /// Writes over a connection of its own, made when it is needed.
+    pub const fn new(options: SqliteConnectOptions) -> Self {
+        Self { options, connection: None }
+    }
+}
+
+#[async_trait]
+impl BatchWriter for SqliteWriter {
+    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            empty => {
+                let connection = self.options.connect().await.map_err(LogError::database("opening the file"))?;
+                empty.insert(connection)
+            }
+        };
+        let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begun.map_err(LogError::database("beginning a batch"))?;
+        let before = load(&mut transaction, appends).await?;
+        let plan = plan(before, appends, clock::now(), Uuid::now_v7);
+        if plan.commands.is_empty() {
+            transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
+        } else {
+            store(&mut transaction, &plan).await.map_err(LogError::database("storing a batch"))?;
+            transaction.commit().await.map_err(LogError::database("committing a batch"))?;
+        }
+        Ok((plan.outcomes, plan.position))
+    }
+
+    fn is_transient(&self, error: &LogError) -> bool {
+        let LogError::Database { source, .. } = error else { return false };
+        match source {
+            // 5: busy; 6: locked; the low byte is the primary code.
+            sqlx::Error::Database(error) => error
+                .code()
+                .and_then(|code| code.parse::<u32>().ok())
+                .is_some_and(|code| [5, 6].contains(&(code & 0xff))),
+            sqlx::Error::WorkerCrashed => true,
+            _ => false,
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // A transaction that was open is rolled back with it.
+            drop(connection.close().await);
+        }
+    }
+}
+
+async fn load(connection: &mut SqliteConnection, appends: &[Append]) -> Result<Before, LogError> {
+    let head: (i64, i64) = sqlx::query_as("SELECT position, recorded_at FROM log_head WHERE partition = 0")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(LogError::database("reading the head"))?;
+    let recorded_at: DateTime<Utc> = from_micros(head.1)?;
+    let versions = load_versions(connection, appends).await?;
+    let commands = load_commands(connection, appends).await?;
+    Ok(Before { position: natural(head.0)?, recorded_at, versions, commands })
+}
+
+async fn load_versions(
+    connection: &mut SqliteConnection,
+    appends: &[Append],
+) -> Result<HashMap<StreamId, u64>, LogError> {
+    let written = appends.iter().flat_map(|append| append.writes.iter().map(|write| write.stream));
+    let guarded = appends.iter().flat_map(|append| append.guards.iter().map(|guard| guard.stream));
+    let streams: Vec<StreamId> = written.chain(guarded).collect::<HashSet<_>>().into_iter().collect();
+    let mut versions = HashMap::with_capacity(streams.len());
+    for chunk in chunks(&streams) {
+        let wanted = values(chunk.len(), 2);
+        let sql = format!(
+            "WITH wanted(type, id) AS (VALUES {wanted})
+             SELECT wanted.type, wanted.id, (
+                 SELECT version FROM events WHERE stream_id = wanted.id AND stream_type = wanted.type
+                 ORDER BY version DESC LIMIT 1)
+             FROM wanted"
+        );
+        let mut query = sqlx::query_as::<_, (String, Uuid, Option<i64>)>(AssertSqlSafe(sql));
+        for stream in chunk {
+            query = query.bind(stream.kind.as_str()).bind(stream.id);
+        }
+        let rows = query.fetch_all(&mut *connection).await.map_err(LogError::database("reading stream versions"))?;
+        for (kind, id, version) in rows {
+            let kind = kind.parse().map_err(|_| LogError::Corrupt { what: format!("stream type {kind}") })?;
+            if let Some(version) = version {
+                versions.insert(StreamId::new(kind, id), natural(version)?);
+            }
+        }
+    }
+    Ok(versions)
+}
+
+async fn load_commands(
+    connection: &mut SqliteConnection,
+    appends: &[Append],
+) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
+    let ids: Vec<Uuid> = appends.iter().map(|append| append.command_id).collect();
+    let mut known = HashMap::new();
+    for chunk in chunks(&ids) {
+        let wanted = values(1, chunk.len());
+        let sql = format!("SELECT command_id, fingerprint, receipt FROM commands WHERE command_id IN {wanted}");
+        let mut query = sqlx::query_as::<_, (Uuid, Vec<u8>, String)>(AssertSqlSafe(sql));
+        for id in chunk {
+            query = query.bind(*id);
+        }
+        let rows = query.fetch_all(&mut *connection).await.map_err(LogError::database("reading known commands"))?;
+        for (id, fingerprint, receipt) in rows {
+            known.insert(id, known_command(&fingerprint, &receipt)?);
+        }
+    }
+    Ok(known)
+}
+
+type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
+
+async fn store(connection: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
+    for chunk in chunks(&plan.events) {
+        let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", values(chunk.len(), 18));
+        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_event);
+        query.execute(&mut *connection).await?;
+    }
+    for chunk in chunks(&plan.commands) {
+        let sql = format!("INSERT INTO commands (command_id, fingerprint, receipt) VALUES {}", values(chunk.len(), 3));
+        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, (id, command)| {
+            query.bind(*id).bind(command.fingerprint.to_vec()).bind(receipt_text(&command.receipt))
+        });
+        query.execute(&mut *connection).await?;
+    }
+    sqlx::query("UPDATE log_head SET position = $1, recorded_at = $2 WHERE partition = 0")
+        .bind(signed(plan.position))
+        .bind(to_micros(plan.recorded_at))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+fn bind_event<'query>(query: Query<'query>, event: &'query Envelope) -> Query<'query> {
+    query
+        .bind(signed(event.position))
+        .bind(event.stream.kind.as_str())
+        .bind(event.stream.id)
+        .bind(signed(event.version))
+        .bind(event.event_id)
+        .bind(&event.event_type)
+        .bind(i64::from(event.schema_version))
+        .bind(&event.payload[..])
+        .bind(to_micros(event.occurred_at))
+        .bind(to_micros(event.recorded_at))
+        .bind(actor_text(&event.actor))
+        .bind(event.command_id)
+        .bind(event.correlation_id)
+        .bind(event.causation_id)
+        .bind(event.trace_context.as_deref())
+        .bind(event.references.trial_id.map(Uuid::from))
+        .bind(event.references.site_id.map(Uuid::from))
+        .bind(event.references.patient_id.map(Uuid::from))
+}
+
+/// Cuts rows into pieces of the sizes for which statements are prepared.
+fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = ROWS_PER_STATEMENT.into_iter().find(|size| *size <= rows.len())?;
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+/// `(?, ?), (?, ?)` for two rows of two columns.
+fn values(rows: usize, columns: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    vec![row; rows].join(", ")
+}

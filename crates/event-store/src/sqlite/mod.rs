@@ -1,0 +1,55 @@
+//! The embedded engine: one SQLite file.
+
+mod batch;
+mod log;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+pub use log::SqliteLog;
+
+/// The schema, in the order of its history.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+/// How long a connection waits for another's write.
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Connections that read at the same time.
+const READERS_MAX: u32 = 8;
+
+/// The pools of one file: readers never wait for the writers.
+#[derive(Clone)]
+pub struct SqlitePools {
+    /// One connection that writes views, process managers and the like.
+    pub write: SqlitePool,
+    /// Connections that read.
+    pub read: SqlitePool,
+    /// How to open one more connection.
+    pub options: SqliteConnectOptions,
+}
+
+/// How to open the file.
+pub fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged append must survive a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_WAIT_MAX)
+        .foreign_keys(true)
+}
+
+/// Opens the file, made where it is missing.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub async fn connect(path: &Path) -> Result<SqlitePools, sqlx::Error> {
+    let options = connect_options(path);
+    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
+    Ok(SqlitePools { write, read, options })
+}

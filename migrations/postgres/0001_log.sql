@@ -1,0 +1,66 @@
+-- The log: the only truth. Its tables grow and never change.
+
+CREATE TABLE log_head (
+    -- One head per partition of the log; today there is one partition.
+    partition   SMALLINT    PRIMARY KEY,
+    position    BIGINT      NOT NULL CHECK (position >= 0),
+    -- When the newest event was stored; never goes back.
+    recorded_at TIMESTAMPTZ NOT NULL
+);
+INSERT INTO log_head VALUES (0, 0, TIMESTAMPTZ '1970-01-01 00:00:00+00');
+
+CREATE TABLE events (
+    position       BIGINT      PRIMARY KEY,
+    stream_type    TEXT        NOT NULL,
+    stream_id      UUID        NOT NULL,
+    version        BIGINT      NOT NULL CHECK (version > 0),
+    event_id       UUID        NOT NULL UNIQUE,
+    event_type     TEXT        NOT NULL,
+    schema_version SMALLINT    NOT NULL,
+    -- The exact bytes as written (JSON), so that a hash of them can be checked years later.
+    payload        BYTEA       NOT NULL,
+    occurred_at    TIMESTAMPTZ NOT NULL,
+    recorded_at    TIMESTAMPTZ NOT NULL,
+    actor          TEXT        NOT NULL,
+    command_id     UUID        NOT NULL,
+    correlation_id UUID        NOT NULL,
+    causation_id   UUID,
+    trace_context  TEXT,
+    trial_id       UUID,
+    site_id        UUID,
+    patient_id     UUID,
+    UNIQUE (stream_id, stream_type, version)
+);
+CREATE INDEX events_by_trial ON events (trial_id, position) WHERE trial_id IS NOT NULL;
+CREATE INDEX events_by_site ON events (site_id, position) WHERE site_id IS NOT NULL;
+CREATE INDEX events_by_patient ON events (patient_id, position) WHERE patient_id IS NOT NULL;
+
+CREATE TABLE commands (
+    command_id  UUID   PRIMARY KEY,
+    fingerprint BYTEA  NOT NULL,
+    receipt     TEXT   NOT NULL
+);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are never changed or removed', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END
+$$;
+CREATE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE ON events
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER events_are_kept BEFORE TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER commands_are_immutable BEFORE UPDATE OR DELETE ON commands
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER commands_are_kept BEFORE TRUNCATE ON commands
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Folded states that save reading long streams; may be deleted at any time.
+CREATE TABLE snapshots (
+    stream_type   TEXT     NOT NULL,
+    stream_id     UUID     NOT NULL,
+    version       BIGINT   NOT NULL,
+    state_version SMALLINT NOT NULL,
+    state         BYTEA    NOT NULL,
+    PRIMARY KEY (stream_id, stream_type)
+);
