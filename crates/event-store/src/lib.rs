@@ -1,6 +1,12 @@
-//! The log: its port, its engines, and what runs directly on it.
+//! The log: its port, its engines, and what is stored beside it.
 
+pub mod checkpoints;
 pub mod clock;
+pub mod leases;
 pub mod log;
 pub mod postgres;
 pub mod sqlite;
+mod store;
+pub mod views;
+
+pub use store::{OpenError, Store, StoreOptions, migrate};

@@ -1,7 +1,9 @@
 //! The PostgreSQL engine (15 or newer).
 
 mod batch;
+mod coordination;
 mod log;
+mod views;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +12,9 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use coordination::PostgresCoordination;
 pub use log::PostgresLog;
+pub use views::PostgresViews;
 
 /// The schema, in the order of its history.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");

@@ -1,7 +1,9 @@
 //! The embedded engine: one SQLite file.
 
 mod batch;
+mod coordination;
 mod log;
+mod views;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +12,9 @@ use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+pub use coordination::SqliteCoordination;
 pub use log::SqliteLog;
+pub use views::SqliteViews;
 
 /// The schema, in the order of its history.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");

@@ -1,0 +1,84 @@
+//! Leases and checkpoints on PostgreSQL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::checkpoints::CheckpointStore;
+use crate::leases::{CoordinationError, Lease, LeaseStore};
+use crate::log::row::signed;
+
+/// Leases and checkpoints in a PostgreSQL database.
+pub struct PostgresCoordination {
+    pool: PgPool,
+}
+
+impl PostgresCoordination {
+    /// Opens those of a migrated database.
+    pub const fn open(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl LeaseStore for PostgresCoordination {
+    async fn acquire(&self, name: &str, holder: Uuid, duration: Duration) -> Result<Option<Lease>, CoordinationError> {
+        let row: Option<(i64,)> = sqlx::query_as(
+            "INSERT INTO leases (name, holder, token, expires_at)
+             VALUES ($1, $2, 1, clock_timestamp() + $3 * interval '1 millisecond')
+             ON CONFLICT (name) DO UPDATE SET
+                 holder = excluded.holder, expires_at = excluded.expires_at,
+                 token = leases.token + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END
+             WHERE leases.holder = excluded.holder OR leases.expires_at < clock_timestamp()
+             RETURNING token",
+        )
+        .bind(name)
+        .bind(holder)
+        .bind(signed(duration.as_millis() as u64) as f64)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(CoordinationError::database("taking a lease"))?;
+        Ok(row.map(|(token,)| Lease { token: token.unsigned_abs() }))
+    }
+
+    async fn release(&self, name: &str, holder: Uuid) -> Result<(), CoordinationError> {
+        // The row stays: its token must never start again.
+        sqlx::query("UPDATE leases SET expires_at = '-infinity' WHERE name = $1 AND holder = $2")
+            .bind(name)
+            .bind(holder)
+            .execute(&self.pool)
+            .await
+            .map_err(CoordinationError::database("giving a lease back"))
+            .map(drop)
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for PostgresCoordination {
+    async fn load(&self, name: &str) -> Result<u64, CoordinationError> {
+        let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM checkpoints WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(CoordinationError::database("reading a checkpoint"))?;
+        Ok(row.map_or(0, |(position,)| position.unsigned_abs()))
+    }
+
+    async fn advance(&self, name: &str, from: u64, to: u64) -> Result<bool, CoordinationError> {
+        sqlx::query("INSERT INTO checkpoints (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING")
+            .bind(name)
+            .execute(&self.pool)
+            .await
+            .map_err(CoordinationError::database("making a checkpoint"))?;
+        let moved = sqlx::query("UPDATE checkpoints SET position = $3 WHERE name = $1 AND position = $2")
+            .bind(name)
+            .bind(signed(from))
+            .bind(signed(to))
+            .execute(&self.pool)
+            .await
+            .map_err(CoordinationError::database("moving a checkpoint"))?;
+        Ok(moved.rows_affected() == 1)
+    }
+}

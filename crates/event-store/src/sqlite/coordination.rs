@@ -1,0 +1,84 @@
+//! Leases and checkpoints on SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::SqlitePools;
+use crate::checkpoints::CheckpointStore;
+use crate::leases::{CoordinationError, Lease, LeaseStore};
+use crate::log::row::signed;
+
+/// Leases and checkpoints in a SQLite file.
+pub struct SqliteCoordination {
+    pools: SqlitePools,
+}
+
+impl SqliteCoordination {
+    /// Opens those of a migrated file.
+    pub const fn open(pools: SqlitePools) -> Self {
+        Self { pools }
+    }
+}
+
+#[async_trait]
+impl LeaseStore for SqliteCoordination {
+    async fn acquire(&self, name: &str, holder: Uuid, duration: Duration) -> Result<Option<Lease>, CoordinationError> {
+        let row: Option<(i64,)> = sqlx::query_as(
+            "INSERT INTO leases (name, holder, token, expires_at)
+             VALUES ($1, $2, 1, CAST(unixepoch('subsec') * 1000 AS INTEGER) + $3)
+             ON CONFLICT (name) DO UPDATE SET
+                 holder = excluded.holder, expires_at = excluded.expires_at,
+                 token = leases.token + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END
+             WHERE leases.holder = excluded.holder OR leases.expires_at < CAST(unixepoch('subsec') * 1000 AS INTEGER)
+             RETURNING token",
+        )
+        .bind(name)
+        .bind(holder)
+        .bind(signed(duration.as_millis() as u64))
+        .fetch_optional(&self.pools.write)
+        .await
+        .map_err(CoordinationError::database("taking a lease"))?;
+        Ok(row.map(|(token,)| Lease { token: token.unsigned_abs() }))
+    }
+
+    async fn release(&self, name: &str, holder: Uuid) -> Result<(), CoordinationError> {
+        // The row stays: its token must never start again.
+        sqlx::query("UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2")
+            .bind(name)
+            .bind(holder)
+            .execute(&self.pools.write)
+            .await
+            .map_err(CoordinationError::database("giving a lease back"))
+            .map(drop)
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for SqliteCoordination {
+    async fn load(&self, name: &str) -> Result<u64, CoordinationError> {
+        let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM checkpoints WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&self.pools.read)
+            .await
+            .map_err(CoordinationError::database("reading a checkpoint"))?;
+        Ok(row.map_or(0, |(position,)| position.unsigned_abs()))
+    }
+
+    async fn advance(&self, name: &str, from: u64, to: u64) -> Result<bool, CoordinationError> {
+        sqlx::query("INSERT INTO checkpoints (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING")
+            .bind(name)
+            .execute(&self.pools.write)
+            .await
+            .map_err(CoordinationError::database("making a checkpoint"))?;
+        let moved = sqlx::query("UPDATE checkpoints SET position = $3 WHERE name = $1 AND position = $2")
+            .bind(name)
+            .bind(signed(from))
+            .bind(signed(to))
+            .execute(&self.pools.write)
+            .await
+            .map_err(CoordinationError::database("moving a checkpoint"))?;
+        Ok(moved.rows_affected() == 1)
+    }
+}

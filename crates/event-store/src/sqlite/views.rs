@@ -1,0 +1,302 @@
+//! Views on SQLite. Ids and times in the columns are text that sorts like the value.
+
+use std::collections::HashMap;
+use std::sync::RwLock;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::SqlitePools;
+use crate::log::row::{natural, signed};
+use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
+use crate::views::{
+    Column, ColumnKind, ColumnValue, CommitError, Cursor, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
+    ViewError, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
+};
+
+/// Views in a SQLite file.
+pub struct SqliteViews {
+    pools: SqlitePools,
+    // What this process writes; what it reads is in the catalogue.
+    schemas: RwLock<HashMap<String, &'static [Column]>>,
+    commits: watch::Sender<()>,
+}
+
+impl SqliteViews {
+    /// Opens the views of a migrated file.
+    pub fn open(pools: SqlitePools) -> Self {
+        Self { pools, schemas: RwLock::default(), commits: watch::Sender::new(()) }
+    }
+
+    fn remember(&self, schema: &ViewSchema) {
+        let mut schemas = self.schemas.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        schemas.insert(schema.name.to_owned(), schema.columns);
+    }
+
+    fn columns(&self, view: &str) -> Result<&'static [Column], ViewError> {
+        let schemas = self.schemas.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        schemas.get(view).copied().ok_or_else(|| ViewError::Unknown(view.to_owned()))
+    }
+
+    async fn state(&self, view: &str) -> Result<ViewState, ViewError> {
+        let sql = format!("SELECT {} FROM views WHERE name = $1", catalogue::COLUMNS);
+        let row: Option<CatalogueRow> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(view)
+            .fetch_optional(&self.pools.read)
+            .await
+            .map_err(ViewError::database("reading the catalogue"))?;
+        state(row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?)
+    }
+}
+
+#[async_trait]
+impl ViewStore for SqliteViews {
+    async fn register(&self, schema: &ViewSchema) -> Result<ViewState, ViewError> {
+        self.remember(schema);
+        sqlx::query(catalogue::REGISTER)
+            .bind(schema.name)
+            .bind(i64::from(schema.version))
+            .bind(columns_text(schema))
+            .execute(&self.pools.write)
+            .await
+            .map_err(ViewError::database("registering a view"))?;
+        self.state(schema.name).await
+    }
+
+    async fn states(&self) -> Result<Vec<ViewState>, ViewError> {
+        let sql = format!("SELECT {} FROM views ORDER BY name", catalogue::COLUMNS);
+        let rows: Vec<CatalogueRow> = sqlx::query_as(AssertSqlSafe(sql))
+            .fetch_all(&self.pools.read)
+            .await
+            .map_err(ViewError::database("reading the catalogue"))?;
+        rows.into_iter().map(state).collect()
+    }
+
+    async fn load(
+        &self,
+        view: &str,
+        generation: i64,
+        keys: &[String],
+    ) -> Result<HashMap<String, Box<RawValue>>, ViewError> {
+        let sql = format!(
+            "SELECT key, document FROM {} WHERE generation = $1 AND key IN (SELECT value FROM json_each($2))",
+            table(view)?
+        );
+        let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(generation)
+            .bind(keys_text(keys))
+            .fetch_all(&self.pools.read)
+            .await
+            .map_err(ViewError::database("loading documents"))?;
+        rows.into_iter().map(|(key, document)| Ok((key, raw(document)?))).collect()
+    }
+
+    async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
+        let mut transaction = self
+            .pools
+            .write
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(ViewError::database("beginning a batch of views"))?;
+        for batch in &batches {
+            let moved = sqlx::query(catalogue::ADVANCE)
+                .bind(&batch.view)
+                .bind(batch.generation)
+                .bind(signed(batch.from_position))
+                .bind(signed(batch.to_position))
+                .execute(&mut *transaction)
+                .await
+                .map_err(ViewError::database("moving a view"))?;
+            if moved.rows_affected() != 1 {
+                return Err(CommitError::Moved { view: batch.view.clone() });
+            }
+            if !batch.upserts.is_empty() {
+                upsert(&mut transaction, batch, self.columns(&batch.view)?).await?;
+            }
+            if !batch.deletes.is_empty() {
+                let sql = format!(
+                    "DELETE FROM {} WHERE generation = $1 AND key IN (SELECT value FROM json_each($2))",
+                    table(&batch.view)?
+                );
+                let deletion = sqlx::query(AssertSqlSafe(sql)).bind(batch.generation).bind(keys_text(&batch.deletes));
+                deletion.execute(&mut *transaction).await.map_err(ViewError::database("deleting documents"))?;
+            }
+        }
+        transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
+        self.commits.send_replace(());
+        Ok(())
+    }
+
+    async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError> {
+        self.remember(schema);
+        let row: Option<(i64,)> = sqlx::query_as(catalogue::START_REBUILD)
+            .bind(schema.name)
+            .bind(i64::from(schema.version))
+            .bind(columns_text(schema))
+            .fetch_optional(&self.pools.write)
+            .await
+            .map_err(ViewError::database("starting a rebuild"))?;
+        row.map(|(generation,)| generation).ok_or_else(|| ViewError::Unknown(schema.name.to_owned()))
+    }
+
+    async fn swap(&self, view: &str, generation: i64) -> Result<bool, ViewError> {
+        let swapped = sqlx::query(catalogue::SWAP).bind(view).bind(generation).execute(&self.pools.write).await;
+        let swapped = swapped.map_err(ViewError::database("putting a rebuilt view in place"))?;
+        self.commits.send_replace(());
+        Ok(swapped.rows_affected() == 1)
+    }
+
+    async fn sweep(&self, view: &str, limit: u32) -> Result<u64, ViewError> {
+        let table = table(view)?;
+        let sql = format!(
+            "DELETE FROM {table} WHERE (generation, key) IN (
+                 SELECT generation, key FROM {table} WHERE generation NOT IN (
+                     SELECT generation FROM views WHERE name = $1
+                     UNION SELECT rebuild_generation FROM views WHERE name = $1 AND rebuild_generation IS NOT NULL)
+                 LIMIT $2)"
+        );
+        let deletion =
+            sqlx::query(AssertSqlSafe(sql)).bind(view).bind(i64::from(limit)).execute(&self.pools.write).await;
+        Ok(deletion.map_err(ViewError::database("sweeping old rows"))?.rows_affected())
+    }
+
+    async fn set_failure(&self, view: &str, failure: Option<&str>) -> Result<(), ViewError> {
+        let update = sqlx::query("UPDATE views SET failure = $2 WHERE name = $1").bind(view).bind(failure);
+        update.execute(&self.pools.write).await.map_err(ViewError::database("noting a view's failure")).map(drop)
+    }
+
+    async fn get(&self, view: &str, key: &str) -> Result<Found, ViewError> {
+        let sql = format!(
+            "SELECT views.position, page.document FROM views
+             LEFT JOIN {} AS page ON page.generation = views.generation AND page.key = $2
+             WHERE views.name = $1",
+            table(view)?
+        );
+        let row: Option<(i64, Option<String>)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(view)
+            .bind(key)
+            .fetch_optional(&self.pools.read)
+            .await
+            .map_err(ViewError::database("reading a document"))?;
+        let (position, document) = row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
+        Ok(Found { position: position_of(position)?, document: document.map(raw).transpose()? })
+    }
+
+    async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError> {
+        table(view)?;
+        let columns = self.state(view).await?.columns;
+        let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, "document")?;
+        let statement = values.iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
+        let rows = statement.fetch_all(&self.pools.read).await.map_err(ViewError::database("reading a list"))?;
+        page(view, query, &sort, rows)
+    }
+
+    async fn position(&self, view: &str) -> Result<u64, ViewError> {
+        let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM views WHERE name = $1")
+            .bind(view)
+            .fetch_optional(&self.pools.read)
+            .await
+            .map_err(ViewError::database("reading a view's position"))?;
+        position_of(row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?.0)
+    }
+
+    fn watch(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
+    }
+}
+
+fn position_of(position: i64) -> Result<u64, ViewError> {
+    natural(position).map_err(|_| ViewError::Corrupt("a negative position".to_owned()))
+}
+
+fn raw(document: String) -> Result<Box<RawValue>, ViewError> {
+    RawValue::from_string(document).map_err(|_| ViewError::Corrupt("a document that is not JSON".to_owned()))
+}
+
+fn keys_text(keys: &[String]) -> String {
+    serde_json::to_string(keys).expect("keys serialise to JSON by construction")
+}
+
+fn bind<'query>(
+    query: Query<'query, Sqlite, SqliteArguments>,
+    value: &ColumnValue,
+) -> Query<'query, Sqlite, SqliteArguments> {
+    match value {
+        ColumnValue::Text(text) => query.bind(text.clone()),
+        ColumnValue::Uuid(id) => query.bind(id.to_string()),
+        ColumnValue::Integer(number) => query.bind(*number),
+        ColumnValue::Time(time) => query.bind(time_text(*time)),
+        ColumnValue::Boolean(truth) => query.bind(*truth),
+        ColumnValue::Null => query.bind(None::<String>),
+    }
+}
+
+fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<SqliteRow>) -> Result<Page, ViewError> {
+    let reading = ViewError::database("reading a list's rows");
+    let first = rows.first().ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
+    let position = position_of(first.try_get(0).map_err(&reading)?)?;
+    let more = rows.len() > query.limit as usize;
+    rows.truncate(query.limit as usize);
+    let next = match rows.last() {
+        Some(last) if more => Some(cursor(view, query, sort, last).map_err(&reading)?),
+        _ => None,
+    };
+    let mut documents = Vec::with_capacity(rows.len());
+    for row in &rows {
+        // The one row without a key tells the position of an empty list.
+        let key: Option<String> = row.try_get(1).map_err(&reading)?;
+        if let Some(key) = key {
+            documents.push((key, raw(row.try_get(2).map_err(&reading)?)?));
+        }
+    }
+    Ok(Page { position, rows: documents, next })
+}
+
+fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &SqliteRow) -> Result<Cursor, sqlx::Error> {
+    let value = match sort {
+        None => ColumnValue::Null,
+        Some((_, ColumnKind::Text)) => row.try_get::<Option<String>, _>(3)?.into(),
+        Some((_, ColumnKind::Uuid)) => {
+            let text: Option<String> = row.try_get(3)?;
+            text.map(|text| text.parse::<Uuid>()).transpose().map_err(decoding)?.into()
+        }
+        Some((_, ColumnKind::Integer)) => {
+            row.try_get::<Option<i64>, _>(3)?.map_or(ColumnValue::Null, ColumnValue::Integer)
+        }
+        Some((_, ColumnKind::Time)) => {
+            let text: Option<String> = row.try_get(3)?;
+            text.map(|text| text.parse::<DateTime<Utc>>()).transpose().map_err(decoding)?.into()
+        }
+        Some((_, ColumnKind::Boolean)) => row.try_get::<Option<bool>, _>(3)?.into(),
+    };
+    Ok(cursor_behind(view, query, &row.try_get::<String, _>(1)?, value))
+}
+
+fn decoding(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+/// Writes the rows of a batch by one prepared statement.
+async fn upsert(connection: &mut SqliteConnection, batch: &ViewBatch, columns: &[Column]) -> Result<(), ViewError> {
+    let listed = columns.iter().map(|column| format!(", {}", column.name)).collect::<String>();
+    let updated = columns.iter().map(|column| format!(", {0} = excluded.{0}", column.name)).collect::<String>();
+    let sql = format!(
+        "INSERT INTO {table} (generation, key, document{listed}) VALUES (?, ?, ?{places})
+         ON CONFLICT (generation, key) DO UPDATE SET document = excluded.document{updated}",
+        table = table(&batch.view)?,
+        places = ", ?".repeat(columns.len()),
+    );
+    for row in &batch.upserts {
+        let query = sqlx::query(AssertSqlSafe(sql.clone()));
+        let query = query.bind(batch.generation).bind(row.key.clone()).bind(row.document.get().to_owned());
+        let query = row.columns.iter().fold(query, bind);
+        query.execute(&mut *connection).await.map_err(ViewError::database("writing documents"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Opening the storage: one address, all ports.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
+
+use crate::checkpoints::CheckpointStore;
+use crate::leases::LeaseStore;
+use crate::log::EventLog;
+use crate::postgres::{self, PostgresCoordination, PostgresLog, PostgresViews};
+use crate::sqlite::{self, SqliteCoordination, SqliteLog, SqlitePools, SqliteViews};
+use crate::views::ViewStore;
+
+/// How the storage is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Brings the schema up to date first.
+    pub migrate: bool,
+    /// Connections to PostgreSQL beside the writer's.
+    pub connections_max: u32,
+    /// How long an append waits for a database that is away.
+    pub append_give_up_after: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { migrate: true, connections_max: 16, append_give_up_after: Duration::from_secs(15) }
+    }
+}
+
+/// Why the storage could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address is neither PostgreSQL's nor a file's.
+    #[error("the database address must begin with `postgres://` or `sqlite:`")]
+    Address,
+    /// The folder of the file could not be made.
+    #[error("the folder {0} cannot be made")]
+    Folder(PathBuf, #[source] std::io::Error),
+    /// The database could not be reached.
+    #[error("the database cannot be reached")]
+    Connect(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the database's schema cannot be brought up to date")]
+    Migrate(#[source] MigrateError),
+}
+
+/// Everything that is stored, behind its ports.
+#[derive(Clone)]
+pub struct Store {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The views.
+    pub views: Arc<dyn ViewStore>,
+    /// The leases.
+    pub leases: Arc<dyn LeaseStore>,
+    /// The checkpoints.
+    pub checkpoints: Arc<dyn CheckpointStore>,
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Postgres(PgPool),
+    Sqlite(SqlitePools),
+}
+
+impl Store {
+    /// Opens the storage at `url`: `postgres://…` or `sqlite:<path>`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        match Address::parse(url)? {
+            Address::Postgres(url) => Self::open_postgres(url, options).await,
+            Address::Sqlite(path) => Self::open_sqlite(path, options).await,
+        }
+    }
+
+    async fn open_postgres(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        let pool = postgres::connect(url, options.connections_max).await.map_err(OpenError::Connect)?;
+        if options.migrate {
+            postgres::MIGRATOR.run(&pool).await.map_err(OpenError::Migrate)?;
+        }
+        let coordination = Arc::new(PostgresCoordination::open(pool.clone()));
+        Ok(Self {
+            log: Arc::new(PostgresLog::open(pool.clone(), options.append_give_up_after)),
+            views: Arc::new(PostgresViews::open(pool.clone())),
+            leases: coordination.clone(),
+            checkpoints: coordination,
+            engine: Engine::Postgres(pool),
+        })
+    }
+
+    async fn open_sqlite(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder(folder.to_owned(), source))?;
+        }
+        let pools = sqlite::connect(path).await.map_err(OpenError::Connect)?;
+        if options.migrate {
+            sqlite::MIGRATOR.run(&pools.write).await.map_err(OpenError::Migrate)?;
+        }
+        let coordination = Arc::new(SqliteCoordination::open(pools.clone()));
+        Ok(Self {
+            log: Arc::new(SqliteLog::open(pools.clone(), options.append_give_up_after)),
+            views: Arc::new(SqliteViews::open(pools.clone())),
+            leases: coordination.clone(),
+            checkpoints: coordination,
+            engine: Engine::Sqlite(pools),
+        })
+    }
+
+    /// Closes all connections; callers that still wait are told.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Postgres(pool) => pool.close().await,
+            Engine::Sqlite(pools) => {
+                pools.read.close().await;
+                pools.write.close().await;
+            }
+        }
+    }
+}
+
+/// Brings the schema at `url` up to date and does nothing else.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn migrate(url: &str) -> Result<(), OpenError> {
+    let store = Store::open(url, &StoreOptions { migrate: true, ..StoreOptions::default() }).await?;
+    store.close().await;
+    Ok(())
+}
+
+enum Address<'url> {
+    Postgres(&'url str),
+    Sqlite(&'url Path),
+}
+
+impl<'url> Address<'url> {
+    fn parse(url: &'url str) -> Result<Self, OpenError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Address::Postgres(url));
+        }
+        let path = url.strip_prefix("sqlite:").ok_or(OpenError::Address)?;
+        Ok(Address::Sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))))
+    }
+}

@@ -1,0 +1,70 @@
+//! A row of the catalogue, for every engine.
+
+use super::{ColumnKind, Rebuild, ViewError, ViewSchema, ViewState};
+
+/// The catalogue's columns, in the order of [`CatalogueRow`].
+pub const COLUMNS: &str = "name, schema_version, generation, position, columns, \
+     rebuild_generation, rebuild_position, rebuild_version, failure";
+
+/// Moves one generation of a view if it stands where the batch begins.
+pub const ADVANCE: &str = "UPDATE views SET
+    position = CASE WHEN generation = $2 THEN $4 ELSE position END,
+    rebuild_position = CASE WHEN rebuild_generation = $2 THEN $4 ELSE rebuild_position END
+    WHERE name = $1 AND ((generation = $2 AND position = $3) OR (rebuild_generation = $2 AND rebuild_position = $3))";
+
+/// Begins a rebuild in place of one that is on its way.
+pub const START_REBUILD: &str = "UPDATE views SET
+    rebuild_generation = 1 + CASE WHEN rebuild_generation > generation THEN rebuild_generation ELSE generation END,
+    rebuild_position = 0, rebuild_version = $2, rebuild_columns = $3
+    WHERE name = $1 RETURNING rebuild_generation";
+
+/// Puts a rebuilt generation in place if it has caught up.
+pub const SWAP: &str = "UPDATE views SET
+    generation = rebuild_generation, position = rebuild_position, schema_version = rebuild_version,
+    columns = rebuild_columns, failure = NULL,
+    rebuild_generation = NULL, rebuild_position = NULL, rebuild_version = NULL, rebuild_columns = NULL
+    WHERE name = $1 AND rebuild_generation = $2 AND rebuild_position >= position";
+
+/// Enters a view.
+pub const REGISTER: &str = "INSERT INTO views (name, schema_version, generation, position, columns)
+    VALUES ($1, $2, 1, 0, $3) ON CONFLICT (name) DO NOTHING";
+
+/// A row as the database gives it.
+pub type CatalogueRow = (String, i64, i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>);
+
+/// The state that a row tells.
+pub fn state(row: CatalogueRow) -> Result<ViewState, ViewError> {
+    let (name, version, generation, position, columns, rebuild_generation, rebuild_position, rebuild_version, failure) =
+        row;
+    let corrupt = || ViewError::Corrupt(format!("the catalogue's row of `{name}`"));
+    let number = |value: i64| u64::try_from(value).map_err(|_| corrupt());
+    let version_number = |value: i64| u32::try_from(value).map_err(|_| corrupt());
+    let rebuild = match (rebuild_generation, rebuild_position, rebuild_version) {
+        (Some(generation), Some(position), Some(version)) => {
+            Some(Rebuild { generation, position: number(position)?, version: version_number(version)? })
+        }
+        _ => None,
+    };
+    let columns: Vec<(String, ColumnKind)> = serde_json::from_str(&columns).map_err(|_| corrupt())?;
+    Ok(ViewState {
+        version: version_number(version)?,
+        position: number(position)?,
+        name: name.clone(),
+        generation,
+        columns,
+        rebuild,
+        failure,
+    })
+}
+
+/// A schema's columns as the catalogue keeps them.
+pub fn columns_text(schema: &ViewSchema) -> String {
+    let columns: Vec<(&str, ColumnKind)> = schema.columns.iter().map(|column| (column.name, column.kind)).collect();
+    serde_json::to_string(&columns).expect("columns serialise to JSON by construction")
+}
+
+/// The table of a view. A view's name is a registered one, never a client's text.
+pub fn table(view: &str) -> Result<String, ViewError> {
+    let plain = !view.is_empty() && view.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if plain { Ok(format!("view_{view}")) } else { Err(ViewError::Unknown(view.to_owned())) }
+}

@@ -1,0 +1,295 @@
+//! Where views are kept: documents beside typed columns, one table per view.
+//!
+//! A row belongs to a *generation*; the catalogue says which generation is
+//! read. A rebuild fills the next one beside it (docs/adr/0005-view-generations.md).
+
+pub(crate) mod catalogue;
+mod query;
+mod wait;
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError};
+pub(crate) use query::{ListSql, SortKey, cursor_behind};
+pub use wait::wait_for;
+
+/// Rows that one list answers at most.
+pub const LIST_LIMIT_MAX: u32 = 1_000;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColumnKind {
+    /// Text.
+    Text,
+    /// A UUID.
+    Uuid,
+    /// A whole number.
+    Integer,
+    /// A time in UTC.
+    Time,
+    /// True or false.
+    Boolean,
+}
+
+/// A column by which a view can be filtered and sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the table and in queries.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: ColumnKind,
+}
+
+/// What a view is made of; its table `view_<name>` comes from a migration.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewSchema {
+    /// The view's name, such as `trial_enrolment`.
+    pub name: &'static str,
+    /// Raised whenever document or fold change; the projector then rebuilds.
+    pub version: u32,
+    /// Its columns.
+    pub columns: &'static [Column],
+}
+
+/// The value of a column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColumnValue {
+    /// Text.
+    Text(String),
+    /// A UUID.
+    Uuid(Uuid),
+    /// A whole number.
+    Integer(i64),
+    /// A time in UTC.
+    Time(DateTime<Utc>),
+    /// True or false.
+    Boolean(bool),
+    /// No value.
+    Null,
+}
+
+impl<T: Into<ColumnValue>> From<Option<T>> for ColumnValue {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(ColumnValue::Null, Into::into)
+    }
+}
+
+impl From<String> for ColumnValue {
+    fn from(value: String) -> Self {
+        ColumnValue::Text(value)
+    }
+}
+
+impl From<&str> for ColumnValue {
+    fn from(value: &str) -> Self {
+        ColumnValue::Text(value.to_owned())
+    }
+}
+
+impl From<Uuid> for ColumnValue {
+    fn from(value: Uuid) -> Self {
+        ColumnValue::Uuid(value)
+    }
+}
+
+impl From<DateTime<Utc>> for ColumnValue {
+    fn from(value: DateTime<Utc>) -> Self {
+        ColumnValue::Time(value)
+    }
+}
+
+impl From<u32> for ColumnValue {
+    fn from(value: u32) -> Self {
+        ColumnValue::Integer(value.into())
+    }
+}
+
+impl From<bool> for ColumnValue {
+    fn from(value: bool) -> Self {
+        ColumnValue::Boolean(value)
+    }
+}
+
+/// A time as text that sorts like the time itself.
+pub(crate) fn time_text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// A row to write.
+#[derive(Clone, Debug)]
+pub struct ViewRow {
+    /// What names the document.
+    pub key: String,
+    /// The document (JSON).
+    pub document: Box<RawValue>,
+    /// The columns' values, in the schema's order.
+    pub columns: Vec<ColumnValue>,
+}
+
+/// A rebuild on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuild {
+    /// The generation that is being filled.
+    pub generation: i64,
+    /// How far it stands.
+    pub position: u64,
+    /// The schema's version that it is made for.
+    pub version: u32,
+}
+
+/// Where a view stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewState {
+    /// The view's name.
+    pub name: String,
+    /// The schema's version of the generation that is read.
+    pub version: u32,
+    /// The generation that is read.
+    pub generation: i64,
+    /// How far it stands.
+    pub position: u64,
+    /// Its columns.
+    pub columns: Vec<(String, ColumnKind)>,
+    /// A rebuild on its way.
+    pub rebuild: Option<Rebuild>,
+    /// Why the view stands still, where it does.
+    pub failure: Option<String>,
+}
+
+/// What a stretch of the log did to one generation of a view.
+#[derive(Clone, Debug)]
+pub struct ViewBatch {
+    /// The view's name.
+    pub view: String,
+    /// The generation.
+    pub generation: i64,
+    /// Where the generation must stand.
+    pub from_position: u64,
+    /// Where it stands afterwards.
+    pub to_position: u64,
+    /// Rows that are new or changed.
+    pub upserts: Vec<ViewRow>,
+    /// Keys whose rows go.
+    pub deletes: Vec<String>,
+}
+
+/// A document with the position at which it was read.
+#[derive(Debug)]
+pub struct Found {
+    /// Where the view stood.
+    pub position: u64,
+    /// The document, where there is one.
+    pub document: Option<Box<RawValue>>,
+}
+
+/// A page of a list, all from one moment.
+#[derive(Debug)]
+pub struct Page {
+    /// Where the view stood.
+    pub position: u64,
+    /// Keys and documents, in order.
+    pub rows: Vec<(String, Box<RawValue>)>,
+    /// Where the next page starts; absent on the last.
+    pub next: Option<Cursor>,
+}
+
+/// The views' storage could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The database refused or could not be reached.
+    #[error("the views' database did not answer while {doing}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// No projector has registered the view yet.
+    #[error("the view `{0}` has not been built yet")]
+    Unknown(String),
+    /// A stored value is not what this program writes.
+    #[error("the views' storage holds what cannot be read: {0}")]
+    Corrupt(String),
+    /// The query names what the view does not have.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+impl ViewError {
+    /// Wraps a database error with what was being done.
+    pub fn database(doing: &'static str) -> impl Fn(sqlx::Error) -> ViewError {
+        move |source| ViewError::Database { doing, source }
+    }
+}
+
+/// Why a batch was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Another projector moved the view, or a rebuild was swapped in.
+    #[error("the view `{view}` no longer stands where the batch begins")]
+    Moved {
+        /// The view.
+        view: String,
+    },
+    /// The storage could not answer.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+/// The storage of views.
+#[async_trait]
+pub trait ViewStore: Send + Sync + 'static {
+    /// Puts the view into the catalogue if it is not there, and tells where it stands.
+    async fn register(&self, schema: &ViewSchema) -> Result<ViewState, ViewError>;
+
+    /// Where every view stands, by name.
+    async fn states(&self) -> Result<Vec<ViewState>, ViewError>;
+
+    /// Documents of one generation by key; keys without a document are absent.
+    async fn load(
+        &self,
+        view: &str,
+        generation: i64,
+        keys: &[String],
+    ) -> Result<HashMap<String, Box<RawValue>>, ViewError>;
+
+    /// Stores all batches and their positions in one transaction.
+    ///
+    /// # Errors
+    /// [`CommitError::Moved`] where a generation does not stand at its batch's beginning; nothing is stored then.
+    async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError>;
+
+    /// Begins a rebuild from position 0, in place of one that is on its way; gives its generation.
+    async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError>;
+
+    /// Puts the rebuilt generation in place if it has caught up with the one that is read; tells whether it did.
+    async fn swap(&self, view: &str, generation: i64) -> Result<bool, ViewError>;
+
+    /// Deletes up to `limit` rows of generations that nobody reads or fills; gives how many.
+    async fn sweep(&self, view: &str, limit: u32) -> Result<u64, ViewError>;
+
+    /// Notes why a view stands still, or that it no longer does.
+    async fn set_failure(&self, view: &str, failure: Option<&str>) -> Result<(), ViewError>;
+
+    /// One document, with the position at which it was read.
+    async fn get(&self, view: &str, key: &str) -> Result<Found, ViewError>;
+
+    /// A page of documents, with the position at which it was read.
+    async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError>;
+
+    /// Where one view stands.
+    async fn position(&self, view: &str) -> Result<u64, ViewError>;
+
+    /// Wakes after commits of this process. A hint: other processes commit, too.
+    fn watch(&self) -> watch::Receiver<()>;
+}
