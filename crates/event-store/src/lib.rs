@@ -2,6 +2,7 @@
 
 pub mod checkpoints;
 pub mod clock;
+pub mod execute;
 pub mod leases;
 pub mod log;
 pub mod postgres;

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::envelope::{Actor, Envelope, NewEvent, References};
+use crate::envelope::{Actor, NewEvent, References};
 use crate::ids::{StreamId, StreamKey, StreamType};
 use crate::set::{DecodeError, EventSet};
 
@@ -75,8 +75,8 @@ pub struct Folder {
     pub snapshot_version: u16,
     /// The stream that does not exist.
     pub initial: fn() -> State,
-    /// The state after one more event.
-    pub apply: fn(State, &Envelope) -> Result<State, DecodeError>,
+    /// The state after one more event, given its type, schema version and payload.
+    pub apply: fn(State, &str, u16, &[u8]) -> Result<State, DecodeError>,
     /// The state as bytes for a snapshot.
     pub freeze: fn(&State) -> Option<Vec<u8>>,
     /// The state of a snapshot; `None` where it does not fit.
@@ -96,8 +96,8 @@ impl Folder {
             stream_type: <A::Id as StreamKey>::STREAM_TYPE,
             snapshot_version: A::SNAPSHOT_VERSION,
             initial: || Arc::new(A::default()),
-            apply: |state, envelope| {
-                let event = A::Event::from_envelope(envelope)?;
+            apply: |state, event_type, schema_version, payload| {
+                let event = A::Event::decode(event_type, schema_version, payload)?;
                 // Another aggregate's state cannot get here: entries are keyed by stream type.
                 let state: Arc<A> = state.downcast().unwrap_or_default();
                 Ok(Arc::new(Arc::unwrap_or_clone(state).evolve(&event)))
@@ -154,6 +154,11 @@ impl Facts {
     /// The version at which `stream` was seen, where it was loaded.
     pub fn version(&self, stream: StreamId) -> Option<u64> {
         self.entries.get(&stream).map(|fact| fact.version)
+    }
+
+    /// A stream as it was seen, where it was loaded.
+    pub fn fact(&self, stream: StreamId) -> Option<&Fact> {
+        self.entries.get(&stream)
     }
 
     /// Every stream with the version at which it was seen.

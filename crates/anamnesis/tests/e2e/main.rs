@@ -1,0 +1,45 @@
+//! End to end: the real binary, spoken to by HTTP only.
+//!
+//! Every scenario runs against the embedded engine in one process and against
+//! the roles as separate processes over PostgreSQL and NATS.
+
+mod api;
+mod clinic;
+mod crash;
+mod scenarios;
+mod system;
+
+use system::System;
+
+/// Runs a scenario against both ways of running the system.
+macro_rules! everywhere {
+    ($($scenario:ident),+ $(,)?) => {
+        mod embedded { $(
+            #[tokio::test]
+            async fn $scenario() {
+                let system = super::System::embedded().await;
+                super::scenarios::$scenario(&system).await;
+            }
+        )+ }
+        mod apart { $(
+            #[tokio::test]
+            async fn $scenario() {
+                let system = super::System::apart().await;
+                super::scenarios::$scenario(&system).await;
+            }
+        )+ }
+    };
+}
+
+everywhere! {
+    a_signed_consent_becomes_an_enrolled_subject,
+    an_alert_stands_in_the_inbox_until_it_is_resolved,
+    a_withdrawal_ends_participation_and_gives_the_place_back,
+    the_last_places_go_to_exactly_as_many_as_there_are,
+    a_view_never_shows_less_than_asked_for,
+    a_repeated_command_gets_its_first_answer,
+    an_event_stream_resumes_where_it_broke_off,
+    a_history_tells_what_was_known_at_a_time,
+    blinded_roles_never_see_the_arm,
+    a_request_without_a_token_is_refused,
+}

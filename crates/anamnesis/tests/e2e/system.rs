@@ -1,0 +1,199 @@
+//! Starting and stopping the real binary.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use testkit::{NatsServer, TestDatabase};
+
+use crate::api::Api;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
+
+/// One running process of the binary; killed on drop.
+pub struct Process {
+    child: Child,
+    arguments: Vec<String>,
+    log: PathBuf,
+    pub url: String,
+}
+
+impl Process {
+    /// Starts a role on a free port.
+    pub fn start(role: &str, folder: &Path, arguments: &[String]) -> Self {
+        let port = xtask::servers::free_port().expect("a free port");
+        let listen = format!("127.0.0.1:{port}");
+        let mut all = vec![role.to_owned(), "--listen".to_owned(), listen.clone()];
+        all.extend_from_slice(arguments);
+        let log = folder.join(format!("{role}-{port}.log"));
+        let child = spawn(&all, folder, &log);
+        Self { child, arguments: all, log, url: format!("http://{listen}") }
+    }
+
+    /// Waits until the process says that it is ready.
+    pub async fn ready(&mut self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let http = reqwest::Client::new();
+        loop {
+            let answer = http.get(format!("{}/readyz", self.url)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            let ended = self.child.try_wait().expect("the process's state");
+            let late = tokio::time::Instant::now() > deadline;
+            if let (Some(_), _) | (_, true) = (ended, late) {
+                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+                panic!("{:?} is not ready ({ended:?}):\n{log}", self.arguments);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends the process as `kill -9` does.
+    pub fn kill(&mut self) {
+        // A process that has ended already is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Starts the process again on the same port.
+    pub async fn restart(&mut self) {
+        let folder = self.log.parent().expect("the log is in a folder").to_owned();
+        self.child = spawn(&self.arguments, &folder, &self.log);
+        self.ready().await;
+    }
+
+    /// What the process wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(arguments: &[String], folder: &Path, log: &Path) -> Child {
+    let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+    let errors = file.try_clone().expect("a log file");
+    let mut command = Command::new(BINARY);
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(file).stderr(errors);
+    command.spawn().expect("the binary starts")
+}
+
+/// Runs an operator's command to its end.
+pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
+    Command::new(BINARY).args(arguments).current_dir(folder).stdin(Stdio::null()).output().expect("the binary starts")
+}
+
+/// A running system.
+pub struct System {
+    pub api: Api,
+    pub processes: Vec<Process>,
+    pub folder: TempDir,
+    key_file: PathBuf,
+    // Held so that the servers outlive the processes.
+    _database: Option<TestDatabase>,
+    _nats: Option<NatsServer>,
+}
+
+impl System {
+    /// Everything in one process on the embedded engine.
+    pub async fn embedded() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let data = folder.path().join("data");
+        let arguments = ["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
+        let mut process = Process::start("serve", folder.path(), &arguments);
+        process.ready().await;
+        let token = std::fs::read_to_string(data.join("admin.token")).expect("the administrator's token");
+        let urls = vec![process.url.clone()];
+        let api = Api::new(urls.clone(), urls, token.trim().to_owned());
+        Self {
+            api,
+            processes: vec![process],
+            folder,
+            key_file: data.join("jwt.key"),
+            _database: None,
+            _nats: None,
+        }
+    }
+
+    /// Everything in one process over PostgreSQL and NATS.
+    pub async fn on_postgres() -> Self {
+        Self::over_servers(&["serve"]).await
+    }
+
+    /// Two of each role as processes of their own, over PostgreSQL and NATS.
+    pub async fn apart() -> Self {
+        Self::over_servers(&[
+            "command-api",
+            "command-api",
+            "query-api",
+            "query-api",
+            "projector",
+            "projector",
+            "saga",
+            "saga",
+            "relay",
+        ])
+        .await
+    }
+
+    async fn over_servers(roles: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let (database, nats) = (testkit::postgres().await, testkit::nats().await);
+        let key_file = folder.path().join("jwt.key");
+        let arguments: Vec<String> = [
+            ("--database-url", database.url.clone()),
+            ("--nats-url", nats.url()),
+            ("--jwt-key-file", key_file.to_string_lossy().into_owned()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect();
+        let key = key_file.to_string_lossy().into_owned();
+        // Makes the key where there is none yet.
+        let token = issue_token(&key, "administrator", folder.path());
+        let migrated = run(&["migrate", "--database-url", &database.url], folder.path());
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        let mut processes: Vec<Process> =
+            roles.iter().map(|role| Process::start(role, folder.path(), &arguments)).collect();
+        for process in &mut processes {
+            process.ready().await;
+        }
+        let urls = |side: &str| {
+            let of_side = |process: &&Process| ["serve", side].contains(&process.arguments[0].as_str());
+            processes.iter().filter(of_side).map(|process| process.url.clone()).collect()
+        };
+        let api = Api::new(urls("command-api"), urls("query-api"), token);
+        Self { api, folder, key_file, processes, _database: Some(database), _nats: Some(nats) }
+    }
+
+    /// The system as seen by somebody of another role.
+    pub fn as_role(&self, role: &str) -> Api {
+        self.api.with_token(Some(issue_token(&self.key_file.to_string_lossy(), role, self.folder.path())))
+    }
+
+    /// The flags by which an operator's command finds the database.
+    pub fn database_arguments(&self) -> Vec<String> {
+        match &self._database {
+            Some(database) => vec!["--database-url".to_owned(), database.url.clone()],
+            None => vec!["--data-dir".to_owned(), self.folder.path().join("data").to_string_lossy().into_owned()],
+        }
+    }
+
+    /// The nats-server under the system.
+    pub fn nats(&mut self) -> &mut NatsServer {
+        self._nats.as_mut().expect("a system over servers")
+    }
+}
+
+fn issue_token(key_file: &str, role: &str, folder: &Path) -> String {
+    let output =
+        run(&["token", "--jwt-key-file", key_file, "--role", role, "--subject", &format!("test-{role}")], folder);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()
+}

@@ -1,0 +1,136 @@
+//! Folded streams: from the cache, from a snapshot, from the log.
+
+use std::sync::Arc;
+
+use events::decider::{Fact, Facts, Folder};
+use events::envelope::Envelope;
+use events::ids::StreamId;
+use moka::sync::Cache;
+
+use super::ExecutorOptions;
+use crate::log::{EventLog, LogError, Snapshot, Write};
+
+/// Events that are read at a time.
+const READ_EVENTS: usize = 1_000;
+
+/// Folded streams, kept by stream and version.
+///
+/// An entry may be behind the log, never ahead of it: it is only made from
+/// what was read or what was appended. A decision on an entry that is behind
+/// is caught by the append's expected versions.
+pub struct Aggregates {
+    log: Arc<dyn EventLog>,
+    cache: Cache<StreamId, (Fact, Folder)>,
+    snapshot_every: u64,
+}
+
+impl Aggregates {
+    pub fn new(log: Arc<dyn EventLog>, options: ExecutorOptions) -> Self {
+        let cache = Cache::new(options.cached_streams_max);
+        Self { log, cache, snapshot_every: options.snapshot_every.max(1) }
+    }
+
+    /// The folded stream; on a hit it costs no read.
+    pub async fn load(&self, stream: StreamId, folder: &Folder) -> Result<Fact, LogError> {
+        if let Some((fact, _)) = self.cache.get(&stream) {
+            return Ok(fact);
+        }
+        let (start, kept) = self.start(stream, folder).await?;
+        let fact = self.fold(stream, folder, start).await?;
+        if fact.version >= kept + self.snapshot_every {
+            self.keep(stream, folder, &fact);
+        }
+        self.insert(stream, fact.clone(), *folder);
+        Ok(fact)
+    }
+
+    /// Reads what the log holds beyond a kept fold.
+    pub async fn refresh(&self, stream: StreamId) -> Result<(), LogError> {
+        if let Some((fact, folder)) = self.cache.get(&stream) {
+            let fact = self.fold(stream, &folder, fact).await?;
+            self.insert(stream, fact, folder);
+        }
+        Ok(())
+    }
+
+    /// Folds what was just appended onto what the decision saw.
+    pub fn remember(&self, writes: &[Write], facts: &Facts, folders: &[(StreamId, Folder)]) {
+        for write in writes {
+            let Some((_, folder)) = folders.iter().find(|(stream, _)| *stream == write.stream) else { continue };
+            let Some(seen) = facts.fact(write.stream) else { continue };
+            match fold_written(write, seen.clone(), folder) {
+                Some(fact) => {
+                    if fact.version / self.snapshot_every > seen.version / self.snapshot_every {
+                        self.keep(write.stream, folder, &fact);
+                    }
+                    self.insert(write.stream, fact, *folder);
+                }
+                // It was stored all the same: the next decision reads it.
+                None => self.cache.invalidate(&write.stream),
+            }
+        }
+    }
+
+    /// Keeps the newer of two folds.
+    fn insert(&self, stream: StreamId, fact: Fact, folder: Folder) {
+        self.cache.entry(stream).and_upsert_with(|kept| match kept {
+            Some(kept) if kept.value().0.version > fact.version => kept.into_value(),
+            _ => (fact, folder),
+        });
+    }
+
+    /// Where folding starts: the snapshot, or the stream's beginning; and the version of the snapshot.
+    async fn start(&self, stream: StreamId, folder: &Folder) -> Result<(Fact, u64), LogError> {
+        let snapshot = self.log.load_snapshot(stream).await?;
+        let usable = snapshot.filter(|snapshot| snapshot.state_version == folder.snapshot_version);
+        let thawed = usable.and_then(|snapshot| Some((snapshot.version, (folder.thaw)(&snapshot.state)?)));
+        Ok(match thawed {
+            Some((version, state)) => (Fact { version, state }, version),
+            None => (Fact { version: 0, state: (folder.initial)() }, 0),
+        })
+    }
+
+    async fn fold(&self, stream: StreamId, folder: &Folder, mut fact: Fact) -> Result<Fact, LogError> {
+        loop {
+            let events = self.log.read_stream(stream, fact.version, READ_EVENTS).await?;
+            let last = events.len() < READ_EVENTS;
+            for envelope in &events {
+                fact = apply(fact, envelope, folder)?;
+            }
+            if last {
+                return Ok(fact);
+            }
+        }
+    }
+
+    /// Keeps a snapshot in the background; without it the stream is read as a whole.
+    fn keep(&self, stream: StreamId, folder: &Folder, fact: &Fact) {
+        let Some(state) = (folder.freeze)(&fact.state) else { return };
+        let snapshot =
+            Snapshot { stream, version: fact.version, state_version: folder.snapshot_version, state: state.into() };
+        let log = self.log.clone();
+        tokio::spawn(async move {
+            if let Err(error) = log.save_snapshot(snapshot).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, %stream, "a snapshot was not kept");
+            }
+        });
+    }
+}
+
+fn apply(fact: Fact, envelope: &Envelope, folder: &Folder) -> Result<Fact, LogError> {
+    if envelope.version != fact.version + 1 {
+        return Err(LogError::Corrupt {
+            what: format!("{} goes from version {} to {}", envelope.stream, fact.version, envelope.version),
+        });
+    }
+    let state = (folder.apply)(fact.state, &envelope.event_type, envelope.schema_version, &envelope.payload);
+    let state = state.map_err(|source| LogError::Decode { position: envelope.position, source })?;
+    Ok(Fact { version: envelope.version, state })
+}
+
+fn fold_written(write: &Write, seen: Fact, folder: &Folder) -> Option<Fact> {
+    write.events.iter().try_fold(seen, |fact, event| {
+        let state = (folder.apply)(fact.state, event.event_type, event.schema_version, &event.payload).ok()?;
+        Some(Fact { version: fact.version + 1, state })
+    })
+}

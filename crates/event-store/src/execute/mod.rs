@@ -1,0 +1,267 @@
+//! Carrying a command out: load → decide → append, again on conflict.
+
+mod aggregates;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use events::decider::{Context, Decision, Facts, Folder, Halt, Refusal};
+use events::envelope::Actor;
+use events::ids::StreamId;
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::log::{Append, AppendError, Appended, EventLog, Expected, Guard, LogError, Receipt, Write};
+use aggregates::Aggregates;
+
+/// How often a command is decided before its conflicts are reported.
+const TRIES_MAX: usize = 64;
+/// How often one decision may ask for a stream; more is a decision that never ends.
+const NEEDS_MAX: usize = 64;
+/// Queues for commands that collided, by stream.
+const TURNS: usize = 256;
+
+/// How commands are carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutorOptions {
+    /// Folded streams that are kept in memory.
+    pub cached_streams_max: u64,
+    /// Events of a stream after which its folded state is kept as a snapshot.
+    pub snapshot_every: u64,
+}
+
+impl Default for ExecutorOptions {
+    fn default() -> Self {
+        Self { cached_streams_max: 20_000, snapshot_every: 100 }
+    }
+}
+
+/// A command's surroundings.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The command's id; the same id is carried out once.
+    pub command_id: Uuid,
+    /// SHA-256 of what the command says.
+    pub fingerprint: [u8; 32],
+    /// Who sends it.
+    pub actor: Actor,
+    /// The stream that the command's address names.
+    pub target: StreamId,
+    /// The version that the written stream must have.
+    pub if_match: Option<u64>,
+    /// The first command of the conversation; by default this one.
+    pub correlation_id: Option<Uuid>,
+    /// The event that led to the command.
+    pub causation_id: Option<Uuid>,
+    /// W3C `traceparent`.
+    pub trace_context: Option<String>,
+}
+
+/// How a command ended well.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    /// What was appended.
+    pub receipt: Receipt,
+    /// Whether the command had been carried out before.
+    pub repeated: bool,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// A rule forbids it.
+    #[error("refused")]
+    Refused(#[source] Refusal),
+    /// The stream is not at the version that the caller expects.
+    #[error("{stream} stands at version {actual}, the caller expects {expected}")]
+    VersionMismatch {
+        /// The stream.
+        stream: StreamId,
+        /// What the caller expects.
+        expected: u64,
+        /// Where it stands.
+        actual: u64,
+    },
+    /// Others changed the stream every time in between.
+    #[error("{stream} changed {TRIES_MAX} times while the command was decided")]
+    Conflict {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The command id was taken by another command.
+    #[error("the command id was used before for another command")]
+    CommandReused,
+    /// The decision breaks the rules of decisions: a fault of the program.
+    #[error("the decision is malformed: {0}")]
+    Malformed(String),
+    /// The log did not answer; the outcome may be unknown, the same command may be sent again.
+    #[error("the log did not answer")]
+    Log(#[source] LogError),
+}
+
+impl From<LogError> for ExecuteError {
+    fn from(error: LogError) -> Self {
+        ExecuteError::Log(error)
+    }
+}
+
+/// A pure decision, ready to be asked as often as needed.
+pub type Decide<'decision> = dyn Fn(&Context, &Facts) -> Result<Decision, Halt> + Send + Sync + 'decision;
+
+/// Carries commands out. Cheap to clone.
+#[derive(Clone)]
+pub struct Executor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Arc<dyn EventLog>,
+    aggregates: Aggregates,
+    turns: Vec<Mutex<()>>,
+    hasher: RandomState,
+}
+
+/// The facts of one try, with the way each of them is folded.
+#[derive(Default)]
+struct Seen {
+    facts: Facts,
+    folders: Vec<(StreamId, Folder)>,
+}
+
+impl Executor {
+    /// Carries commands out on `log`.
+    pub fn new(log: Arc<dyn EventLog>, options: ExecutorOptions) -> Self {
+        let aggregates = Aggregates::new(log.clone(), options);
+        let turns = (0..TURNS).map(|_| Mutex::new(())).collect();
+        Self { inner: Arc::new(Inner { log, aggregates, turns, hasher: RandomState::new() }) }
+    }
+
+    /// Decides and appends. A repeated command gives its first answer.
+    ///
+    /// # Errors
+    /// [`ExecuteError`]; nothing is appended then, except perhaps after [`ExecuteError::Log`].
+    pub async fn execute(&self, request: &Request, decide: &Decide<'_>) -> Result<Executed, ExecuteError> {
+        let inner = &*self.inner;
+        let mut turn: Option<MutexGuard<'_, ()>> = None;
+        let mut collided = request.target;
+        for _ in 0..TRIES_MAX {
+            let outcome = match inner.decide(request, decide).await {
+                Ok((decision, seen)) => inner.append(request, decision, &seen).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(executed) => return Ok(executed),
+                Err(Failure::Conflict(stream)) => {
+                    // Whoever collides on a stream queues for it, one at a
+                    // time, so that many callers do not decide in vain. The
+                    // turn before is given back first: nobody ever holds two.
+                    collided = stream;
+                    drop(turn.take());
+                    turn = Some(inner.turn(stream).lock().await);
+                    inner.aggregates.refresh(stream).await?;
+                }
+                Err(Failure::Final(error)) => return inner.first_answer(request, error).await,
+            }
+        }
+        Err(ExecuteError::Conflict { stream: collided })
+    }
+}
+
+enum Failure {
+    Conflict(StreamId),
+    Final(ExecuteError),
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        Failure::Final(error.into())
+    }
+}
+
+impl Inner {
+    fn turn(&self, stream: StreamId) -> &Mutex<()> {
+        let index = self.hasher.hash_one(stream) as usize % TURNS;
+        &self.turns[index]
+    }
+
+    /// Asks for a decision until all streams that it needs are loaded.
+    async fn decide(&self, request: &Request, decide: &Decide<'_>) -> Result<(Decision, Seen), Failure> {
+        let context = Context { now: clock::now(), command_id: request.command_id, actor: request.actor.clone() };
+        let mut seen = Seen::default();
+        for _ in 0..NEEDS_MAX {
+            match decide(&context, &seen.facts) {
+                Ok(decision) => return Ok((decision, seen)),
+                Err(Halt::Refused(refusal)) => return Err(Failure::Final(ExecuteError::Refused(refusal))),
+                Err(Halt::Needs(need)) => {
+                    let fact = self.aggregates.load(need.stream, &need.folder).await?;
+                    seen.facts.insert(need.stream, fact);
+                    seen.folders.push((need.stream, need.folder));
+                }
+            }
+        }
+        Err(Failure::Final(ExecuteError::Malformed(format!("it asks for more than {NEEDS_MAX} streams"))))
+    }
+
+    async fn append(&self, request: &Request, decision: Decision, seen: &Seen) -> Result<Executed, Failure> {
+        let append = compose(request, decision, seen).map_err(Failure::Final)?;
+        let writes = append.writes.clone();
+        match self.log.append(append).await {
+            Ok(Appended::Stored(receipt)) => {
+                self.aggregates.remember(&writes, &seen.facts, &seen.folders);
+                Ok(Executed { receipt, repeated: false })
+            }
+            Ok(Appended::Repeated(receipt)) => Ok(Executed { receipt, repeated: true }),
+            Err(AppendError::Conflict { stream, .. }) => Err(Failure::Conflict(stream)),
+            Err(AppendError::CommandReused) => Err(Failure::Final(ExecuteError::CommandReused)),
+            Err(AppendError::Malformed(how)) => Err(Failure::Final(ExecuteError::Malformed(how.to_string()))),
+            Err(AppendError::Log(error)) => Err(error.into()),
+        }
+    }
+
+    /// What a command that was carried out before is told, although it would
+    /// be refused now: its first answer.
+    async fn first_answer(&self, request: &Request, error: ExecuteError) -> Result<Executed, ExecuteError> {
+        if !matches!(error, ExecuteError::Refused(_) | ExecuteError::VersionMismatch { .. }) {
+            return Err(error);
+        }
+        match self.log.find_command(request.command_id).await? {
+            Some(known) if known.fingerprint == request.fingerprint => {
+                Ok(Executed { receipt: known.receipt, repeated: true })
+            }
+            Some(_) => Err(ExecuteError::CommandReused),
+            None => Err(error),
+        }
+    }
+}
+
+/// The append that a decision stands for: what it wrote at the version that it
+/// saw, and everything else that it saw as guards.
+fn compose(request: &Request, decision: Decision, seen: &Seen) -> Result<Append, ExecuteError> {
+    let mut writes = Vec::with_capacity(decision.writes.len());
+    for write in decision.writes {
+        let version = seen.facts.version(write.stream);
+        let version = version.ok_or_else(|| ExecuteError::Malformed(format!("it writes {} unread", write.stream)))?;
+        let expected = if version == 0 { Expected::NoStream } else { Expected::Exact(version) };
+        writes.push(Write { stream: write.stream, expected, events: write.events });
+    }
+    let primary = writes.first().map_or(request.target, |write| write.stream);
+    if let (Some(expected), Some(actual)) = (request.if_match, seen.facts.version(primary))
+        && expected != actual
+    {
+        return Err(ExecuteError::VersionMismatch { stream: primary, expected, actual });
+    }
+    let written = |stream| writes.iter().any(|write| write.stream == stream);
+    let others = seen.facts.versions().filter(|(stream, _)| !written(*stream));
+    let guards = others.map(|(stream, version)| Guard { stream, version }).collect();
+    Ok(Append {
+        command_id: request.command_id,
+        fingerprint: request.fingerprint,
+        guards,
+        writes,
+        actor: request.actor.clone(),
+        correlation_id: request.correlation_id.unwrap_or(request.command_id),
+        causation_id: request.causation_id,
+        trace_context: request.trace_context.clone(),
+    })
+}
