@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::envelope::References;
 use crate::event_set;
 use crate::ids::StreamId;
 
@@ -28,6 +29,8 @@ pub struct StepDeadLettered {
     pub cause: String,
     /// How often it was tried.
     pub attempts: u32,
+    /// What the step was about.
+    pub references: References,
 }
 
 /// An operator asked for another try.

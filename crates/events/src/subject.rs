@@ -39,6 +39,9 @@ pub struct CriterionAssessment {
     pub code: String,
     /// Its result.
     pub result: CriterionResult,
+    /// Whether the result keeps the patient out: an inclusion criterion not
+    /// met, or an exclusion criterion met.
+    pub against: bool,
     /// The value that was looked at, unless it is personal data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<ObservationValue>,

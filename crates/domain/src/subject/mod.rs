@@ -1,0 +1,195 @@
+//! The subject: a patient in a trial.
+
+mod commands;
+
+use events::decider::{Aggregate, Facts, Halt, Reason};
+use events::ids::{PatientId, SiteId, SubjectId, TrialId};
+use events::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEvent};
+use serde::{Deserialize, Serialize};
+
+use crate::validate::NotFound;
+
+pub use commands::{
+    CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
+    ScreenPatient,
+};
+
+/// A subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// The patient was not screened for the trial.
+    #[default]
+    Unscreened,
+    /// The patient was screened.
+    Screened(Box<Participation>),
+}
+
+/// A screened subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participation {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site.
+    pub site_id: SiteId,
+    /// Where the subject stands.
+    pub stage: Stage,
+    /// The latest assessment of eligibility.
+    pub eligibility: Option<Eligibility>,
+}
+
+/// Where a subject stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// In screening.
+    Screening,
+    /// Screening ended without enrolment.
+    ScreenFailed,
+    /// Enrolled, not allocated yet.
+    Enrolled,
+    /// Allocated to an arm.
+    Randomised,
+    /// Ended before completion.
+    Discontinued,
+    /// Completed the trial.
+    Completed,
+}
+
+/// An assessment of eligibility.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eligibility {
+    /// The version of the criteria.
+    pub criteria_version: u32,
+    /// The criteria with their results.
+    pub assessments: Vec<CriterionAssessment>,
+    /// What they say together.
+    pub outcome: EligibilityOutcome,
+}
+
+/// Why a command to a subject is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// Screened twice.
+    #[error("the patient was screened for this trial already")]
+    AlreadyScreened,
+    /// Only a subject in screening can be assessed, fail or be enrolled.
+    #[error("the subject is not in screening")]
+    NotInScreening,
+    /// No criteria to assess.
+    #[error("the trial has no eligibility criteria")]
+    NoCriteria,
+    /// A judgement on what nobody judges.
+    #[error("`{0}` is not a criterion that the investigator judges")]
+    NotJudged(String),
+    /// Enrolled only when eligible.
+    #[error("the subject is not known to be eligible")]
+    NotEligible,
+    /// Randomised only when enrolled, and once.
+    #[error("the subject is not enrolled and waiting for allocation")]
+    NotEnrolled,
+    /// The trial has no such arm.
+    #[error("the trial has no such arm")]
+    UnknownArm,
+    /// Only who takes part can be discontinued.
+    #[error("the subject's participation has ended")]
+    Ended,
+    /// Only who was randomised can complete.
+    #[error("the subject was not randomised")]
+    NotRandomised,
+}
+
+impl Reason for SubjectError {
+    fn rule(&self) -> &'static str {
+        match self {
+            SubjectError::AlreadyScreened => "subject-already-screened",
+            SubjectError::NotInScreening => "subject-not-in-screening",
+            SubjectError::NoCriteria => "trial-without-criteria",
+            SubjectError::NotJudged(_) => "criterion-not-judged",
+            SubjectError::NotEligible => "subject-not-eligible",
+            SubjectError::NotEnrolled => "subject-not-enrolled",
+            SubjectError::UnknownArm => "arm-not-found",
+            SubjectError::Ended => "subject-ended",
+            SubjectError::NotRandomised => "subject-not-randomised",
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            SubjectError::NotJudged(code) => Some(format!("judgements/{code}")),
+            SubjectError::UnknownArm => Some("arm".to_owned()),
+            SubjectError::AlreadyScreened
+            | SubjectError::NotInScreening
+            | SubjectError::NoCriteria
+            | SubjectError::NotEligible
+            | SubjectError::NotEnrolled
+            | SubjectError::Ended
+            | SubjectError::NotRandomised => None,
+        }
+    }
+}
+
+/// A screened subject. `field` names the command's field that holds the id.
+///
+/// # Errors
+/// [`Halt`] where it is not loaded, or was never screened.
+pub fn screened<'facts>(
+    facts: &'facts Facts,
+    subject_id: SubjectId,
+    field: Option<&'static str>,
+) -> Result<&'facts Participation, Halt> {
+    match facts.get::<Subject>(subject_id)? {
+        Subject::Screened(participation) => Ok(participation),
+        Subject::Unscreened => Err(NotFound::halt("subject-not-found", "subject", subject_id, field)),
+    }
+}
+
+impl Eligibility {
+    /// What was judged about a criterion, where it was.
+    pub fn judgement(&self, code: &str) -> Option<bool> {
+        let assessment = self.assessments.iter().find(|assessment| assessment.code == code)?;
+        match assessment.result {
+            CriterionResult::Met => Some(true),
+            CriterionResult::NotMet => Some(false),
+            CriterionResult::Unknown => None,
+        }
+    }
+}
+
+impl Aggregate for Subject {
+    type Id = SubjectId;
+    type Event = SubjectEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(self, event: &SubjectEvent) -> Self {
+        let mut participation = match (self, event) {
+            (Subject::Screened(participation), _) => participation,
+            (Subject::Unscreened, SubjectEvent::PatientScreened(screened)) => {
+                return Subject::Screened(Box::new(Participation {
+                    patient_id: screened.patient_id,
+                    trial_id: screened.trial_id,
+                    site_id: screened.site_id,
+                    stage: Stage::Screening,
+                    eligibility: None,
+                }));
+            }
+            (Subject::Unscreened, _) => return Subject::Unscreened,
+        };
+        match event {
+            SubjectEvent::PatientScreened(_) => {}
+            SubjectEvent::EligibilityRecorded(recorded) => {
+                participation.eligibility = Some(Eligibility {
+                    criteria_version: recorded.criteria_version,
+                    assessments: recorded.assessments.clone(),
+                    outcome: recorded.outcome,
+                });
+            }
+            SubjectEvent::ScreeningFailed(_) => participation.stage = Stage::ScreenFailed,
+            SubjectEvent::SubjectEnrolled(_) => participation.stage = Stage::Enrolled,
+            SubjectEvent::SubjectRandomised(_) => participation.stage = Stage::Randomised,
+            SubjectEvent::SubjectDiscontinued(_) => participation.stage = Stage::Discontinued,
+            SubjectEvent::SubjectCompleted(_) => participation.stage = Stage::Completed,
+        }
+        Subject::Screened(participation)
+    }
+}

@@ -1,0 +1,360 @@
+//! Commands to a trial.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use events::decider::{Command, Context, Decision, Facts, Halt};
+use events::envelope::References;
+use events::ids::{ProtocolId, TrialId};
+use events::protocol::{ProtocolEvent, ProtocolNumberClaimed};
+use events::questionnaire::QuestionnaireDefinition;
+use events::trial::{
+    ArmAdded, Blinding, ConsentFormPublished, Criterion, CriterionTest, EligibilityDefined, EnrolmentClosed,
+    EnrolmentMode, EnrolmentOpened, EnrolmentPaused, ObservationValue, QuestionnaireDefined, TrialEvent,
+    TrialRegistered,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{EnrolmentStatus, Trial, TrialError, registered};
+use crate::instruments::{Instrument, check_definition};
+use crate::protocol::ProtocolNumber;
+use crate::site::Site;
+use crate::validate::{self, Invalid, past_time};
+
+/// Greatest planned number of subjects.
+const PLANNED_ENROLMENT_MAX: u32 = 1_000_000;
+/// Greatest part of the allocation ratio.
+const ALLOCATION_WEIGHT_MAX: u32 = 1_000;
+
+/// Registers a trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterTrial {
+    /// The sponsor's protocol number, unique in the installation.
+    pub protocol: String,
+    /// The trial's title.
+    pub title: String,
+    /// The trial's phase, such as `PHASE II TRIAL`.
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// Who knows the treatment allocation.
+    pub blinding: Blinding,
+    /// Planned number of subjects, at least 1.
+    pub planned_enrolment: u32,
+    /// How participants reach enrolment; by default the enrolment process manager leads them.
+    #[serde(default)]
+    pub enrolment_mode: EnrolmentMode,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for RegisterTrial {
+    type Target = TrialId;
+    const NAME: &'static str = "RegisterTrial";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::code("protocol", &self.protocol)?;
+        validate::text("title", &self.title)?;
+        validate::optional_text("phase", self.phase.as_deref())?;
+        validate::range("planned_enrolment", self.planned_enrolment, 1, PLANNED_ENROLMENT_MAX)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        if *facts.get::<Trial>(trial_id)? != Trial::Unregistered {
+            return Err(TrialError::AlreadyRegistered.into());
+        }
+        let claim = ProtocolId::of(&self.protocol);
+        if *facts.get::<ProtocolNumber>(claim)? != ProtocolNumber::Free {
+            return Err(TrialError::ProtocolTaken.into());
+        }
+        let registered = TrialRegistered {
+            protocol: self.protocol.clone(),
+            title: self.title.clone(),
+            phase: self.phase.clone(),
+            blinding: self.blinding,
+            planned_enrolment: self.planned_enrolment,
+            enrolment_mode: self.enrolment_mode,
+        };
+        let claimed = ProtocolNumberClaimed { trial_id, protocol: self.protocol.clone() };
+        Ok(Decision::new(References::trial(trial_id), occurred_at)
+            .append::<_, TrialEvent>(trial_id, registered)
+            .append::<_, ProtocolEvent>(claim, claimed))
+    }
+}
+
+/// Adds an arm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddArm {
+    /// Short code, unique in the trial.
+    pub code: String,
+    /// Name.
+    pub name: String,
+    /// Parts of the allocation ratio that the arm gets; by default 1.
+    #[serde(default = "one")]
+    pub allocation_weight: u32,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+impl Command for AddArm {
+    type Target = TrialId;
+    const NAME: &'static str = "AddArm";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::code("code", &self.code)?;
+        validate::text("name", &self.name)?;
+        validate::range("allocation_weight", self.allocation_weight, 1, ALLOCATION_WEIGHT_MAX)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let course = registered(facts, trial_id, None)?;
+        if course.enrolment != EnrolmentStatus::NotOpened {
+            return Err(TrialError::ArmsFixed.into());
+        }
+        if course.arms.contains(&self.code) {
+            return Err(TrialError::ArmExists(self.code.clone()).into());
+        }
+        let (code, name) = (self.code.clone(), self.name.clone());
+        let added = ArmAdded { code, name, allocation_weight: self.allocation_weight };
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, added))
+    }
+}
+
+/// Defines the eligibility criteria, in place of earlier ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefineEligibility {
+    /// All criteria, at least one.
+    pub criteria: Vec<Criterion>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for DefineEligibility {
+    type Target = TrialId;
+    const NAME: &'static str = "DefineEligibility";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        self.check()?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let course = registered(facts, trial_id, None)?;
+        let criteria_version = course.criteria.as_ref().map_or(1, |criteria| criteria.version + 1);
+        let defined = EligibilityDefined { criteria_version, criteria: self.criteria.clone() };
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, defined))
+    }
+}
+
+impl DefineEligibility {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.criteria.is_empty() {
+            return Err(Invalid::Blank { field: "criteria".to_owned() });
+        }
+        validate::list("criteria", &self.criteria)?;
+        validate::distinct("criteria", self.criteria.iter().map(|criterion| criterion.code.as_str()))?;
+        for (index, criterion) in self.criteria.iter().enumerate() {
+            let field = |name: &str| format!("criteria/{index}/{name}");
+            validate::code(&field("code"), &criterion.code)?;
+            validate::prose(&field("text"), &criterion.text)?;
+            if let CriterionTest::Observation { code, value, .. } = &criterion.test {
+                validate::code(&field("test/code"), code)?;
+                if let ObservationValue::Code(value) = value {
+                    validate::code(&field("test/value"), value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Publishes a consent form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishConsentForm {
+    /// The form's version, unique with its language.
+    pub form_version: String,
+    /// BCP 47 language tag.
+    pub language: String,
+    /// SHA-256 of the form's text, 64 lower-case hexadecimal digits.
+    pub text_sha256: String,
+    /// First day on which it may be signed.
+    pub effective_on: NaiveDate,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for PublishConsentForm {
+    type Target = TrialId;
+    const NAME: &'static str = "PublishConsentForm";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::code("form_version", &self.form_version)?;
+        validate::language("language", &self.language)?;
+        validate::sha256("text_sha256", &self.text_sha256)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let course = registered(facts, trial_id, None)?;
+        let same = |form: &super::ConsentForm| form.form_version == self.form_version && form.language == self.language;
+        if course.forms.iter().any(same) {
+            return Err(TrialError::FormExists(self.form_version.clone()).into());
+        }
+        let published = ConsentFormPublished {
+            form_version: self.form_version.clone(),
+            language: self.language.clone(),
+            text_sha256: self.text_sha256.clone(),
+            effective_on: self.effective_on,
+        };
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, published))
+    }
+}
+
+/// Where a questionnaire's definition comes from: give one of the two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum QuestionnaireSource {
+    /// An instrument that comes with the program.
+    Instrument(Instrument),
+    /// A definition of the trial's own.
+    Definition(QuestionnaireDefinition),
+}
+
+/// Defines a questionnaire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefineQuestionnaire {
+    /// The questionnaire.
+    pub questionnaire: QuestionnaireSource,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for DefineQuestionnaire {
+    type Target = TrialId;
+    const NAME: &'static str = "DefineQuestionnaire";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        let questionnaire = match &self.questionnaire {
+            QuestionnaireSource::Instrument(instrument) => instrument.definition(),
+            QuestionnaireSource::Definition(definition) => definition.clone(),
+        };
+        check_definition("questionnaire/definition", &questionnaire)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let course = registered(facts, trial_id, None)?;
+        if course.questionnaire(&questionnaire.instrument, Some(&questionnaire.version)).is_some() {
+            let QuestionnaireDefinition { instrument, version, .. } = questionnaire;
+            return Err(TrialError::QuestionnaireExists { instrument, version }.into());
+        }
+        let defined = QuestionnaireDefined { questionnaire };
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, defined))
+    }
+}
+
+/// Opens the trial for enrolment, at first or after a pause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenEnrolment {
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for OpenEnrolment {
+    type Target = TrialId;
+    const NAME: &'static str = "OpenEnrolment";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let course = registered(facts, trial_id, None)?;
+        let decision = Decision::new(References::trial(trial_id), occurred_at);
+        match course.enrolment {
+            EnrolmentStatus::Open => return Ok(decision),
+            EnrolmentStatus::Closed => return Err(TrialError::Closed.into()),
+            EnrolmentStatus::NotOpened | EnrolmentStatus::Paused => {}
+        }
+        let missing = [
+            (course.arms.is_empty(), "an arm"),
+            (course.criteria.is_none(), "eligibility criteria"),
+            (course.forms.is_empty(), "a consent form"),
+            (!any_site_active(course, facts)?, "an active site"),
+        ];
+        if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
+            return Err(TrialError::NotReady(what).into());
+        }
+        Ok(decision.append::<_, TrialEvent>(trial_id, EnrolmentOpened {}))
+    }
+}
+
+fn any_site_active(course: &super::Course, facts: &Facts) -> Result<bool, Halt> {
+    for (site_id, _) in &course.sites {
+        if facts.get::<Site>(*site_id)?.is_active() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Pauses enrolment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseEnrolment {
+    /// Why.
+    pub reason: String,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for PauseEnrolment {
+    type Target = TrialId;
+    const NAME: &'static str = "PauseEnrolment";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::prose("reason", &self.reason)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let course = registered(facts, trial_id, None)?;
+        let decision = Decision::new(References::trial(trial_id), occurred_at);
+        match course.enrolment {
+            EnrolmentStatus::Paused => Ok(decision),
+            EnrolmentStatus::Open => {
+                let paused = EnrolmentPaused { reason: self.reason.clone() };
+                Ok(decision.append::<_, TrialEvent>(trial_id, paused))
+            }
+            EnrolmentStatus::NotOpened => Err(TrialError::NotOpen.into()),
+            EnrolmentStatus::Closed => Err(TrialError::Closed.into()),
+        }
+    }
+}
+
+/// Closes enrolment for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloseEnrolment {
+    /// Why.
+    pub reason: String,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for CloseEnrolment {
+    type Target = TrialId;
+    const NAME: &'static str = "CloseEnrolment";
+
+    fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::prose("reason", &self.reason)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let course = registered(facts, trial_id, None)?;
+        let decision = Decision::new(References::trial(trial_id), occurred_at);
+        match course.enrolment {
+            EnrolmentStatus::Closed => Ok(decision),
+            EnrolmentStatus::NotOpened => Err(TrialError::NotOpen.into()),
+            EnrolmentStatus::Open | EnrolmentStatus::Paused => {
+                let closed = EnrolmentClosed { reason: self.reason.clone() };
+                Ok(decision.append::<_, TrialEvent>(trial_id, closed))
+            }
+        }
+    }
+}

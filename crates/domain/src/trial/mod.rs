@@ -1,0 +1,242 @@
+//! The trial: the protocol and its course.
+
+mod commands;
+
+use chrono::NaiveDate;
+use events::decider::{Aggregate, Facts, Halt, Reason};
+use events::ids::{SiteId, TrialId};
+use events::questionnaire::QuestionnaireDefinition;
+use events::trial::{Criterion, EnrolmentMode, TrialEvent};
+use serde::{Deserialize, Serialize};
+
+use crate::validate::NotFound;
+
+pub use commands::{
+    AddArm, CloseEnrolment, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PauseEnrolment, PublishConsentForm,
+    QuestionnaireSource, RegisterTrial,
+};
+
+/// A trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trial {
+    /// Not registered.
+    #[default]
+    Unregistered,
+    /// Registered.
+    Registered(Box<Course>),
+}
+
+/// A registered trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// Whether it enrols.
+    pub enrolment: EnrolmentStatus,
+    /// Planned number of subjects.
+    pub planned_enrolment: u32,
+    /// How participants reach enrolment.
+    pub enrolment_mode: EnrolmentMode,
+    /// The arms' codes.
+    pub arms: Vec<String>,
+    /// The sites with their codes.
+    pub sites: Vec<(SiteId, String)>,
+    /// The criteria in force.
+    pub criteria: Option<Criteria>,
+    /// All consent forms, in the order of their publication.
+    pub forms: Vec<ConsentForm>,
+    /// All questionnaires, in the order of their definition.
+    pub questionnaires: Vec<QuestionnaireDefinition>,
+}
+
+/// Whether a trial enrols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnrolmentStatus {
+    /// Not yet.
+    NotOpened,
+    /// It does.
+    Open,
+    /// Not for now.
+    Paused,
+    /// No longer.
+    Closed,
+}
+
+/// Eligibility criteria of one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Criteria {
+    /// From 1, up by one with every definition.
+    pub version: u32,
+    /// The criteria.
+    pub criteria: Vec<Criterion>,
+}
+
+/// A published consent form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentForm {
+    /// Its version.
+    pub form_version: String,
+    /// Its language.
+    pub language: String,
+    /// SHA-256 of its text.
+    pub text_sha256: String,
+    /// First day on which it may be signed.
+    pub effective_on: NaiveDate,
+}
+
+/// Why a command to a trial is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// Registered twice.
+    #[error("the trial is registered already")]
+    AlreadyRegistered,
+    /// The protocol number belongs to another trial.
+    #[error("the protocol number belongs to another trial")]
+    ProtocolTaken,
+    /// The arm's code is in use.
+    #[error("the trial has an arm `{0}` already")]
+    ArmExists(String),
+    /// Arms and criteria are fixed once subjects may have been enrolled.
+    #[error("arms cannot be added after enrolment was opened")]
+    ArmsFixed,
+    /// The form's version is in use.
+    #[error("a consent form of version `{0}` in this language is published already")]
+    FormExists(String),
+    /// The questionnaire's version is in use.
+    #[error("version `{version}` of `{instrument}` is defined already")]
+    QuestionnaireExists {
+        /// The instrument.
+        instrument: String,
+        /// The version.
+        version: String,
+    },
+    /// A trial opens only when it is complete.
+    #[error("enrolment cannot be opened without {0}")]
+    NotReady(&'static str),
+    /// Closed for good.
+    #[error("enrolment was closed for good")]
+    Closed,
+    /// Only what is open can be paused.
+    #[error("enrolment is not open")]
+    NotOpen,
+}
+
+impl Reason for TrialError {
+    fn rule(&self) -> &'static str {
+        match self {
+            TrialError::AlreadyRegistered => "trial-already-registered",
+            TrialError::ProtocolTaken => "protocol-number-taken",
+            TrialError::ArmExists(_) => "arm-exists",
+            TrialError::ArmsFixed => "arms-fixed",
+            TrialError::FormExists(_) => "consent-form-exists",
+            TrialError::QuestionnaireExists { .. } => "questionnaire-exists",
+            TrialError::NotReady(_) => "trial-not-ready",
+            TrialError::Closed => "trial-closed",
+            TrialError::NotOpen => "trial-not-open",
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        let field = match self {
+            TrialError::ProtocolTaken => "protocol",
+            TrialError::ArmExists(_) => "code",
+            TrialError::FormExists(_) => "form_version",
+            TrialError::QuestionnaireExists { .. } => "questionnaire",
+            TrialError::AlreadyRegistered
+            | TrialError::ArmsFixed
+            | TrialError::NotReady(_)
+            | TrialError::Closed
+            | TrialError::NotOpen => return None,
+        };
+        Some(field.to_owned())
+    }
+}
+
+/// The course of a registered trial. `field` names the command's field that
+/// holds the id; absent where the address names it.
+///
+/// # Errors
+/// [`Halt`] where it is not loaded, or not registered.
+pub fn registered<'facts>(
+    facts: &'facts Facts,
+    trial_id: TrialId,
+    field: Option<&'static str>,
+) -> Result<&'facts Course, Halt> {
+    match facts.get::<Trial>(trial_id)? {
+        Trial::Registered(course) => Ok(course),
+        Trial::Unregistered => Err(NotFound::halt("trial-not-found", "trial", trial_id, field)),
+    }
+}
+
+impl Course {
+    /// Refuses unless the trial enrols.
+    ///
+    /// # Errors
+    /// [`TrialError::Closed`], [`TrialError::NotOpen`].
+    pub const fn require_open(&self) -> Result<(), TrialError> {
+        match self.enrolment {
+            EnrolmentStatus::Open => Ok(()),
+            EnrolmentStatus::Closed => Err(TrialError::Closed),
+            EnrolmentStatus::NotOpened | EnrolmentStatus::Paused => Err(TrialError::NotOpen),
+        }
+    }
+
+    /// The consent form that is to be signed on `day`: of those in the
+    /// language the one with the latest effective date that has come.
+    pub fn form_in_force(&self, language: &str, day: NaiveDate) -> Option<&ConsentForm> {
+        let effective = |form: &&ConsentForm| form.language == language && form.effective_on <= day;
+        // Of two that became effective on one day, the later publication: max_by_key keeps the last.
+        self.forms.iter().filter(effective).max_by_key(|form| form.effective_on)
+    }
+
+    /// A questionnaire; without a version the one that was defined last.
+    pub fn questionnaire(&self, instrument: &str, version: Option<&str>) -> Option<&QuestionnaireDefinition> {
+        let wanted = |definition: &&QuestionnaireDefinition| {
+            definition.instrument == instrument && version.is_none_or(|version| definition.version == version)
+        };
+        self.questionnaires.iter().rev().find(wanted)
+    }
+}
+
+impl Aggregate for Trial {
+    type Id = TrialId;
+    type Event = TrialEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(self, event: &TrialEvent) -> Self {
+        let mut course = match (self, event) {
+            (Trial::Registered(course), _) => course,
+            (Trial::Unregistered, TrialEvent::TrialRegistered(registered)) => {
+                return Trial::Registered(Box::new(Course {
+                    enrolment: EnrolmentStatus::NotOpened,
+                    planned_enrolment: registered.planned_enrolment,
+                    enrolment_mode: registered.enrolment_mode,
+                    arms: Vec::new(),
+                    sites: Vec::new(),
+                    criteria: None,
+                    forms: Vec::new(),
+                    questionnaires: Vec::new(),
+                }));
+            }
+            (Trial::Unregistered, _) => return Trial::Unregistered,
+        };
+        match event {
+            TrialEvent::TrialRegistered(_) => {}
+            TrialEvent::SiteJoined(joined) => course.sites.push((joined.site_id, joined.code.clone())),
+            TrialEvent::ArmAdded(arm) => course.arms.push(arm.code.clone()),
+            TrialEvent::EligibilityDefined(defined) => {
+                let (version, criteria) = (defined.criteria_version, defined.criteria.clone());
+                course.criteria = Some(Criteria { version, criteria });
+            }
+            TrialEvent::ConsentFormPublished(form) => course.forms.push(ConsentForm {
+                form_version: form.form_version.clone(),
+                language: form.language.clone(),
+                text_sha256: form.text_sha256.clone(),
+                effective_on: form.effective_on,
+            }),
+            TrialEvent::QuestionnaireDefined(defined) => course.questionnaires.push(defined.questionnaire.clone()),
+            TrialEvent::EnrolmentOpened(_) => course.enrolment = EnrolmentStatus::Open,
+            TrialEvent::EnrolmentPaused(_) => course.enrolment = EnrolmentStatus::Paused,
+            TrialEvent::EnrolmentClosed(_) => course.enrolment = EnrolmentStatus::Closed,
+        }
+        Trial::Registered(course)
+    }
+}

@@ -1,0 +1,295 @@
+//! Checks of single fields, each refusal naming the field and what would be right.
+
+use chrono::{DateTime, DurationRound, NaiveDate, TimeDelta, Utc};
+use events::decider::{Context, Halt, Reason, RefusalKind};
+
+/// Greatest length of a short code.
+pub const CODE_LENGTH_MAX: usize = 100;
+/// Greatest length of a line of text.
+pub const TEXT_LENGTH_MAX: usize = 500;
+/// Greatest length of prose.
+pub const PROSE_LENGTH_MAX: usize = 10_000;
+/// Greatest number of entries of a list.
+pub const LIST_LENGTH_MAX: usize = 500;
+/// How far a client's clock may be ahead of ours.
+const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
+
+/// A field that is wrong, whatever the state.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// Nothing where something must be.
+    #[error("`{field}` must not be empty or begin or end with a blank")]
+    Blank {
+        /// The field.
+        field: String,
+    },
+    /// Too long.
+    #[error("`{field}` must have at most {max} characters")]
+    TooLong {
+        /// The field.
+        field: String,
+        /// The greatest length.
+        max: usize,
+    },
+    /// A character that no text has.
+    #[error("`{field}` must not contain control characters")]
+    ControlCharacter {
+        /// The field.
+        field: String,
+    },
+    /// Too many entries.
+    #[error("`{field}` must have at most {max} entries")]
+    TooMany {
+        /// The field.
+        field: String,
+        /// The greatest number.
+        max: usize,
+    },
+    /// Outside its range.
+    #[error("`{field}` must be {expected}")]
+    OutOfRange {
+        /// The field.
+        field: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// Not of its form.
+    #[error("`{field}` must be {expected}")]
+    Malformed {
+        /// The field.
+        field: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// The same thing twice.
+    #[error("`{field}` repeats `{value}`")]
+    Duplicate {
+        /// The field.
+        field: String,
+        /// What is repeated.
+        value: String,
+    },
+    /// Later than now.
+    #[error("`{field}` lies in the future")]
+    InFuture {
+        /// The field.
+        field: String,
+    },
+    /// Before anything that can be meant.
+    #[error("`{field}` lies before 1900")]
+    TooEarly {
+        /// The field.
+        field: String,
+    },
+}
+
+impl Reason for Invalid {
+    fn rule(&self) -> &'static str {
+        match self {
+            Invalid::Blank { .. } => "blank",
+            Invalid::TooLong { .. } => "too-long",
+            Invalid::ControlCharacter { .. } => "control-character",
+            Invalid::TooMany { .. } => "too-many",
+            Invalid::OutOfRange { .. } => "out-of-range",
+            Invalid::Malformed { .. } => "malformed",
+            Invalid::Duplicate { .. } => "duplicate",
+            Invalid::InFuture { .. } => "in-the-future",
+            Invalid::TooEarly { .. } => "too-early",
+        }
+    }
+
+    fn kind(&self) -> RefusalKind {
+        RefusalKind::Invalid
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Invalid::Blank { field }
+            | Invalid::TooLong { field, .. }
+            | Invalid::ControlCharacter { field }
+            | Invalid::TooMany { field, .. }
+            | Invalid::OutOfRange { field, .. }
+            | Invalid::Malformed { field, .. }
+            | Invalid::Duplicate { field, .. }
+            | Invalid::InFuture { field }
+            | Invalid::TooEarly { field } => Some(field.clone()),
+        }
+    }
+}
+
+/// A short code.
+///
+/// # Errors
+/// [`Invalid`].
+pub fn code(field: &str, value: &str) -> Result<(), Invalid> {
+    line(field, value, CODE_LENGTH_MAX)
+}
+
+/// A line of text.
+///
+/// # Errors
+/// [`Invalid`].
+pub fn text(field: &str, value: &str) -> Result<(), Invalid> {
+    line(field, value, TEXT_LENGTH_MAX)
+}
+
+/// A line of text, where there is one.
+///
+/// # Errors
+/// [`Invalid`].
+pub fn optional_text(field: &str, value: Option<&str>) -> Result<(), Invalid> {
+    value.map_or(Ok(()), |value| text(field, value))
+}
+
+/// Text of several lines.
+///
+/// # Errors
+/// [`Invalid`].
+pub fn prose(field: &str, value: &str) -> Result<(), Invalid> {
+    characters(field, value, PROSE_LENGTH_MAX, |character| matches!(character, '\n' | '\t' | '\r'))
+}
+
+fn line(field: &str, value: &str, max: usize) -> Result<(), Invalid> {
+    characters(field, value, max, |_| false)
+}
+
+fn characters(field: &str, value: &str, max: usize, allowed: impl Fn(char) -> bool) -> Result<(), Invalid> {
+    let field = || field.to_owned();
+    if value.is_empty() || value.trim() != value {
+        return Err(Invalid::Blank { field: field() });
+    }
+    if value.chars().count() > max {
+        return Err(Invalid::TooLong { field: field(), max });
+    }
+    if value.chars().any(|character| character.is_control() && !allowed(character)) {
+        return Err(Invalid::ControlCharacter { field: field() });
+    }
+    Ok(())
+}
+
+/// A list that is not too long.
+///
+/// # Errors
+/// [`Invalid::TooMany`].
+pub fn list<T>(field: &str, values: &[T]) -> Result<(), Invalid> {
+    if values.len() > LIST_LENGTH_MAX {
+        return Err(Invalid::TooMany { field: field.to_owned(), max: LIST_LENGTH_MAX });
+    }
+    Ok(())
+}
+
+/// Codes that must all differ.
+///
+/// # Errors
+/// [`Invalid::Duplicate`].
+pub fn distinct<'value>(field: &str, values: impl Iterator<Item = &'value str>) -> Result<(), Invalid> {
+    let mut seen = std::collections::HashSet::new();
+    for value in values {
+        if !seen.insert(value) {
+            return Err(Invalid::Duplicate { field: field.to_owned(), value: value.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// A number within its range.
+///
+/// # Errors
+/// [`Invalid::OutOfRange`].
+pub fn range(field: &str, value: u32, min: u32, max: u32) -> Result<(), Invalid> {
+    if value < min || value > max {
+        return Err(Invalid::OutOfRange { field: field.to_owned(), expected: format!("from {min} to {max}") });
+    }
+    Ok(())
+}
+
+/// A time that has come: the one given, or now. In whole microseconds, as the log keeps it.
+///
+/// # Errors
+/// [`Invalid::InFuture`], [`Invalid::TooEarly`].
+pub fn past_time(context: &Context, field: &str, given: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, Invalid> {
+    let Some(time) = given else { return Ok(context.now) };
+    if time > context.now + CLOCK_SKEW_MAX {
+        return Err(Invalid::InFuture { field: field.to_owned() });
+    }
+    let earliest = NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or(NaiveDate::MIN);
+    if time.date_naive() < earliest {
+        return Err(Invalid::TooEarly { field: field.to_owned() });
+    }
+    Ok(time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time))
+}
+
+/// A day that has come.
+///
+/// # Errors
+/// [`Invalid::InFuture`], [`Invalid::TooEarly`].
+pub fn past_day(context: &Context, field: &str, day: NaiveDate) -> Result<(), Invalid> {
+    // A day begins up to 14 hours earlier east of Greenwich.
+    if day > (context.now + TimeDelta::hours(14)).date_naive() {
+        return Err(Invalid::InFuture { field: field.to_owned() });
+    }
+    if day < NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or(NaiveDate::MIN) {
+        return Err(Invalid::TooEarly { field: field.to_owned() });
+    }
+    Ok(())
+}
+
+/// SHA-256 as 64 lower-case hexadecimal digits.
+///
+/// # Errors
+/// [`Invalid::Malformed`].
+pub fn sha256(field: &str, value: &str) -> Result<(), Invalid> {
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if value.len() != 64 || !digits {
+        let expected = "a SHA-256 of 64 lower-case hexadecimal digits".to_owned();
+        return Err(Invalid::Malformed { field: field.to_owned(), expected });
+    }
+    Ok(())
+}
+
+/// A language tag such as `en` or `pt-BR` (BCP 47, RFC 5646: letters and digits in parts of 1 to 8).
+///
+/// # Errors
+/// [`Invalid::Malformed`].
+pub fn language(field: &str, value: &str) -> Result<(), Invalid> {
+    let part = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let first = value.split('-').next().unwrap_or_default();
+    let begins = (2..=8).contains(&first.len()) && first.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !begins || value.len() > 35 || !value.split('-').all(part) {
+        let expected = "a language tag such as `en` or `pt-BR`".to_owned();
+        return Err(Invalid::Malformed { field: field.to_owned(), expected });
+    }
+    Ok(())
+}
+
+/// Something that the command speaks of and that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {what} with the id {id}")]
+pub struct NotFound {
+    rule: &'static str,
+    what: &'static str,
+    id: String,
+    field: Option<&'static str>,
+}
+
+impl NotFound {
+    /// Stops a decision because `what` does not exist; `field` is absent where the address named it.
+    pub fn halt(rule: &'static str, what: &'static str, id: impl ToString, field: Option<&'static str>) -> Halt {
+        NotFound { rule, what, id: id.to_string(), field }.into()
+    }
+}
+
+impl Reason for NotFound {
+    fn rule(&self) -> &'static str {
+        self.rule
+    }
+
+    fn kind(&self) -> RefusalKind {
+        // What the body names is a matter of the command's content, not of its address.
+        if self.field.is_some() { RefusalKind::Rule } else { RefusalKind::NotFound }
+    }
+
+    fn field(&self) -> Option<String> {
+        self.field.map(str::to_owned)
+    }
+}
