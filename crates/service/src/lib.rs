@@ -1,1 +1,11 @@
-//! What every process shares: configuration, telemetry, authentication, limits, problem details, health, shutdown.
+//! What every process shares.
+
+pub mod auth;
+pub mod health;
+pub mod lifecycle;
+pub mod limits;
+pub mod problem;
+pub mod server;
+pub mod settings;
+pub mod telemetry;
+pub mod trace;

@@ -1,0 +1,160 @@
+//! Problem documents (RFC 9457): what every refused request is answered with.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::trace;
+
+/// What `type` begins with; the rule's name follows.
+pub const TYPE_PREFIX: &str = "urn:anamnesis:problem:";
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, Serialize)]
+pub struct FieldError {
+    /// The field: names joined by `/`, or a parameter's or header's name.
+    pub field: String,
+    /// The rule that it breaks.
+    pub rule: String,
+    /// What would be right.
+    pub message: String,
+}
+
+/// A problem document.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    rule: String,
+    title: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+    retry_after_seconds: Option<u32>,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Document<'problem> {
+    r#type: String,
+    title: &'problem str,
+    status: u16,
+    detail: &'problem str,
+    rule: &'problem str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'problem [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+impl Problem {
+    /// A problem of this status, by this rule.
+    pub fn new(status: StatusCode, rule: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            rule: rule.into(),
+            title: title(status),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// 400: a field, parameter or header is not what it must be.
+    pub fn invalid(field: impl Into<String>, rule: impl Into<String>, message: impl Into<String>) -> Self {
+        let (field, rule, message) = (field.into(), rule.into(), message.into());
+        let problem = Self::new(StatusCode::BAD_REQUEST, rule.clone(), message.clone());
+        problem.with_error(FieldError { field, rule, message })
+    }
+
+    /// 401: who is asking is not known.
+    pub fn unauthenticated(detail: &str) -> Self {
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
+        problem.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// 403: who is asking may not.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(rule: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, rule, detail)
+    }
+
+    /// 500: a fault of the program; what it was is in the log, under the trace id.
+    pub fn internal() -> Self {
+        let detail = "The server failed. Nothing was half-done; the cause is in its log under the trace id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// 503: try again later.
+    pub fn unavailable(rule: &str, detail: impl Into<String>, retry_after_seconds: u32) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, rule, detail);
+        Self { retry_after_seconds: Some(retry_after_seconds), ..problem }
+    }
+
+    /// Names a field that is at fault.
+    #[must_use]
+    pub fn with_error(mut self, error: FieldError) -> Self {
+        self.errors.push(error);
+        self
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Tells when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// The rule's name.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = Document {
+            r#type: format!("{TYPE_PREFIX}{}", self.rule),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            rule: &self.rule,
+            errors: &self.errors,
+            trace_id: trace::current().map(|trace| trace.trace_id()),
+        };
+        let mut response = (self.status, Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "The request is malformed",
+        StatusCode::UNAUTHORIZED => "Authentication is needed",
+        StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::UNPROCESSABLE_ENTITY => "Refused by a rule",
+        StatusCode::CONFLICT => "Others changed it at the same time",
+        StatusCode::PRECONDITION_FAILED => "Not at the expected version",
+        StatusCode::INTERNAL_SERVER_ERROR => "The server failed",
+        status => status.canonical_reason().unwrap_or("Problem"),
+    }
+}

@@ -1,0 +1,180 @@
+//! Settings: flags, `ANAMNESIS_*` variables, and a TOML file, in this order.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Command, ValueEnum};
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug, Args)]
+pub struct StorageSettings {
+    /// Folder of the embedded engine's files.
+    #[arg(long, env = "ANAMNESIS_DATA_DIR", default_value = "anamnesis-data", value_name = "FOLDER")]
+    pub data_dir: PathBuf,
+    /// PostgreSQL database, as `postgres://…`; without it the embedded engine is used.
+    #[arg(long, env = "ANAMNESIS_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+}
+
+impl StorageSettings {
+    /// The address of the storage.
+    pub fn url(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("anamnesis.db").display()))
+    }
+
+    /// The file of the administrator's token.
+    pub fn admin_token_file(&self) -> PathBuf {
+        self.data_dir.join("admin.token")
+    }
+}
+
+/// The key that signs tokens.
+#[derive(Clone, Debug, Args)]
+pub struct KeySettings {
+    /// Key that signs tokens, 64 hexadecimal digits.
+    #[arg(
+        long,
+        env = "ANAMNESIS_JWT_KEY",
+        value_name = "HEX",
+        hide_env_values = true,
+        conflicts_with = "jwt_key_file"
+    )]
+    pub jwt_key: Option<String>,
+    /// File of the key that signs tokens; made where it is missing. By default `jwt.key` in the data folder.
+    #[arg(long, env = "ANAMNESIS_JWT_KEY_FILE", value_name = "FILE")]
+    pub jwt_key_file: Option<PathBuf>,
+}
+
+/// What every server process needs.
+#[derive(Clone, Debug, Args)]
+pub struct ServerSettings {
+    /// Storage.
+    #[command(flatten)]
+    pub storage: StorageSettings,
+    /// Key.
+    #[command(flatten)]
+    pub key: KeySettings,
+    /// Address to listen on.
+    #[arg(long, env = "ANAMNESIS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// NATS server, as `nats://…`; without it events are not published.
+    #[arg(long, env = "ANAMNESIS_NATS_URL", value_name = "URL", hide_env_values = true)]
+    pub nats_url: Option<String>,
+    /// Replicas of the JetStream stream.
+    #[arg(long, env = "ANAMNESIS_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), value_name = "N")]
+    pub nats_replicas: u8,
+    /// Brings the database's schema up to date at start. With several processes, run `migrate` first instead.
+    #[arg(long, env = "ANAMNESIS_MIGRATE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub migrate: bool,
+    /// Connections to PostgreSQL.
+    #[arg(long, env = "ANAMNESIS_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000), value_name = "N")]
+    pub database_connections: u32,
+    /// Greatest size of a request's body.
+    #[arg(long, env = "ANAMNESIS_BODY_BYTES_MAX", default_value_t = 1_048_576, value_parser = clap::value_parser!(u64).range(1024..=104_857_600), value_name = "BYTES")]
+    pub body_bytes_max: u64,
+    /// Requests that are worked on at once; more are answered 503.
+    #[arg(long, env = "ANAMNESIS_REQUESTS_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
+    pub requests_max: u64,
+    /// Seconds that a request may take.
+    #[arg(long, env = "ANAMNESIS_REQUEST_SECONDS_MAX", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    pub request_seconds_max: u64,
+    /// What is logged, such as `info` or `info,sqlx=debug`.
+    #[arg(
+        long,
+        env = "ANAMNESIS_LOG",
+        default_value = "warn,anamnesis=info,service=info,event_bus=info,projector=info,saga=info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+    /// How logs are written.
+    #[arg(long, env = "ANAMNESIS_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// TOML file with any of these settings, named as the flags.
+    #[arg(long, env = "ANAMNESIS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// A settings file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("the settings file {0} cannot be read")]
+    Read(PathBuf, #[source] std::io::Error),
+    /// The file is not TOML.
+    #[error("the settings file {0} is not TOML")]
+    Parse(PathBuf, #[source] toml::de::Error),
+    /// No such setting.
+    #[error("the settings file {path} names `{key}`, which is not a setting of this command")]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        key: String,
+    },
+    /// A value of another kind.
+    #[error("the settings file {path} gives `{key}` a value that is neither text, number nor true/false")]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        key: String,
+    },
+}
+
+/// Adds the settings of the file, where there is one, as flags behind those
+/// given; what is given by flag or variable stays as it is.
+///
+/// # Errors
+/// [`SettingsError`].
+pub fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsString>, SettingsError> {
+    let Some(path) = config_file(&arguments) else { return Ok(arguments) };
+    let text = std::fs::read_to_string(&path).map_err(|source| SettingsError::Read(path.clone(), source))?;
+    let table: toml::Table = text.parse().map_err(|source| SettingsError::Parse(path.clone(), source))?;
+    let flags: BTreeSet<String> = arguments
+        .iter()
+        .filter_map(|argument| Some(argument.to_str()?.strip_prefix("--")?.split('=').next()?.to_owned()))
+        .collect();
+    let subcommand = arguments.iter().skip(1).find_map(|argument| command.find_subcommand(argument.to_str()?));
+    let target = subcommand.unwrap_or(command);
+    let mut extended = arguments.clone();
+    for (key, value) in table {
+        let name = key.replace('_', "-");
+        let known = target.get_arguments().find(|argument| argument.get_long() == Some(&name));
+        let Some(argument) = known else { return Err(SettingsError::Unknown { path, key }) };
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(truth) => truth.to_string(),
+            _ => return Err(SettingsError::Kind { path, key }),
+        };
+        let in_environment = argument.get_env().is_some_and(|variable| std::env::var_os(variable).is_some());
+        if !in_environment && !flags.contains(&name) {
+            extended.push(format!("--{name}={text}").into());
+        }
+    }
+    Ok(extended)
+}
+
+fn config_file(arguments: &[OsString]) -> Option<PathBuf> {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--config" {
+            return arguments.next().map(PathBuf::from);
+        }
+        if let Some(path) = argument.to_str().and_then(|text| text.strip_prefix("--config=")) {
+            return Some(PathBuf::from(path));
+        }
+    }
+    std::env::var_os("ANAMNESIS_CONFIG").map(PathBuf::from)
+}
