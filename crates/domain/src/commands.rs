@@ -181,12 +181,6 @@ commands! {
     }
 }
 
-/// The command at an address.
-pub fn find(collection: &str, path: &str) -> Option<&'static CommandSpec> {
-    let at = |spec: &&CommandSpec| spec.collection == collection && (spec.path == path || spec.alias == Some(path));
-    COMMANDS.iter().find(at)
-}
-
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {

@@ -1,0 +1,157 @@
+//! One handler for every command: parse, execute, render.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::commands::{AnyCommand, CommandSpec};
+use event_store::execute::{Executed, Request};
+use event_store::log::RecordedEvent;
+use events::decider::{Context, Facts};
+use events::ids::{StreamId, derive_id};
+use serde::Serialize;
+use service::auth::Principal;
+use service::problem::Problem;
+use service::trace;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::CommandApi;
+use crate::authority;
+use crate::problems::{from_body, from_execute, from_rejection};
+
+/// Greatest length of an idempotency key.
+const KEY_LENGTH_MAX: usize = 255;
+
+/// What a command is answered with.
+#[derive(Serialize)]
+struct Answer {
+    stream: StreamId,
+    version: u64,
+    position: u64,
+    events: Vec<RecordedEvent>,
+}
+
+/// `POST /v1/<collection>`: creates, with an id that the server derives.
+pub async fn create(
+    spec: &'static CommandSpec,
+    State(api): State<CommandApi>,
+    principal: Principal,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let command_id = command_id(&principal, &headers)?;
+    // Derived from the command's id, so that a repeated command names the same thing.
+    let id = derive_id("created", &[spec.name.as_bytes(), command_id.as_bytes()]);
+    carry_out(&api, principal, spec, id, command_id, &headers, body).await
+}
+
+/// `POST /v1/<collection>/<id>/<command>`.
+pub async fn execute(
+    spec: &'static CommandSpec,
+    State(api): State<CommandApi>,
+    principal: Principal,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let id = Uuid::try_parse(&id)
+        .map_err(|_| Problem::invalid("id", "malformed", "The id in the address must be a UUID."))?;
+    let command_id = command_id(&principal, &headers)?;
+    carry_out(&api, principal, spec, id, command_id, &headers, body).await
+}
+
+async fn carry_out(
+    api: &CommandApi,
+    principal: Principal,
+    spec: &'static CommandSpec,
+    id: Uuid,
+    command_id: Uuid,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    authority::require(principal.actor.role, spec.name)?;
+    require_json(headers)?;
+    let body = body.map_err(from_rejection)?;
+    let command = (spec.parse)(id, &body).map_err(from_body)?;
+    let request = Request {
+        command_id,
+        fingerprint: fingerprint(&command),
+        actor: principal.actor,
+        target: command.target(),
+        if_match: if_match(headers)?,
+        correlation_id: None,
+        causation_id: None,
+        trace_context: trace::current().map(|trace| trace.traceparent()),
+    };
+    let decide = |context: &Context, facts: &Facts| command.decide(context, facts);
+    let executed = api.executor.execute(&request, &decide).await;
+    let outcome = if executed.is_ok() { "done" } else { "refused" };
+    metrics::counter!("anamnesis_commands", "command" => spec.name, "outcome" => outcome).increment(1);
+    Ok(render(spec, command.target(), executed.map_err(from_execute)?))
+}
+
+fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response {
+    let Executed { receipt, repeated } = executed;
+    let stream = receipt.events.first().map_or(target, |event| event.stream);
+    let version = receipt.events.iter().filter(|event| event.stream == stream).map(|event| event.version).max();
+    let answer = Answer { stream, version: version.unwrap_or(0), position: receipt.position, events: receipt.events };
+    let status = if spec.creates { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, Json(answer)).into_response();
+    let headers = response.headers_mut();
+    if spec.creates
+        && let Ok(location) = HeaderValue::from_str(&format!("/v1/{}/{}", spec.collection, target.id))
+    {
+        headers.insert(header::LOCATION, location);
+    }
+    if repeated {
+        headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// SHA-256 of the command as this program understands it: blanks and the order
+/// of fields do not make another command.
+fn fingerprint(command: &AnyCommand) -> [u8; 32] {
+    let canonical = serde_json::to_vec(command).expect("commands serialise to JSON by construction");
+    Sha256::digest(canonical).into()
+}
+
+/// The command's id: one per caller and key, so that nobody can meet another's.
+fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(Uuid::now_v7()) };
+    let visible = key
+        .to_str()
+        .ok()
+        .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    let key = visible.ok_or_else(|| {
+        Problem::invalid(
+            "Idempotency-Key",
+            "malformed",
+            "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
+        )
+    })?;
+    Ok(derive_id("command", &[principal.actor.id.as_bytes(), key.as_bytes()]))
+}
+
+fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let version = value.to_str().ok().and_then(|text| {
+        let digits = text.strip_prefix('"')?.strip_suffix('"')?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    });
+    let message = "If-Match must be the stream's version in quotes, such as \"3\".";
+    version.map(Some).ok_or_else(|| Problem::invalid("If-Match", "malformed", message))
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = "Send the command's fields as JSON, with `Content-Type: application/json`.";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+}

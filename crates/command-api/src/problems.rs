@@ -1,0 +1,79 @@
+//! From errors to problem documents, exhaustively.
+
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use domain::commands::BodyError;
+use event_store::execute::ExecuteError;
+use events::decider::{Refusal, RefusalKind};
+use service::problem::{FieldError, Problem};
+use service::trace;
+
+/// Seconds after which a database that is away is worth another try.
+const UNAVAILABLE_SECONDS: u32 = 2;
+
+/// A body that could not be received.
+pub fn from_rejection(rejection: BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = "The body is larger than this server takes.";
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+    }
+    Problem::invalid("body", "unreadable", "The body could not be read to its end.")
+}
+
+/// A body that is not the command's.
+pub fn from_body(error: BodyError) -> Problem {
+    let field = if error.field.is_empty() { "body".to_owned() } else { error.field };
+    Problem::invalid(field, "malformed", error.message)
+}
+
+/// A command that was not carried out.
+pub fn from_execute(error: ExecuteError) -> Problem {
+    match error {
+        ExecuteError::Refused(refusal) => from_refusal(refusal),
+        ExecuteError::VersionMismatch { expected, actual, .. } => {
+            let detail = format!("The stream stands at version {actual}, If-Match expects {expected}.");
+            Problem::new(StatusCode::PRECONDITION_FAILED, "version-mismatch", detail)
+        }
+        ExecuteError::Conflict { stream } => {
+            let detail = format!("{stream} kept changing while the command was decided. Send it again.");
+            Problem::new(StatusCode::CONFLICT, "conflict", detail).retry_after(1)
+        }
+        ExecuteError::CommandReused => {
+            let detail = "The Idempotency-Key was used before for another command. Use a new one.";
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail);
+            problem.with_error(FieldError {
+                field: "Idempotency-Key".to_owned(),
+                rule: "idempotency-key-reused".to_owned(),
+                message: detail.to_owned(),
+            })
+        }
+        error @ ExecuteError::Malformed(_) => {
+            log(&error, "a decision broke the rules of decisions");
+            Problem::internal()
+        }
+        error @ ExecuteError::Log(_) => {
+            log(&error, "the log did not answer");
+            let detail = "The database does not answer. The command may have been carried out: \
+                          send it again with the same Idempotency-Key.";
+            Problem::unavailable("database-unavailable", detail, UNAVAILABLE_SECONDS)
+        }
+    }
+}
+
+fn from_refusal(refusal: Refusal) -> Problem {
+    let status = match refusal.kind {
+        RefusalKind::Invalid => StatusCode::BAD_REQUEST,
+        RefusalKind::NotFound => StatusCode::NOT_FOUND,
+        RefusalKind::Rule => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let problem = Problem::new(status, refusal.rule.clone(), refusal.message.clone());
+    match refusal.field {
+        Some(field) => problem.with_error(FieldError { field, rule: refusal.rule, message: refusal.message }),
+        None => problem,
+    }
+}
+
+fn log(error: &ExecuteError, what: &str) {
+    let trace = trace::current().map(|trace| trace.trace_id());
+    tracing::error!(error = error as &dyn std::error::Error, trace, "{what}");
+}
