@@ -1,0 +1,59 @@
+//! A feed that reads the log itself: for the embedded engine, for catching up, for rebuilds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event_store::log::EventLog;
+use events::envelope::Envelope;
+use tokio::sync::watch;
+
+use super::{Feed, FeedError, FeedSource};
+
+/// Events that a batch holds at most.
+pub const BATCH_EVENTS_MAX: usize = 1_000;
+/// How long to wait for the head to move before looking all the same.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+
+/// Feeds that read the log.
+pub struct LogFeedSource {
+    log: Arc<dyn EventLog>,
+}
+
+impl LogFeedSource {
+    /// Feeds from `log`.
+    pub const fn new(log: Arc<dyn EventLog>) -> Self {
+        Self { log }
+    }
+}
+
+impl FeedSource for LogFeedSource {
+    fn open(&self, after_position: u64) -> Box<dyn Feed> {
+        Box::new(LogFeed { log: self.log.clone(), head: self.log.watch_head(), position: after_position })
+    }
+}
+
+struct LogFeed {
+    log: Arc<dyn EventLog>,
+    head: watch::Receiver<u64>,
+    position: u64,
+}
+
+#[async_trait]
+impl Feed for LogFeed {
+    async fn next(&mut self) -> Result<Vec<Envelope>, FeedError> {
+        loop {
+            // Marked before reading, so that a commit in between wakes the wait below.
+            self.head.borrow_and_update();
+            let events = self.log.read_all(self.position, BATCH_EVENTS_MAX).await?;
+            if let Some(last) = events.last() {
+                self.position = last.position;
+                return Ok(events);
+            }
+            if let Ok(Err(_)) = tokio::time::timeout(IDLE_LOOK, self.head.changed()).await {
+                // The log's writer is gone: the process is shutting down.
+                tokio::time::sleep(IDLE_LOOK).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Making a view again beside the one that is read.
+
+use event_store::Store;
+use event_store::log::LogError;
+use event_store::views::{CommitError, ViewError};
+
+use crate::batch::{AdvanceError, Cursor, decode, prepare};
+use crate::view::DynView;
+use crate::views::VIEWS;
+
+/// Events that are read at a time.
+const BATCH_EVENTS: usize = 2_000;
+/// Old rows that are deleted at a time.
+const SWEEP_ROWS: u32 = 5_000;
+/// How often a rebuild that cannot catch up looks again before it gives up.
+const CATCH_UP_TRIES_MAX: u32 = 10_000;
+
+/// Why a rebuild failed; the view that is read is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// There is no such view.
+    #[error("there is no view `{0}`; there are: {1}")]
+    Unknown(String, String),
+    /// The log did not answer.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The view could not be folded or stored.
+    #[error("the view could not be brought forward")]
+    Advance(#[from] AdvanceError),
+    /// The storage did not answer.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Somebody else rebuilds the same view.
+    #[error("another rebuild of the same view took over")]
+    Overtaken,
+    /// Events come faster than they are folded.
+    #[error("the rebuild does not catch up with the log")]
+    NeverCaughtUp,
+}
+
+/// Rebuilds the view of this name from position 1 and puts it in place once it
+/// has caught up. `progress` is told where it stands and where the log ends.
+///
+/// # Errors
+/// [`RebuildError`].
+pub async fn rebuild(
+    store: &Store,
+    view: &str,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<(), RebuildError> {
+    let names = || VIEWS.iter().map(|view| view.schema().name).collect::<Vec<_>>().join(", ");
+    let found = VIEWS.iter().find(|candidate| candidate.schema().name == view);
+    let view = found.ok_or_else(|| RebuildError::Unknown(view.to_owned(), names()))?;
+    store.views.register(view.schema()).await?;
+    fill(store, *view, progress).await
+}
+
+/// Fills a new generation, puts it in place, and clears the old one away.
+pub async fn fill(
+    store: &Store,
+    view: &'static dyn DynView,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<(), RebuildError> {
+    let name = view.schema().name;
+    let generation = store.views.start_rebuild(view.schema()).await?;
+    let mut cursor = Cursor { view, generation, position: 0 };
+    for _ in 0..CATCH_UP_TRIES_MAX {
+        catch_up(store, &mut cursor, progress).await?;
+        if store.views.swap(name, generation).await? {
+            while store.views.sweep(name, SWEEP_ROWS).await? > 0 {}
+            return Ok(());
+        }
+        if !is_mine(store, name, generation).await? {
+            return Err(RebuildError::Overtaken);
+        }
+    }
+    Err(RebuildError::NeverCaughtUp)
+}
+
+/// Folds everything that the log holds beyond the cursor.
+async fn catch_up(
+    store: &Store,
+    cursor: &mut Cursor,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<(), RebuildError> {
+    loop {
+        let envelopes = store.log.read_all(cursor.position, BATCH_EVENTS).await?;
+        if envelopes.is_empty() {
+            return Ok(());
+        }
+        let events = decode(envelopes)?;
+        let batch = prepare(&*store.views, *cursor, &events).await?;
+        let position = batch.to_position;
+        match store.views.commit(vec![batch]).await {
+            Ok(()) => cursor.position = position,
+            Err(CommitError::Moved { .. }) => return Err(RebuildError::Overtaken),
+            Err(CommitError::View(error)) => return Err(error.into()),
+        }
+        progress(position, store.log.head().await?);
+    }
+}
+
+async fn is_mine(store: &Store, view: &str, generation: i64) -> Result<bool, RebuildError> {
+    let states = store.views.states().await?;
+    let state = states.iter().find(|state| state.name == view);
+    Ok(state.and_then(|state| state.rebuild.as_ref()).is_some_and(|rebuild| rebuild.generation == generation))
+}

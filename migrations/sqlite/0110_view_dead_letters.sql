@@ -1,0 +1,13 @@
+-- The view `dead_letters`: documents beside the columns by which they are found.
+CREATE TABLE view_dead_letters (
+    generation INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    document   TEXT NOT NULL,
+    saga       TEXT,
+    status     TEXT,
+    failed_at  TEXT,
+    PRIMARY KEY (generation, key)
+) STRICT;
+CREATE INDEX view_dead_letters_by_saga ON view_dead_letters (generation, saga, key);
+CREATE INDEX view_dead_letters_by_status ON view_dead_letters (generation, status, key);
+CREATE INDEX view_dead_letters_by_failed_at ON view_dead_letters (generation, failed_at, key);

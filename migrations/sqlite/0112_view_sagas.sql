@@ -1,0 +1,17 @@
+-- The view `sagas`: documents beside the columns by which they are found.
+CREATE TABLE view_sagas (
+    generation    INTEGER NOT NULL,
+    key           TEXT NOT NULL,
+    document      TEXT NOT NULL,
+    saga          TEXT,
+    status        TEXT,
+    trial_id      TEXT,
+    patient_id    TEXT,
+    waiting_since TEXT,
+    PRIMARY KEY (generation, key)
+) STRICT;
+CREATE INDEX view_sagas_by_saga ON view_sagas (generation, saga, key);
+CREATE INDEX view_sagas_by_status ON view_sagas (generation, status, key);
+CREATE INDEX view_sagas_by_trial_id ON view_sagas (generation, trial_id, key);
+CREATE INDEX view_sagas_by_patient_id ON view_sagas (generation, patient_id, key);
+CREATE INDEX view_sagas_by_waiting_since ON view_sagas (generation, waiting_since, key);
