@@ -1,1 +1,59 @@
-//! The read side: views, history, replay, event streams.
+//! The read side: lists and documents of views, history, event stream.
+//!
+//! A view is read by name from its storage; what it means is the projector's.
+
+mod blinding;
+mod events;
+mod history;
+mod lists;
+pub mod openapi;
+mod parameters;
+mod render;
+mod reports;
+mod resources;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use event_store::Store;
+use tokio_util::sync::CancellationToken;
+
+pub use resources::RESOURCES;
+
+/// What the read side needs.
+#[derive(Clone)]
+pub struct QueryApi {
+    /// Everything that is stored.
+    pub store: Store,
+    /// How long `at_least` waits.
+    pub at_least_patience: Duration,
+    /// Ends event streams when the process stops.
+    pub shutdown: CancellationToken,
+}
+
+/// The routes; each needs an authenticated [`service::auth::Principal`].
+pub fn router(api: QueryApi) -> Router {
+    let mut router = Router::new();
+    for resource in RESOURCES {
+        let list = move |state, principal, uri, headers| lists::list(resource, state, principal, uri, headers);
+        let one =
+            move |state, principal, path, uri, headers| lists::one(resource, state, principal, path, uri, headers);
+        router = router
+            .route(&format!("/v1/{}", resource.collection), get(list))
+            .route(&format!("/v1/{}/{{id}}", resource.collection), get(one));
+    }
+    router
+        .route("/v1/trials/{id}/enrolment", get(reports::enrolment))
+        .route("/v1/patients/{id}/timeline", get(reports::timeline))
+        .route("/v1/patients/{id}/history", get(history::patient))
+        .route("/v1/views", get(reports::views))
+        .route("/v1/events", get(events::stream))
+        .route("/v1/events/{id}", get(events::one))
+        .with_state(api)
+}
+
+/// Routes that need no token: the description of the interface.
+pub fn public_router() -> Router {
+    Router::new().route("/openapi.json", get(openapi::document)).route("/docs", get(openapi::page))
+}

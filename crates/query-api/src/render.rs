@@ -1,0 +1,93 @@
+//! Answers of the read side, and its errors.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use event_store::log::LogError;
+use event_store::views::{QueryError, ViewError, wait_for};
+use serde::Serialize;
+use service::problem::Problem;
+use service::trace;
+
+use crate::QueryApi;
+
+/// Seconds after which a view that lags is worth another try.
+const LAG_SECONDS: u32 = 1;
+
+/// Waits until the view has seen what the caller wants to see.
+///
+/// # Errors
+/// A 503 problem where it does not come to that in time.
+pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(u64, Duration)>) -> Result<(), Problem> {
+    let Some((position, patience)) = at_least else { return Ok(()) };
+    if wait_for(&*api.store.views, view, position, patience).await.map_err(from_view)? {
+        return Ok(());
+    }
+    let detail = format!("The view has not reached position {position} yet.");
+    Err(Problem::unavailable("view-behind", detail, LAG_SECONDS))
+}
+
+/// Answers with a body as of `position`, or 304 where the caller has it.
+pub fn at_position(position: u64, headers: &HeaderMap, body: &impl Serialize) -> Response {
+    let tag = format!("\"{position}\"");
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let same =
+        known.is_some_and(|known| known.split(',').any(|candidate| candidate.trim() == tag || candidate.trim() == "*"));
+    let mut response = if same { StatusCode::NOT_MODIFIED.into_response() } else { Json(body).into_response() };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    // Clinical data: a client may keep it to compare, nobody in between may.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    // The answer depends on who asks: blinded roles get less.
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("authorization"));
+    response
+}
+
+/// From an error of the views' storage.
+pub fn from_view(error: ViewError) -> Problem {
+    match error {
+        ViewError::Unknown(view) => {
+            let detail = format!("The view `{view}` has not been built yet. Is a projector running?");
+            Problem::unavailable("view-not-built", detail, LAG_SECONDS)
+        }
+        ViewError::Query(error) => from_query(&error),
+        error @ ViewError::Database { .. } => {
+            log(&error);
+            Problem::unavailable("database-unavailable", "The database does not answer.", 2)
+        }
+        error @ ViewError::Corrupt(_) => {
+            log(&error);
+            Problem::internal()
+        }
+    }
+}
+
+fn from_query(error: &QueryError) -> Problem {
+    let (field, rule) = match error {
+        QueryError::UnknownColumn(_) => ("sort", "unknown-column"),
+        QueryError::WrongKind { .. } => ("filter", "malformed"),
+        QueryError::ForeignCursor => ("after", "foreign-cursor"),
+        QueryError::Limit => ("limit", "out-of-range"),
+    };
+    Problem::invalid(field, rule, error.to_string())
+}
+
+/// From an error of the log.
+pub fn from_log(error: LogError) -> Problem {
+    log(&error);
+    match error {
+        LogError::Database { .. } | LogError::Stopped | LogError::BatchFailed => {
+            Problem::unavailable("database-unavailable", "The database does not answer.", 2)
+        }
+        LogError::Corrupt { .. } | LogError::Decode { .. } => Problem::internal(),
+    }
+}
+
+/// Logs the cause of a problem, once, under the request's trace.
+pub fn log(error: &(dyn std::error::Error + 'static)) {
+    let trace = trace::current().map(|trace| trace.trace_id());
+    tracing::error!(error, trace, "a query failed");
+}
