@@ -6,6 +6,7 @@ pub mod execute;
 pub mod leases;
 pub mod log;
 pub mod postgres;
+pub mod sagas;
 pub mod sqlite;
 mod store;
 pub mod views;

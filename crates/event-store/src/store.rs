@@ -10,8 +10,9 @@ use sqlx::migrate::MigrateError;
 use crate::checkpoints::CheckpointStore;
 use crate::leases::LeaseStore;
 use crate::log::EventLog;
-use crate::postgres::{self, PostgresCoordination, PostgresLog, PostgresViews};
-use crate::sqlite::{self, SqliteCoordination, SqliteLog, SqlitePools, SqliteViews};
+use crate::postgres::{self, PostgresCoordination, PostgresLog, PostgresSagas, PostgresViews};
+use crate::sagas::SagaStore;
+use crate::sqlite::{self, SqliteCoordination, SqliteLog, SqlitePools, SqliteSagas, SqliteViews};
 use crate::views::ViewStore;
 
 /// How the storage is opened.
@@ -55,6 +56,8 @@ pub struct Store {
     pub log: Arc<dyn EventLog>,
     /// The views.
     pub views: Arc<dyn ViewStore>,
+    /// The process managers.
+    pub sagas: Arc<dyn SagaStore>,
     /// The leases.
     pub leases: Arc<dyn LeaseStore>,
     /// The checkpoints.
@@ -86,9 +89,11 @@ impl Store {
             postgres::MIGRATOR.run(&pool).await.map_err(OpenError::Migrate)?;
         }
         let coordination = Arc::new(PostgresCoordination::open(pool.clone()));
+        let views = Arc::new(PostgresViews::open(pool.clone()));
         Ok(Self {
             log: Arc::new(PostgresLog::open(pool.clone(), options.append_give_up_after)),
-            views: Arc::new(PostgresViews::open(pool.clone())),
+            sagas: Arc::new(PostgresSagas::open(pool.clone(), views.clone())),
+            views,
             leases: coordination.clone(),
             checkpoints: coordination,
             engine: Engine::Postgres(pool),
@@ -104,9 +109,11 @@ impl Store {
             sqlite::MIGRATOR.run(&pools.write).await.map_err(OpenError::Migrate)?;
         }
         let coordination = Arc::new(SqliteCoordination::open(pools.clone()));
+        let views = Arc::new(SqliteViews::open(pools.clone()));
         Ok(Self {
             log: Arc::new(SqliteLog::open(pools.clone(), options.append_give_up_after)),
-            views: Arc::new(SqliteViews::open(pools.clone())),
+            sagas: Arc::new(SqliteSagas::open(pools.clone(), views.clone())),
+            views,
             leases: coordination.clone(),
             checkpoints: coordination,
             engine: Engine::Sqlite(pools),

@@ -3,6 +3,7 @@
 mod batch;
 mod coordination;
 mod log;
+mod sagas;
 mod views;
 
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use coordination::PostgresCoordination;
 pub use log::PostgresLog;
+pub use sagas::PostgresSagas;
 pub use views::PostgresViews;
 
 /// The schema, in the order of its history.

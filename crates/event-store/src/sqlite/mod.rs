@@ -3,6 +3,7 @@
 mod batch;
 mod coordination;
 mod log;
+mod sagas;
 mod views;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 pub use coordination::SqliteCoordination;
 pub use log::SqliteLog;
+pub use sagas::SqliteSagas;
 pub use views::SqliteViews;
 
 /// The schema, in the order of its history.

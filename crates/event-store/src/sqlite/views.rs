@@ -34,6 +34,44 @@ impl SqliteViews {
         Self { pools, schemas: RwLock::default(), commits: watch::Sender::new(()) }
     }
 
+    /// Does within a transaction what [`ViewStore::commit`] does in one of its own.
+    pub(super) async fn apply(
+        &self,
+        connection: &mut SqliteConnection,
+        batches: &[ViewBatch],
+    ) -> Result<(), CommitError> {
+        for batch in batches {
+            let moved = sqlx::query(catalogue::ADVANCE)
+                .bind(&batch.view)
+                .bind(batch.generation)
+                .bind(signed(batch.from_position))
+                .bind(signed(batch.to_position))
+                .execute(&mut *connection)
+                .await
+                .map_err(ViewError::database("moving a view"))?;
+            if moved.rows_affected() != 1 {
+                return Err(CommitError::Moved { view: batch.view.clone() });
+            }
+            if !batch.upserts.is_empty() {
+                upsert(connection, batch, self.columns(&batch.view)?).await?;
+            }
+            if !batch.deletes.is_empty() {
+                let sql = format!(
+                    "DELETE FROM {} WHERE generation = $1 AND key IN (SELECT value FROM json_each($2))",
+                    table(&batch.view)?
+                );
+                let deletion = sqlx::query(AssertSqlSafe(sql)).bind(batch.generation).bind(keys_text(&batch.deletes));
+                deletion.execute(&mut *connection).await.map_err(ViewError::database("deleting documents"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes whoever waits for a commit.
+    pub(super) fn announce(&self) {
+        self.commits.send_replace(());
+    }
+
     fn remember(&self, schema: &ViewSchema) {
         let mut schemas = self.schemas.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         schemas.insert(schema.name.to_owned(), schema.columns);
@@ -104,32 +142,9 @@ impl ViewStore for SqliteViews {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(ViewError::database("beginning a batch of views"))?;
-        for batch in &batches {
-            let moved = sqlx::query(catalogue::ADVANCE)
-                .bind(&batch.view)
-                .bind(batch.generation)
-                .bind(signed(batch.from_position))
-                .bind(signed(batch.to_position))
-                .execute(&mut *transaction)
-                .await
-                .map_err(ViewError::database("moving a view"))?;
-            if moved.rows_affected() != 1 {
-                return Err(CommitError::Moved { view: batch.view.clone() });
-            }
-            if !batch.upserts.is_empty() {
-                upsert(&mut transaction, batch, self.columns(&batch.view)?).await?;
-            }
-            if !batch.deletes.is_empty() {
-                let sql = format!(
-                    "DELETE FROM {} WHERE generation = $1 AND key IN (SELECT value FROM json_each($2))",
-                    table(&batch.view)?
-                );
-                let deletion = sqlx::query(AssertSqlSafe(sql)).bind(batch.generation).bind(keys_text(&batch.deletes));
-                deletion.execute(&mut *transaction).await.map_err(ViewError::database("deleting documents"))?;
-            }
-        }
+        self.apply(&mut transaction, &batches).await?;
         transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
-        self.commits.send_replace(());
+        self.announce();
         Ok(())
     }
 

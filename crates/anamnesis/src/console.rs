@@ -1,0 +1,106 @@
+//! What operators see while a command runs and when it ends.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Lines of progress where nobody watches a bar.
+const LINES: u64 = 10;
+
+/// How far a long command has come: a bar on a terminal, now and then a line elsewhere.
+pub struct Progress {
+    view: View,
+    label: &'static str,
+    total: u64,
+}
+
+enum View {
+    Bar(ProgressBar),
+    Lines(Mutex<Counter>),
+}
+
+#[derive(Default)]
+struct Counter {
+    done: u64,
+    printed: u64,
+}
+
+impl Progress {
+    /// Progress over `total` pieces of work called `label`.
+    pub fn new(label: &'static str, total: u64) -> Self {
+        let view = if io::stderr().is_terminal() {
+            let bar = ProgressBar::new(total).with_prefix(label);
+            let style = ProgressStyle::with_template("{prefix} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}");
+            View::Bar(match style {
+                Ok(style) => bar.with_style(style.progress_chars("=> ")),
+                Err(_) => bar,
+            })
+        } else {
+            View::Lines(Mutex::default())
+        };
+        Self { view, label, total }
+    }
+
+    /// So many pieces more are done.
+    pub fn advance(&self, count: u64) {
+        match &self.view {
+            View::Bar(bar) => bar.inc(count),
+            View::Lines(counter) => {
+                let mut counter = counter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                counter.done += count;
+                let tenth = counter.done * LINES / self.total.max(1);
+                if tenth > counter.printed {
+                    counter.printed = tenth;
+                    eprintln!("{}: {} of {}", self.label, counter.done, self.total);
+                }
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Prints text to standard output.
+///
+/// # Errors
+/// Where the output is closed.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
+/// A table as text: the first column to the left, the others, which hold numbers, to the right.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        let line: Vec<String> = cells.collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        assert_eq!(table(&[row(["file", "read"]), row(["dm.csv", "7"])]), "file    read\ndm.csv     7\n");
+    }
+}
