@@ -1,0 +1,91 @@
+//! Process managers without their types.
+
+use std::marker::PhantomData;
+
+use chrono::{DateTime, Utc};
+use domain::process::{
+    AlertProcess, EnrolmentProcess, OnRefusal, Phase, ProcessManager, Route, Step, WithdrawalProcess,
+};
+use events::any::AnyEvent;
+use events::decider::Refusal;
+use events::envelope::{Envelope, References};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Every process manager.
+pub static PROCESSES: &[&dyn DynProcess] =
+    &[&Erased::<EnrolmentProcess>::new(), &Erased::<WithdrawalProcess>::new(), &Erased::<AlertProcess>::new()];
+
+/// Where an instance stands after an event.
+pub struct Folded {
+    /// Its state.
+    pub state: Value,
+    /// What follows.
+    pub steps: Vec<Step>,
+    /// For people.
+    pub phase: Phase,
+    /// When it wants to be woken.
+    pub wake_at: Option<DateTime<Utc>>,
+    /// What it is about.
+    pub references: References,
+}
+
+/// A process manager without its type.
+pub trait DynProcess: Send + Sync + 'static {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// Which instances the event concerns.
+    fn route(&self, event: &AnyEvent, envelope: &Envelope) -> Route;
+    /// Folds an event onto a state; `None` is an instance that begins.
+    fn fold(&self, state: Option<&Value>, event: &AnyEvent, envelope: &Envelope) -> Result<Folded, serde_json::Error>;
+    /// What follows because the instance's time has come.
+    fn wake(&self, state: &Value, now: DateTime<Utc>) -> Result<Vec<Step>, serde_json::Error>;
+    /// What follows because a rule refused a step.
+    fn on_refusal(&self, state: &Value, step: &Step, refusal: &Refusal) -> Result<OnRefusal, serde_json::Error>;
+}
+
+/// The process manager of this name.
+pub fn find(name: &str) -> Option<&'static dyn DynProcess> {
+    PROCESSES.iter().copied().find(|process| process.name() == name)
+}
+
+struct Erased<P>(PhantomData<P>);
+
+impl<P> Erased<P> {
+    const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<P: ProcessManager> DynProcess for Erased<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn route(&self, event: &AnyEvent, envelope: &Envelope) -> Route {
+        P::route(event, envelope)
+    }
+
+    fn fold(&self, state: Option<&Value>, event: &AnyEvent, envelope: &Envelope) -> Result<Folded, serde_json::Error> {
+        let state = match state {
+            Some(state) => P::State::deserialize(state)?,
+            None => P::State::default(),
+        };
+        let state = P::evolve(state, event, envelope);
+        Ok(Folded {
+            steps: P::react(&state, event, envelope),
+            phase: P::phase(&state),
+            wake_at: P::wake_at(&state),
+            references: P::references(&state),
+            state: serde_json::to_value(state)?,
+        })
+    }
+
+    fn wake(&self, state: &Value, now: DateTime<Utc>) -> Result<Vec<Step>, serde_json::Error> {
+        Ok(P::wake(&P::State::deserialize(state)?, now))
+    }
+
+    fn on_refusal(&self, state: &Value, step: &Step, refusal: &Refusal) -> Result<OnRefusal, serde_json::Error> {
+        Ok(P::on_refusal(&P::State::deserialize(state)?, step, refusal))
+    }
+}
