@@ -30,7 +30,7 @@ pub enum CliError {
     Key(#[from] service::auth::KeyError),
     /// A token could not be signed.
     #[error("the token could not be signed")]
-    Signing(#[source] jsonwebtoken::errors::Error),
+    Signing(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The answer could not be printed.
     #[error("the output could not be written")]
     Output(#[from] io::Error),

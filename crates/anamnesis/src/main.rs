@@ -1,1 +1,58 @@
-fn main() {}
+//! `anamnesis`: the whole system in one process, each role by itself, and the operator's commands.
+
+mod admin;
+mod cli;
+mod codegen;
+mod output;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use service::settings::with_file;
+
+use cli::Cli;
+
+fn main() -> ExitCode {
+    let arguments = match with_file(with_command(std::env::args_os().collect()), &Cli::command()) {
+        Ok(arguments) => arguments,
+        Err(error) => return fail(&error),
+    };
+    let matches = Cli::command().get_matches_from(arguments);
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(cli.run()),
+        Err(error) => return fail(&error),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => fail(&*error),
+    }
+}
+
+/// Without a command the whole system is served.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let first = arguments.get(1).and_then(|argument| argument.to_str());
+    let about_the_program = ["-h", "--help", "-V", "--version"];
+    let serves = first.is_none_or(|first| first.starts_with('-') && !about_the_program.contains(&first));
+    if serves {
+        arguments.insert(1.min(arguments.len()), "serve".into());
+    }
+    arguments
+}
+
+/// Tells the error with its causes.
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::from(2)
+}

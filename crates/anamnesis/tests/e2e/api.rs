@@ -92,12 +92,7 @@ impl Api {
 
     /// Asks until the answer satisfies `condition`.
     #[track_caller]
-    pub fn until(
-        &self,
-        path: &str,
-        what: &str,
-        condition: impl Fn(&Value) -> bool,
-    ) -> impl Future<Output = Value> {
+    pub fn until(&self, path: &str, what: &str, condition: impl Fn(&Value) -> bool) -> impl Future<Output = Value> {
         let (api, path, what) = (self.clone(), path.to_owned(), what.to_owned());
         async move {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);

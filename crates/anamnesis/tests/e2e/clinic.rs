@@ -100,9 +100,7 @@ impl Clinic {
         self.present(patient).await;
         self.sign(patient).await.ok();
         let subject = self.subject(patient);
-        self.api
-            .until(&format!("/v1/subjects/{subject}"), "enrolled", |subject| subject["status"] == "enrolled")
-            .await;
+        self.api.until(&format!("/v1/subjects/{subject}"), "enrolled", |subject| subject["status"] == "enrolled").await;
         (patient, subject)
     }
 

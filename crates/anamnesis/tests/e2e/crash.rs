@@ -43,7 +43,9 @@ async fn kill_under_load(mut system: System) {
     for round in 0..rounds() {
         let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..8)
-            .map(|_| tokio::spawn(load(system.api.clone(), clinic.trial, clinic.site, stop.clone(), acknowledged.clone())))
+            .map(|_| {
+                tokio::spawn(load(system.api.clone(), clinic.trial, clinic.site, stop.clone(), acknowledged.clone()))
+            })
             .collect();
         // The moment differs from round to round: after so many more acknowledgements.
         let goal = acknowledged.lock().await.len() + 40 + 37 * round;
@@ -63,7 +65,13 @@ async fn kill_under_load(mut system: System) {
 
 /// Registers patients and signs consents until told to stop or the server is gone;
 /// gives the patients whose consent was signed for certain.
-async fn load(api: Api, trial: Uuid, site: Uuid, stop: Arc<AtomicBool>, log: Arc<Mutex<Vec<Acknowledged>>>) -> Vec<Uuid> {
+async fn load(
+    api: Api,
+    trial: Uuid,
+    site: Uuid,
+    stop: Arc<AtomicBool>,
+    log: Arc<Mutex<Vec<Acknowledged>>>,
+) -> Vec<Uuid> {
     let mut signed = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let patient = fresh();

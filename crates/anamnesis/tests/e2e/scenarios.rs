@@ -136,7 +136,11 @@ async fn read_stream(clinic: &Clinic, path: &str, after: Option<u64>, count: usi
         let piece = piece.expect("the stream goes on").expect("the stream is whole").expect("the stream has not ended");
         text.push_str(&String::from_utf8_lossy(&piece));
         let complete = text.rfind("\n\n").map_or("", |end| &text[..end + 2]);
-        ids = complete.lines().filter_map(|line| line.strip_prefix("id:")).map(|id| id.trim().parse().expect("a position")).collect();
+        ids = complete
+            .lines()
+            .filter_map(|line| line.strip_prefix("id:"))
+            .map(|id| id.trim().parse().expect("a position"))
+            .collect();
     }
     ids.truncate(count);
     ids
@@ -151,7 +155,12 @@ pub async fn a_history_tells_what_was_known_at_a_time(system: &System) {
     let now = clinic.api.get(&path).await.ok();
     let then = clinic.api.get(&format!("{path}?at_position={before}")).await.ok();
     let positions = |history: &Value| -> Vec<u64> {
-        history["items"].as_array().expect("events").iter().map(|event| event["position"].as_u64().expect("a position")).collect()
+        history["items"]
+            .as_array()
+            .expect("events")
+            .iter()
+            .map(|event| event["position"].as_u64().expect("a position"))
+            .collect()
     };
     let (now, then) = (positions(&now), positions(&then));
     assert!(now.is_sorted() && now.contains(&report["position"].as_u64().expect("a position")));
@@ -191,6 +200,7 @@ pub async fn a_request_without_a_token_is_refused(system: &System) {
         nobody.get(path).await.refused(401, "unauthenticated");
     }
     nobody.post(&format!("/v1/patients/{}/register-patient", fresh()), json!({})).await.refused(401, "unauthenticated");
-    let forger = system.api.with_token(Some("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4Iiwicm9sZSI6ImFkbWluaXN0cmF0b3IifQ.".to_owned()));
+    let forger =
+        system.api.with_token(Some("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4Iiwicm9sZSI6ImFkbWluaXN0cmF0b3IifQ.".to_owned()));
     forger.get("/v1/trials").await.refused(401, "unauthenticated");
 }

@@ -111,14 +111,7 @@ impl System {
         let token = std::fs::read_to_string(data.join("admin.token")).expect("the administrator's token");
         let urls = vec![process.url.clone()];
         let api = Api::new(urls.clone(), urls, token.trim().to_owned());
-        Self {
-            api,
-            processes: vec![process],
-            folder,
-            key_file: data.join("jwt.key"),
-            _database: None,
-            _nats: None,
-        }
+        Self { api, processes: vec![process], folder, key_file: data.join("jwt.key"), _database: None, _nats: None }
     }
 
     /// Everything in one process over PostgreSQL and NATS.

@@ -1,0 +1,74 @@
+//! The commands of the program.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use service::settings::{ServerSettings, StorageSettings};
+
+use crate::serve::{self, Roles};
+use crate::{admin, codegen};
+
+/// Event-sourced backend for clinical trials.
+///
+/// Without a command the whole system is served on the embedded engine.
+#[derive(Parser)]
+#[command(name = "anamnesis", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves everything in one process.
+    Serve(Box<ServerSettings>),
+    /// Serves the write side: commands over REST.
+    CommandApi(Box<ServerSettings>),
+    /// Serves the read side: views, history, event stream.
+    QueryApi(Box<ServerSettings>),
+    /// Keeps the views up to date.
+    Projector(Box<ServerSettings>),
+    /// Runs the process managers.
+    Saga(Box<ServerSettings>),
+    /// Publishes the log on NATS JetStream.
+    Relay(Box<ServerSettings>),
+    /// Brings the database's schema up to date.
+    Migrate(StorageSettings),
+    /// Makes a view again from the log, beside the one that is read.
+    Rebuild {
+        /// The view's name, such as `trial_enrolment`, or `all`.
+        view: String,
+        #[command(flatten)]
+        storage: StorageSettings,
+    },
+    /// Writes the generated files of the source tree.
+    #[command(hide = true)]
+    Codegen {
+        /// The source tree.
+        #[arg(long)]
+        root: PathBuf,
+        /// Writes nothing; fails where a file differs.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        match self.command {
+            Command::Serve(settings) => serve::run(Roles::ALL, &settings).await?,
+            Command::CommandApi(settings) => serve::run(Roles::COMMAND_API, &settings).await?,
+            Command::QueryApi(settings) => serve::run(Roles::QUERY_API, &settings).await?,
+            Command::Projector(settings) => serve::run(Roles::PROJECTOR, &settings).await?,
+            Command::Saga(settings) => serve::run(Roles::SAGA, &settings).await?,
+            Command::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
+            Command::Migrate(storage) => admin::migrate(&storage).await?,
+            Command::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
+            Command::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,142 @@
+//! Dates as SDTM writes them: ISO 8601, as far as they are known.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use events::values::PartialDate;
+
+/// A date of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SdtmDate {
+    /// The date, as far as it is known.
+    pub date: PartialDate,
+    /// The time of day, where it is told.
+    pub time: Option<NaiveTime>,
+    /// Whether the text said more than is kept, such as an interval's end.
+    pub shortened: bool,
+}
+
+/// Why a text is not a date of an export.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an ISO 8601 date")]
+pub struct InvalidDate(pub String);
+
+impl SdtmDate {
+    /// Reads `2014-03-09T11:45`, `2014-03-09`, `2014-03`, `2014`, with hyphens in place of
+    /// unknown parts (`2014---09`), and the beginning of an interval (`2014-03-09/2014-03-12`).
+    ///
+    /// # Errors
+    /// [`InvalidDate`] where not even the year is told, or there is no such day.
+    pub fn parse(text: &str) -> Result<Self, InvalidDate> {
+        let invalid = || InvalidDate(text.to_owned());
+        let (begin, interval) = text.split_once('/').map_or((text, false), |(begin, _)| (begin, true));
+        let (date_text, time_text) = begin.split_once('T').map_or((begin, None), |(date, time)| (date, Some(time)));
+        let known = known_part(date_text).ok_or_else(invalid)?;
+        let date: PartialDate = known.parse().map_err(|_| invalid())?;
+        let time = time_text.and_then(time_of_day).filter(|_| date.exact().is_some());
+        let shortened = interval || known.len() != date_text.len() || (time_text.is_some() && time.is_none());
+        Ok(Self { date, time, shortened })
+    }
+
+    /// The day, where it is known.
+    pub fn day(&self) -> Option<NaiveDate> {
+        self.date.exact()
+    }
+
+    /// The moment, where the day is known. A day without a time of day begins at midnight UTC:
+    /// exports carry no time zone.
+    pub fn moment(&self) -> Option<DateTime<Utc>> {
+        Some(self.day()?.and_time(self.time.unwrap_or_default()).and_utc())
+    }
+
+    /// The first moment that the date can mean.
+    pub fn earliest(&self) -> DateTime<Utc> {
+        self.moment().unwrap_or_else(|| midnight(self.date.earliest()))
+    }
+}
+
+/// The beginning of a day.
+pub fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::default()).and_utc()
+}
+
+/// The longest beginning of `YYYY-MM-DD` without unknown parts.
+fn known_part(text: &str) -> Option<&str> {
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range).is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let hyphen = |index: usize| text.as_bytes().get(index) == Some(&b'-');
+    if !digits(0..4) || (text.len() > 4 && !hyphen(4)) {
+        return None;
+    }
+    if !(hyphen(4) && digits(5..7)) {
+        // Only hyphens may stand for what is not known: anything else is no date.
+        let placeholders = text.bytes().skip(4).all(|byte| byte == b'-' || byte.is_ascii_digit());
+        return (text.len() == 4 || text.get(4..6) == Some("--") && placeholders).then_some(&text[..4]);
+    }
+    match text.len() {
+        7 => Some(text),
+        10 if hyphen(7) && digits(8..10) => Some(text),
+        8 | 9 if text.bytes().skip(7).all(|byte| byte == b'-') => Some(&text[..7]),
+        _ => None,
+    }
+}
+
+/// A time of day with or without seconds and their fraction; an offset is left out, as it says
+/// nothing about the day on which something happened at the site.
+fn time_of_day(text: &str) -> Option<NaiveTime> {
+    let clock = text.trim_end_matches('Z');
+    let clock = clock.split_once('+').map_or(clock, |(clock, _)| clock);
+    // An offset to the west; a single hyphen earlier stands for an unknown hour.
+    let clock = clock.rfind('-').filter(|index| *index >= 2).map_or(clock, |index| &clock[..index]);
+    let padded = match clock.len() {
+        2 => format!("{clock}:00"),
+        _ => clock.to_owned(),
+    };
+    ["%H:%M:%S%.f", "%H:%M"].iter().find_map(|format| NaiveTime::parse_from_str(&padded, format).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn date(text: &str) -> Result<(String, bool), InvalidDate> {
+        SdtmDate::parse(text).map(|date| (date.date.to_string(), date.shortened))
+    }
+
+    #[test]
+    fn what_is_known_of_a_date_is_kept() {
+        for (text, expected) in [("2014-03-09", "2014-03-09"), ("2014-03", "2014-03"), ("2014", "2014")] {
+            assert_eq!(date(text), Ok((expected.to_owned(), false)), "{text}");
+        }
+        for (text, expected) in [("2014---09", "2014"), ("2014-03--", "2014-03"), ("2014-03-09/2014-03-11", "2014-03-09")] {
+            assert_eq!(date(text), Ok((expected.to_owned(), true)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in ["", "--03-09", "09MAR2014", "2014-02-30", "2014-13", "20140309", "2014-3-9", "03/09/2014", "2014-03-0"] {
+            assert_eq!(date(text), Err(InvalidDate(text.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_is_kept_where_it_can_be() {
+        let moment = |text: &str| SdtmDate::parse(text).map(|date| date.moment().map(|moment| moment.to_rfc3339()));
+        assert_eq!(moment("2014-07-02T11:45"), Ok(Some("2014-07-02T11:45:00+00:00".to_owned())));
+        assert_eq!(moment("2014-07-02T11:45:10.5+02:00"), Ok(Some("2014-07-02T11:45:10.500+00:00".to_owned())));
+        assert_eq!(moment("2014-07-02T09-05:00"), Ok(Some("2014-07-02T09:00:00+00:00".to_owned())));
+        assert_eq!(moment("2014-07-02T-:45"), Ok(Some("2014-07-02T00:00:00+00:00".to_owned())));
+        assert_eq!(moment("2014-07"), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[0-9T:/é-]{0,24}") {
+            if let Ok(date) = SdtmDate::parse(&text) {
+                prop_assert!(text.starts_with(date.date.as_str()));
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Serving: every role in one process, or one of them.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware;
+use command_api::CommandApi;
+use event_bus::{FeedSource, LogFeedSource};
+use event_store::execute::{Executor, ExecutorOptions};
+use event_store::{OpenError, Store, StoreOptions};
+use events::envelope::{Actor, Role};
+use query_api::QueryApi;
+use service::auth::{self, Authenticator, Key, KeyError};
+use service::health::Health;
+use service::limits::Limits;
+use service::settings::ServerSettings;
+use service::telemetry::TelemetryError;
+use service::{lifecycle, server, telemetry};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::output::line;
+
+/// How long the administrator's token of the embedded engine is good for.
+const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long `at_least` waits where the caller does not say.
+const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    command_api: bool,
+    query_api: bool,
+    projector: bool,
+    saga: bool,
+    relay: bool,
+}
+
+impl Roles {
+    const NONE: Roles = Roles { command_api: false, query_api: false, projector: false, saga: false, relay: false };
+    /// Everything.
+    pub const ALL: Roles = Roles { command_api: true, query_api: true, projector: true, saga: true, relay: true };
+    /// The write side.
+    pub const COMMAND_API: Roles = Roles { command_api: true, ..Self::NONE };
+    /// The read side.
+    pub const QUERY_API: Roles = Roles { query_api: true, ..Self::NONE };
+    /// The views.
+    pub const PROJECTOR: Roles = Roles { projector: true, ..Self::NONE };
+    /// The process managers.
+    pub const SAGA: Roles = Roles { saga: true, ..Self::NONE };
+    /// The relay.
+    pub const RELAY: Roles = Roles { relay: true, ..Self::NONE };
+}
+
+/// Why serving could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Logs or metrics cannot be set up.
+    #[error("logs and metrics cannot be set up")]
+    Telemetry(#[from] TelemetryError),
+    /// The key cannot be used.
+    #[error("the key that signs tokens cannot be used")]
+    Key(#[from] KeyError),
+    /// The storage cannot be opened.
+    #[error("the storage cannot be opened")]
+    Open(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}; choose another address with --listen")]
+    Listen(std::net::SocketAddr, #[source] io::Error),
+    /// Serving failed.
+    #[error("serving failed")]
+    Serve(#[source] io::Error),
+    /// The administrator's token cannot be written.
+    #[error("the administrator's token cannot be written")]
+    Token(#[source] io::Error),
+    /// A role needs what was not given.
+    #[error("the relay needs --nats-url")]
+    NatsMissing,
+}
+
+/// Serves until the process is asked to stop.
+pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeError> {
+    if roles == Roles::RELAY && settings.nats_url.is_none() {
+        return Err(ServeError::NatsMissing);
+    }
+    let metrics = telemetry::init(&settings.log, settings.log_format)?;
+    let key = key(settings)?;
+    let options = StoreOptions {
+        migrate: settings.migrate,
+        connections_max: settings.database_connections,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&settings.storage.url(), &options).await?;
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener.map_err(|source| ServeError::Listen(settings.listen, source))?;
+    let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Serve)?;
+    let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+    let log = store.log.clone();
+    let database = move || {
+        let log = log.clone();
+        Box::pin(async move { log.head().await.is_ok() }) as futures::future::BoxFuture<'static, bool>
+    };
+    let health = Health::new(vec![("database", Box::new(database))], Some(metrics));
+    let router = router(roles, settings, &key, &store, &executor, health, &shutdown);
+    let mut tasks = start(roles, settings, &store, &executor, &shutdown);
+    if roles == Roles::ALL && settings.storage.database_url.is_none() {
+        welcome(settings, &key)?;
+    } else {
+        line(&format!("anamnesis listens on http://{}", settings.listen));
+    }
+    let served = server::serve(listener, router, shutdown.clone()).await.map_err(ServeError::Serve);
+    shutdown.cancel();
+    while tasks.join_next().await.is_some() {}
+    store.close().await;
+    served
+}
+
+fn key(settings: &ServerSettings) -> Result<Key, KeyError> {
+    match &settings.key.jwt_key {
+        Some(text) => Key::parse(text),
+        None => {
+            let file = settings.key.jwt_key_file.clone();
+            Key::load_or_create(&file.unwrap_or_else(|| settings.storage.data_dir.join("jwt.key")))
+        }
+    }
+}
+
+fn router(
+    roles: Roles,
+    settings: &ServerSettings,
+    key: &Key,
+    store: &Store,
+    executor: &Executor,
+    health: Health,
+    shutdown: &CancellationToken,
+) -> Router {
+    let mut protected = Router::new();
+    if roles.command_api {
+        protected = protected.merge(command_api::router(CommandApi { executor: executor.clone() }));
+    }
+    if roles.query_api {
+        protected = protected.merge(query_api::router(QueryApi {
+            store: store.clone(),
+            at_least_patience: AT_LEAST_PATIENCE,
+            shutdown: shutdown.clone(),
+        }));
+    }
+    if roles.command_api || roles.query_api {
+        let authenticator = Authenticator::new(key);
+        protected = protected.route_layer(middleware::from_fn_with_state(authenticator, auth::require));
+    }
+    let open = query_api::public_router().merge(health.router());
+    let limits = Limits::new(
+        usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
+        Duration::from_secs(settings.request_seconds_max),
+        usize::try_from(settings.requests_max).unwrap_or(usize::MAX),
+    );
+    server::wrap(open.merge(protected), limits)
+}
+
+/// Starts what works beside the requests.
+fn start(
+    roles: Roles,
+    _settings: &ServerSettings,
+    store: &Store,
+    executor: &Executor,
+    shutdown: &CancellationToken,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let feed: Arc<dyn FeedSource> = Arc::new(LogFeedSource::new(store.log.clone()));
+    if roles.projector {
+        tasks.spawn(projector::run(store.clone(), feed.clone(), shutdown.clone()));
+    }
+    if roles.saga {
+        let options = saga::Options::default();
+        tasks.spawn(saga::run(store.clone(), executor.clone(), feed, options, shutdown.clone()));
+    }
+    tasks
+}
+
+/// Tells the reader of the embedded engine where it is and what to do next.
+fn welcome(settings: &ServerSettings, key: &Key) -> Result<(), ServeError> {
+    let file = settings.storage.admin_token_file();
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    if Authenticator::new(key).verify(kept.trim()).is_err() {
+        let actor = Actor { id: "administrator".to_owned(), role: Role::Administrator, organisation: None };
+        let token = key.issue(&actor, ADMIN_TOKEN_LIFETIME).map_err(io::Error::other).map_err(ServeError::Token)?;
+        // The one that is there has run out, or is of another key.
+        if file.exists() {
+            std::fs::remove_file(&file).map_err(ServeError::Token)?;
+        }
+        auth::write_private(&file, &token).map_err(ServeError::Token)?;
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "anamnesis".to_owned());
+    let url = format!("http://{}", settings.listen);
+    line(&format!(
+        "Anamnesis listens on {url}
+  interface   {url}/docs  (OpenAPI: {url}/openapi.json)
+  data        {data}
+  token       {token}  (the administrator's; the commands below find it)
+
+Try next, in another terminal:
+  {program} simulate --subjects 200 --sites 5 --seed 1
+  curl -H \"Authorization: Bearer $(cat {token})\" {url}/v1/alerts
+
+Ctrl-C stops it; everything is kept.",
+        data = settings.storage.data_dir.display(),
+        token = file.display(),
+    ));
+    Ok(())
+}
