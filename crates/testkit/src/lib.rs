@@ -1,1 +1,8 @@
-//! Test support: given/when/then, contract suites, history checker, throw-away servers, faults.
+//! Test support: throw-away servers, contract suites, helpers.
+
+mod eventually;
+mod servers;
+pub mod stores;
+
+pub use eventually::eventually;
+pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, postgres};

@@ -1,0 +1,67 @@
+//! Real servers for tests.
+
+use std::path::PathBuf;
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+pub use xtask::servers::{NatsServer, PostgresCluster};
+
+/// Environment variable with the address of the test cluster's `postgres` database.
+const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
+
+/// A database of its own, dropped with the value as well as that can be.
+pub struct TestDatabase {
+    /// Its address.
+    pub url: String,
+    name: String,
+    cluster: String,
+}
+
+/// A fresh database in the test cluster.
+///
+/// # Panics
+/// Where `cargo xtask test` has not set the cluster up.
+pub async fn postgres() -> TestDatabase {
+    let cluster = required(POSTGRES_VARIABLE);
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    let mut connection = PgConnection::connect(&cluster).await.expect("the test cluster answers");
+    let sql = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    connection.execute(sql).await.expect("a database can be made");
+    let base = cluster.rsplit_once('/').map_or(cluster.as_str(), |(base, _)| base).to_owned();
+    TestDatabase { url: format!("{base}/{name}"), name, cluster }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // In a thread and runtime of its own: the test's may be going down. The
+        // whole cluster goes away after the tests, so failing does no harm.
+        let (cluster, name) = (self.cluster.clone(), self.name.clone());
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(async {
+                if let Ok(mut connection) = PgConnection::connect(&cluster).await {
+                    let sql = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+                    drop(connection.execute(sql).await);
+                }
+            });
+        });
+        drop(dropping.join());
+    }
+}
+
+/// A nats-server of its own.
+///
+/// # Panics
+/// Where `cargo xtask test` has not named the binary, or it does not start.
+pub async fn nats() -> NatsServer {
+    let binary = PathBuf::from(required(xtask::install::NATS_SERVER_VARIABLE));
+    let started = tokio::task::spawn_blocking(move || NatsServer::start(&binary)).await;
+    started.expect("the start does not panic").expect("nats-server starts")
+}
+
+fn required(variable: &str) -> String {
+    let hint = "run the tests with `cargo xtask test`, or set what `cargo xtask servers` prints";
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: {hint}"))
+}

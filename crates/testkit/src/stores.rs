@@ -1,0 +1,48 @@
+//! Stores for tests: an embedded one, and one on PostgreSQL.
+
+use event_store::{Store, StoreOptions};
+use tempfile::TempDir;
+
+use crate::TestDatabase;
+
+/// A store with whatever it lives in.
+pub struct TestStore {
+    /// The store.
+    pub store: Store,
+    /// Its address.
+    pub url: String,
+    // Held so that they outlive the store.
+    _folder: Option<TempDir>,
+    _database: Option<TestDatabase>,
+}
+
+/// A fresh store of the embedded engine.
+///
+/// # Panics
+/// Where it cannot be opened.
+pub async fn sqlite() -> TestStore {
+    let folder = TempDir::new().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("test.db").display());
+    let store = Store::open(&url, &StoreOptions::default()).await.expect("the store opens");
+    TestStore { store, url, _folder: Some(folder), _database: None }
+}
+
+/// A fresh store on PostgreSQL.
+///
+/// # Panics
+/// Where it cannot be opened.
+pub async fn postgres() -> TestStore {
+    let database = crate::postgres().await;
+    let store = Store::open(&database.url, &StoreOptions::default()).await.expect("the store opens");
+    TestStore { store, url: database.url.clone(), _folder: None, _database: Some(database) }
+}
+
+impl TestStore {
+    /// The same storage as another process would open it.
+    ///
+    /// # Panics
+    /// Where it cannot be opened.
+    pub async fn again(&self) -> Store {
+        Store::open(&self.url, &StoreOptions::default()).await.expect("the store opens again")
+    }
+}
