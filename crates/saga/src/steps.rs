@@ -12,10 +12,8 @@ use event_store::sagas::{StepChange, StepStatus, StoredStep};
 use events::decider::{Context, Facts, Refusal};
 use events::envelope::{Actor, References};
 use events::ids::DeadLetterId;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use sha2::{Digest, Sha256};
+use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -41,7 +39,10 @@ pub struct Outcome {
 #[derive(Default)]
 pub struct Steps {
     waiting: HashMap<Uuid, VecDeque<StoredStep>>,
-    running: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    // Tasks of their own: a step that is not polled would keep the
+    // connections that it holds from the runner, which waits for them.
+    running: JoinSet<Result<(), ExecuteError>>,
+    sent: HashMap<task::Id, StoredStep>,
     // Instances with a step on its way.
     busy: std::collections::HashSet<Uuid>,
     resting: BTreeMap<(Instant, Uuid), StoredStep>,
@@ -97,7 +98,8 @@ impl Steps {
             }
             if let Some(step) = step {
                 self.busy.insert(id);
-                self.running.push(send(executor.clone(), step).boxed());
+                let task = self.running.spawn(send(executor.clone(), step.clone()));
+                self.sent.insert(task.id(), step);
             }
         }
     }
@@ -107,11 +109,22 @@ impl Steps {
         if self.running.is_empty() {
             return std::future::pending().await;
         }
-        let mut outcomes: Vec<Outcome> = self.running.next().await.into_iter().collect();
-        while let Some(Some(outcome)) = self.running.next().now_or_never() {
-            outcomes.push(outcome);
+        let mut ended: Vec<_> = self.running.join_next_with_id().await.into_iter().collect();
+        while let Some(more) = self.running.try_join_next_with_id() {
+            ended.push(more);
         }
-        outcomes
+        ended.into_iter().filter_map(|ended| self.outcome(ended)).collect()
+    }
+
+    fn outcome(&mut self, ended: Result<(task::Id, Result<(), ExecuteError>), task::JoinError>) -> Option<Outcome> {
+        match ended {
+            Ok((id, result)) => Some(Outcome { step: self.sent.remove(&id)?, result }),
+            Err(error) => {
+                let step = self.sent.remove(&error.id())?;
+                let result = Err(ExecuteError::Malformed(format!("sending the step failed: {error}")));
+                Some(Outcome { step, result })
+            }
+        }
     }
 
     /// Lets the instance of a step go on with its next one.
@@ -127,9 +140,9 @@ impl Steps {
     }
 }
 
-async fn send(executor: Executor, step: StoredStep) -> Outcome {
+async fn send(executor: Executor, step: StoredStep) -> Result<(), ExecuteError> {
     let command: Result<AnyCommand, _> = serde_json::from_str(&step.command);
-    let result = match command {
+    match command {
         Ok(command) => {
             let request = Request {
                 command_id: step.command_id,
@@ -145,8 +158,7 @@ async fn send(executor: Executor, step: StoredStep) -> Outcome {
             executor.execute(&request, &decide).await.map(drop)
         }
         Err(error) => Err(ExecuteError::Malformed(format!("the stored step cannot be read: {error}"))),
-    };
-    Outcome { step, result }
+    }
 }
 
 /// Puts into `work` what the outcomes lead to.
