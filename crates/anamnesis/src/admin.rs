@@ -1,5 +1,6 @@
 //! Commands that work on the storage itself.
 
+use event_bus::{RelayError, RelayOptions};
 use event_store::{OpenError, Store, StoreOptions};
 use projector::{RebuildError, VIEWS, rebuild as rebuild_view};
 use service::settings::StorageSettings;
@@ -12,6 +13,12 @@ pub enum AdminError {
     /// The storage cannot be opened.
     #[error("the storage cannot be opened")]
     Open(#[from] OpenError),
+    /// NATS cannot be reached.
+    #[error("NATS cannot be reached")]
+    Nats(#[from] async_nats::ConnectError),
+    /// The stream cannot be filled.
+    #[error("the stream was not filled; running the command again is safe")]
+    Republish(#[from] RelayError),
     /// A view cannot be rebuilt.
     #[error("the view `{0}` was not rebuilt; the one that is read is as it was")]
     Rebuild(String, #[source] RebuildError),
@@ -31,17 +38,33 @@ pub async fn rebuild(storage: &StorageSettings, view: &str) -> Result<(), AdminE
     let views: Vec<&str> =
         if view == "all" { VIEWS.iter().map(|view| view.schema().name).collect() } else { vec![view] };
     for view in views {
-        let mut told = 0;
-        let mut progress = |position: u64, head: u64| {
-            if position * 10 / head.max(1) > told {
-                told = position * 10 / head.max(1);
-                eprintln!("{view}: {position} of {head} events");
-            }
-        };
-        let rebuilt = rebuild_view(&store, view, &mut progress).await;
+        let rebuilt = rebuild_view(&store, view, &mut tell(view)).await;
         rebuilt.map_err(|error| AdminError::Rebuild(view.to_owned(), error))?;
         line(&format!("{view}: rebuilt and in place."));
     }
     store.close().await;
     Ok(())
+}
+
+/// Fills the stream anew from the log.
+pub async fn republish(storage: &StorageSettings, nats_url: &str, replicas: u8, from: u64) -> Result<(), AdminError> {
+    let options = StoreOptions { migrate: false, ..StoreOptions::default() };
+    let store = Store::open(&storage.url(), &options).await?;
+    let client = async_nats::connect(nats_url).await?;
+    let count = event_bus::republish(&store, client, RelayOptions { replicas }, from, &mut tell("republish")).await?;
+    line(&format!("{count} events published, from position {from} on."));
+    store.close().await;
+    Ok(())
+}
+
+/// Tells every tenth of a long work.
+fn tell(work: &str) -> impl FnMut(u64, u64) + Send {
+    let mut told = 0;
+    move |position, head| {
+        let tenths = position * 10 / head.max(1);
+        if tenths > told {
+            told = tenths;
+            eprintln!("{work}: {position} of {head} events");
+        }
+    }
 }

@@ -43,6 +43,20 @@ enum Command {
         #[command(flatten)]
         storage: StorageSettings,
     },
+    /// Empties the JetStream stream and publishes the log again, each event once and in order.
+    Republish {
+        /// The first position to publish.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), value_name = "POSITION")]
+        from: u64,
+        /// NATS server, as `nats://…`.
+        #[arg(long, env = "ANAMNESIS_NATS_URL", value_name = "URL", hide_env_values = true)]
+        nats_url: String,
+        /// Replicas of the stream.
+        #[arg(long, env = "ANAMNESIS_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), value_name = "N")]
+        nats_replicas: u8,
+        #[command(flatten)]
+        storage: StorageSettings,
+    },
     /// Writes the generated files of the source tree.
     #[command(hide = true)]
     Codegen {
@@ -67,6 +81,9 @@ impl Cli {
             Command::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
             Command::Migrate(storage) => admin::migrate(&storage).await?,
             Command::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
+            Command::Republish { from, nats_url, nats_replicas, storage } => {
+                admin::republish(&storage, &nats_url, nats_replicas, from).await?;
+            }
             Command::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }
         Ok(ExitCode::SUCCESS)

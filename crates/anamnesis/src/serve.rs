@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware;
 use command_api::CommandApi;
-use event_bus::{FeedSource, LogFeedSource};
+use event_bus::{FeedSource, JetStreamFeedSource, LogFeedSource, RelayOptions};
 use event_store::execute::{Executor, ExecutorOptions};
 use event_store::{OpenError, Store, StoreOptions};
 use events::envelope::{Actor, Role};
@@ -76,6 +76,9 @@ pub enum ServeError {
     /// The administrator's token cannot be written.
     #[error("the administrator's token cannot be written")]
     Token(#[source] io::Error),
+    /// The address of NATS cannot be used.
+    #[error("the NATS address cannot be used")]
+    Nats(#[from] async_nats::ConnectError),
     /// A role needs what was not given.
     #[error("the relay needs --nats-url")]
     NatsMissing,
@@ -105,7 +108,8 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     };
     let health = Health::new(vec![("database", Box::new(database))], Some(metrics));
     let router = router(roles, settings, &key, &store, &executor, health, &shutdown);
-    let mut tasks = start(roles, settings, &store, &executor, &shutdown);
+    let nats = connect(settings).await?;
+    let mut tasks = start(roles, settings, &store, &executor, nats, &shutdown);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
         welcome(settings, &key)?;
     } else {
@@ -161,16 +165,32 @@ fn router(
     server::wrap(open.merge(protected), limits)
 }
 
+/// The client of NATS, where there is one. It connects, and connects again, by
+/// itself: commands go on while NATS is away.
+async fn connect(settings: &ServerSettings) -> Result<Option<async_nats::Client>, ServeError> {
+    let Some(url) = &settings.nats_url else { return Ok(None) };
+    let options = async_nats::ConnectOptions::new().name("anamnesis").retry_on_initial_connect();
+    Ok(Some(options.connect(url).await?))
+}
+
 /// Starts what works beside the requests.
 fn start(
     roles: Roles,
-    _settings: &ServerSettings,
+    settings: &ServerSettings,
     store: &Store,
     executor: &Executor,
+    nats: Option<async_nats::Client>,
     shutdown: &CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let feed: Arc<dyn FeedSource> = Arc::new(LogFeedSource::new(store.log.clone()));
+    let feed: Arc<dyn FeedSource> = match &nats {
+        Some(client) => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),
+        None => Arc::new(LogFeedSource::new(store.log.clone())),
+    };
+    if let Some(client) = nats.filter(|_| roles.relay) {
+        let options = RelayOptions { replicas: settings.nats_replicas };
+        tasks.spawn(event_bus::relay::run(store.clone(), client, options, shutdown.clone()));
+    }
     if roles.projector {
         tasks.spawn(projector::run(store.clone(), feed.clone(), shutdown.clone()));
     }

@@ -1,5 +1,6 @@
 //! Test support: throw-away servers, contract suites, helpers.
 
+pub mod appends;
 mod eventually;
 mod servers;
 pub mod stores;

@@ -1,11 +1,13 @@
 //! How a projector or process manager receives events.
 
+mod jetstream;
 mod log;
 
 use async_trait::async_trait;
 use event_store::log::LogError;
 use events::envelope::Envelope;
 
+pub use jetstream::JetStreamFeedSource;
 pub use log::LogFeedSource;
 
 /// A feed could not go on; opening it again at the consumer's checkpoint is safe.

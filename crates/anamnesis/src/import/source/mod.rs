@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 
 pub use folder::{Found, find};
 
-/// A table that the importer reads.
+/// A table that the importer reads. The order is the one in which they are read: who takes part
+/// must be known before what happened to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
+    /// Demographics.
+    Dm,
     /// Trial summary.
     Ts,
     /// Trial arms.
@@ -20,8 +23,6 @@ pub enum Table {
     Ti,
     /// Planned visits.
     Tv,
-    /// Demographics.
-    Dm,
     /// Disposition.
     Ds,
     /// Subject visits.
@@ -35,7 +36,7 @@ pub enum Table {
 impl Table {
     /// All of them, in the order in which they are read.
     pub const ALL: [Table; 9] =
-        [Table::Ts, Table::Ta, Table::Ti, Table::Tv, Table::Dm, Table::Ds, Table::Sv, Table::Ae, Table::Qs];
+        [Table::Dm, Table::Ts, Table::Ta, Table::Ti, Table::Tv, Table::Ds, Table::Sv, Table::Ae, Table::Qs];
 
     /// The domain's abbreviation in lower case.
     pub const fn name(self) -> &'static str {
