@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use service::settings::{ServerSettings, StorageSettings};
 
 use crate::serve::{self, Roles};
+use crate::import::{self, ImportArgs};
 use crate::{admin, codegen};
 
 /// Event-sourced backend for clinical trials.
@@ -57,6 +58,8 @@ enum Command {
         #[command(flatten)]
         storage: StorageSettings,
     },
+    /// Carries data of other systems over, such as a study's SDTM tables.
+    Import(ImportArgs),
     /// Writes the generated files of the source tree.
     #[command(hide = true)]
     Codegen {
@@ -84,6 +87,7 @@ impl Cli {
             Command::Republish { from, nats_url, nats_replicas, storage } => {
                 admin::republish(&storage, &nats_url, nats_replicas, from).await?;
             }
+            Command::Import(args) => return Ok(import::run(args).await?),
             Command::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }
         Ok(ExitCode::SUCCESS)

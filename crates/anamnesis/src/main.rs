@@ -2,7 +2,11 @@
 
 mod admin;
 mod cli;
+mod client;
 mod codegen;
+mod console;
+mod error;
+mod import;
 mod output;
 mod serve;
 
