@@ -9,6 +9,8 @@ use service::settings::{ServerSettings, StorageSettings};
 
 use crate::serve::{self, Roles};
 use crate::import::{self, ImportArgs};
+use crate::replay::{self, ReplayArgs};
+use crate::token::{self, TokenArgs};
 use crate::{admin, codegen};
 
 /// Event-sourced backend for clinical trials.
@@ -58,6 +60,10 @@ enum Command {
         #[command(flatten)]
         storage: StorageSettings,
     },
+    /// Replays the history of a patient.
+    Replay(ReplayArgs),
+    /// Issues a token with the key that the servers verify by.
+    Token(TokenArgs),
     /// Carries data of other systems over, such as a study's SDTM tables.
     Import(ImportArgs),
     /// Writes the generated files of the source tree.
@@ -87,6 +93,8 @@ impl Cli {
             Command::Republish { from, nats_url, nats_replicas, storage } => {
                 admin::republish(&storage, &nats_url, nats_replicas, from).await?;
             }
+            Command::Replay(args) => return Ok(replay::run(args).await?),
+            Command::Token(args) => return Ok(token::run(&args)?),
             Command::Import(args) => return Ok(import::run(args).await?),
             Command::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }

@@ -8,7 +8,9 @@ mod console;
 mod error;
 mod import;
 mod output;
+mod replay;
 mod serve;
+mod token;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

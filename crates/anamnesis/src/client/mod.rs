@@ -158,6 +158,16 @@ impl Client {
         self.decode(&body)
     }
 
+    /// Asks a query whose answer is text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, ClientError> {
+        let url = self.address(path)?;
+        let (_, body) = self.patiently(|| self.http.get(url.clone()).query(query)).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     fn address(&self, path: &str) -> Result<Url, ClientError> {
         let base = self.url.as_str().trim_end_matches('/');
         Url::parse(&format!("{base}{path}")).map_err(|_| ClientError::Address(self.url.clone()))

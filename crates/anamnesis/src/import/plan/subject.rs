@@ -252,8 +252,10 @@ impl<'plan> Planner<'plan> {
         let Some(text) = text else { return Ok(None) };
         match SdtmDate::parse(text) {
             Ok(date) => {
-                if date.day().is_none() || date.shortened {
+                if date.shortened {
                     self.note(row, format!("{column} `{text}` is kept as `{}`", date.date));
+                } else if date.day().is_none() {
+                    self.note(row, format!("{column} `{text}` is partial: kept as far as it is known"));
                 }
                 Ok(Some(date))
             }

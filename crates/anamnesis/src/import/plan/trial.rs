@@ -18,6 +18,8 @@ use super::course::{NO_ARM, is_no_arm};
 use super::{CONSENT_FORM_LANGUAGE, CONSENT_FORM_VERSION, Frame, InstrumentPlan, Step, TrialPlan, is_term, study_id};
 use crate::client::CommandRequest;
 
+/// Parameters of the trial's summary that the system keeps.
+const KEPT_PARAMETERS: [&str; 5] = ["TITLE", "TPHASE", "TBLIND", "PLANSUB", "SSTDTC"];
 /// SHA-256 of an empty text: the form's own is not in the export.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -310,6 +312,9 @@ impl Summary {
 
     fn take(&mut self, parameter: &Parameter) -> Result<(), String> {
         let code = parameter.code.as_ref().ok_or("TSPARMCD is empty")?;
+        if !KEPT_PARAMETERS.iter().any(|kept| code.eq_ignore_ascii_case(kept)) {
+            return Err(format!("the trial's parameter {code} has no place in this version"));
+        }
         let value = tidy(parameter.value.as_ref().ok_or_else(|| format!("{code} has no value"))?);
         let line = |value: &str| validate::text(code, value).map_err(|error| error.to_string());
         match code.to_uppercase().as_str() {
@@ -321,11 +326,11 @@ impl Summary {
                 let planned = planned.ok_or_else(|| format!("`{value}` is not a number from 1 to 1000000"))?;
                 once(&mut self.planned_enrolment, (parameter.id(), planned))
             }
-            "SSTDTC" => {
+            // SSTDTC: when the study began.
+            _ => {
                 let day = SdtmDate::parse(&value).map_err(|error| error.to_string())?.day();
                 once(&mut self.start, day.ok_or_else(|| format!("`{value}` is not a whole date"))?)
             }
-            _ => Err(format!("the trial's parameter {code} has no place in this version")),
         }
     }
 }

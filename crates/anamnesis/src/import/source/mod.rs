@@ -106,11 +106,6 @@ impl Columns {
         }
         columns
     }
-
-    /// Whether there is a column of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.index.contains_key(name)
-    }
 }
 
 /// One row of a table.

@@ -1,0 +1,220 @@
+//! `anamnesis replay`: what happened to a patient, event by event, as the log tells it.
+
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand, ValueEnum};
+use events::envelope::Actor;
+use events::ids::{PatientId, StreamId};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::client::{Client, ClientArgs};
+use crate::console;
+use crate::error::CliError;
+
+/// Events that are asked for at once.
+const PAGE: &str = "500";
+/// Fields that every event of a patient repeats.
+const REPEATED: [&str; 4] = ["patient_id", "trial_id", "site_id", "subject_id"];
+
+/// Replays a history.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// Replays all events about a patient, in order.
+    Patient(PatientArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct PatientArgs {
+    /// The patient's id.
+    #[arg(value_name = "ID")]
+    patient_id: PatientId,
+    /// In which form.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+    /// As it was known at this time, such as `2026-03-09T12:00:00Z`.
+    #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
+    as_of: Option<DateTime<Utc>>,
+    /// As it was known when the log stood here.
+    #[arg(long, value_name = "POSITION")]
+    at_position: Option<u64>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object an event.
+    Ndjson,
+    /// A table.
+    Csv,
+    /// One JSON document.
+    Json,
+}
+
+/// A page of a history.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Value>,
+    next: Option<String>,
+    position: u64,
+}
+
+/// What the text form tells of an event.
+#[derive(Deserialize)]
+struct Event {
+    position: u64,
+    occurred_at: DateTime<Utc>,
+    recorded_at: DateTime<Utc>,
+    r#type: String,
+    stream: StreamId,
+    version: u64,
+    actor: Actor,
+    payload: Value,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
+    let What::Patient(args) = args.what;
+    let client = Client::new(&args.client)?;
+    let path = format!("/v1/patients/{}/history", args.patient_id);
+    let mut query: Vec<(&str, String)> = Vec::new();
+    if let Some(as_of) = args.as_of {
+        query.push(("as_of", as_of.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)));
+    }
+    if let Some(position) = args.at_position {
+        query.push(("at_position", position.to_string()));
+    }
+    match args.format {
+        Format::Ndjson => query.push(("format", "ndjson".to_owned())),
+        Format::Csv => query.push(("format", "csv".to_owned())),
+        Format::Text | Format::Json => return paged(&client, &args, &path, &query).await,
+    }
+    let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    console::print(&client.text(&path, &query).await?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn paged(client: &Client, args: &PatientArgs, path: &str, query: &[(&str, String)]) -> Result<ExitCode, CliError> {
+    let mut items = Vec::new();
+    let mut after: Option<String> = None;
+    let mut until: Option<u64> = None;
+    loop {
+        // All pages as of the first one's position, whatever happens meanwhile.
+        let position = until.map(|position| position.to_string());
+        let mut query: Vec<(&str, &str)> = match &position {
+            Some(position) => vec![("at_position", position)],
+            None => query.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+        };
+        query.push(("limit", PAGE));
+        query.extend(after.as_deref().map(|after| ("after", after)));
+        let page: Page = client.get(path, &query).await?;
+        until = Some(page.position);
+        items.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    let position = until.unwrap_or(0);
+    if args.format == Format::Json {
+        let document = serde_json::json!({"patient_id": args.patient_id, "position": position, "items": items});
+        console::print(&format!("{document:#}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = format!("patient {}, as known at position {position}\n", args.patient_id);
+    for item in items {
+        text.push_str(&told(item)?);
+    }
+    console::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An event in two lines.
+fn told(item: Value) -> Result<String, CliError> {
+    let event: Event = serde_json::from_value(item)
+        .map_err(|error| CliError::Input(format!("the history holds an event that this version cannot read: {error}")))?;
+    let role = serde_json::to_value(event.actor.role).unwrap_or_default();
+    let time = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S");
+    let mut text = format!(
+        "{:>8}  {}  {}  {}/{} v{}  by {} ({})",
+        event.position,
+        time(event.occurred_at),
+        event.r#type,
+        event.stream.kind,
+        short(event.stream),
+        event.version,
+        event.actor.id,
+        role.as_str().unwrap_or_default(),
+    );
+    if event.recorded_at.date_naive() != event.occurred_at.date_naive() {
+        text.push_str(&format!(", recorded {}", time(event.recorded_at)));
+    }
+    text.push('\n');
+    let fields = payload(&event.payload);
+    if !fields.is_empty() {
+        text.push_str(&format!("          {fields}\n"));
+    }
+    Ok(text)
+}
+
+/// As much of an id as tells streams of one patient apart.
+fn short(stream: StreamId) -> String {
+    stream.id.simple().to_string()[..8].to_owned()
+}
+
+/// The fields of a payload that say something about this event.
+fn payload(payload: &Value) -> String {
+    let Value::Object(fields) = payload else { return String::new() };
+    let telling = fields.iter().filter(|(name, value)| !REPEATED.contains(&name.as_str()) && !is_empty(value));
+    let words = telling.map(|(name, value)| match value {
+        Value::String(text) => format!("{name}: {text}"),
+        value => format!("{name}: {value}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_told_in_two_lines() {
+        let item = json!({
+            "position": 7, "occurred_at": "2026-03-09T08:00:00Z", "recorded_at": "2026-03-10T09:30:00Z",
+            "type": "ReportSubmitted", "stream": {"type": "report", "id": "01890a5d-ac96-774b-bcce-b302099a8057"},
+            "version": 1, "actor": {"id": "app", "role": "participant"},
+            "payload": {"instrument": "PAIN-NRS", "answers": {"PAIN": 8}, "device": null, "triggered_rules": [],
+                        "patient_id": "01890a5d-ac96-774b-bcce-b302099a8058"},
+        });
+        assert_eq!(
+            told(item).expect("an event"),
+            "       7  2026-03-09 08:00:00  ReportSubmitted  report/01890a5d v1  by app (participant), \
+             recorded 2026-03-10 09:30:00\n          answers: {\"PAIN\":8}, instrument: PAIN-NRS\n"
+        );
+        assert!(told(json!({"position": 1})).is_err());
+    }
+}
