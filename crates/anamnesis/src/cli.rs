@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use service::settings::{ServerSettings, StorageSettings};
 
-use crate::serve::{self, Roles};
 use crate::import::{self, ImportArgs};
 use crate::replay::{self, ReplayArgs};
+use crate::serve::{self, Roles};
+use crate::simulate::{self, SimulateArgs};
 use crate::token::{self, TokenArgs};
 use crate::{admin, codegen};
 
@@ -66,6 +67,8 @@ enum Command {
     Token(TokenArgs),
     /// Carries data of other systems over, such as a study's SDTM tables.
     Import(ImportArgs),
+    /// Plays a believable trial from a seed.
+    Simulate(Box<SimulateArgs>),
     /// Writes the generated files of the source tree.
     #[command(hide = true)]
     Codegen {
@@ -96,6 +99,7 @@ impl Cli {
             Command::Replay(args) => return Ok(replay::run(args).await?),
             Command::Token(args) => return Ok(token::run(&args)?),
             Command::Import(args) => return Ok(import::run(args).await?),
+            Command::Simulate(args) => return Ok(simulate::run(*args).await?),
             Command::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }
         Ok(ExitCode::SUCCESS)

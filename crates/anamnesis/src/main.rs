@@ -10,6 +10,7 @@ mod import;
 mod output;
 mod replay;
 mod serve;
+mod simulate;
 mod token;
 
 use std::ffi::OsString;

@@ -107,7 +107,12 @@ pub async fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn paged(client: &Client, args: &PatientArgs, path: &str, query: &[(&str, String)]) -> Result<ExitCode, CliError> {
+async fn paged(
+    client: &Client,
+    args: &PatientArgs,
+    path: &str,
+    query: &[(&str, String)],
+) -> Result<ExitCode, CliError> {
     let mut items = Vec::new();
     let mut after: Option<String> = None;
     let mut until: Option<u64> = None;
@@ -144,8 +149,9 @@ async fn paged(client: &Client, args: &PatientArgs, path: &str, query: &[(&str, 
 
 /// An event in two lines.
 fn told(item: Value) -> Result<String, CliError> {
-    let event: Event = serde_json::from_value(item)
-        .map_err(|error| CliError::Input(format!("the history holds an event that this version cannot read: {error}")))?;
+    let event: Event = serde_json::from_value(item).map_err(|error| {
+        CliError::Input(format!("the history holds an event that this version cannot read: {error}"))
+    })?;
     let role = serde_json::to_value(event.actor.role).unwrap_or_default();
     let time = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S");
     let mut text = format!(

@@ -81,7 +81,10 @@ impl ClientError {
             ClientError::Busy(_) => true,
             // What stands in front of a server that restarts answers like this.
             ClientError::Foreign { status, .. } => {
-                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+                matches!(
+                    *status,
+                    StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+                )
             }
             ClientError::Address(_)
             | ClientError::NoToken { .. }

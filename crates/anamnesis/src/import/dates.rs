@@ -109,14 +109,18 @@ mod tests {
         for (text, expected) in [("2014-03-09", "2014-03-09"), ("2014-03", "2014-03"), ("2014", "2014")] {
             assert_eq!(date(text), Ok((expected.to_owned(), false)), "{text}");
         }
-        for (text, expected) in [("2014---09", "2014"), ("2014-03--", "2014-03"), ("2014-03-09/2014-03-11", "2014-03-09")] {
+        for (text, expected) in
+            [("2014---09", "2014"), ("2014-03--", "2014-03"), ("2014-03-09/2014-03-11", "2014-03-09")]
+        {
             assert_eq!(date(text), Ok((expected.to_owned(), true)), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in ["", "--03-09", "09MAR2014", "2014-02-30", "2014-13", "20140309", "2014-3-9", "03/09/2014", "2014-03-0"] {
+        for text in
+            ["", "--03-09", "09MAR2014", "2014-02-30", "2014-13", "20140309", "2014-3-9", "03/09/2014", "2014-03-0"]
+        {
             assert_eq!(date(text), Err(InvalidDate(text.to_owned())), "{text}");
         }
     }

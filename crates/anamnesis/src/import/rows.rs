@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::source::{Row, Table};
 use super::accounts::RowId;
+use super::source::{Row, Table};
 
 /// A text that many rows share.
 pub type Text = Arc<str>;
@@ -367,11 +367,7 @@ impl Parameter {
             part => row.get(&format!("TSVAL{part}")),
         });
         let value: String = parts.collect::<Vec<_>>().join(" ");
-        Self {
-            line: row.line,
-            code: texts.cell(row, "TSPARMCD"),
-            value: (!value.is_empty()).then_some(value),
-        }
+        Self { line: row.line, code: texts.cell(row, "TSPARMCD"), value: (!value.is_empty()).then_some(value) }
     }
 }
 

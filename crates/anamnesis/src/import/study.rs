@@ -116,7 +116,9 @@ impl Collector {
         let Some(id) = row.get("STUDYID") else { return Ok(()) };
         match &self.study.id {
             None => self.study.id = Some(self.texts.keep(id)),
-            Some(known) if **known != *id => return Err(format!("the row is of study `{id}`, the export of `{known}`")),
+            Some(known) if **known != *id => {
+                return Err(format!("the row is of study `{id}`, the export of `{known}`"));
+            }
             Some(_) => {}
         }
         Ok(())
@@ -176,7 +178,8 @@ impl Collector {
             match number {
                 SdtmNumber::Exact(_) => {}
                 SdtmNumber::Zero => {
-                    self.accounts.pattern(row_id, "QSSTRESN is 16^-65, as which SAS transport files write zero: read as 0");
+                    self.accounts
+                        .pattern(row_id, "QSSTRESN is 16^-65, as which SAS transport files write zero: read as 0");
                 }
                 SdtmNumber::Rounded(_) => self.accounts.pattern(row_id, "QSSTRESN is rounded to 15 significant digits"),
             }
@@ -231,12 +234,15 @@ mod tests {
             (Table::Sv, &[("USUBJID", ""), ("VISITNUM", "1")]),
             (Table::Sv, &[("USUBJID", "T1-01"), ("VISITNUM", "1")]),
         ]);
-        assert_eq!(reasons(&collector), [
-            (3, "the subject stands at line 2 already"),
-            (4, "the row is of study `T2`, the export of `T1`"),
-            (5, "dm has no subject `T1-09`"),
-            (6, "USUBJID is empty"),
-        ]);
+        assert_eq!(
+            reasons(&collector),
+            [
+                (3, "the subject stands at line 2 already"),
+                (4, "the row is of study `T2`, the export of `T1`"),
+                (5, "dm has no subject `T1-09`"),
+                (6, "USUBJID is empty"),
+            ]
+        );
         assert_eq!(collector.study.subjects["T1-01"].visits.len(), 1);
         assert_eq!(collector.accounts.rows_read(), 6);
     }
@@ -252,9 +258,15 @@ mod tests {
         };
         let number = |text: &str| QuestionnaireResult::Number(text.parse().expect("a quantity"));
         assert_eq!(result(&[("QSORRES", "MILD"), ("QSSTRESC", "1"), ("QSSTRESN", "1")]), number("1"));
-        assert_eq!(result(&[("QSORRES", "ABSENT"), ("QSSTRESC", "0"), ("QSSTRESN", "5.397605346934028e-79")]), number("0"));
+        assert_eq!(
+            result(&[("QSORRES", "ABSENT"), ("QSSTRESC", "0"), ("QSSTRESN", "5.397605346934028e-79")]),
+            number("0")
+        );
         assert_eq!(result(&[("QSSTRESC", "4"), ("QSSTRESN", "")]), number("4"));
-        assert_eq!(result(&[("QSORRES", "a bit\nworse"), ("QSSTRESN", ".")]), QuestionnaireResult::Text("a bit worse".into()));
+        assert_eq!(
+            result(&[("QSORRES", "a bit\nworse"), ("QSSTRESN", ".")]),
+            QuestionnaireResult::Text("a bit worse".into())
+        );
         assert_eq!(
             result(&[("QSSTAT", "NOT DONE"), ("QSREASND", "TIRED")]),
             QuestionnaireResult::NotDone(Some("TIRED".into()))

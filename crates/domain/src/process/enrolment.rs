@@ -1,5 +1,6 @@
 //! Enrolment: from a signed consent to an allocated subject, or a screening that failed with its reasons.
 
+use chrono::{DateTime, Utc};
 use events::any::AnyEvent;
 use events::consent::ConsentEvent;
 use events::decider::Refusal;
@@ -45,6 +46,9 @@ pub struct Who {
     patient_id: PatientId,
     trial_id: TrialId,
     site_id: SiteId,
+    /// When the latest of what led here happened: what follows by itself
+    /// happens as of then, whenever it is recorded.
+    as_of: DateTime<Utc>,
 }
 
 /// Where the subject stands.
@@ -86,12 +90,19 @@ impl ProcessManager for EnrolmentProcess {
         }
     }
 
-    fn evolve(state: State, event: &AnyEvent, _envelope: &Envelope) -> State {
+    fn evolve(state: State, event: &AnyEvent, envelope: &Envelope) -> State {
+        let state = match state {
+            State::Running(who, stage) => {
+                State::Running(Who { as_of: who.as_of.max(envelope.occurred_at), ..who }, stage)
+            }
+            State::New | State::Finished(_) => state,
+        };
         match (state, event) {
             (State::Running(who, _), AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(_))) => State::Finished(who),
             (State::New | State::Finished(_), AnyEvent::Consent(ConsentEvent::ConsentSigned(signed))) => {
                 let (patient_id, trial_id, site_id) = (signed.patient_id, signed.trial_id, signed.site_id);
-                State::Running(Who { patient_id, trial_id, site_id }, Stage::Consented)
+                let as_of = envelope.occurred_at;
+                State::Running(Who { patient_id, trial_id, site_id, as_of }, Stage::Consented)
             }
             (State::Running(who, _), AnyEvent::Subject(event)) => advance(who, event),
             (state, _) => state,
@@ -101,10 +112,14 @@ impl ProcessManager for EnrolmentProcess {
     fn react(state: &State, event: &AnyEvent, _envelope: &Envelope) -> Vec<Step> {
         let State::Running(who, stage) = state else { return Vec::new() };
         let subject_id = SubjectId::of(who.patient_id, who.trial_id);
-        let assess = || vec![Step::new("assess-eligibility", (subject_id, RecordEligibility::default()))];
+        let occurred_at = Some(who.as_of);
+        let assess = || {
+            let record = RecordEligibility { occurred_at, ..RecordEligibility::default() };
+            vec![Step::new("assess-eligibility", (subject_id, record))]
+        };
         match (stage, event) {
             (Stage::Consented, AnyEvent::Consent(ConsentEvent::ConsentSigned(_))) => {
-                let screen = ScreenPatient { trial_id: who.trial_id, subject_number: None, occurred_at: None };
+                let screen = ScreenPatient { trial_id: who.trial_id, subject_number: None, occurred_at };
                 vec![Step::new("screen", (who.patient_id, screen))]
             }
             (Stage::Screened, AnyEvent::Subject(SubjectEvent::PatientScreened(_))) => assess(),
@@ -112,9 +127,9 @@ impl ProcessManager for EnrolmentProcess {
             (Stage::Screened | Stage::Waiting(_), AnyEvent::Patient(PatientEvent::ObservationRecorded(_))) => assess(),
             (Stage::Decided, AnyEvent::Subject(SubjectEvent::EligibilityRecorded(recorded))) => {
                 vec![match recorded.outcome {
-                    EligibilityOutcome::Eligible => Step::new("enrol", (subject_id, EnrolSubject::default())),
+                    EligibilityOutcome::Eligible => Step::new("enrol", (subject_id, EnrolSubject { occurred_at })),
                     EligibilityOutcome::Ineligible | EligibilityOutcome::Undetermined => {
-                        fail(subject_id, "fail-screening", deciding(recorded))
+                        fail(subject_id, "fail-screening", deciding(recorded), who.as_of)
                     }
                 }]
             }
@@ -130,7 +145,7 @@ impl ProcessManager for EnrolmentProcess {
         match state {
             State::Running(who, _) if step.name == "enrol" && NO_PLACE.contains(&rule) => {
                 let subject_id = SubjectId::of(who.patient_id, who.trial_id);
-                OnRefusal::Instead(vec![fail(subject_id, "no-place", vec![rule.to_owned()])])
+                OnRefusal::Instead(vec![fail(subject_id, "no-place", vec![rule.to_owned()], who.as_of)])
             }
             State::New | State::Running(..) | State::Finished(_) => OnRefusal::DeadLetter,
         }
@@ -177,8 +192,8 @@ fn advance(who: Who, event: &SubjectEvent) -> State {
     }
 }
 
-fn fail(subject_id: SubjectId, name: &str, reasons: Vec<String>) -> Step {
-    Step::new(name, (subject_id, FailScreening { reasons, occurred_at: None }))
+fn fail(subject_id: SubjectId, name: &str, reasons: Vec<String>, as_of: DateTime<Utc>) -> Step {
+    Step::new(name, (subject_id, FailScreening { reasons, occurred_at: Some(as_of) }))
 }
 
 /// The criteria that decided against the subject.

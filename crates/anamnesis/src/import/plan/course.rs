@@ -142,7 +142,8 @@ impl Planner<'_> {
             None => None,
         };
         let arm = found.map(|(code, _)| code.clone())?;
-        if let Some(actual) = demographics.actual_arm_code.as_ref().filter(|actual| !actual.eq_ignore_ascii_case(&arm)) {
+        if let Some(actual) = demographics.actual_arm_code.as_ref().filter(|actual| !actual.eq_ignore_ascii_case(&arm))
+        {
             self.note(demographics.id(), format!("ACTARMCD is `{actual}`: the planned arm `{arm}` is taken"));
         }
         Some(arm.to_string())
@@ -198,7 +199,9 @@ impl Planner<'_> {
         let subject_id = self.frame.subject(&self.subject);
         let told = |wanted: Kind| rows.iter().copied().find(|row| kind(row) == wanted);
         let (eligible, enrolled) = (told(Kind::Eligible), told(Kind::Enrolled));
-        let within = |row: Option<&Disposition>, bound| row.and_then(moment).unwrap_or(bound).clamp(self.consent.at.min(bound), bound);
+        let within = |row: Option<&Disposition>, bound| {
+            row.and_then(moment).unwrap_or(bound).clamp(self.consent.at.min(bound), bound)
+        };
         let enrolled_at = within(enrolled, until);
         let eligible_at = within(eligible, enrolled_at);
         let sources = |row: Option<&Disposition>| {

@@ -89,7 +89,8 @@ impl InstrumentPlan {
             (Answer::Number(number), AllowedAnswers::Integer { min, max }) => {
                 let whole = number.decimal().is_integer();
                 let fits = whole && Quantity::from(*min) <= *number && *number <= Quantity::from(*max);
-                fits.then_some(answer.clone()).ok_or_else(|| format!("`{number}` is not a whole number from {min} to {max}"))
+                fits.then_some(answer.clone())
+                    .ok_or_else(|| format!("`{number}` is not a whole number from {min} to {max}"))
             }
             (Answer::Number(number), AllowedAnswers::Number { min, max }) => {
                 let fits = min <= number && number <= max;
@@ -142,12 +143,18 @@ mod tests {
 
     #[test]
     fn another_instrument_is_defined_by_its_answers() {
-        let plan = InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");
-        domain::instruments::check_definition("definition", &plan.definition).expect("a definition that the domain takes");
-        assert_eq!(plan.answer(&"A".into(), &number("2.5"), false), Ok(Answer::Number("2.5".parse().expect("a quantity"))));
+        let plan =
+            InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");
+        domain::instruments::check_definition("definition", &plan.definition)
+            .expect("a definition that the domain takes");
+        assert_eq!(
+            plan.answer(&"A".into(), &number("2.5"), false),
+            Ok(Answer::Number("2.5".parse().expect("a quantity")))
+        );
         assert_eq!(plan.answer(&"B".into(), &number("2"), false), Ok(Answer::Text("2".to_owned())));
         assert!(plan.answer(&"C".into(), &number("2"), false).is_err());
-        let again = InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");
+        let again =
+            InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");
         assert_eq!(again.definition, plan.definition);
         let more = InstrumentPlan::new("CIBIC", &seen(&[("A", true, false)])).expect("an instrument");
         assert_ne!(more.definition.version, plan.definition.version);

@@ -274,7 +274,10 @@ impl<'plan> Planner<'plan> {
             return at;
         }
         let (day, consent) = (at.date_naive(), self.consent.at.date_naive());
-        self.note(row, format!("{what} on {day}, before the date that stands for the consent: counted as of {consent}"));
+        self.note(
+            row,
+            format!("{what} on {day}, before the date that stands for the consent: counted as of {consent}"),
+        );
         self.consent.at
     }
 }

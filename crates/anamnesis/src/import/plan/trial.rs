@@ -125,7 +125,11 @@ impl TrialPlanner<'_> {
         for subject in study.subjects.values().map(|subject| &subject.demographics) {
             let Some(code) = subject.arm_code.clone().filter(|code| !is_no_arm(code)) else { continue };
             if !rows.keys().any(|known| known.eq_ignore_ascii_case(&code)) {
-                self.accounts.note(subject.id(), Some(&subject.subject), format!("ta has no arm `{code}`: added from dm"));
+                self.accounts.note(
+                    subject.id(),
+                    Some(&subject.subject),
+                    format!("ta has no arm `{code}`: added from dm"),
+                );
                 let name = subject.arm_name.clone().unwrap_or_else(|| code.clone());
                 rows.insert(code, (name, Vec::new()));
             }
@@ -135,12 +139,8 @@ impl TrialPlanner<'_> {
             rows.insert(NO_ARM.into(), ("No arms in the export".into(), Vec::new()));
         }
         for (code, (name, rows)) in rows {
-            let arm = AddArm {
-                code: code.to_string(),
-                name: tidy(&name),
-                allocation_weight: 1,
-                occurred_at: self.start,
-            };
+            let arm =
+                AddArm { code: code.to_string(), name: tidy(&name), allocation_weight: 1, occurred_at: self.start };
             self.trial_step(rows, &arm);
             self.frame.arms.push((code, name));
         }
@@ -168,9 +168,8 @@ impl TrialPlanner<'_> {
                 test: CriterionTest::Judgement,
             });
         }
-        let judgement = |criterion: &Criterion| {
-            (criterion.code.clone(), criterion.category == CriterionCategory::Inclusion)
-        };
+        let judgement =
+            |criterion: &Criterion| (criterion.code.clone(), criterion.category == CriterionCategory::Inclusion);
         self.frame.judgements = criteria.iter().map(judgement).collect();
         self.trial_step(taken, &DefineEligibility { criteria, occurred_at: self.start });
     }

@@ -88,11 +88,10 @@ mod tests {
     #[test]
     fn a_row_of_another_length_is_told_of() {
         let read = rows(b"USUBJID,AETERM\nS-1\nS-2,COUGH,DRY\nS-3,RASH");
-        assert_eq!(read.iter().map(|(line, row)| (*line, row.is_ok())).collect::<Vec<_>>(), [
-            (2, false),
-            (3, false),
-            (4, true)
-        ]);
+        assert_eq!(
+            read.iter().map(|(line, row)| (*line, row.is_ok())).collect::<Vec<_>>(),
+            [(2, false), (3, false), (4, true)]
+        );
     }
 
     #[test]

@@ -216,7 +216,9 @@ mod tests {
 
     type Cells = (u64, Option<String>, Option<String>);
 
-    fn collect(read: impl FnOnce(&mut dyn FnMut(Read<'_>)) -> Result<Columns, SourceError>) -> (Vec<Cells>, Vec<u64>, bool) {
+    fn collect(
+        read: impl FnOnce(&mut dyn FnMut(Read<'_>)) -> Result<Columns, SourceError>,
+    ) -> (Vec<Cells>, Vec<u64>, bool) {
         let (mut rows, mut broken) = (Vec::new(), Vec::new());
         let whole = read(&mut |read| match read {
             Read::Row(row) => {
@@ -254,7 +256,8 @@ mod tests {
     #[test]
     fn the_line_by_line_form_names_rows_by_their_line() {
         let columns = COLUMNS.replace('\n', "");
-        let file = file(&format!("{{\"name\": \"SV\", {columns}}}\n[\"S-1\", 3.1]\n\n[\"S-2\", \nnull]\n[\"S-4\", null]\n"));
+        let file =
+            file(&format!("{{\"name\": \"SV\", {columns}}}\n[\"S-1\", 3.1]\n\n[\"S-2\", \nnull]\n[\"S-4\", null]\n"));
         let (rows, broken, whole) = collect(|each| read_lines(file.path(), each));
         assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), [2, 6]);
         assert_eq!((broken, whole), (vec![4, 5], true));
