@@ -1,7 +1,7 @@
 //! Tables as comma-separated values (RFC 4180).
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
@@ -19,18 +19,62 @@ pub fn read(path: &Path, each: &mut dyn FnMut(Read<'_>)) -> Result<Columns, Sour
         file.consume(BYTE_ORDER_MARK.len());
     }
     // Rows of another length are told of one by one.
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
+    // A last line without an end gets one, so that every record ends on a line of its own.
+    let lines = LineFeeds { inner: file, held: false }.chain(&b"\n"[..]);
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(lines);
     let not_csv = |error: csv::Error| SourceError::Csv(path.to_owned(), error);
     let columns = Columns::new(reader.byte_headers().map_err(not_csv)?.iter().map(text));
     let mut record = ByteRecord::new();
     let mut cells = Vec::new();
     while reader.read_byte_record(&mut record).map_err(not_csv)? {
-        let line = record.position().map_or(0, csv::Position::line);
+        // The reader's own line of a record is that of the blank lines before it.
+        let inside = record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
+        let line = reader.position().line().saturating_sub(inside + 1);
         cells.clear();
         cells.extend(record.iter().map(text));
         hand_on(line, &columns, &cells, each);
     }
     Ok(columns)
+}
+
+/// Text whose lines end with a line feed only: the CSV reader counts lines by line feeds, and
+/// takes the one after a carriage return for the beginning of the next record.
+struct LineFeeds<R> {
+    inner: R,
+    held: bool,
+}
+
+impl<R: BufRead> io::Read for LineFeeds<R> {
+    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written == 0 && !output.is_empty() {
+            let buffer = self.inner.fill_buf()?;
+            if buffer.is_empty() {
+                // A carriage return at the very end ends nothing.
+                return Ok(0);
+            }
+            let mut consumed = 0;
+            while consumed < buffer.len() && written < output.len() {
+                let byte = buffer[consumed];
+                let returned = std::mem::take(&mut self.held);
+                if returned && byte != b'\n' {
+                    // It stood alone: the byte after it comes in the next turn.
+                    output[written] = b'\r';
+                    written += 1;
+                    continue;
+                }
+                consumed += 1;
+                if byte == b'\r' {
+                    self.held = true;
+                } else {
+                    output[written] = byte;
+                    written += 1;
+                }
+            }
+            self.inner.consume(consumed);
+        }
+        Ok(written)
+    }
 }
 
 /// The text of a cell. What is not UTF-8 is taken as ISO 8859-1, in which every byte is a letter.
