@@ -4,6 +4,8 @@ mod error;
 mod retry;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -12,7 +14,7 @@ use events::decider::Command;
 use events::ids::{StreamId, StreamKey, derive_id};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -44,6 +46,7 @@ pub struct ClientArgs {
 pub struct Client {
     http: reqwest::Client,
     url: Url,
+    told_of_waiting: Arc<AtomicBool>,
 }
 
 /// A command, ready to be sent: the same target and fields always make the same request.
@@ -67,17 +70,10 @@ pub struct Answer {
     /// Where the log stood after it.
     pub position: u64,
     /// The events that followed.
-    pub events: Vec<AnsweredEvent>,
+    pub events: Vec<IgnoredAny>,
     /// Whether the server had carried it out before.
     #[serde(skip)]
     pub repeated: bool,
-}
-
-/// An event that followed from a command.
-#[derive(Clone, Debug, Deserialize)]
-pub struct AnsweredEvent {
-    /// Its id.
-    pub event_id: Uuid,
 }
 
 impl CommandRequest {
@@ -122,7 +118,7 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .map_err(ClientError::Setup)?;
-        Ok(Self { http, url: args.url.clone() })
+        Ok(Self { http, url: args.url.clone(), told_of_waiting: Arc::default() })
     }
 
     /// The server's address.
@@ -187,6 +183,9 @@ impl Client {
             };
             if !error.may_pass() {
                 return Err(error);
+            }
+            if matches!(error, ClientError::Unreachable { .. }) && !self.told_of_waiting.swap(true, Ordering::Relaxed) {
+                eprintln!("{} does not answer; trying again for a while", self.url);
             }
             match attempts.next_pause(retry_after) {
                 Some(pause) => tokio::time::sleep(pause).await,
