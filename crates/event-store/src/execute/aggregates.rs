@@ -44,13 +44,14 @@ impl Aggregates {
         Ok(fact)
     }
 
-    /// Reads what the log holds beyond a kept fold.
-    pub async fn refresh(&self, stream: StreamId) -> Result<(), LogError> {
-        if let Some((fact, folder)) = self.cache.get(&stream) {
-            let fact = self.fold(stream, &folder, fact).await?;
-            self.insert(stream, fact, folder);
-        }
-        Ok(())
+    /// Reads what the log holds beyond a kept fold; gives the version it
+    /// stands at then (0 where nothing is kept: the next decision reads it).
+    pub async fn refresh(&self, stream: StreamId) -> Result<u64, LogError> {
+        let Some((fact, folder)) = self.cache.get(&stream) else { return Ok(0) };
+        let fact = self.fold(stream, &folder, fact).await?;
+        let version = fact.version;
+        self.insert(stream, fact, folder);
+        Ok(version)
     }
 
     /// Folds what was just appended onto what the decision saw.

@@ -146,8 +146,9 @@ impl Executor {
         let mut turn: Option<MutexGuard<'_, ()>> = None;
         let mut collided = request.target;
         for _ in 0..TRIES_MAX {
-            let outcome = match inner.decide(request, decide).await {
-                Ok((decision, seen)) => inner.append(request, decision, &seen).await,
+            let mut seen = Seen::default();
+            let outcome = match inner.decide(request, decide, &mut seen).await {
+                Ok(decision) => inner.append(request, decision, &seen).await,
                 Err(error) => Err(error),
             };
             match outcome {
@@ -161,11 +162,24 @@ impl Executor {
                     turn = Some(inner.turn(stream).lock().await);
                     inner.aggregates.refresh(stream).await?;
                 }
-                Err(Failure::Final(error)) => return inner.first_answer(request, error).await,
+                Err(Failure::Final(error)) if rests_on_facts(&error) => {
+                    // What is kept in memory may be behind what other processes
+                    // appended. An append would have been caught by its
+                    // versions; a refusal has to be looked at again.
+                    if !inner.is_behind(&seen).await? {
+                        return inner.first_answer(request, error).await;
+                    }
+                }
+                Err(Failure::Final(error)) => return Err(error),
             }
         }
         Err(ExecuteError::Conflict { stream: collided })
     }
+}
+
+/// Whether other facts might have led to another end.
+const fn rests_on_facts(error: &ExecuteError) -> bool {
+    matches!(error, ExecuteError::Refused(_) | ExecuteError::VersionMismatch { .. })
 }
 
 enum Failure {
@@ -186,12 +200,11 @@ impl Inner {
     }
 
     /// Asks for a decision until all streams that it needs are loaded.
-    async fn decide(&self, request: &Request, decide: &Decide<'_>) -> Result<(Decision, Seen), Failure> {
+    async fn decide(&self, request: &Request, decide: &Decide<'_>, seen: &mut Seen) -> Result<Decision, Failure> {
         let context = Context { now: clock::now(), command_id: request.command_id, actor: request.actor.clone() };
-        let mut seen = Seen::default();
         for _ in 0..NEEDS_MAX {
             match decide(&context, &seen.facts) {
-                Ok(decision) => return Ok((decision, seen)),
+                Ok(decision) => return Ok(decision),
                 Err(Halt::Refused(refusal)) => return Err(Failure::Final(ExecuteError::Refused(refusal))),
                 Err(Halt::Needs(need)) => {
                     let fact = self.aggregates.load(need.stream, &need.folder).await?;
@@ -219,12 +232,18 @@ impl Inner {
         }
     }
 
+    /// Whether a stream has grown since it was seen; it is read anew then.
+    async fn is_behind(&self, seen: &Seen) -> Result<bool, LogError> {
+        let mut behind = false;
+        for (stream, version) in seen.facts.versions() {
+            behind |= self.aggregates.refresh(stream).await? > version;
+        }
+        Ok(behind)
+    }
+
     /// What a command that was carried out before is told, although it would
     /// be refused now: its first answer.
     async fn first_answer(&self, request: &Request, error: ExecuteError) -> Result<Executed, ExecuteError> {
-        if !matches!(error, ExecuteError::Refused(_) | ExecuteError::VersionMismatch { .. }) {
-            return Err(error);
-        }
         match self.log.find_command(request.command_id).await? {
             Some(known) if known.fingerprint == request.fingerprint => {
                 Ok(Executed { receipt: known.receipt, repeated: true })
