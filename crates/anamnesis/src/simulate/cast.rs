@@ -56,6 +56,8 @@ pub struct Part {
     pub patient_id: PatientId,
     /// The subject that the patient becomes.
     pub subject_id: SubjectId,
+    /// The site that the patient comes to.
+    pub site_id: SiteId,
     /// Up to the signed consent; the rest of enrolment is the process manager's.
     pub beginning: Vec<CommandRequest>,
     /// If the subject is enrolled.
@@ -151,7 +153,7 @@ impl Cast {
         let randomised_on = came_on + Days::new(random.random_range(3..10));
         let mut story = Story { cast: self, random, patient_id, subject_id, commands: Vec::new(), alerts: 0 };
         story.tell(randomised_on);
-        Part { patient_id, subject_id, beginning, course: story.commands, alerts: story.alerts }
+        Part { patient_id, subject_id, site_id, beginning, course: story.commands, alerts: story.alerts }
     }
 
     fn beginning(

@@ -1,9 +1,10 @@
 //! Sending what was made up, and waiting for the process managers' share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use events::ids::PatientId;
+use events::ids::{PatientId, SiteId};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -17,6 +18,9 @@ use crate::error::CliError;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often their work is looked at.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether a patient was screened, on which the next one at the site waits.
+const SCREENING_LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of it.
 pub struct Outcome {
@@ -51,6 +55,8 @@ pub async fn play(client: &Client, cast: &Cast, concurrency: usize) -> Result<Ou
         player.send(&command).await?;
     }
     let progress = Progress::new("subjects", cast.subjects.into());
+    let intakes = by_site(cast).into_iter().map(|numbers| player.take_in(numbers));
+    stream::iter(intakes).buffer_unordered(concurrency).try_collect::<Vec<()>>().await?;
     let parts = stream::iter(0..cast.subjects).map(|number| {
         let (player, progress) = (&player, &progress);
         async move {
@@ -70,6 +76,15 @@ pub async fn play(client: &Client, cast: &Cast, concurrency: usize) -> Result<Ou
     Ok(Outcome { enrolment, alerts, new_events, patient_with_alert: player.patient_with_alert().await? })
 }
 
+/// The patients of each site, in the order in which they come.
+fn by_site(cast: &Cast) -> Vec<Vec<u32>> {
+    let mut sites: BTreeMap<SiteId, Vec<u32>> = BTreeMap::new();
+    for number in 0..cast.subjects {
+        sites.entry(cast.part(number).site_id).or_default().push(number);
+    }
+    sites.into_values().collect()
+}
+
 impl Player<'_> {
     async fn send(&self, command: &CommandRequest) -> Result<(), ClientError> {
         let answer = self.client.send(command).await?;
@@ -80,10 +95,19 @@ impl Player<'_> {
         Ok(())
     }
 
-    async fn play(&self, part: &Part) -> Result<(), CliError> {
-        for command in &part.beginning {
-            self.send(command).await?;
+    /// Takes a site's patients in, one after the other: so each gets the same subject number every time.
+    async fn take_in(&self, numbers: Vec<u32>) -> Result<(), CliError> {
+        for number in numbers {
+            let part = self.cast.part(number);
+            for command in &part.beginning {
+                self.send(command).await?;
+            }
+            self.status(&part, SCREENING_LOOK_PAUSE, "screened", |_| true).await?;
         }
+        Ok(())
+    }
+
+    async fn play(&self, part: &Part) -> Result<(), CliError> {
         if !self.is_enrolled(part).await? {
             return Ok(());
         }
@@ -96,22 +120,32 @@ impl Player<'_> {
 
     /// Waits until the enrolment process manager has come to an end with the subject.
     async fn is_enrolled(&self, part: &Part) -> Result<bool, CliError> {
+        let status = self.status(part, LOOK_PAUSE, "enrolled", |status| status != "screened").await?;
+        Ok(status != "screen-failed")
+    }
+
+    /// Waits until the subject is where it is wanted; tells where that is.
+    async fn status(
+        &self,
+        part: &Part,
+        look_pause: Duration,
+        goal: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String, CliError> {
         let deadline = Instant::now() + PATIENCE;
         let query = [("trial", self.cast.trial_id.to_string()), ("patient", part.patient_id.to_string())];
         let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         loop {
             let page: Value = self.client.get("/v1/subjects", &query).await?;
-            match page["items"][0]["status"].as_str() {
-                Some("screen-failed") => return Ok(false),
-                None | Some("screened") => {}
-                Some(_) => return Ok(true),
+            if let Some(status) = page["items"][0]["status"].as_str().filter(|status| wanted(status)) {
+                return Ok(status.to_owned());
             }
             if Instant::now() > deadline {
                 let subject_id = part.subject_id;
                 let hint = "is a process managers' process (`anamnesis saga`) running?";
-                return Err(CliError::Input(format!("subject {subject_id} is not enrolled: {hint}")));
+                return Err(CliError::Input(format!("subject {subject_id} is not {goal}: {hint}")));
             }
-            tokio::time::sleep(LOOK_PAUSE).await;
+            tokio::time::sleep(look_pause).await;
         }
     }
 
