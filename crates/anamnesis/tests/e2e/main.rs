@@ -6,6 +6,7 @@
 mod api;
 mod clinic;
 mod crash;
+mod import;
 mod scenarios;
 mod system;
 
