@@ -1,6 +1,6 @@
 //! `cargo xtask test` and `cargo xtask servers`.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -60,7 +60,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, TaskError> {
 pub fn serve() -> Result<ExitCode, TaskError> {
     let surroundings = Surroundings::start()?;
     for (name, value) in surroundings.variables() {
-        println!("export {name}='{value}'");
+        // A reader that went away no longer needs them.
+        drop(writeln!(std::io::stdout(), "export {name}='{value}'"));
     }
     eprintln!("the test servers run until this command's input ends (Ctrl-D)");
     let ended = std::io::stdin().read_to_end(&mut Vec::new());
@@ -89,7 +90,8 @@ fn versions(surroundings: &Surroundings) -> String {
         &surroundings.postgres.url("postgres"),
     ]));
     let nats = output(Command::new(&surroundings.nats).arg("--version"));
-    let text = |printed: Result<String, TaskError>| printed.map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned());
+    let text =
+        |printed: Result<String, TaskError>| printed.map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned());
     format!("PostgreSQL {} and {}", text(postgres), text(nats))
 }
 

@@ -185,7 +185,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
-        let path = path.join("/").replace("/[", "/").replace(']', "").replace('[', "");
+        let path = path.join("/").replace(['[', ']'], "");
         let field = if path == "." { String::new() } else { path };
         BodyError { field, message: error.inner().to_string() }
     })?;

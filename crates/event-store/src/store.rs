@@ -68,7 +68,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Engine {
     Postgres(PgPool),
-    Sqlite(SqlitePools),
+    Sqlite(Box<SqlitePools>),
 }
 
 impl Store {
@@ -116,7 +116,7 @@ impl Store {
             views,
             leases: coordination.clone(),
             checkpoints: coordination,
-            engine: Engine::Sqlite(pools),
+            engine: Engine::Sqlite(Box::new(pools)),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Test support: throw-away servers, contract suites, helpers.
 
 pub mod appends;
+pub mod contract;
 mod eventually;
 mod servers;
 pub mod stores;

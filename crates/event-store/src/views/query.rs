@@ -176,15 +176,15 @@ impl Builder {
 
     fn filter(&mut self, kind: ColumnKind, filter: &Filter) -> Result<(), QueryError> {
         let column = &filter.column;
-        let fits = match (&filter.value, kind) {
+        let fits = matches!(
+            (&filter.value, kind),
             (ColumnValue::Null, _)
-            | (ColumnValue::Text(_), ColumnKind::Text)
-            | (ColumnValue::Uuid(_), ColumnKind::Uuid)
-            | (ColumnValue::Integer(_), ColumnKind::Integer)
-            | (ColumnValue::Time(_), ColumnKind::Time)
-            | (ColumnValue::Boolean(_), ColumnKind::Boolean) => true,
-            _ => false,
-        };
+                | (ColumnValue::Text(_), ColumnKind::Text)
+                | (ColumnValue::Uuid(_), ColumnKind::Uuid)
+                | (ColumnValue::Integer(_), ColumnKind::Integer)
+                | (ColumnValue::Time(_), ColumnKind::Time)
+                | (ColumnValue::Boolean(_), ColumnKind::Boolean)
+        );
         if !fits {
             return Err(QueryError::WrongKind { column: column.clone(), kind });
         }

@@ -1,0 +1,35 @@
+//! The database itself refuses to change what is written.
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use testkit::appends::fill;
+use testkit::stores;
+
+const CHANGES: [&str; 4] = [
+    "UPDATE events SET version = 9",
+    "DELETE FROM events WHERE position = 1",
+    "UPDATE commands SET receipt = ''",
+    "DELETE FROM commands",
+];
+
+#[tokio::test]
+async fn sqlite_refuses_changes() {
+    let test = stores::sqlite().await;
+    fill(&*test.store.log, 2).await;
+    let path = test.url.trim_start_matches("sqlite:");
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.expect("the file opens");
+    for change in CHANGES {
+        connection.execute(AssertSqlSafe(change.to_owned())).await.expect_err(change);
+    }
+    assert_eq!(test.store.log.read_all(0, 9).await.expect("the log").len(), 2);
+}
+
+#[tokio::test]
+async fn postgres_refuses_changes() {
+    let test = stores::postgres().await;
+    fill(&*test.store.log, 2).await;
+    let mut connection = PgConnection::connect(&test.url).await.expect("the database answers");
+    for change in CHANGES.into_iter().chain(["TRUNCATE events", "TRUNCATE commands"]) {
+        connection.execute(AssertSqlSafe(change.to_owned())).await.expect_err(change);
+    }
+    assert_eq!(test.store.log.read_all(0, 9).await.expect("the log").len(), 2);
+}

@@ -1,0 +1,178 @@
+//! What every engine of the log must hold; run on each of them.
+
+use std::collections::BTreeSet;
+
+use event_store::log::{AppendError, Appended, Expected, LogError, MalformedAppend, Reference, Snapshot, Write};
+use events::ids::{StreamKey, TrialId};
+use futures::future::join_all;
+use uuid::Uuid;
+
+use crate::appends::{append, event, fill, guard, of_writes, patient, some_time};
+use crate::stores::TestStore;
+
+/// Positions begin at 1, have no gaps, and read back in order with everything that was given.
+pub async fn positions_are_gapless_and_events_read_back(test: &TestStore) {
+    let log = &*test.store.log;
+    assert_eq!(log.head().await.expect("the head"), 0);
+    let trial_id = TrialId::from(Uuid::now_v7());
+    let patient_id = patient();
+    let given = event(patient_id, Some(trial_id));
+    let write = Write { stream: patient_id.stream(), expected: Expected::NoStream, events: vec![given.clone(); 3] };
+    let receipt = log.append(of_writes(vec![write])).await.expect("an append").into_receipt();
+    assert_eq!(receipt.position, 3);
+    let events = log.read_all(0, 10).await.expect("the log");
+    let seen: Vec<(u64, u64)> = events.iter().map(|event| (event.position, event.version)).collect();
+    assert_eq!(seen, [(1, 1), (2, 2), (3, 3)]);
+    assert_eq!(events[0].payload, given.payload, "the exact bytes");
+    assert_eq!((events[0].occurred_at, events[0].references), (some_time(), given.references));
+    let ids: BTreeSet<Uuid> = events.iter().map(|event| event.event_id).collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(log.read_stream(patient_id.stream(), 1, 1).await.expect("a stream"), events[1..2]);
+    assert_eq!(log.find_event(events[2].event_id).await.expect("an event"), Some(events[2].clone()));
+    let about = log.read_reference(Reference::Trial(trial_id), 1, 2, 10).await.expect("a reference");
+    assert_eq!(about, events[1..2]);
+}
+
+/// Expected versions are exact, over several streams at once, all or none.
+pub async fn expected_versions_are_exact(test: &TestStore) {
+    let log = &*test.store.log;
+    let (first, second) = (patient(), patient());
+    log.append(append(first, Expected::NoStream, 2)).await.expect("an append");
+    for expected in [Expected::NoStream, Expected::Exact(1), Expected::Exact(3)] {
+        let refused = log.append(append(first, expected, 1)).await;
+        assert!(matches!(refused, Err(AppendError::Conflict { actual: 2, .. })), "{expected:?}: {refused:?}");
+    }
+    log.append(append(first, Expected::Exact(2), 1)).await.expect("the version fits");
+    log.append(append(first, Expected::Any, 1)).await.expect("any version fits");
+    let write = |patient_id: events::ids::PatientId, expected| Write {
+        stream: patient_id.stream(),
+        expected,
+        events: vec![event(patient_id, None)],
+    };
+    let both = of_writes(vec![write(second, Expected::NoStream), write(first, Expected::Exact(1))]);
+    assert!(matches!(log.append(both).await, Err(AppendError::Conflict { .. })));
+    assert!(log.read_stream(second.stream(), 0, 10).await.expect("a stream").is_empty(), "all or none");
+    assert_eq!(log.head().await.expect("the head"), 4, "a refused append leaves no gap");
+}
+
+/// A guard refuses an append whose facts changed.
+pub async fn guards_hold(test: &TestStore) {
+    let log = &*test.store.log;
+    let (seen, written) = (patient(), patient());
+    log.append(append(seen, Expected::NoStream, 1)).await.expect("an append");
+    let mut fits = append(written, Expected::NoStream, 1);
+    fits.guards = vec![guard(seen.stream(), 1), guard(patient().stream(), 0)];
+    log.append(fits).await.expect("nothing changed");
+    for version in [0, 2] {
+        let mut stale = append(written, Expected::Exact(1), 1);
+        stale.guards = vec![guard(seen.stream(), version)];
+        assert!(matches!(log.append(stale).await, Err(AppendError::Conflict { .. })), "seen at {version}");
+    }
+}
+
+/// The same command is taken once, also when sent many times at once and from another process.
+pub async fn a_command_is_taken_once(test: &TestStore) {
+    let other = test.again().await;
+    let command = append(patient(), Expected::NoStream, 1);
+    let logs = [&test.store.log, &other.log];
+    let sent = (0..40).map(|turn| logs[turn % 2].append(command.clone()));
+    let answers: Vec<Appended> =
+        join_all(sent).await.into_iter().map(|answer| answer.expect("the first answer")).collect();
+    let stored = answers.iter().filter(|answer| matches!(answer, Appended::Stored(_))).count();
+    assert!(stored <= 1, "stored once, or once without the caller hearing of it");
+    let receipts: Vec<_> = answers.into_iter().map(Appended::into_receipt).collect();
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "one answer for all");
+    let mut reused = command.clone();
+    reused.fingerprint = [8; 32];
+    assert!(matches!(other.log.append(reused).await, Err(AppendError::CommandReused)));
+    let mut empty = of_writes(Vec::new());
+    empty.command_id = Uuid::now_v7();
+    let first = test.store.log.append(empty.clone()).await.expect("nothing to write").into_receipt();
+    fill(&*other.log, 3).await;
+    assert_eq!(other.log.append(empty).await.expect("repeated"), Appended::Repeated(first));
+    assert_eq!(test.store.log.head().await.expect("the head"), 4);
+    other.close().await;
+}
+
+/// Concurrent writers of two processes leave one gapless order, and a reader
+/// that has seen N never finds anything new at or below N.
+pub async fn positions_become_visible_in_order(test: &TestStore) {
+    let other = test.again().await;
+    let writers = (0..32).map(|turn| {
+        let log = if turn % 2 == 0 { test.store.log.clone() } else { other.log.clone() };
+        tokio::spawn(async move { fill(&*log, 30).await })
+    });
+    let writers: Vec<_> = writers.collect();
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let log = test.store.log.clone();
+            tokio::spawn(async move {
+                let mut next = 0;
+                while next < 960 {
+                    // Small pieces, so that many reads fall between commits.
+                    for event in log.read_all(next, 17).await.expect("the log") {
+                        next += 1;
+                        assert_eq!(event.position, next, "no gap, ever");
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in join_all(writers).await {
+        task.expect("a writer");
+    }
+    for task in join_all(readers).await {
+        task.expect("a reader");
+    }
+    other.close().await;
+}
+
+/// Recorded times never decrease, and a position can be found by time.
+pub async fn times_follow_positions(test: &TestStore) {
+    let log = &*test.store.log;
+    fill(log, 5).await;
+    let events = log.read_all(0, 10).await.expect("the log");
+    assert!(events.is_sorted_by_key(|event| event.recorded_at));
+    assert_eq!(log.position_at(some_time()).await.expect("a position"), 0, "before anything");
+    let last = events.last().expect("an event").recorded_at;
+    assert_eq!(log.position_at(last).await.expect("a position"), 5);
+}
+
+/// Malformed appends are refused by name and leave nothing.
+pub async fn malformed_appends_are_refused(test: &TestStore) {
+    let log = &*test.store.log;
+    let patient_id = patient();
+    let write = |events| Write { stream: patient_id.stream(), expected: Expected::Any, events };
+    let one = || vec![event(patient_id, None)];
+    let cases = [
+        (of_writes(vec![write(Vec::new())]), MalformedAppend::EmptyWrite),
+        (of_writes(vec![write(one()), write(one())]), MalformedAppend::StreamTwice),
+        (of_writes(vec![write(vec![event(patient_id, None); 1_001])]), MalformedAppend::TooManyEvents),
+    ];
+    for (append, expected) in cases {
+        match log.append(append).await {
+            Err(AppendError::Malformed(how)) => assert_eq!(how, expected),
+            other => panic!("{expected:?}: {other:?}"),
+        }
+    }
+    assert_eq!(log.head().await.expect("the head"), 0);
+}
+
+/// Snapshots: the newest is kept, and all can be deleted.
+pub async fn snapshots_can_come_and_go(test: &TestStore) {
+    let log = &*test.store.log;
+    let stream = patient().stream();
+    let snapshot = |version| Snapshot { stream, version, state_version: 1, state: vec![1, 2].into() };
+    for version in [5, 9, 7] {
+        log.save_snapshot(snapshot(version)).await.expect("a snapshot");
+    }
+    assert_eq!(log.load_snapshot(stream).await.expect("a snapshot"), Some(snapshot(9)));
+    log.delete_snapshots().await.expect("deleted");
+    assert_eq!(log.load_snapshot(stream).await.expect("none"), None);
+}
+
+/// A log whose database is gone says so.
+pub async fn a_closed_log_says_so(test: &TestStore) {
+    test.store.close().await;
+    assert!(matches!(test.store.log.head().await, Err(LogError::Database { .. })));
+}
