@@ -159,6 +159,10 @@ impl TrialPlanner<'_> {
                 Err(reason) => self.accounts.reject(row.id(), None, reason),
             }
         }
+        // In one order, whatever that of the rows: the same criteria are not defined twice.
+        let place =
+            |criterion: &Criterion| (criterion.category == CriterionCategory::Exclusion, criterion.code.clone());
+        criteria.sort_by_key(place);
         if criteria.is_empty() {
             // A trial without criteria cannot open.
             criteria.push(Criterion {
