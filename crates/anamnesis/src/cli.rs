@@ -21,11 +21,11 @@ use crate::{admin, codegen};
 #[command(name = "anamnesis", version)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Task,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Task {
     /// Serves everything in one process.
     Serve(Box<ServerSettings>),
     /// Serves the write side: commands over REST.
@@ -85,22 +85,22 @@ impl Cli {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self.command {
-            Command::Serve(settings) => serve::run(Roles::ALL, &settings).await?,
-            Command::CommandApi(settings) => serve::run(Roles::COMMAND_API, &settings).await?,
-            Command::QueryApi(settings) => serve::run(Roles::QUERY_API, &settings).await?,
-            Command::Projector(settings) => serve::run(Roles::PROJECTOR, &settings).await?,
-            Command::Saga(settings) => serve::run(Roles::SAGA, &settings).await?,
-            Command::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
-            Command::Migrate(storage) => admin::migrate(&storage).await?,
-            Command::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
-            Command::Republish { from, nats_url, nats_replicas, storage } => {
+            Task::Serve(settings) => serve::run(Roles::ALL, &settings).await?,
+            Task::CommandApi(settings) => serve::run(Roles::COMMAND_API, &settings).await?,
+            Task::QueryApi(settings) => serve::run(Roles::QUERY_API, &settings).await?,
+            Task::Projector(settings) => serve::run(Roles::PROJECTOR, &settings).await?,
+            Task::Saga(settings) => serve::run(Roles::SAGA, &settings).await?,
+            Task::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
+            Task::Migrate(storage) => admin::migrate(&storage).await?,
+            Task::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
+            Task::Republish { from, nats_url, nats_replicas, storage } => {
                 admin::republish(&storage, &nats_url, nats_replicas, from).await?;
             }
-            Command::Replay(args) => return Ok(replay::run(args).await?),
-            Command::Token(args) => return Ok(token::run(&args)?),
-            Command::Import(args) => return Ok(import::run(args).await?),
-            Command::Simulate(args) => return Ok(simulate::run(*args).await?),
-            Command::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
+            Task::Replay(args) => return Ok(replay::run(args).await?),
+            Task::Token(args) => return Ok(token::run(&args)?),
+            Task::Import(args) => return Ok(import::run(args).await?),
+            Task::Simulate(args) => return Ok(simulate::run(*args).await?),
+            Task::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }
         Ok(ExitCode::SUCCESS)
     }

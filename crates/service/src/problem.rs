@@ -24,6 +24,12 @@ pub struct FieldError {
 /// A problem document.
 #[derive(Debug)]
 pub struct Problem {
+    // Boxed: it is the unlikely half of many results.
+    content: Box<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
     status: StatusCode,
     rule: String,
     title: &'static str,
@@ -49,7 +55,7 @@ struct Document<'problem> {
 impl Problem {
     /// A problem of this status, by this rule.
     pub fn new(status: StatusCode, rule: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
+        let content = Content {
             status,
             rule: rule.into(),
             title: title(status),
@@ -57,7 +63,8 @@ impl Problem {
             errors: Vec::new(),
             retry_after_seconds: None,
             headers: Vec::new(),
-        }
+        };
+        Self { content: Box::new(content) }
     }
 
     /// 400: a field, parameter or header is not what it must be.
@@ -91,55 +98,55 @@ impl Problem {
 
     /// 503: try again later.
     pub fn unavailable(rule: &str, detail: impl Into<String>, retry_after_seconds: u32) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, rule, detail);
-        Self { retry_after_seconds: Some(retry_after_seconds), ..problem }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, rule, detail).retry_after(retry_after_seconds)
     }
 
     /// Names a field that is at fault.
     #[must_use]
     pub fn with_error(mut self, error: FieldError) -> Self {
-        self.errors.push(error);
+        self.content.errors.push(error);
         self
     }
 
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.content.headers.push((name, value));
         self
     }
 
     /// Tells when to try again.
     #[must_use]
-    pub const fn retry_after(mut self, seconds: u32) -> Self {
-        self.retry_after_seconds = Some(seconds);
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.content.retry_after_seconds = Some(seconds);
         self
     }
 
     /// The rule's name.
     pub fn rule(&self) -> &str {
-        &self.rule
+        &self.content.rule
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let content = *self.content;
         let document = Document {
-            r#type: format!("{TYPE_PREFIX}{}", self.rule),
-            title: self.title,
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            rule: &self.rule,
-            errors: &self.errors,
+            r#type: format!("{TYPE_PREFIX}{}", content.rule),
+            title: content.title,
+            status: content.status.as_u16(),
+            detail: &content.detail,
+            rule: &content.rule,
+            errors: &content.errors,
             trace_id: trace::current().map(|trace| trace.trace_id()),
         };
-        let mut response = (self.status, Json(document)).into_response();
+        let mut response = (content.status, Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = content.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        for (name, value) in self.headers {
+        for (name, value) in content.headers {
             headers.insert(name, value);
         }
         response

@@ -63,11 +63,6 @@ impl Process {
         self.child = spawn(&self.arguments, &folder, &self.log);
         self.ready().await;
     }
-
-    /// What the process wrote to its log.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
 }
 
 impl Drop for Process {
@@ -176,11 +171,6 @@ impl System {
             Some(database) => vec!["--database-url".to_owned(), database.url.clone()],
             None => vec!["--data-dir".to_owned(), self.folder.path().join("data").to_string_lossy().into_owned()],
         }
-    }
-
-    /// The nats-server under the system.
-    pub fn nats(&mut self) -> &mut NatsServer {
-        self._nats.as_mut().expect("a system over servers")
     }
 }
 

@@ -54,7 +54,7 @@ impl Feed for JetStreamFeed {
             // Whatever was missed, for whatever reason, is in the log.
             if self.live.is_none() {
                 self.live = listen(self.context.clone()).await;
-                let missed = self.from_log().await?;
+                let missed = self.read_log().await?;
                 if !missed.is_empty() {
                     return Ok(missed);
                 }
@@ -63,7 +63,7 @@ impl Feed for JetStreamFeed {
             if !heard.is_empty() {
                 return Ok(heard);
             }
-            let missed = self.from_log().await?;
+            let missed = self.read_log().await?;
             if !missed.is_empty() {
                 return Ok(missed);
             }
@@ -72,7 +72,7 @@ impl Feed for JetStreamFeed {
 }
 
 impl JetStreamFeed {
-    async fn from_log(&mut self) -> Result<Vec<Envelope>, LogError> {
+    async fn read_log(&mut self) -> Result<Vec<Envelope>, LogError> {
         let events = self.log.read_all(self.position, BATCH_EVENTS_MAX).await?;
         if let Some(last) = events.last() {
             self.position = last.position;

@@ -19,10 +19,10 @@ pub type VisitDays = BTreeMap<Text, DateTime<Utc>>;
 impl Planner<'_> {
     /// Plans the visits; gives their days for forms that have none of their own.
     pub fn visits(&mut self, rows: &[SubjectVisit]) -> VisitDays {
-        let mut seen: HashMap<(Option<&Text>, Option<&Text>, Option<&Text>), u64> = HashMap::new();
+        let mut seen: HashMap<[Option<&Text>; 3], u64> = HashMap::new();
         let mut days = VisitDays::new();
         for row in rows {
-            let earlier = *seen.entry((row.number.as_ref(), row.name.as_ref(), row.start.as_ref())).or_insert(row.line);
+            let earlier = *seen.entry([row.number.as_ref(), row.name.as_ref(), row.start.as_ref()]).or_insert(row.line);
             if earlier != row.line {
                 self.reject(row.id(), format!("repeats line {earlier}"));
                 continue;

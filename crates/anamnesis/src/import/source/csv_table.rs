@@ -91,7 +91,10 @@ mod tests {
 
     use super::*;
 
-    fn rows(content: &[u8]) -> Vec<(u64, Result<Vec<Option<String>>, String>)> {
+    /// A line with its cells, or what is wrong with it.
+    type Line = (u64, Result<Vec<Option<String>>, String>);
+
+    fn rows(content: &[u8]) -> Vec<Line> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(content).expect("written");
         let mut rows = Vec::new();

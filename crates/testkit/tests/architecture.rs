@@ -1,0 +1,92 @@
+//! The direction of dependencies, and what the pure crates do not know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What each crate may depend on, as in ARCHITECTURE.md.
+const ALLOWED: [(&str, &[&str]); 10] = [
+    ("events", &[]),
+    ("domain", &["events"]),
+    ("event-store", &["events"]),
+    ("event-bus", &["events", "event-store"]),
+    ("service", &["events", "event-store"]),
+    ("command-api", &["domain", "events", "event-store", "service"]),
+    ("projector", &["events", "event-store", "event-bus", "service"]),
+    ("query-api", &["events", "event-store", "service"]),
+    ("saga", &["domain", "events", "event-store", "event-bus", "service"]),
+    (
+        "anamnesis",
+        &["domain", "events", "event-store", "event-bus", "service", "command-api", "projector", "query-api", "saga"],
+    ),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn dependencies_point_where_the_architecture_says() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo's metadata");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let dependencies = package["dependencies"].as_array().expect("dependencies");
+        // Tests may use anything; a `kind` of null is an ordinary dependency.
+        let ordinary = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+        let names = ordinary.filter_map(|dependency| dependency["name"].as_str());
+        found.insert(name, names.filter(|name| ours.contains(name)).collect());
+    }
+    for (name, allowed) in ALLOWED {
+        let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+        let surplus: Vec<_> = found[name].difference(&allowed).collect();
+        assert!(surplus.is_empty(), "{name} must not depend on {surplus:?}");
+    }
+}
+
+#[test]
+fn the_pure_crates_know_no_clock_no_randomness_and_no_io() {
+    let banned = [
+        "Utc::now",
+        "SystemTime",
+        "Instant::now",
+        "new_v4",
+        "now_v7",
+        "rand::",
+        "tokio",
+        "sqlx",
+        "async fn",
+        "std::fs",
+        "std::net",
+    ];
+    for folder in ["crates/events/src", "crates/domain/src"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            for word in banned {
+                assert!(!text.contains(word), "{} mentions {word}", file.display());
+            }
+        }
+    }
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
