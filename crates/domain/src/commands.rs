@@ -182,13 +182,28 @@ commands! {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+    // serde would also take the fields as a list, in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        let message = "the body must be a JSON object with the command's fields".to_owned();
+        return Err(BodyError { field: String::new(), message });
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
         let path = path.join("/").replace(['[', ']'], "");
-        let field = if path == "." { String::new() } else { path };
-        BodyError { field, message: error.inner().to_string() }
+        let message = error.inner().to_string();
+        let mut field = if path == "." { String::new() } else { path };
+        if let Some(name) = named(&message) {
+            field = if field.is_empty() { name.to_owned() } else { format!("{field}/{name}") };
+        }
+        BodyError { field, message }
     })?;
     deserializer.end().map_err(|error| BodyError { field: String::new(), message: error.to_string() })?;
     Ok(body)
+}
+
+/// The field that a message about a whole object names: one that is missing or given twice.
+fn named(message: &str) -> Option<&str> {
+    let rest = ["missing field `", "duplicate field `"].iter().find_map(|begin| message.strip_prefix(begin))?;
+    rest.split('`').next()
 }

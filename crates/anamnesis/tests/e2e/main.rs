@@ -4,6 +4,7 @@
 //! the roles as separate processes over PostgreSQL and NATS.
 
 mod api;
+mod bad_input;
 mod clinic;
 mod crash;
 mod import;

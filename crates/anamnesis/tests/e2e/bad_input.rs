@@ -1,0 +1,294 @@
+//! Whatever is wrong with a request, it is refused with the right status and a
+//! problem document that names field and rule, and nothing is appended.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::clinic::{Clinic, Plan, fresh};
+use crate::system::System;
+
+/// A request that must be refused.
+struct Case {
+    what: &'static str,
+    path: String,
+    body: Vec<u8>,
+    status: u16,
+    rule: &'static str,
+    field: Option<&'static str>,
+}
+
+fn case(
+    what: &'static str,
+    path: &str,
+    body: impl Into<Vec<u8>>,
+    status: u16,
+    rule: &'static str,
+    field: Option<&'static str>,
+) -> Case {
+    Case { what, path: path.to_owned(), body: body.into(), status, rule, field }
+}
+
+fn of(body: Value) -> Vec<u8> {
+    body.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn bad_commands_are_refused_by_name_and_leave_nothing() {
+    let system = System::embedded().await;
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let (patient, subject) = clinic.randomised_subject("ARMACTIVE").await;
+    let trial = format!("/v1/trials/{}/register-trial", fresh());
+    let new_patient = format!("/v1/patients/{}/register-patient", fresh());
+    let observe = format!("/v1/patients/{patient}/record-observation");
+    let report = format!("/v1/reports/{}/submit-report", fresh());
+    let event = format!("/v1/adverse-events/{}/report-adverse-event", fresh());
+    let registered = |changes: Value| {
+        let mut body = json!({"protocol": "P", "title": "T", "blinding": "open-label", "planned_enrolment": 5});
+        body.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        of(body)
+    };
+    let answered = |answers: Value| of(json!({"subject_id": subject, "instrument": "PHQ-9", "answers": answers}));
+    let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let cases = [
+        case("no JSON", &new_patient, "nonsense", 400, "malformed", Some("body")),
+        case("no body", &new_patient, "", 400, "malformed", Some("body")),
+        case("cut short", &new_patient, "{\"sex\":", 400, "malformed", Some("sex")),
+        case("trailing text", &new_patient, "{} {}", 400, "malformed", Some("body")),
+        case("not UTF-8", &new_patient, b"{\"name\":\"\xff\xfe\"}".to_vec(), 400, "malformed", None),
+        case("deeply nested", &new_patient, nested, 400, "malformed", None),
+        case("an array", &new_patient, "[]", 400, "malformed", None),
+        case("unknown field", &new_patient, of(json!({"nmae": "A"})), 400, "malformed", Some("nmae")),
+        case("field twice", &new_patient, "{\"sex\":\"F\",\"sex\":\"M\"}", 400, "malformed", Some("sex")),
+        case("unknown sex", &new_patient, of(json!({"sex": "X"})), 400, "malformed", Some("sex")),
+        case("no telephone", &new_patient, of(json!({"mobile": "12"})), 400, "malformed", Some("mobile")),
+        case("no date", &new_patient, of(json!({"birth_date": "2001-02-30"})), 400, "malformed", Some("birth_date")),
+        case(
+            "born tomorrow",
+            &new_patient,
+            of(json!({"birth_date": "2999-01-01"})),
+            400,
+            "in-the-future",
+            Some("birth_date"),
+        ),
+        case("NUL", &new_patient, of(json!({"name": "a\u{0}b"})), 400, "control-character", Some("name")),
+        case(
+            "in the future",
+            &new_patient,
+            of(json!({"occurred_at": "2999-01-01T00:00:00Z"})),
+            400,
+            "in-the-future",
+            Some("occurred_at"),
+        ),
+        case(
+            "before all",
+            &new_patient,
+            of(json!({"occurred_at": "0001-01-01T00:00:00Z"})),
+            400,
+            "too-early",
+            Some("occurred_at"),
+        ),
+        case("no time", &new_patient, of(json!({"occurred_at": "yesterday"})), 400, "malformed", Some("occurred_at")),
+        case(
+            "negative",
+            &trial,
+            registered(json!({"planned_enrolment": -5})),
+            400,
+            "malformed",
+            Some("planned_enrolment"),
+        ),
+        case(
+            "zero",
+            &trial,
+            registered(json!({"planned_enrolment": 0})),
+            400,
+            "out-of-range",
+            Some("planned_enrolment"),
+        ),
+        case(
+            "too great",
+            &trial,
+            registered(json!({"planned_enrolment": 99999999999_u64})),
+            400,
+            "malformed",
+            Some("planned_enrolment"),
+        ),
+        case(
+            "fraction",
+            &trial,
+            registered(json!({"planned_enrolment": 1.5})),
+            400,
+            "malformed",
+            Some("planned_enrolment"),
+        ),
+        case("blank", &trial, registered(json!({"title": " "})), 400, "blank", Some("title")),
+        case("too long", &trial, registered(json!({"title": "t".repeat(501)})), 400, "too-long", Some("title")),
+        case("missing", &trial, of(json!({"protocol": "P"})), 400, "malformed", Some("title")),
+        case(
+            "too precise",
+            &observe,
+            "{\"code\":\"X\",\"value\":1.2345678901234567890123}",
+            400,
+            "malformed",
+            Some("value"),
+        ),
+        case("huge number", &observe, "{\"code\":\"X\",\"value\":1e400}", 400, "malformed", None),
+        case("out of range", &report, answered(json!({"PHQ9_1": 4})), 400, "out-of-range", Some("answers/PHQ9_1")),
+        case("unknown item", &report, answered(json!({"PHQ9_99": 1})), 400, "malformed", Some("answers/PHQ9_99")),
+        case(
+            "text for a number",
+            &report,
+            answered(json!({"PHQ9_1": "one"})),
+            400,
+            "out-of-range",
+            Some("answers/PHQ9_1"),
+        ),
+        case(
+            "unknown subject",
+            &report,
+            of(json!({"subject_id": fresh(), "instrument": "PHQ-9", "answers": {}})),
+            422,
+            "subject-not-found",
+            Some("subject_id"),
+        ),
+        case(
+            "grade of six",
+            &event,
+            of(json!({"subject_id": subject, "term": "X", "severity": "mild", "serious": false, "ctcae_grade": 6})),
+            400,
+            "out-of-range",
+            Some("ctcae_grade"),
+        ),
+        case(
+            "unknown patient",
+            &format!("/v1/patients/{}/record-observation", fresh()),
+            of(json!({"code": "X", "value": 1})),
+            404,
+            "patient-not-found",
+            None,
+        ),
+        case("no UUID", "/v1/patients/7/register-patient", "{}", 400, "malformed", Some("id")),
+        case("no such command", &format!("/v1/patients/{patient}/resurrect"), "{}", 404, "route-not-found", None),
+        case(
+            "enrolled twice",
+            &format!("/v1/subjects/{subject}/enrol-subject"),
+            "{}",
+            422,
+            "subject-not-in-screening",
+            None,
+        ),
+        case(
+            "no such arm",
+            &format!("/v1/subjects/{subject}/randomise-subject"),
+            of(json!({"arm": "Z"})),
+            422,
+            "subject-not-enrolled",
+            None,
+        ),
+        case(
+            "screened twice",
+            &format!("/v1/patients/{patient}/screen-patient"),
+            of(json!({"trial_id": clinic.trial})),
+            422,
+            "subject-already-screened",
+            None,
+        ),
+        case(
+            "signed twice",
+            &format!("/v1/patients/{patient}/sign-consent"),
+            of(json!({"trial_id": clinic.trial, "form_version": "1.0", "language": "en"})),
+            422,
+            "consent-already-signed",
+            None,
+        ),
+        case(
+            "registered twice",
+            &format!("/v1/patients/{patient}/register-patient"),
+            "{}",
+            422,
+            "patient-already-registered",
+            None,
+        ),
+    ];
+    let before = head(&system.api).await;
+    for case in cases {
+        let answer = send(&system.api, &case.path, &case.body, "application/json").await;
+        let (status, document) = answer;
+        assert_eq!(status, case.status, "{}: {document:#}", case.what);
+        assert_eq!(document["type"], format!("urn:anamnesis:problem:{}", case.rule), "{}: {document:#}", case.what);
+        assert_eq!(document["status"], case.status);
+        if let Some(field) = case.field {
+            assert_eq!(document["errors"][0]["field"], field, "{}: {document:#}", case.what);
+        }
+    }
+    assert_eq!(head(&system.api).await, before, "nothing was appended");
+}
+
+#[tokio::test]
+async fn bad_requests_of_every_other_kind_are_refused() {
+    let system = System::embedded().await;
+    let api = &system.api;
+    let path = format!("/v1/patients/{}/register-patient", fresh());
+    let (status, document) = send(api, &path, b"{}", "text/plain").await;
+    assert_eq!((status, &document["rule"]), (415, &json!("unsupported-media-type")));
+    let (status, document) = send(api, &path, &vec![b' '; 2_000_000], "application/json").await;
+    assert_eq!((status, &document["rule"]), (413, &json!("body-too-large")));
+    for (name, value) in [("Idempotency-Key", "a b"), ("Idempotency-Key", &"k".repeat(256)), ("If-Match", "3")] {
+        let answer = api.post_with(&path, json!({}), &[(name, value)]).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["field"]), (400, &json!(name)));
+    }
+    let answer = api.request(Method::DELETE, "/v1/trials").send().await.expect("an answer");
+    assert_eq!(answer.status(), 405);
+    assert!(answer.headers().contains_key("allow"));
+    let queries = [
+        ("/v1/subjects?trail=x", "unknown-parameter", "trail"),
+        ("/v1/subjects?trial=x", "malformed", "trial"),
+        ("/v1/subjects?limit=0", "out-of-range", "limit"),
+        ("/v1/subjects?limit=1001", "out-of-range", "limit"),
+        ("/v1/subjects?limit=ten", "malformed", "limit"),
+        ("/v1/subjects?sort=arm", "unknown-column", "sort"),
+        ("/v1/subjects?after=abc", "foreign-cursor", "after"),
+        ("/v1/subjects?status=a&status=b", "duplicate", "status"),
+        ("/v1/subjects?status=%00", "control-character", "status"),
+        ("/v1/subjects?at_least=-1", "malformed", "at_least"),
+        ("/v1/subjects?at_least=99999999999999999999", "malformed", "at_least"),
+        ("/v1/adverse-events?serious=perhaps", "malformed", "serious"),
+        ("/v1/reports?since=yesterday", "malformed", "since"),
+        ("/v1/patients/7", "malformed", "id"),
+        ("/v1/events?after=x", "malformed", "after"),
+    ];
+    for (path, rule, field) in queries {
+        let answer = api.get(path).await;
+        assert_eq!(answer.status.as_u16(), 400, "{path}: {:#}", answer.body);
+        assert_eq!((&answer.body["rule"], &answer.body["errors"][0]["field"]), (&json!(rule), &json!(field)), "{path}");
+    }
+    api.get(&format!("/v1/patients/{}", fresh())).await.refused(404, "not-found");
+    api.get("/v1/subjects?at_least=999999&timeout_ms=50").await.refused(503, "view-behind");
+}
+
+#[tokio::test]
+async fn roles_may_do_what_is_theirs_and_no_more() {
+    let system = System::embedded().await;
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let (_, subject) = clinic.enrolled_subject().await;
+    let randomise = format!("/v1/subjects/{subject}/randomise-subject");
+    for role in ["sponsor", "monitor", "auditor", "investigator", "participant"] {
+        let refused = system.as_role(role).post(&randomise, json!({"arm": "ARMACTIVE"})).await;
+        refused.refused(403, "forbidden");
+    }
+    system.as_role("unblinded-statistician").post(&randomise, json!({"arm": "ARMACTIVE"})).await.ok();
+    let register = format!("/v1/patients/{}/register-patient", fresh());
+    system.as_role("sponsor").post(&register, json!({})).await.refused(403, "forbidden");
+    system.as_role("coordinator").post(&register, json!({})).await.ok();
+}
+
+async fn send(api: &Api, path: &str, body: &[u8], kind: &str) -> (u16, Value) {
+    let request = api.request(Method::POST, path).header("content-type", kind).body(body.to_vec());
+    let response = request.send().await.expect("an answer");
+    let (status, text) = (response.status().as_u16(), response.text().await.expect("a body"));
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+async fn head(api: &Api) -> Value {
+    api.get("/v1/views").await.ok()["position"].clone()
+}
