@@ -3,6 +3,7 @@
 pub mod appends;
 pub mod contract;
 mod eventually;
+pub mod given;
 mod servers;
 pub mod stores;
 

@@ -1,0 +1,204 @@
+//! The course of a subject: what follows what, and what is refused out of order.
+
+use domain::consent::{PresentConsentForm, SignConsent, WithdrawConsent};
+use domain::patient::{RecordObservation, RegisterPatient};
+use domain::report::{CorrectReport, SubmitReport};
+use domain::site::{ActivateSite, RegisterSite};
+use domain::subject::{
+    CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility, ScreenPatient,
+};
+use domain::trial::{AddArm, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PublishConsentForm, RegisterTrial};
+use events::decider::Command;
+use events::ids::{PatientId, ReportId, SiteId, SubjectId, TrialId};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use testkit::given::World;
+use uuid::Uuid;
+
+fn trial() -> TrialId {
+    Uuid::from_u128(0x10).into()
+}
+
+fn site() -> SiteId {
+    Uuid::from_u128(0x20).into()
+}
+
+fn patient(number: u128) -> PatientId {
+    Uuid::from_u128(0x1000 + number).into()
+}
+
+fn subject(number: u128) -> SubjectId {
+    SubjectId::of(patient(number), trial())
+}
+
+fn command<C: Command + DeserializeOwned>(body: Value) -> C {
+    serde_json::from_value(body).expect("a command")
+}
+
+fn open_trial(planned: u32, cap: u32) -> World {
+    let open = OpenEnrolment::default();
+    let world = World::new();
+    let world = world
+        .when(
+            trial(),
+            &command::<RegisterTrial>(json!({
+                "protocol": "P-1", "title": "T", "blinding": "double-blind", "planned_enrolment": planned})),
+        )
+        .then(&["TrialRegistered", "ProtocolNumberClaimed"]);
+    let world = world.when(trial(), &open).then_refused("trial-not-ready");
+    let world = world.when(trial(), &command::<AddArm>(json!({"code": "A", "name": "Arm"}))).then(&["ArmAdded"]);
+    let criteria = json!({"criteria": [{"code": "I1", "text": "Adult", "category": "inclusion",
+        "test": {"kind": "observation", "code": "AGE", "operator": "at-least", "value": 18}}]});
+    let world = world.when(trial(), &command::<DefineEligibility>(criteria)).then(&["EligibilityDefined"]);
+    let form =
+        json!({"form_version": "1", "language": "en", "text_sha256": "0".repeat(64), "effective_on": "2020-01-01"});
+    let world = world.when(trial(), &command::<PublishConsentForm>(form)).then(&["ConsentFormPublished"]);
+    let world = world
+        .when(trial(), &command::<DefineQuestionnaire>(json!({"questionnaire": {"instrument": "PHQ-9"}})))
+        .then(&["QuestionnaireDefined"]);
+    let register = json!({"trial_id": trial(), "code": "701", "name": "Hospital"});
+    let world = world.when(site(), &command::<RegisterSite>(register)).then(&["SiteRegistered", "SiteJoined"]);
+    let world = world.when(trial(), &open).then_refused("trial-not-ready");
+    let activate = json!({"enrolment_cap": cap, "investigator": "dr"});
+    let world = world.when(site(), &command::<ActivateSite>(activate)).then(&["SiteActivated"]);
+    let world = world.when(trial(), &open).then(&["EnrolmentOpened"]);
+    world.when(trial(), &open).then(&[])
+}
+
+fn sign() -> SignConsent {
+    command(json!({"trial_id": trial(), "form_version": "1", "language": "en"}))
+}
+
+fn screen() -> ScreenPatient {
+    command(json!({"trial_id": trial()}))
+}
+
+fn consented(world: &World, number: u128, age: u32) -> World {
+    let observe = json!({"code": "AGE", "value": age});
+    let present = json!({"trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en"});
+    let id = patient(number);
+    let world = world.when(id, &RegisterPatient::default()).then(&["PatientRegistered"]);
+    let world = world.when(id, &command::<RecordObservation>(observe)).then(&["ObservationRecorded"]);
+    let world = world.when(id, &sign()).then_refused("consent-form-not-presented");
+    let world = world.when(id, &screen()).then_refused("consent-not-in-force");
+    let world = world.when(id, &command::<PresentConsentForm>(present)).then(&["ConsentFormPresented"]);
+    world.when(id, &sign()).then(&["ConsentSigned"])
+}
+
+fn enrolled(world: &World, number: u128) -> World {
+    let world = consented(world, number, 40);
+    let world = world.when(patient(number), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let id = subject(number);
+    let world = world.when(id, &EnrolSubject::default()).then_refused("subject-not-eligible");
+    let world = world.when(id, &RecordEligibility::default()).then(&["EligibilityRecorded"]);
+    world.when(id, &EnrolSubject::default()).then(&["SubjectEnrolled", "PlaceTaken"])
+}
+
+fn randomise() -> RandomiseSubject {
+    command(json!({"arm": "A"}))
+}
+
+#[test]
+fn a_subject_goes_through_the_trial_in_order_only() {
+    let world = open_trial(10, 10);
+    let id = subject(1);
+    let world = world.when(id, &randomise()).then_refused("subject-not-found");
+    let world = enrolled(&world, 1);
+    let world = world.when(patient(1), &sign()).then_refused("consent-already-signed");
+    let world = world.when(patient(1), &screen()).then_refused("subject-already-screened");
+    let world = world.when(id, &CompleteSubject::default()).then_refused("subject-not-randomised");
+    let world = world.when(id, &command::<RandomiseSubject>(json!({"arm": "Z"}))).then_refused("arm-not-found");
+    let world = world.when(id, &randomise()).then(&["SubjectRandomised"]);
+    let world = world.when(id, &randomise()).then_refused("subject-not-enrolled");
+    let world = world.when(id, &CompleteSubject::default()).then(&["SubjectCompleted"]);
+    let end = command::<DiscontinueSubject>(json!({"reason": "DEATH"}));
+    world.when(id, &end).then_refused("subject-ended");
+}
+
+#[test]
+fn places_end_at_the_cap_and_come_back_with_whoever_was_not_randomised() {
+    let world = enrolled(&open_trial(10, 1), 1);
+    let world = consented(&world, 2, 40);
+    let world = world.when(patient(2), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let world = world.when(subject(2), &RecordEligibility::default()).then(&["EligibilityRecorded"]);
+    let world = world.when(subject(2), &EnrolSubject::default()).then_refused("site-cap-reached");
+    let end = command::<DiscontinueSubject>(json!({"reason": "WITHDRAWAL BY SUBJECT"}));
+    let world = world.when(subject(1), &end).then(&["SubjectDiscontinued", "PlaceReleased"]);
+    let world = world.when(subject(2), &EnrolSubject::default()).then(&["SubjectEnrolled", "PlaceTaken"]);
+    let world = world.when(subject(2), &randomise()).then(&["SubjectRandomised"]);
+    world.when(subject(2), &end).then(&["SubjectDiscontinued"]);
+}
+
+#[test]
+fn the_trial_is_full_at_its_planned_number() {
+    let world = enrolled(&open_trial(1, 10), 1);
+    let world = consented(&world, 2, 40);
+    let world = world.when(patient(2), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let world = world.when(subject(2), &RecordEligibility::default()).then(&["EligibilityRecorded"]);
+    world.when(subject(2), &EnrolSubject::default()).then_refused("trial-full");
+}
+
+#[test]
+fn whoever_is_too_young_is_not_eligible() {
+    let world = consented(&open_trial(10, 10), 1, 12);
+    let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let assessed = world.when(subject(1), &RecordEligibility::default());
+    assert_eq!(assessed.payload("EligibilityRecorded")["outcome"], "ineligible");
+    let world = assessed.then(&["EligibilityRecorded"]);
+    world.when(subject(1), &EnrolSubject::default()).then_refused("subject-not-eligible");
+}
+
+fn report(answers: Value) -> SubmitReport {
+    command(json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": answers}))
+}
+
+fn phq9(answers: [u8; 9]) -> Value {
+    answers.iter().zip(1..).map(|(answer, item)| (format!("PHQ9_{item}"), json!(answer))).collect()
+}
+
+#[test]
+fn a_report_is_scored_by_the_definition_and_a_correction_keeps_the_old_score() {
+    let id = ReportId::from(Uuid::from_u128(0x30));
+    let world = enrolled(&open_trial(10, 10), 1);
+    let submitted = world.when(id, &report(phq9([1, 1, 1, 1, 1, 1, 1, 1, 0])));
+    let payload = submitted.payload("ReportSubmitted");
+    assert_eq!((&payload["scores"][0]["value"], &payload["scores"][0]["band"]), (&json!(8), &json!("mild")));
+    assert_eq!(payload["triggered_rules"], json!([]));
+    let world = submitted.then(&["ReportSubmitted"]);
+    let world = world.when(id, &report(phq9([0; 9]))).then_refused("report-already-submitted");
+    let correct = command::<CorrectReport>(json!({"answers": phq9([3, 3, 3, 3, 3, 3, 3, 3, 1]), "reason": "Misread"}));
+    let corrected = world.when(id, &correct);
+    let payload = corrected.payload("ReportCorrected");
+    assert_eq!((&payload["scores"][0]["value"], &payload["previous_scores"][0]["value"]), (&json!(25), &json!(8)));
+    let rules: Vec<&Value> =
+        payload["triggered_rules"].as_array().expect("rules").iter().map(|rule| &rule["rule"]).collect();
+    assert_eq!(rules, ["phq9-item9", "phq9-severe"]);
+    let world = corrected.then(&["ReportCorrected"]);
+    world.when(id, &correct).then(&[]);
+}
+
+#[test]
+fn up_to_two_missing_items_are_prorated() {
+    let world = enrolled(&open_trial(10, 10), 1);
+    let score = |missing: usize| {
+        let answers: Value = (1..=9 - missing).map(|item| (format!("PHQ9_{item}"), json!(1))).collect();
+        let id = ReportId::from(Uuid::from_u128(0x40 + missing as u128));
+        world.when(id, &report(answers)).payload("ReportSubmitted")["scores"][0]["value"].clone()
+    };
+    assert_eq!([score(0), score(1), score(2)], [json!(9), json!(9), json!(9)]);
+    assert_eq!(score(3), Value::Null);
+}
+
+#[test]
+fn nothing_clinical_is_recorded_without_a_consent_in_force() {
+    let world = enrolled(&open_trial(10, 10), 1);
+    let early =
+        SubmitReport { completed_at: Some("2021-01-01T00:00:00Z".parse().expect("a time")), ..report(phq9([0; 9])) };
+    let id = ReportId::from(Uuid::from_u128(0x50));
+    let world = world.when(id, &early).then_refused("consent-signed-later");
+    let withdraw = command::<WithdrawConsent>(json!({"trial_id": trial(), "scope": "further-data"}));
+    let world = world.when(patient(1), &withdraw).then(&["ConsentWithdrawn"]);
+    let world = world.when(id, &report(phq9([0; 9]))).then_refused("consent-not-in-force");
+    let world = world.when(subject(1), &randomise()).then_refused("consent-not-in-force");
+    world.when(patient(1), &withdraw).then_refused("consent-not-in-force");
+}

@@ -1,0 +1,114 @@
+//! Given events, when a command, then events or a refusal.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use events::decider::{Command, Context, Decision, Fact, Facts, Halt, Refusal};
+use events::envelope::{Actor, NewEvent, Role};
+use events::ids::StreamId;
+use uuid::Uuid;
+
+use crate::appends::some_time;
+
+/// A world of streams in which commands are decided, one after the other.
+#[derive(Clone, Default)]
+pub struct World {
+    streams: BTreeMap<StreamId, Vec<NewEvent>>,
+}
+
+/// What a command led to.
+pub struct Outcome {
+    /// The world after it.
+    pub world: World,
+    result: Result<Decision, Refusal>,
+}
+
+impl World {
+    /// Nothing has happened.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decides a command; its events are part of the world afterwards.
+    ///
+    /// # Panics
+    /// Where the decision asks without end, or an event cannot be folded.
+    #[track_caller]
+    pub fn when<C: Command>(&self, target: C::Target, command: &C) -> Outcome {
+        let context = Context {
+            now: now(),
+            command_id: Uuid::from_u128(1),
+            actor: Actor { id: "tester".to_owned(), role: Role::Administrator, organisation: None },
+        };
+        let mut facts = Facts::new();
+        let result = loop {
+            match command.decide(target, &context, &facts) {
+                Ok(decision) => break Ok(decision),
+                Err(Halt::Refused(refusal)) => break Err(refusal),
+                Err(Halt::Needs(need)) => {
+                    assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
+                    let events = self.streams.get(&need.stream).map(Vec::as_slice).unwrap_or_default();
+                    let state = events.iter().fold((need.folder.initial)(), |state, event| {
+                        let applied =
+                            (need.folder.apply)(state, event.event_type, event.schema_version, &event.payload);
+                        applied.expect("an event of this program")
+                    });
+                    facts.insert(need.stream, Fact { version: events.len() as u64, state });
+                }
+            }
+        };
+        let mut world = self.clone();
+        if let Ok(decision) = &result {
+            for write in &decision.writes {
+                assert!(facts.version(write.stream).is_some(), "{} is written unread", write.stream);
+                world.streams.entry(write.stream).or_default().extend(write.events.iter().cloned());
+            }
+        }
+        Outcome { world, result }
+    }
+}
+
+impl Outcome {
+    /// The events' types, in order.
+    ///
+    /// # Panics
+    /// Where the command was refused, or other events followed.
+    #[track_caller]
+    pub fn then(self, expected: &[&str]) -> World {
+        let decision = self.result.unwrap_or_else(|refusal| panic!("refused: {refusal:?}"));
+        let types = decision.writes.iter().flat_map(|write| &write.events).map(|event| event.event_type);
+        assert_eq!(types.collect::<Vec<_>>(), expected);
+        self.world
+    }
+
+    /// Refused by this rule; nothing changed.
+    ///
+    /// # Panics
+    /// Where it was not.
+    #[track_caller]
+    pub fn then_refused(self, rule: &str) -> World {
+        match self.result {
+            Err(refusal) => assert_eq!(refusal.rule, rule, "{refusal:?}"),
+            Ok(decision) => panic!("expected {rule}, got {decision:?}"),
+        }
+        self.world
+    }
+
+    /// The payload of the event of this type.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[track_caller]
+    pub fn payload(&self, event_type: &str) -> serde_json::Value {
+        let decision = self.result.as_ref().unwrap_or_else(|refusal| panic!("refused: {refusal:?}"));
+        let mut events = decision.writes.iter().flat_map(|write| &write.events);
+        let event = events.find(|event| event.event_type == event_type);
+        let event = event.unwrap_or_else(|| panic!("no {event_type} in {decision:?}"));
+        serde_json::from_slice(&event.payload).expect("a payload is JSON")
+    }
+}
+
+/// The time at which commands are decided.
+pub fn now() -> DateTime<Utc> {
+    some_time()
+}
