@@ -202,3 +202,16 @@ fn nothing_clinical_is_recorded_without_a_consent_in_force() {
     let world = world.when(subject(1), &randomise()).then_refused("consent-not-in-force");
     world.when(patient(1), &withdraw).then_refused("consent-not-in-force");
 }
+
+#[test]
+fn eligibility_counts_only_on_the_criteria_in_force() {
+    let world = consented(&open_trial(10, 10), 1, 40);
+    let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let world = world.when(subject(1), &RecordEligibility::default()).then(&["EligibilityRecorded"]);
+    let stricter = json!({"criteria": [{"code": "I1", "text": "At least 50", "category": "inclusion",
+        "test": {"kind": "observation", "code": "AGE", "operator": "at-least", "value": 50}}]});
+    let world = world.when(trial(), &command::<DefineEligibility>(stricter)).then(&["EligibilityDefined"]);
+    let world = world.when(subject(1), &EnrolSubject::default()).then_refused("subject-not-eligible");
+    let assessed = world.when(subject(1), &RecordEligibility::default());
+    assert_eq!(assessed.payload("EligibilityRecorded")["outcome"], "ineligible");
+}

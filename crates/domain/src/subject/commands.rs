@@ -106,7 +106,9 @@ impl Command for RecordEligibility {
             validate::code("judgements", code)?;
             return Err(SubjectError::NotJudged(code.clone()).into());
         }
-        let earlier = participation.eligibility.as_ref();
+        // Judged on other criteria is not judged on these, whatever their codes.
+        let current = |earlier: &&super::Eligibility| earlier.criteria_version == criteria.version;
+        let earlier = participation.eligibility.as_ref().filter(current);
         let mut judgements = self.judgements.clone();
         for criterion in criteria.criteria.iter().filter(|criterion| judged(&criterion.code)) {
             if let Some(judgement) = earlier.and_then(|earlier| earlier.judgement(&criterion.code)) {
@@ -115,9 +117,7 @@ impl Command for RecordEligibility {
         }
         let assessment = assess(&criteria.criteria, person, &judgements, occurred_at);
         let decision = Decision::new(participant.references(), occurred_at);
-        let unchanged = earlier.is_some_and(|earlier| {
-            earlier.criteria_version == criteria.version && earlier.assessments == assessment.assessments
-        });
+        let unchanged = earlier.is_some_and(|earlier| earlier.assessments == assessment.assessments);
         if unchanged {
             return Ok(decision);
         }
@@ -185,11 +185,14 @@ impl Command for EnrolSubject {
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
         }
-        let outcome = participation.eligibility.as_ref().map(|eligibility| eligibility.outcome);
-        if outcome != Some(EligibilityOutcome::Eligible) {
+        let course = trial::registered(facts, participant.trial_id, None)?;
+        let in_force = course.criteria.as_ref().map(|criteria| criteria.version);
+        let eligible = participation.eligibility.as_ref().is_some_and(|eligibility| {
+            eligibility.outcome == EligibilityOutcome::Eligible && Some(eligibility.criteria_version) == in_force
+        });
+        if !eligible {
             return Err(SubjectError::NotEligible.into());
         }
-        let course = trial::registered(facts, participant.trial_id, None)?;
         course.require_open()?;
         let capacity = facts.get::<Site>(participant.site_id)?.require_active()?;
         let ledger_id = EnrolmentId::of(participant.trial_id);
