@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use service::settings::{ServerSettings, StorageSettings};
 
+use crate::check_history::{self, CheckHistoryArgs};
 use crate::import::{self, ImportArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, Roles};
@@ -69,6 +70,8 @@ enum Task {
     Import(ImportArgs),
     /// Plays a believable trial from a seed.
     Simulate(Box<SimulateArgs>),
+    /// Judges what was recorded of a concurrent run: order, durability, guards, consumers.
+    CheckHistory(CheckHistoryArgs),
     /// Writes the generated files of the source tree.
     #[command(hide = true)]
     Codegen {
@@ -100,6 +103,7 @@ impl Cli {
             Task::Token(args) => return Ok(token::run(&args)?),
             Task::Import(args) => return Ok(import::run(args).await?),
             Task::Simulate(args) => return Ok(simulate::run(*args).await?),
+            Task::CheckHistory(args) => return Ok(check_history::run(&args)?),
             Task::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }
         Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! `anamnesis`: the whole system in one process, each role by itself, and the operator's commands.
 
 mod admin;
+mod check_history;
 mod cli;
 mod client;
 mod codegen;

@@ -4,8 +4,10 @@ pub mod appends;
 pub mod contract;
 mod eventually;
 pub mod given;
+pub mod recorder;
 mod servers;
 pub mod stores;
 
+pub use event_store::history;
 pub use eventually::eventually;
 pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, postgres};
