@@ -232,7 +232,7 @@ impl Aggregate for AdverseEvent {
     type Event = AdverseEventEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &AdverseEventEvent) -> Self {
+    fn evolve(self, event: &AdverseEventEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (AdverseEvent::Absent, AdverseEventEvent::AdverseEventReported(reported)) => {
                 AdverseEvent::Reported(Course {

@@ -242,7 +242,7 @@ impl Aggregate for Alert {
     type Event = AlertEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &AlertEvent) -> Self {
+    fn evolve(self, event: &AlertEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Alert::Absent, AlertEvent::AlertRaised(raised)) => Alert::Open(Matter {
                 trial_id: raised.trial_id,

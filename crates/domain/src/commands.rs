@@ -6,6 +6,7 @@ use events::ids::{StreamId, StreamKey, StreamType};
 use schemars::{Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::adverse_event::{ReportAdverseEvent, UpdateAdverseEvent};
@@ -181,7 +182,7 @@ commands! {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyError> {
     // serde would also take the fields as a list, in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         let message = "the body must be a JSON object with the command's fields".to_owned();
@@ -199,7 +200,34 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
         BodyError { field, message }
     })?;
     deserializer.end().map_err(|error| BodyError { field: String::new(), message: error.to_string() })?;
+    // A list inside the body may be one of those, too.
+    if bytes.contains(&b'[')
+        && let (Ok(given), Ok(meant)) = (serde_json::from_slice(bytes), serde_json::to_value(&body))
+        && let Some(field) = list_for_object(&given, &meant)
+    {
+        return Err(BodyError { field, message: "must be a JSON object, not a list".to_owned() });
+    }
     Ok(body)
+}
+
+/// Where a list was given and an object is meant, as field names joined by `/`.
+fn list_for_object(given: &Value, meant: &Value) -> Option<String> {
+    let below = |name: &str, given: &Value, meant: &Value| {
+        let rest = list_for_object(given, meant)?;
+        Some(if rest.is_empty() { name.to_owned() } else { format!("{name}/{rest}") })
+    };
+    match (given, meant) {
+        (Value::Array(_), Value::Object(_)) => Some(String::new()),
+        (Value::Object(given), Value::Object(meant)) => {
+            given.iter().find_map(|(name, given)| below(name, given, meant.get(name)?))
+        }
+        (Value::Array(given), Value::Array(meant)) => given
+            .iter()
+            .zip(meant)
+            .enumerate()
+            .find_map(|(index, (given, meant))| below(&index.to_string(), given, meant)),
+        _ => None,
+    }
 }
 
 /// The field that a message about a whole object names: one that is missing or given twice.

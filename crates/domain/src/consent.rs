@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::site::{Site, SiteError};
 use crate::trial::ConsentForm;
-use crate::validate::{self, past_time};
+use crate::validate::{self, lies_before, past_time};
 use crate::{patient, trial};
 
 /// A consent.
@@ -24,7 +24,16 @@ pub enum Consent {
     /// A form was signed and is in force; perhaps a newer one was presented since.
     InForce(Signed, Option<Presented>),
     /// Withdrawn; perhaps a form was presented since.
-    Withdrawn(Signed, Option<Presented>),
+    Withdrawn(Withdrawn, Option<Presented>),
+}
+
+/// A consent that was withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// What had been signed.
+    pub signed: Signed,
+    /// When it was withdrawn.
+    pub withdrawn_at: DateTime<Utc>,
 }
 
 /// A form that was presented.
@@ -38,6 +47,8 @@ pub struct Presented {
     pub language: String,
     /// SHA-256 of the form's text.
     pub text_sha256: String,
+    /// When it was presented.
+    pub presented_at: DateTime<Utc>,
 }
 
 /// A form that was signed.
@@ -119,6 +130,12 @@ pub enum ConsentError {
     /// Nobody can sign what was not shown.
     #[error("this form was not presented to the patient")]
     NotPresented,
+    /// Signed before it was shown.
+    #[error("the form was presented on {0}, later than this signature")]
+    PresentedLater(chrono::NaiveDate),
+    /// Signed anew with a time from before the withdrawal.
+    #[error("the consent was withdrawn on {0}, later than this signature")]
+    WithdrawnLater(chrono::NaiveDate),
     /// Signed twice.
     #[error("the patient signed this form already")]
     AlreadySigned,
@@ -138,6 +155,8 @@ impl Reason for ConsentError {
         match self {
             ConsentError::FormNotInForce(_) => "consent-form-not-in-force",
             ConsentError::NotPresented => "consent-form-not-presented",
+            ConsentError::PresentedLater(_) => "consent-form-presented-later",
+            ConsentError::WithdrawnLater(_) => "consent-withdrawn-later",
             ConsentError::AlreadySigned => "consent-already-signed",
             ConsentError::NotInForce => "consent-not-in-force",
             ConsentError::SignedLater(_) => "consent-signed-later",
@@ -149,6 +168,7 @@ impl Reason for ConsentError {
         match self {
             ConsentError::FormNotInForce(_) => Some("form_version".to_owned()),
             ConsentError::WithdrawnBeforeSigned => Some("withdrawn_at".to_owned()),
+            ConsentError::PresentedLater(_) | ConsentError::WithdrawnLater(_) => Some("signed_at".to_owned()),
             ConsentError::NotPresented
             | ConsentError::AlreadySigned
             | ConsentError::NotInForce
@@ -214,11 +234,18 @@ impl Command for SignConsent {
             Consent::Absent => return Err(ConsentError::NotPresented.into()),
             Consent::InForce(signed, _) if signed.is_of(form) => return Err(ConsentError::AlreadySigned.into()),
             Consent::Presented(presented) => (Some(presented), 0),
-            Consent::InForce(signed, presented) | Consent::Withdrawn(signed, presented) => {
-                (presented.as_ref(), signed.signature_number)
+            Consent::InForce(signed, presented) => (presented.as_ref(), signed.signature_number),
+            Consent::Withdrawn(withdrawn, presented) => {
+                if lies_before(signed_at, withdrawn.withdrawn_at) {
+                    return Err(ConsentError::WithdrawnLater(withdrawn.withdrawn_at.date_naive()).into());
+                }
+                (presented.as_ref(), withdrawn.signed.signature_number)
             }
         };
         let presented = presented.filter(|presented| presented.is_of(form)).ok_or(ConsentError::NotPresented)?;
+        if lies_before(signed_at, presented.presented_at) {
+            return Err(ConsentError::PresentedLater(presented.presented_at.date_naive()).into());
+        }
         if !matches!(consent, Consent::InForce(..)) {
             // Whoever takes part may sign a new form also when nobody new may enter.
             course.require_open()?;
@@ -254,7 +281,7 @@ impl Command for WithdrawConsent {
         let Consent::InForce(signed, _) = facts.get::<Consent>(consent_id)? else {
             return Err(ConsentError::NotInForce.into());
         };
-        if withdrawn_at < signed.signed_at {
+        if lies_before(withdrawn_at, signed.signed_at) {
             return Err(ConsentError::WithdrawnBeforeSigned.into());
         }
         let withdrawn = ConsentWithdrawn {
@@ -295,14 +322,14 @@ impl Signed {
 impl Consent {
     /// The signature in force, if something that happens at `time` is covered by it.
     ///
-    /// Compared by day: dates of clinical facts often have no time of day.
-    ///
     /// # Errors
     /// [`ConsentError::NotInForce`], [`ConsentError::SignedLater`].
     pub fn require_in_force(&self, time: DateTime<Utc>) -> Result<&Signed, ConsentError> {
         match self {
-            Consent::InForce(signed, _) if signed.signed_at.date_naive() <= time.date_naive() => Ok(signed),
-            Consent::InForce(signed, _) => Err(ConsentError::SignedLater(signed.signed_at.date_naive())),
+            Consent::InForce(signed, _) if lies_before(time, signed.signed_at) => {
+                Err(ConsentError::SignedLater(signed.signed_at.date_naive()))
+            }
+            Consent::InForce(signed, _) => Ok(signed),
             Consent::Absent | Consent::Presented(_) | Consent::Withdrawn(..) => Err(ConsentError::NotInForce),
         }
     }
@@ -311,9 +338,9 @@ impl Consent {
 impl Aggregate for Consent {
     type Id = ConsentId;
     type Event = ConsentEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &ConsentEvent) -> Self {
+    fn evolve(self, event: &ConsentEvent, occurred_at: DateTime<Utc>) -> Self {
         match event {
             ConsentEvent::ConsentFormPresented(event) => {
                 let presented = Presented {
@@ -321,11 +348,12 @@ impl Aggregate for Consent {
                     form_version: event.form_version.clone(),
                     language: event.language.clone(),
                     text_sha256: event.text_sha256.clone(),
+                    presented_at: occurred_at,
                 };
                 match self {
                     Consent::Absent | Consent::Presented(_) => Consent::Presented(presented),
                     Consent::InForce(signed, _) => Consent::InForce(signed, Some(presented)),
-                    Consent::Withdrawn(signed, _) => Consent::Withdrawn(signed, Some(presented)),
+                    Consent::Withdrawn(withdrawn, _) => Consent::Withdrawn(withdrawn, Some(presented)),
                 }
             }
             ConsentEvent::ConsentSigned(event) => {
@@ -343,10 +371,12 @@ impl Aggregate for Consent {
                 };
                 Consent::InForce(signed, None)
             }
-            ConsentEvent::ConsentWithdrawn(_) => match self {
-                Consent::InForce(signed, _) | Consent::Withdrawn(signed, _) => Consent::Withdrawn(signed, None),
+            ConsentEvent::ConsentWithdrawn(event) => match self {
+                Consent::InForce(signed, _) => {
+                    Consent::Withdrawn(Withdrawn { signed, withdrawn_at: event.withdrawn_at }, None)
+                }
                 // Not decided by any command; the log is read all the same.
-                Consent::Absent | Consent::Presented(_) => self,
+                Consent::Absent | Consent::Presented(_) | Consent::Withdrawn(..) => self,
             },
         }
     }

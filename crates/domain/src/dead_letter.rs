@@ -1,5 +1,6 @@
 //! The dead letter: a process manager's step that waits for an operator.
 
+use chrono::{DateTime, Utc};
 use events::dead_letter::{DeadLetterDropped, DeadLetterEvent, DeadLetterRetried, StepDeadLettered};
 use events::decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
 use events::envelope::References;
@@ -163,7 +164,7 @@ impl Aggregate for DeadLetter {
     type Event = DeadLetterEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &DeadLetterEvent) -> Self {
+    fn evolve(self, event: &DeadLetterEvent, _occurred_at: DateTime<Utc>) -> Self {
         let references = match self {
             DeadLetter::Absent => References::default(),
             DeadLetter::Waiting(references) | DeadLetter::Retried(references) | DeadLetter::Dropped(references) => {

@@ -71,18 +71,23 @@ fn judged(judgement: Option<&bool>) -> CriterionResult {
 }
 
 fn observe(person: &Person, code: &str, time: DateTime<Utc>) -> Option<Observed> {
-    if let Some(observation) = person.observations.get(code) {
-        return Some(Observed { value: observation.value.clone(), personal: false });
+    // The demographics know better than what somebody wrote down at a visit.
+    if let Some(value) = demographic(person, code, time) {
+        return Some(Observed { value, personal: true });
     }
-    let value = match code {
+    let observation = person.observation(code, time)?;
+    Some(Observed { value: observation.value.clone(), personal: false })
+}
+
+fn demographic(person: &Person, code: &str, time: DateTime<Utc>) -> Option<ObservationValue> {
+    match code {
         AGE => {
             let born = person.birth_date.as_ref()?.expose().exact()?;
-            ObservationValue::Number(Quantity::from(age_years(born, time.date_naive())))
+            Some(ObservationValue::Number(Quantity::from(age_years(born, time.date_naive()))))
         }
-        SEX => ObservationValue::Code(person.sex.as_ref()?.expose().code().to_owned()),
-        _ => return None,
-    };
-    Some(Observed { value, personal: true })
+        SEX => Some(ObservationValue::Code(person.sex.as_ref()?.expose().code().to_owned())),
+        _ => None,
+    }
 }
 
 /// Age in completed years.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use events::decider::{Aggregate, Reason};
 use events::enrolment::EnrolmentEvent;
 use events::ids::{EnrolmentId, SiteId};
@@ -93,7 +94,7 @@ impl Aggregate for Ledger {
     type Event = EnrolmentEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(mut self, event: &EnrolmentEvent) -> Self {
+    fn evolve(mut self, event: &EnrolmentEvent, _occurred_at: DateTime<Utc>) -> Self {
         match event {
             EnrolmentEvent::SubjectNumberAssigned(assigned) => {
                 self.subject_numbers.insert(assigned.subject_number.clone());

@@ -1,5 +1,6 @@
 //! The notification: one message to one role. Delivery comes with its own process manager.
 
+use chrono::{DateTime, Utc};
 use events::decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
 use events::envelope::{References, Role};
 use events::ids::{NotificationId, PatientId, SiteId, TrialId};
@@ -85,7 +86,7 @@ impl Aggregate for Notification {
     type Event = NotificationEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &NotificationEvent) -> Self {
+    fn evolve(self, event: &NotificationEvent, _occurred_at: DateTime<Utc>) -> Self {
         match event {
             NotificationEvent::NotificationRequested(_) => Notification::Requested,
         }

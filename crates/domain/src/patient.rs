@@ -12,7 +12,7 @@ use events::values::{PartialDate, Personal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validate::{self, Invalid, NotFound, past_day, past_time};
+use crate::validate::{self, Invalid, NotFound, lies_before, past_day, past_time};
 
 /// A patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,8 @@ pub struct Person {
     pub birth_date: Option<Personal<PartialDate>>,
     /// Sex.
     pub sex: Option<Personal<Sex>>,
-    /// The latest observation of each code, by the time of observation.
-    pub observations: BTreeMap<String, Observation>,
+    /// The observations of each code, in the order of their times.
+    pub observations: BTreeMap<String, Vec<Observation>>,
 }
 
 /// An observed value.
@@ -177,12 +177,20 @@ pub fn registered<'facts>(
     }
 }
 
+impl Person {
+    /// The latest observation of `code` at `time`.
+    pub fn observation(&self, code: &str, time: DateTime<Utc>) -> Option<&Observation> {
+        let by_then = |observation: &&Observation| !lies_before(time, observation.observed_at);
+        self.observations.get(code)?.iter().rev().find(by_then)
+    }
+}
+
 impl Aggregate for Patient {
     type Id = PatientId;
     type Event = PatientEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &PatientEvent) -> Self {
+    fn evolve(self, event: &PatientEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Patient::Unregistered, PatientEvent::PatientRegistered(registered)) => {
                 Patient::Registered(Box::new(Person {
@@ -192,12 +200,11 @@ impl Aggregate for Patient {
                 }))
             }
             (Patient::Registered(mut person), PatientEvent::ObservationRecorded(recorded)) => {
-                let known = person.observations.get(&recorded.code);
-                // One that was observed earlier and arrives later does not displace a newer one.
-                if known.is_none_or(|known| known.observed_at <= recorded.observed_at) {
-                    let observation = Observation { value: recorded.value.clone(), observed_at: recorded.observed_at };
-                    person.observations.insert(recorded.code.clone(), observation);
-                }
+                let observation = Observation { value: recorded.value.clone(), observed_at: recorded.observed_at };
+                let known = person.observations.entry(recorded.code.clone()).or_default();
+                // One that was observed earlier may arrive later.
+                let place = known.partition_point(|known| known.observed_at <= observation.observed_at);
+                known.insert(place, observation);
                 Patient::Registered(person)
             }
             // Not decided by any command; the log is read all the same.

@@ -1,5 +1,6 @@
 //! The claim that keeps protocol numbers unique.
 
+use chrono::{DateTime, Utc};
 use events::decider::Aggregate;
 use events::ids::{ProtocolId, TrialId};
 use events::protocol::ProtocolEvent;
@@ -20,7 +21,7 @@ impl Aggregate for ProtocolNumber {
     type Event = ProtocolEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &ProtocolEvent) -> Self {
+    fn evolve(self, event: &ProtocolEvent, _occurred_at: DateTime<Utc>) -> Self {
         match event {
             ProtocolEvent::ProtocolNumberClaimed(claimed) => ProtocolNumber::Claimed(claimed.trial_id),
         }

@@ -199,7 +199,7 @@ impl Aggregate for Report {
     type Event = ReportEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &ReportEvent) -> Self {
+    fn evolve(self, event: &ReportEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Report::Absent, ReportEvent::ReportSubmitted(submitted)) => Report::Submitted(Box::new(Content {
                 subject_id: submitted.subject_id,

@@ -233,7 +233,7 @@ impl Aggregate for Site {
     type Event = SiteEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &SiteEvent) -> Self {
+    fn evolve(self, event: &SiteEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Site::Unregistered, SiteEvent::SiteRegistered(registered)) => {
                 Site::Registered(Identity { trial_id: registered.trial_id, code: registered.code.clone() })

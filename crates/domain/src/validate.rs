@@ -1,6 +1,6 @@
 //! Checks of single fields, each refusal naming the field and what would be right.
 
-use chrono::{DateTime, DurationRound, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, TimeDelta, Utc};
 use events::decider::{Context, Halt, Reason, RefusalKind};
 
 /// Greatest length of a short code.
@@ -155,7 +155,7 @@ fn line(field: &str, value: &str, max: usize) -> Result<(), Invalid> {
 
 fn characters(field: &str, value: &str, max: usize, allowed: impl Fn(char) -> bool) -> Result<(), Invalid> {
     let field = || field.to_owned();
-    if value.is_empty() || value.trim() != value {
+    if value.chars().all(is_invisible) || value.trim() != value {
         return Err(Invalid::Blank { field: field() });
     }
     if value.chars().count() > max {
@@ -165,6 +165,15 @@ fn characters(field: &str, value: &str, max: usize, allowed: impl Fn(char) -> bo
         return Err(Invalid::ControlCharacter { field: field() });
     }
     Ok(())
+}
+
+/// Whether a reader sees nothing of it: blanks and characters that only steer
+/// how others are shown (Unicode general category Cf).
+const fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+        || character.is_whitespace()
 }
 
 /// A list that is not too long.
@@ -217,6 +226,31 @@ pub fn past_time(context: &Context, field: &str, given: Option<DateTime<Utc>>) -
         return Err(Invalid::TooEarly { field: field.to_owned() });
     }
     Ok(time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time))
+}
+
+/// Whether `time` lies before `earlier`.
+///
+/// Dates of clinical facts often have no time of day: midnight sharp stands for
+/// the whole day. Elsewhere clocks may differ by five minutes.
+pub fn lies_before(time: DateTime<Utc>, earlier: DateTime<Utc>) -> bool {
+    let whole_day = |time: DateTime<Utc>| time.time() == NaiveTime::MIN;
+    if whole_day(time) || whole_day(earlier) {
+        time.date_naive() < earlier.date_naive()
+    } else {
+        time + CLOCK_SKEW_MAX < earlier
+    }
+}
+
+/// A day for which something can be planned.
+///
+/// # Errors
+/// [`Invalid::OutOfRange`].
+pub fn planned_day(field: &str, day: NaiveDate) -> Result<(), Invalid> {
+    if !(1900..=2200).contains(&day.year()) {
+        let expected = "a day between 1900 and 2200".to_owned();
+        return Err(Invalid::OutOfRange { field: field.to_owned(), expected });
+    }
+    Ok(())
 }
 
 /// A day that has come.

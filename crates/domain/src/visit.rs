@@ -1,6 +1,6 @@
 //! The visit: follow-up of a subject.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 use events::decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
 use events::ids::{SubjectId, VisitId};
 use events::values::{PartialDate, Quantity};
@@ -66,7 +66,9 @@ impl Command for RecordVisit {
         if *facts.get::<Visit>(visit_id)? != Visit::Absent {
             return Err(VisitError::AlreadyRecorded.into());
         }
-        let participant = clinical::consenting(facts, self.subject_id, Some("subject_id"), occurred_at)?;
+        // What counts is the visit, not when it was written down.
+        let attended_at = self.attended_on.latest().and_time(NaiveTime::MIN).and_utc();
+        let participant = clinical::consenting(facts, self.subject_id, Some("subject_id"), attended_at)?;
         let attended = VisitAttended {
             subject_id: self.subject_id,
             trial_id: participant.trial_id,
@@ -85,7 +87,7 @@ impl Aggregate for Visit {
     type Event = VisitEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &VisitEvent) -> Self {
+    fn evolve(self, event: &VisitEvent, _occurred_at: DateTime<Utc>) -> Self {
         match event {
             VisitEvent::VisitAttended(_) => Visit::Attended,
         }

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::envelope::{Actor, NewEvent, References};
+use crate::envelope::{Actor, Envelope, NewEvent, References};
 use crate::ids::{StreamId, StreamKey, StreamType};
 use crate::set::{DecodeError, EventSet};
 
@@ -33,9 +33,9 @@ pub trait Aggregate: Clone + Default + Serialize + DeserializeOwned + Send + Syn
     /// Raised whenever the state's shape or fold changes; older snapshots are then ignored.
     const SNAPSHOT_VERSION: u16;
 
-    /// The state after `event`.
+    /// The state after `event`, which happened at `occurred_at`.
     #[must_use]
-    fn evolve(self, event: &Self::Event) -> Self;
+    fn evolve(self, event: &Self::Event, occurred_at: DateTime<Utc>) -> Self;
 }
 
 /// What a command asks for; implemented on the command's body.
@@ -66,6 +66,41 @@ pub struct Context {
 /// A folded stream, its type known to whoever asks for it.
 pub type State = Arc<dyn Any + Send + Sync>;
 
+/// What folding needs of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'event> {
+    /// Its type.
+    pub event_type: &'event str,
+    /// The version of its schema.
+    pub schema_version: u16,
+    /// Its payload.
+    pub payload: &'event [u8],
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+}
+
+impl<'event> From<&'event NewEvent> for Recorded<'event> {
+    fn from(event: &'event NewEvent) -> Self {
+        Self {
+            event_type: event.event_type,
+            schema_version: event.schema_version,
+            payload: &event.payload,
+            occurred_at: event.occurred_at,
+        }
+    }
+}
+
+impl<'event> From<&'event Envelope> for Recorded<'event> {
+    fn from(event: &'event Envelope) -> Self {
+        Self {
+            event_type: &event.event_type,
+            schema_version: event.schema_version,
+            payload: &event.payload,
+            occurred_at: event.occurred_at,
+        }
+    }
+}
+
 /// How to fold one kind of stream without knowing its type.
 #[derive(Clone, Copy)]
 pub struct Folder {
@@ -75,8 +110,8 @@ pub struct Folder {
     pub snapshot_version: u16,
     /// The stream that does not exist.
     pub initial: fn() -> State,
-    /// The state after one more event, given its type, schema version and payload.
-    pub apply: fn(State, &str, u16, &[u8]) -> Result<State, DecodeError>,
+    /// The state after one more event.
+    pub apply: fn(State, &Recorded<'_>) -> Result<State, DecodeError>,
     /// The state as bytes for a snapshot.
     pub freeze: fn(&State) -> Option<Vec<u8>>,
     /// The state of a snapshot; `None` where it does not fit.
@@ -96,11 +131,11 @@ impl Folder {
             stream_type: <A::Id as StreamKey>::STREAM_TYPE,
             snapshot_version: A::SNAPSHOT_VERSION,
             initial: || Arc::new(A::default()),
-            apply: |state, event_type, schema_version, payload| {
-                let event = A::Event::decode(event_type, schema_version, payload)?;
+            apply: |state, recorded| {
+                let event = A::Event::decode(recorded.event_type, recorded.schema_version, recorded.payload)?;
                 // Another aggregate's state cannot get here: entries are keyed by stream type.
                 let state: Arc<A> = state.downcast().unwrap_or_default();
-                Ok(Arc::new(Arc::unwrap_or_clone(state).evolve(&event)))
+                Ok(Arc::new(Arc::unwrap_or_clone(state).evolve(&event, recorded.occurred_at)))
             },
             freeze: |state| serde_json::to_vec(state.downcast_ref::<A>()?).ok(),
             thaw: |bytes| Some(Arc::new(serde_json::from_slice::<A>(bytes).ok()?)),

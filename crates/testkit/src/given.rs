@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use events::decider::{Command, Context, Decision, Fact, Facts, Halt, Refusal};
+use events::decider::{Command, Context, Decision, Fact, Facts, Folder, Halt, Refusal, State};
 use events::envelope::{Actor, NewEvent, Role};
 use events::ids::StreamId;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::appends::some_time;
 #[derive(Clone, Default)]
 pub struct World {
     streams: BTreeMap<StreamId, Vec<NewEvent>>,
+    folders: BTreeMap<StreamId, Folder>,
 }
 
 /// What a command led to.
@@ -41,6 +42,7 @@ impl World {
             actor: Actor { id: "tester".to_owned(), role: Role::Administrator, organisation: None },
         };
         let mut facts = Facts::new();
+        let mut world = self.clone();
         let result = loop {
             match command.decide(target, &context, &facts) {
                 Ok(decision) => break Ok(decision),
@@ -48,16 +50,12 @@ impl World {
                 Err(Halt::Needs(need)) => {
                     assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
                     let events = self.streams.get(&need.stream).map(Vec::as_slice).unwrap_or_default();
-                    let state = events.iter().fold((need.folder.initial)(), |state, event| {
-                        let applied =
-                            (need.folder.apply)(state, event.event_type, event.schema_version, &event.payload);
-                        applied.expect("an event of this program")
-                    });
+                    let state = fold(&need.folder, (need.folder.initial)(), events);
+                    world.folders.insert(need.stream, need.folder);
                     facts.insert(need.stream, Fact { version: events.len() as u64, state });
                 }
             }
         };
-        let mut world = self.clone();
         if let Ok(decision) = &result {
             for write in &decision.writes {
                 assert!(facts.version(write.stream).is_some(), "{} is written unread", write.stream);
@@ -66,6 +64,35 @@ impl World {
         }
         Outcome { world, result }
     }
+
+    /// The events of this type, with their streams.
+    pub fn events(&self, event_type: &str) -> Vec<(StreamId, &NewEvent)> {
+        let all = self.streams.iter().flat_map(|(stream, events)| events.iter().map(|event| (*stream, event)));
+        all.filter(|(_, event)| event.event_type == event_type).collect()
+    }
+
+    /// A stream folded as a whole, and from a snapshot at any of its versions, is the same.
+    ///
+    /// # Panics
+    /// Where it is not.
+    #[track_caller]
+    pub fn assert_snapshots_hold(&self) {
+        for (stream, events) in &self.streams {
+            let folder = self.folders.get(stream).unwrap_or_else(|| panic!("{stream} is written unread"));
+            let whole = (folder.freeze)(&fold(folder, (folder.initial)(), events)).expect("a state freezes");
+            for version in 0..events.len() {
+                let (before, after) = events.split_at(version);
+                let frozen = (folder.freeze)(&fold(folder, (folder.initial)(), before)).expect("a state freezes");
+                let thawed = (folder.thaw)(&frozen).expect("a snapshot thaws");
+                let state = (folder.freeze)(&fold(folder, thawed, after)).expect("a state freezes");
+                assert_eq!(state, whole, "{stream} from a snapshot at {version}");
+            }
+        }
+    }
+}
+
+fn fold(folder: &Folder, state: State, events: &[NewEvent]) -> State {
+    events.iter().fold(state, |state, event| (folder.apply)(state, &event.into()).expect("an event of this program"))
 }
 
 impl Outcome {
@@ -91,6 +118,11 @@ impl Outcome {
             Err(refusal) => assert_eq!(refusal.rule, rule, "{refusal:?}"),
             Ok(decision) => panic!("expected {rule}, got {decision:?}"),
         }
+        self.world
+    }
+
+    /// Whatever came of it.
+    pub fn then_whatever(self) -> World {
         self.world
     }
 

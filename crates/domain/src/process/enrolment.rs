@@ -4,25 +4,30 @@ use chrono::{DateTime, Utc};
 use events::any::AnyEvent;
 use events::consent::ConsentEvent;
 use events::decider::Refusal;
-use events::envelope::{Envelope, References};
-use events::ids::{PatientId, SiteId, SubjectId, TrialId};
+use events::envelope::{Envelope, References, Role};
+use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
 use events::patient::PatientEvent;
 use events::subject::{EligibilityOutcome, EligibilityRecorded, SubjectEvent};
 use events::trial::EnrolmentMode;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{OnRefusal, Phase, ProcessManager, Route, Step};
+use crate::notification::RequestNotification;
 use crate::subject::{EnrolSubject, FailScreening, RecordEligibility, ScreenPatient};
 
 /// Rules that leave no place: the screening fails with the rule as its reason.
 const NO_PLACE: [&str; 4] = ["site-cap-reached", "trial-full", "site-not-active", "trial-closed"];
+/// Rules that keep a subject from going on for now: somebody has to decide what becomes of them.
+const ON_HOLD: [&str; 3] = ["site-not-active", "trial-not-open", "trial-closed"];
 /// Refusals that mean that somebody else did the step, or that the process has ended.
-const NOTHING_LEFT: [&str; 5] = [
+const NOTHING_LEFT: [&str; 6] = [
     "subject-already-screened",
     "subject-not-in-screening",
     "subject-ended",
     "consent-not-in-force",
     "subject-not-found",
+    "notification-already-requested",
 ];
 
 /// The enrolment process manager; one instance per subject.
@@ -49,6 +54,8 @@ pub struct Who {
     /// When the latest of what led here happened: what follows by itself
     /// happens as of then, whenever it is recorded.
     as_of: DateTime<Utc>,
+    /// The signature that began it.
+    signature: Uuid,
 }
 
 /// Where the subject stands.
@@ -102,7 +109,8 @@ impl ProcessManager for EnrolmentProcess {
             (State::New | State::Finished(_), AnyEvent::Consent(ConsentEvent::ConsentSigned(signed))) => {
                 let (patient_id, trial_id, site_id) = (signed.patient_id, signed.trial_id, signed.site_id);
                 let as_of = envelope.occurred_at;
-                State::Running(Who { patient_id, trial_id, site_id, as_of }, Stage::Consented)
+                let signature = envelope.event_id;
+                State::Running(Who { patient_id, trial_id, site_id, as_of, signature }, Stage::Consented)
             }
             (State::Running(who, _), AnyEvent::Subject(event)) => advance(who, event),
             (state, _) => state,
@@ -147,6 +155,7 @@ impl ProcessManager for EnrolmentProcess {
                 let subject_id = SubjectId::of(who.patient_id, who.trial_id);
                 OnRefusal::Instead(vec![fail(subject_id, "no-place", vec![rule.to_owned()], who.as_of)])
             }
+            State::Running(who, _) if ON_HOLD.contains(&rule) => OnRefusal::Instead(vec![tell_on_hold(who)]),
             State::New | State::Running(..) | State::Finished(_) => OnRefusal::DeadLetter,
         }
     }
@@ -200,4 +209,20 @@ fn fail(subject_id: SubjectId, name: &str, reasons: Vec<String>, as_of: DateTime
 fn deciding(recorded: &EligibilityRecorded) -> Vec<String> {
     let against = recorded.assessments.iter().filter(|assessment| assessment.against);
     against.map(|assessment| assessment.code.clone()).collect()
+}
+
+/// Tells the investigator that the site or the trial takes nobody at the
+/// moment; once it does again, a person screens or enrols the subject.
+fn tell_on_hold(who: &Who) -> Step {
+    const TEMPLATE: &str = "enrolment-on-hold";
+    let request = RequestNotification {
+        cause_event_id: who.signature,
+        template: TEMPLATE.to_owned(),
+        recipient: Role::Investigator,
+        trial_id: Some(who.trial_id),
+        site_id: Some(who.site_id),
+        patient_id: Some(who.patient_id),
+    };
+    let notification_id = NotificationId::of(who.signature, TEMPLATE, "investigator");
+    Step::new("tell-on-hold", (notification_id, request))
 }

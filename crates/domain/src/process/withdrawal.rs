@@ -1,5 +1,6 @@
 //! Withdrawal: whoever withdraws consent takes part no longer.
 
+use chrono::{DateTime, Utc};
 use events::any::AnyEvent;
 use events::consent::ConsentEvent;
 use events::decider::Refusal;
@@ -72,8 +73,6 @@ impl ProcessManager for WithdrawalProcess {
         else {
             return Vec::new();
         };
-        let discontinue =
-            DiscontinueSubject { reason: REASON.to_owned(), detail: None, occurred_at: Some(withdrawn.withdrawn_at) };
         let notification_id = NotificationId::of(envelope.event_id, "consent-withdrawn", "investigator");
         let notify = RequestNotification {
             cause_event_id: envelope.event_id,
@@ -84,15 +83,19 @@ impl ProcessManager for WithdrawalProcess {
             patient_id: Some(who.patient_id),
         };
         vec![
-            Step::new("discontinue", (SubjectId::of(who.patient_id, who.trial_id), discontinue)),
+            discontinue("discontinue", who, Some(withdrawn.withdrawn_at)),
             Step::new("notify-investigator", (notification_id, notify)),
         ]
     }
 
-    fn on_refusal(_state: &State, _step: &Step, refusal: &Refusal) -> OnRefusal {
-        match refusal.rule.as_str() {
+    fn on_refusal(state: &State, step: &Step, refusal: &Refusal) -> OnRefusal {
+        match (refusal.rule.as_str(), state) {
             // Never screened, or ended before: there is nobody to discontinue.
-            "subject-not-found" | "subject-ended" | "notification-already-requested" => OnRefusal::Ignore,
+            ("subject-not-found" | "subject-ended" | "notification-already-requested", _) => OnRefusal::Ignore,
+            // The withdrawal was recorded late, and the subject had gone on meanwhile.
+            ("subject-stage-later", State::Withdrawn(who)) if step.name == "discontinue" => {
+                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, None)])
+            }
             _ => OnRefusal::DeadLetter,
         }
     }
@@ -114,4 +117,9 @@ impl ProcessManager for WithdrawalProcess {
             }
         }
     }
+}
+
+fn discontinue(step: &str, who: &Who, occurred_at: Option<DateTime<Utc>>) -> Step {
+    let discontinue = DiscontinueSubject { reason: REASON.to_owned(), detail: None, occurred_at };
+    Step::new(step, (SubjectId::of(who.patient_id, who.trial_id), discontinue))
 }

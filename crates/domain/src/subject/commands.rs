@@ -95,6 +95,7 @@ impl Command for RecordEligibility {
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
         }
+        participation.require_after_stage(occurred_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let criteria = course.criteria.as_ref().ok_or(SubjectError::NoCriteria)?;
         let person = patient::registered(facts, participant.patient_id, None)?;
@@ -159,6 +160,7 @@ impl Command for FailScreening {
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
         }
+        participation.require_after_stage(occurred_at)?;
         let participant = Participant::of(subject_id, participation);
         let failed = ScreeningFailed { reasons: self.reasons.clone() };
         Ok(Decision::new(participant.references(), occurred_at).append::<_, SubjectEvent>(subject_id, failed))
@@ -185,6 +187,7 @@ impl Command for EnrolSubject {
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
         }
+        participation.require_after_stage(occurred_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let in_force = course.criteria.as_ref().map(|criteria| criteria.version);
         let eligible = participation.eligibility.as_ref().is_some_and(|eligibility| {
@@ -224,9 +227,11 @@ impl Command for RandomiseSubject {
         validate::code("arm", &self.arm)?;
         let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
         let participant = clinical::consenting(facts, subject_id, None, occurred_at)?;
-        if screened(facts, subject_id, None)?.stage != Stage::Enrolled {
+        let participation = screened(facts, subject_id, None)?;
+        if participation.stage != Stage::Enrolled {
             return Err(SubjectError::NotEnrolled.into());
         }
+        participation.require_after_stage(occurred_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         if !course.arms.contains(&self.arm) {
             return Err(SubjectError::UnknownArm.into());
@@ -266,6 +271,7 @@ impl Command for DiscontinueSubject {
             Stage::Enrolled => true,
             Stage::ScreenFailed | Stage::Discontinued | Stage::Completed => return Err(SubjectError::Ended.into()),
         };
+        participation.require_after_stage(occurred_at)?;
         let participant = Participant::of(subject_id, participation);
         let discontinued = SubjectDiscontinued { reason: self.reason.clone(), detail: self.detail.clone() };
         let decision =
@@ -296,8 +302,9 @@ impl Command for CompleteSubject {
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
         let participant = clinical::consenting(facts, subject_id, None, occurred_at)?;
-        match screened(facts, subject_id, None)?.stage {
-            Stage::Randomised => {}
+        let participation = screened(facts, subject_id, None)?;
+        match participation.stage {
+            Stage::Randomised => participation.require_after_stage(occurred_at)?,
             Stage::Screening | Stage::Enrolled => return Err(SubjectError::NotRandomised.into()),
             Stage::ScreenFailed | Stage::Discontinued | Stage::Completed => return Err(SubjectError::Ended.into()),
         }

@@ -2,12 +2,13 @@
 
 mod commands;
 
+use chrono::{DateTime, Utc};
 use events::decider::{Aggregate, Facts, Halt, Reason};
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
 use events::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::validate::NotFound;
+use crate::validate::{NotFound, lies_before};
 
 pub use commands::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
@@ -35,6 +36,8 @@ pub struct Participation {
     pub site_id: SiteId,
     /// Where the subject stands.
     pub stage: Stage,
+    /// When the subject came there.
+    pub stage_since: DateTime<Utc>,
     /// The latest assessment of eligibility.
     pub eligibility: Option<Eligibility>,
 }
@@ -54,6 +57,19 @@ pub enum Stage {
     Discontinued,
     /// Completed the trial.
     Completed,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Stage::Screening => "screening",
+            Stage::ScreenFailed => "screen failed",
+            Stage::Enrolled => "enrolled",
+            Stage::Randomised => "randomised",
+            Stage::Discontinued => "discontinued",
+            Stage::Completed => "completed",
+        })
+    }
 }
 
 /// An assessment of eligibility.
@@ -97,6 +113,9 @@ pub enum SubjectError {
     /// Only who was randomised can complete.
     #[error("the subject was not randomised")]
     NotRandomised,
+    /// Dated before the stage that it comes after.
+    #[error("the subject is in stage {0} since {1}, later than this")]
+    OutOfOrder(Stage, chrono::NaiveDate),
 }
 
 impl Reason for SubjectError {
@@ -111,6 +130,7 @@ impl Reason for SubjectError {
             SubjectError::UnknownArm => "arm-not-found",
             SubjectError::Ended => "subject-ended",
             SubjectError::NotRandomised => "subject-not-randomised",
+            SubjectError::OutOfOrder(..) => "subject-stage-later",
         }
     }
 
@@ -118,6 +138,7 @@ impl Reason for SubjectError {
         match self {
             SubjectError::NotJudged(code) => Some(format!("judgements/{code}")),
             SubjectError::UnknownArm => Some("arm".to_owned()),
+            SubjectError::OutOfOrder(..) => Some("occurred_at".to_owned()),
             SubjectError::AlreadyScreened
             | SubjectError::NotInScreening
             | SubjectError::NoCriteria
@@ -144,6 +165,24 @@ pub fn screened<'facts>(
     }
 }
 
+impl Participation {
+    fn enter(&mut self, stage: Stage, since: DateTime<Utc>) {
+        self.stage = stage;
+        self.stage_since = since;
+    }
+
+    /// What comes next cannot lie before the stage that it comes after.
+    ///
+    /// # Errors
+    /// [`SubjectError::OutOfOrder`].
+    pub fn require_after_stage(&self, occurred_at: DateTime<Utc>) -> Result<(), SubjectError> {
+        if lies_before(occurred_at, self.stage_since) {
+            return Err(SubjectError::OutOfOrder(self.stage, self.stage_since.date_naive()));
+        }
+        Ok(())
+    }
+}
+
 impl Eligibility {
     /// What was judged about a criterion, where it was.
     pub fn judgement(&self, code: &str) -> Option<bool> {
@@ -159,9 +198,9 @@ impl Eligibility {
 impl Aggregate for Subject {
     type Id = SubjectId;
     type Event = SubjectEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &SubjectEvent) -> Self {
+    fn evolve(self, event: &SubjectEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut participation = match (self, event) {
             (Subject::Screened(participation), _) => participation,
             (Subject::Unscreened, SubjectEvent::PatientScreened(screened)) => {
@@ -170,6 +209,7 @@ impl Aggregate for Subject {
                     trial_id: screened.trial_id,
                     site_id: screened.site_id,
                     stage: Stage::Screening,
+                    stage_since: occurred_at,
                     eligibility: None,
                 }));
             }
@@ -184,11 +224,11 @@ impl Aggregate for Subject {
                     outcome: recorded.outcome,
                 });
             }
-            SubjectEvent::ScreeningFailed(_) => participation.stage = Stage::ScreenFailed,
-            SubjectEvent::SubjectEnrolled(_) => participation.stage = Stage::Enrolled,
-            SubjectEvent::SubjectRandomised(_) => participation.stage = Stage::Randomised,
-            SubjectEvent::SubjectDiscontinued(_) => participation.stage = Stage::Discontinued,
-            SubjectEvent::SubjectCompleted(_) => participation.stage = Stage::Completed,
+            SubjectEvent::ScreeningFailed(_) => participation.enter(Stage::ScreenFailed, occurred_at),
+            SubjectEvent::SubjectEnrolled(_) => participation.enter(Stage::Enrolled, occurred_at),
+            SubjectEvent::SubjectRandomised(_) => participation.enter(Stage::Randomised, occurred_at),
+            SubjectEvent::SubjectDiscontinued(_) => participation.enter(Stage::Discontinued, occurred_at),
+            SubjectEvent::SubjectCompleted(_) => participation.enter(Stage::Completed, occurred_at),
         }
         Subject::Screened(participation)
     }

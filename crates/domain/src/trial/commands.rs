@@ -194,6 +194,7 @@ impl Command for PublishConsentForm {
         validate::code("form_version", &self.form_version)?;
         validate::language("language", &self.language)?;
         validate::sha256("text_sha256", &self.text_sha256)?;
+        validate::planned_day("effective_on", self.effective_on)?;
         let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
         let course = registered(facts, trial_id, None)?;
         let same = |form: &super::ConsentForm| form.form_version == self.form_version && form.language == self.language;

@@ -3,6 +3,7 @@
 mod commands;
 
 use chrono::NaiveDate;
+use chrono::{DateTime, Utc};
 use events::decider::{Aggregate, Facts, Halt, Reason};
 use events::ids::{SiteId, TrialId};
 use events::questionnaire::QuestionnaireDefinition;
@@ -201,7 +202,7 @@ impl Aggregate for Trial {
     type Event = TrialEvent;
     const SNAPSHOT_VERSION: u16 = 1;
 
-    fn evolve(self, event: &TrialEvent) -> Self {
+    fn evolve(self, event: &TrialEvent, _occurred_at: DateTime<Utc>) -> Self {
         let mut course = match (self, event) {
             (Trial::Registered(course), _) => course,
             (Trial::Unregistered, TrialEvent::TrialRegistered(registered)) => {

@@ -124,14 +124,14 @@ fn apply(fact: Fact, envelope: &Envelope, folder: &Folder) -> Result<Fact, LogEr
             what: format!("{} goes from version {} to {}", envelope.stream, fact.version, envelope.version),
         });
     }
-    let state = (folder.apply)(fact.state, &envelope.event_type, envelope.schema_version, &envelope.payload);
+    let state = (folder.apply)(fact.state, &envelope.into());
     let state = state.map_err(|source| LogError::Decode { position: envelope.position, source })?;
     Ok(Fact { version: envelope.version, state })
 }
 
 fn fold_written(write: &Write, seen: Fact, folder: &Folder) -> Option<Fact> {
     write.events.iter().try_fold(seen, |fact, event| {
-        let state = (folder.apply)(fact.state, event.event_type, event.schema_version, &event.payload).ok()?;
+        let state = (folder.apply)(fact.state, &event.into()).ok()?;
         Some(Fact { version: fact.version + 1, state })
     })
 }

@@ -1,102 +1,14 @@
 //! The course of a subject: what follows what, and what is refused out of order.
 
-use domain::consent::{PresentConsentForm, SignConsent, WithdrawConsent};
-use domain::patient::{RecordObservation, RegisterPatient};
+use domain::consent::WithdrawConsent;
 use domain::report::{CorrectReport, SubmitReport};
-use domain::site::{ActivateSite, RegisterSite};
-use domain::subject::{
-    CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility, ScreenPatient,
-};
-use domain::trial::{AddArm, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PublishConsentForm, RegisterTrial};
-use events::decider::Command;
-use events::ids::{PatientId, ReportId, SiteId, SubjectId, TrialId};
-use serde::de::DeserializeOwned;
+use domain::subject::{CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility};
+use domain::trial::DefineEligibility;
+use events::ids::ReportId;
 use serde_json::{Value, json};
-use testkit::given::World;
 use uuid::Uuid;
 
-fn trial() -> TrialId {
-    Uuid::from_u128(0x10).into()
-}
-
-fn site() -> SiteId {
-    Uuid::from_u128(0x20).into()
-}
-
-fn patient(number: u128) -> PatientId {
-    Uuid::from_u128(0x1000 + number).into()
-}
-
-fn subject(number: u128) -> SubjectId {
-    SubjectId::of(patient(number), trial())
-}
-
-fn command<C: Command + DeserializeOwned>(body: Value) -> C {
-    serde_json::from_value(body).expect("a command")
-}
-
-fn open_trial(planned: u32, cap: u32) -> World {
-    let open = OpenEnrolment::default();
-    let world = World::new();
-    let world = world
-        .when(
-            trial(),
-            &command::<RegisterTrial>(json!({
-                "protocol": "P-1", "title": "T", "blinding": "double-blind", "planned_enrolment": planned})),
-        )
-        .then(&["TrialRegistered", "ProtocolNumberClaimed"]);
-    let world = world.when(trial(), &open).then_refused("trial-not-ready");
-    let world = world.when(trial(), &command::<AddArm>(json!({"code": "A", "name": "Arm"}))).then(&["ArmAdded"]);
-    let criteria = json!({"criteria": [{"code": "I1", "text": "Adult", "category": "inclusion",
-        "test": {"kind": "observation", "code": "AGE", "operator": "at-least", "value": 18}}]});
-    let world = world.when(trial(), &command::<DefineEligibility>(criteria)).then(&["EligibilityDefined"]);
-    let form =
-        json!({"form_version": "1", "language": "en", "text_sha256": "0".repeat(64), "effective_on": "2020-01-01"});
-    let world = world.when(trial(), &command::<PublishConsentForm>(form)).then(&["ConsentFormPublished"]);
-    let world = world
-        .when(trial(), &command::<DefineQuestionnaire>(json!({"questionnaire": {"instrument": "PHQ-9"}})))
-        .then(&["QuestionnaireDefined"]);
-    let register = json!({"trial_id": trial(), "code": "701", "name": "Hospital"});
-    let world = world.when(site(), &command::<RegisterSite>(register)).then(&["SiteRegistered", "SiteJoined"]);
-    let world = world.when(trial(), &open).then_refused("trial-not-ready");
-    let activate = json!({"enrolment_cap": cap, "investigator": "dr"});
-    let world = world.when(site(), &command::<ActivateSite>(activate)).then(&["SiteActivated"]);
-    let world = world.when(trial(), &open).then(&["EnrolmentOpened"]);
-    world.when(trial(), &open).then(&[])
-}
-
-fn sign() -> SignConsent {
-    command(json!({"trial_id": trial(), "form_version": "1", "language": "en"}))
-}
-
-fn screen() -> ScreenPatient {
-    command(json!({"trial_id": trial()}))
-}
-
-fn consented(world: &World, number: u128, age: u32) -> World {
-    let observe = json!({"code": "AGE", "value": age});
-    let present = json!({"trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en"});
-    let id = patient(number);
-    let world = world.when(id, &RegisterPatient::default()).then(&["PatientRegistered"]);
-    let world = world.when(id, &command::<RecordObservation>(observe)).then(&["ObservationRecorded"]);
-    let world = world.when(id, &sign()).then_refused("consent-form-not-presented");
-    let world = world.when(id, &screen()).then_refused("consent-not-in-force");
-    let world = world.when(id, &command::<PresentConsentForm>(present)).then(&["ConsentFormPresented"]);
-    world.when(id, &sign()).then(&["ConsentSigned"])
-}
-
-fn enrolled(world: &World, number: u128) -> World {
-    let world = consented(world, number, 40);
-    let world = world.when(patient(number), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
-    let id = subject(number);
-    let world = world.when(id, &EnrolSubject::default()).then_refused("subject-not-eligible");
-    let world = world.when(id, &RecordEligibility::default()).then(&["EligibilityRecorded"]);
-    world.when(id, &EnrolSubject::default()).then(&["SubjectEnrolled", "PlaceTaken"])
-}
-
-fn randomise() -> RandomiseSubject {
-    command(json!({"arm": "A"}))
-}
+use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, sign, subject, trial};
 
 #[test]
 fn a_subject_goes_through_the_trial_in_order_only() {
