@@ -23,10 +23,6 @@ use crate::steps::{Outcome, Steps, settle};
 
 /// The lease of the one active runner.
 const LEASE: &str = "saga";
-/// How long the lease holds without being renewed: the time until another takes over.
-const LEASE_TIME: Duration = Duration::from_secs(5);
-/// How often it is renewed.
-const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Steps that are read from storage at a time.
@@ -37,11 +33,20 @@ const PENDING_MAX: u32 = 10_000;
 pub struct Options {
     /// How often timers and forgotten steps are looked for.
     pub look_every: Duration,
+    /// How long the lease of the active runner holds without being renewed: the time until another takes over.
+    pub lease_time: Duration,
+}
+
+impl Options {
+    /// How often the lease is renewed: often enough to miss two renewals.
+    fn lease_renewal(&self) -> Duration {
+        self.lease_time.mul_f32(0.3)
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { look_every: Duration::from_secs(1) }
+        Self { look_every: Duration::from_secs(1), lease_time: Duration::from_secs(5) }
     }
 }
 
@@ -79,7 +84,7 @@ pub async fn run(
     let holder = Uuid::now_v7();
     let work = async {
         loop {
-            match store.leases.acquire(LEASE, holder, LEASE_TIME).await {
+            match store.leases.acquire(LEASE, holder, options.lease_time).await {
                 Ok(Some(_)) => {
                     let followed = follow(&store, &executor, &*feed, options, holder).await;
                     if let Err(error) = followed {
@@ -123,7 +128,7 @@ async fn follow(
     let mut runner = Runner { store, executor, generation, position, steps: Steps::default() };
     runner.steps.add(store.sagas.pending(PENDING_MAX).await?);
     let mut feed = Pump::open(feed, position);
-    let mut renew_at = Instant::now() + LEASE_RENEWAL;
+    let mut renew_at = Instant::now() + options.lease_renewal();
     let mut look_at = Instant::now();
     loop {
         runner.steps.start(executor);
@@ -136,10 +141,10 @@ async fn follow(
             () = tokio::time::sleep_until(wake_at) => {}
         }
         if Instant::now() >= renew_at {
-            if store.leases.acquire(LEASE, holder, LEASE_TIME).await?.is_none() {
+            if store.leases.acquire(LEASE, holder, options.lease_time).await?.is_none() {
                 return Ok(());
             }
-            renew_at = Instant::now() + LEASE_RENEWAL;
+            renew_at = Instant::now() + options.lease_renewal();
         }
         if Instant::now() >= look_at {
             runner.look().await?;
@@ -149,7 +154,9 @@ async fn follow(
 }
 
 impl Runner<'_> {
-    async fn fold(&mut self, envelopes: Vec<Envelope>) -> Result<(), RunError> {
+    async fn fold(&mut self, mut envelopes: Vec<Envelope>) -> Result<(), RunError> {
+        // Delivered again: folded before.
+        envelopes.retain(|envelope| envelope.position > self.position);
         let Some(to) = envelopes.last().map(|envelope| envelope.position) else { return Ok(()) };
         let mut work = Work::new(self.generation);
         for envelope in &envelopes {
