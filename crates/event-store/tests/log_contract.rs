@@ -1,21 +1,12 @@
 //! The log's contract on both engines.
 
-use testkit::{contract, stores};
+use testkit::contract::{
+    a_closed_log_says_so, a_command_is_taken_once, expected_versions_are_exact, guards_hold,
+    malformed_appends_are_refused, positions_are_gapless_and_events_read_back, positions_become_visible_in_order,
+    snapshots_can_come_and_go, times_follow_positions,
+};
 
-macro_rules! contract {
-    ($($promise:ident),+ $(,)?) => {
-        mod sqlite { $(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $promise() { super::contract::$promise(&super::stores::sqlite().await).await; }
-        )+ }
-        mod postgres { $(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $promise() { super::contract::$promise(&super::stores::postgres().await).await; }
-        )+ }
-    };
-}
-
-contract! {
+testkit::on_both_engines! {
     positions_are_gapless_and_events_read_back,
     expected_versions_are_exact,
     guards_hold,

@@ -63,15 +63,7 @@ async fn follows_and_is_rebuilt(test: TestStore) {
     assert_eq!(all(store, "patients", None).await.len(), 105);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn views_follow_and_are_rebuilt_on_sqlite() {
-    follows_and_is_rebuilt(stores::sqlite().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn views_follow_and_are_rebuilt_on_postgres() {
-    follows_and_is_rebuilt(stores::postgres().await).await;
-}
+testkit::on_both_engines!(follows_and_is_rebuilt);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_never_shows_a_half_built_view() {

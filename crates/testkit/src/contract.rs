@@ -11,7 +11,7 @@ use crate::appends::{append, event, fill, guard, of_writes, patient, some_time};
 use crate::stores::TestStore;
 
 /// Positions begin at 1, have no gaps, and read back in order with everything that was given.
-pub async fn positions_are_gapless_and_events_read_back(test: &TestStore) {
+pub async fn positions_are_gapless_and_events_read_back(test: TestStore) {
     let log = &*test.store.log;
     assert_eq!(log.head().await.expect("the head"), 0);
     let trial_id = TrialId::from(Uuid::now_v7());
@@ -34,7 +34,7 @@ pub async fn positions_are_gapless_and_events_read_back(test: &TestStore) {
 }
 
 /// Expected versions are exact, over several streams at once, all or none.
-pub async fn expected_versions_are_exact(test: &TestStore) {
+pub async fn expected_versions_are_exact(test: TestStore) {
     let log = &*test.store.log;
     let (first, second) = (patient(), patient());
     log.append(append(first, Expected::NoStream, 2)).await.expect("an append");
@@ -56,7 +56,7 @@ pub async fn expected_versions_are_exact(test: &TestStore) {
 }
 
 /// A guard refuses an append whose facts changed.
-pub async fn guards_hold(test: &TestStore) {
+pub async fn guards_hold(test: TestStore) {
     let log = &*test.store.log;
     let (seen, written) = (patient(), patient());
     log.append(append(seen, Expected::NoStream, 1)).await.expect("an append");
@@ -71,7 +71,7 @@ pub async fn guards_hold(test: &TestStore) {
 }
 
 /// The same command is taken once, also when sent many times at once and from another process.
-pub async fn a_command_is_taken_once(test: &TestStore) {
+pub async fn a_command_is_taken_once(test: TestStore) {
     let other = test.again().await;
     let command = append(patient(), Expected::NoStream, 1);
     let logs = [&test.store.log, &other.log];
@@ -96,7 +96,7 @@ pub async fn a_command_is_taken_once(test: &TestStore) {
 
 /// Concurrent writers of two processes leave one gapless order, and a reader
 /// that has seen N never finds anything new at or below N.
-pub async fn positions_become_visible_in_order(test: &TestStore) {
+pub async fn positions_become_visible_in_order(test: TestStore) {
     let other = test.again().await;
     let writers = (0..32).map(|turn| {
         let log = if turn % 2 == 0 { test.store.log.clone() } else { other.log.clone() };
@@ -128,7 +128,7 @@ pub async fn positions_become_visible_in_order(test: &TestStore) {
 }
 
 /// Recorded times never decrease, and a position can be found by time.
-pub async fn times_follow_positions(test: &TestStore) {
+pub async fn times_follow_positions(test: TestStore) {
     let log = &*test.store.log;
     fill(log, 5).await;
     let events = log.read_all(0, 10).await.expect("the log");
@@ -139,7 +139,7 @@ pub async fn times_follow_positions(test: &TestStore) {
 }
 
 /// Malformed appends are refused by name and leave nothing.
-pub async fn malformed_appends_are_refused(test: &TestStore) {
+pub async fn malformed_appends_are_refused(test: TestStore) {
     let log = &*test.store.log;
     let patient_id = patient();
     let write = |events| Write { stream: patient_id.stream(), expected: Expected::Any, events };
@@ -159,7 +159,7 @@ pub async fn malformed_appends_are_refused(test: &TestStore) {
 }
 
 /// Snapshots: the newest is kept, and all can be deleted.
-pub async fn snapshots_can_come_and_go(test: &TestStore) {
+pub async fn snapshots_can_come_and_go(test: TestStore) {
     let log = &*test.store.log;
     let stream = patient().stream();
     let snapshot = |version| Snapshot { stream, version, state_version: 1, state: vec![1, 2].into() };
@@ -172,7 +172,7 @@ pub async fn snapshots_can_come_and_go(test: &TestStore) {
 }
 
 /// A log whose database is gone says so.
-pub async fn a_closed_log_says_so(test: &TestStore) {
+pub async fn a_closed_log_says_so(test: TestStore) {
     test.store.close().await;
     assert!(matches!(test.store.log.head().await, Err(LogError::Database { .. })));
 }

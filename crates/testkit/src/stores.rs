@@ -46,3 +46,18 @@ impl TestStore {
         Store::open(&self.url, &StoreOptions::default()).await.expect("the store opens again")
     }
 }
+
+/// Makes a test of each engine out of each of these functions, which take a [`TestStore`].
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite { $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() { super::$test($crate::stores::sqlite().await).await; }
+        )+ }
+        mod postgres { $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() { super::$test($crate::stores::postgres().await).await; }
+        )+ }
+    };
+}

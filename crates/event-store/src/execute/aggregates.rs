@@ -44,14 +44,21 @@ impl Aggregates {
         Ok(fact)
     }
 
-    /// Reads what the log holds beyond a kept fold; gives the version it
-    /// stands at then (0 where nothing is kept: the next decision reads it).
-    pub async fn refresh(&self, stream: StreamId) -> Result<u64, LogError> {
-        let Some((fact, folder)) = self.cache.get(&stream) else { return Ok(0) };
+    /// Reads what the log holds beyond a kept fold. Where nothing is kept the next decision reads it.
+    pub async fn refresh(&self, stream: StreamId) -> Result<(), LogError> {
+        let Some((fact, folder)) = self.cache.get(&stream) else { return Ok(()) };
         let fact = self.fold(stream, &folder, fact).await?;
-        let version = fact.version;
         self.insert(stream, fact, folder);
-        Ok(version)
+        Ok(())
+    }
+
+    /// Whether the log holds more of the stream than was seen; what is kept of it is behind no longer.
+    pub async fn has_grown(&self, stream: StreamId, seen: u64) -> Result<bool, LogError> {
+        let grown = !self.log.read_stream(stream, seen, 1).await?.is_empty();
+        if grown {
+            self.refresh(stream).await?;
+        }
+        Ok(grown)
     }
 
     /// Folds what was just appended onto what the decision saw.

@@ -236,7 +236,7 @@ impl Inner {
     async fn is_behind(&self, seen: &Seen) -> Result<bool, LogError> {
         let mut behind = false;
         for (stream, version) in seen.facts.versions() {
-            behind |= self.aggregates.refresh(stream).await? > version;
+            behind |= self.aggregates.has_grown(stream, version).await?;
         }
         Ok(behind)
     }

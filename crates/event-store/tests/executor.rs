@@ -1,0 +1,230 @@
+//! Carrying commands out on real storage: repeated, raced, refused, from snapshots.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Request};
+use event_store::log::{EventLog, Snapshot};
+use events::decider::{Aggregate, Context, Decision, Facts, Halt, Reason};
+use events::envelope::{Actor, References};
+use events::ids::{PatientId, StreamKey};
+use events::patient::{ObservationRecorded, PatientEvent};
+use events::trial::ObservationValue;
+use events::values::Quantity;
+use futures::future::join_all;
+use testkit::appends::{patient, some_time};
+use testkit::stores::TestStore;
+use uuid::Uuid;
+
+/// A patient as far as these tests care: how many observations there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Counter {
+    count: u32,
+}
+
+impl Aggregate for Counter {
+    type Id = PatientId;
+    type Event = PatientEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(mut self, _event: &PatientEvent, _occurred_at: chrono::DateTime<chrono::Utc>) -> Self {
+        self.count += 1;
+        self
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("there are {0} already")]
+struct Full(u32);
+
+impl Reason for Full {
+    fn rule(&self) -> &'static str {
+        "full"
+    }
+}
+
+/// Adds one to a patient while there are fewer than `max`.
+fn add(facts: &Facts, id: PatientId, max: u32) -> Result<Decision, Halt> {
+    let counter = facts.get::<Counter>(id)?;
+    if counter.count >= max {
+        return Err(Full(counter.count).into());
+    }
+    let observed = ObservationRecorded {
+        code: "N".to_owned(),
+        value: ObservationValue::Number(Quantity::from(1)),
+        unit: None,
+        observed_at: some_time(),
+    };
+    Ok(Decision::new(References::patient(id), some_time()).append::<_, PatientEvent>(id, observed))
+}
+
+fn request(id: PatientId) -> Request {
+    let command_id = Uuid::now_v7();
+    Request {
+        command_id,
+        fingerprint: [1; 32],
+        actor: Actor::system("test"),
+        target: id.stream(),
+        if_match: None,
+        correlation_id: None,
+        causation_id: None,
+        trace_context: None,
+    }
+}
+
+fn executor(log: &Arc<dyn EventLog>) -> Executor {
+    Executor::new(log.clone(), ExecutorOptions::default())
+}
+
+async fn send(executor: &Executor, id: PatientId, max: u32) -> Result<Executed, ExecuteError> {
+    executor.execute(&request(id), &|_: &Context, facts: &Facts| add(facts, id, max)).await
+}
+
+/// A rule over one stream holds however many ask at once, from two processes.
+async fn a_limit_holds_under_a_race(test: TestStore) {
+    let other = test.again().await;
+    let executors = [executor(&test.store.log), executor(&other.log)];
+    let id = patient();
+    let sent = (0..40).map(|turn| send(&executors[turn % 2], id, 7));
+    let ends = join_all(sent).await;
+    let taken = ends.iter().filter(|end| end.is_ok()).count();
+    assert_eq!(taken, 7);
+    for end in ends.into_iter().filter_map(Result::err) {
+        assert!(matches!(&end, ExecuteError::Refused(refusal) if refusal.rule == "full"), "{end:?}");
+    }
+    other.close().await;
+}
+
+/// A rule over two streams holds, too: what is read and not written is guarded.
+async fn a_limit_over_two_streams_holds_under_a_race(test: TestStore) {
+    let executor = executor(&test.store.log);
+    let (first, second) = (patient(), patient());
+    let one_of_both = |written: PatientId, read: PatientId| {
+        let executor = executor.clone();
+        async move {
+            let decide = |_: &Context, facts: &Facts| {
+                if facts.get::<Counter>(read)?.count > 0 {
+                    return Err(Full(1).into());
+                }
+                add(facts, written, 1)
+            };
+            executor.execute(&request(written), &decide).await
+        }
+    };
+    let sent = (0..20).map(|turn| if turn % 2 == 0 { one_of_both(first, second) } else { one_of_both(second, first) });
+    let taken = join_all(sent).await.iter().filter(|end| end.is_ok()).count();
+    assert_eq!(taken, 1, "either the one or the other, never both");
+}
+
+/// A repeated command gives its first answer, also when it would be refused now.
+async fn a_repeated_command_gives_its_first_answer(test: TestStore) {
+    let id = patient();
+    let request = request(id);
+    let decide = |_: &Context, facts: &Facts| add(facts, id, 1);
+    let first = executor(&test.store.log).execute(&request, &decide).await.expect("it is taken");
+    assert!(!first.repeated);
+    for executor in [executor(&test.store.log), executor(&test.again().await.log)] {
+        let again = executor.execute(&request, &decide).await.expect("the first answer");
+        assert!(again.repeated);
+        assert_eq!(again.receipt, first.receipt);
+        let other = Request { fingerprint: [2; 32], ..request.clone() };
+        let reused = executor.execute(&other, &decide).await;
+        assert!(matches!(reused, Err(ExecuteError::CommandReused)), "{reused:?}");
+    }
+    assert_eq!(test.store.log.head().await.expect("the head"), 1);
+}
+
+/// A refusal that rests on facts from memory is looked at again when others have moved them.
+async fn a_refusal_rests_on_what_the_log_holds(test: TestStore) {
+    let other = test.again().await;
+    let (here, there) = (executor(&test.store.log), executor(&other.log));
+    let id = patient();
+    send(&here, id, 9).await.expect("it is taken");
+    send(&there, id, 9).await.expect("it is taken");
+    // Here only one is known; what there is refused below two must be taken.
+    let at_least_two = |_: &Context, facts: &Facts| {
+        if facts.get::<Counter>(id)?.count < 2 {
+            return Err(Full(0).into());
+        }
+        add(facts, id, 9)
+    };
+    here.execute(&request(id), &at_least_two).await.expect("there are two");
+    // With a cache that keeps nothing, likewise.
+    let forgetful =
+        Executor::new(test.store.log.clone(), ExecutorOptions { cached_streams_max: 0, snapshot_every: 100 });
+    let tries = AtomicUsize::new(0);
+    let grows_meanwhile = |_: &Context, facts: &Facts| {
+        let count = facts.get::<Counter>(id)?.count;
+        if tries.fetch_add(1, Ordering::SeqCst) == 0 {
+            let (log, id) = (test.store.log.clone(), id);
+            let added = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                let append = testkit::appends::append(id, event_store::log::Expected::Any, 1);
+                runtime.block_on(log.append(append)).expect("an append");
+            });
+            added.join().expect("it is added");
+        }
+        if count < 4 { Err(Full(count).into()) } else { add(facts, id, 9) }
+    };
+    forgetful.execute(&request(id), &grows_meanwhile).await.expect("there are four by now");
+    other.close().await;
+}
+
+async fn an_expected_version_is_compared(test: TestStore) {
+    let executor = executor(&test.store.log);
+    let id = patient();
+    let with = |version| Request { if_match: Some(version), ..request(id) };
+    let decide = |_: &Context, facts: &Facts| add(facts, id, 9);
+    executor.execute(&with(0), &decide).await.expect("it does not exist");
+    executor.execute(&with(1), &decide).await.expect("it stands there");
+    let mismatch = executor.execute(&with(1), &decide).await;
+    assert!(matches!(mismatch, Err(ExecuteError::VersionMismatch { expected: 1, actual: 2, .. })), "{mismatch:?}");
+}
+
+/// Snapshots are made, used, ignored where they do not fit, and may go at any time.
+async fn snapshots_change_nothing_but_the_way(test: TestStore) {
+    let log = &test.store.log;
+    let options = ExecutorOptions { snapshot_every: 5, ..ExecutorOptions::default() };
+    let id = patient();
+    let executor = Executor::new(log.clone(), options);
+    for _ in 0..12 {
+        send(&executor, id, 100).await.expect("it is taken");
+    }
+    let kept =
+        async || log.load_snapshot(id.stream()).await.expect("a snapshot").is_some_and(|kept| kept.version == 10);
+    testkit::eventually("a snapshot is kept", std::time::Duration::from_secs(30), kept).await;
+    let count = async || {
+        let seen = AtomicUsize::new(0);
+        let decide = |_: &Context, facts: &Facts| {
+            seen.store(facts.get::<Counter>(id)?.count as usize, Ordering::SeqCst);
+            Err::<Decision, Halt>(Full(0).into())
+        };
+        drop(Executor::new(log.clone(), options).execute(&request(id), &decide).await);
+        seen.into_inner()
+    };
+    assert_eq!(count().await, 12, "from the snapshot");
+    let planted = |version, state_version, state: &str| Snapshot {
+        stream: id.stream(),
+        version,
+        state_version,
+        state: state.as_bytes().to_vec().into(),
+    };
+    log.save_snapshot(planted(11, 1, r#"{"count":1000}"#)).await.expect("a snapshot");
+    assert_eq!(count().await, 1001, "a snapshot is used and only the rest is read");
+    log.save_snapshot(planted(12, 9, r#"{"count":1000}"#)).await.expect("a snapshot");
+    assert_eq!(count().await, 12, "one of another shape is not");
+    log.delete_snapshots().await.expect("deleted");
+    log.save_snapshot(planted(12, 1, "nonsense")).await.expect("a snapshot");
+    assert_eq!(count().await, 12, "nor one that cannot be read");
+    log.delete_snapshots().await.expect("deleted");
+    assert_eq!(count().await, 12);
+}
+
+testkit::on_both_engines! {
+    a_limit_holds_under_a_race,
+    a_limit_over_two_streams_holds_under_a_race,
+    a_repeated_command_gives_its_first_answer,
+    a_refusal_rests_on_what_the_log_holds,
+    an_expected_version_is_compared,
+    snapshots_change_nothing_but_the_way,
+}
