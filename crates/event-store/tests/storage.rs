@@ -47,9 +47,9 @@ fn row(number: u32) -> ViewRow {
             trial(number).into(),
             ColumnValue::Null,
             ColumnValue::Null,
-            if number % 4 == 0 { "open" } else { "resolved" }.into(),
+            if number.is_multiple_of(4) { "open" } else { "resolved" }.into(),
             ColumnValue::Null,
-            if number % 5 == 0 { ColumnValue::Null } else { ColumnValue::Integer(i64::from(number % 7)) },
+            if number.is_multiple_of(5) { ColumnValue::Null } else { ColumnValue::Integer(i64::from(number % 7)) },
             raised(number).into(),
         ],
     }
@@ -121,7 +121,7 @@ async fn lists_are_filtered_sorted_and_paged(test: TestStore) {
     let expected: Vec<u32> = (0..60).filter(|n| n % 5 == 0).collect();
     assert_eq!(numbers(store, ListQuery { filters: absent, ..page(4) }).await, expected);
     // Rows without a value come last either way; ties go by key.
-    let rank = |n: &u32| if n % 5 == 0 { None } else { Some(n % 7) };
+    let rank = |n: &u32| if n.is_multiple_of(5) { None } else { Some(n % 7) };
     let mut ascending = by_key.clone();
     ascending.sort_by_key(|n| (rank(n).is_none(), rank(n), *n));
     let mut descending = by_key.clone();

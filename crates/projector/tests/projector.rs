@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use event_bus::LogFeedSource;
 use event_store::Store;
+use event_store::log::{Expected, Write};
 use event_store::views::{CommitError, Cursor, Direction, ListQuery, ViewBatch, wait_for};
+use events::envelope::{NewEvent, References};
+use events::ids::{PatientId, SiteId, StreamKey, SubjectId, TrialId};
+use events::set::EventSet;
+use events::subject::{PatientScreened, SubjectEvent};
+use events::trial::{Blinding, EnrolmentMode, TrialEvent, TrialRegistered};
 use projector::{VIEWS, rebuild, run};
-use testkit::appends::fill;
+use testkit::appends::{fill, of_writes, some_time};
 use testkit::eventually;
 use testkit::stores::{self, TestStore};
 use tokio_util::sync::CancellationToken;
@@ -108,4 +114,96 @@ async fn a_batch_that_begins_elsewhere_is_not_taken() {
     let stale = test.store.views.commit(vec![batch(0, 6)]).await;
     assert!(matches!(stale, Err(CommitError::Moved { .. })), "{stale:?}");
     assert_eq!(test.store.views.position(schema.name).await.expect("a position"), 5);
+}
+
+/// Reads the enrolment figures of one trial while they are rebuilt and grow: at
+/// every moment they are those of the position that the answer names.
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_whole_while_they_are_rebuilt_from_many_events() {
+    let events = std::env::var("ANAMNESIS_REBUILD_EVENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(3_000);
+    for test in [stores::sqlite().await, stores::postgres().await] {
+        let store = &test.store;
+        let trial = Trial::register(store).await;
+        trial.screen(store, events).await;
+        let _projector = start(store);
+        let built = async || store.views.position("trial_enrolment").await.is_ok_and(|at| at > events);
+        eventually("the view is built", Duration::from_secs(600), built).await;
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let reading = async {
+            let mut answers = 0_u64;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let found = store.views.get("trial_enrolment", &trial.id.to_string()).await.expect("an answer");
+                let document = found.document.expect("never without an answer");
+                let document: serde_json::Value = serde_json::from_str(document.get()).expect("a document");
+                // The first event registered the trial; every other one is a screening.
+                assert_eq!(document["screened"].as_u64(), Some(found.position - 1), "whole at every moment");
+                answers += 1;
+            }
+            answers
+        };
+        let rebuilding = async {
+            rebuild(store, "trial_enrolment", &mut |_, _| {}).await.expect("a rebuild");
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        let (answers, (), ()) = tokio::join!(reading, rebuilding, trial.screen(store, 500));
+        assert!(answers > 10, "{answers} answers meanwhile");
+        let head = store.log.head().await.expect("the head");
+        assert!(wait_for(&*store.views, "trial_enrolment", head, PATIENCE).await.expect("the view"));
+        let found = store.views.get("trial_enrolment", &trial.id.to_string()).await.expect("an answer");
+        let live = found.document.expect("a document").get().to_owned();
+        rebuild(store, "trial_enrolment", &mut |_, _| {}).await.expect("a rebuild");
+        let again = store.views.get("trial_enrolment", &trial.id.to_string()).await.expect("an answer");
+        assert_eq!(again.document.expect("a document").get(), live, "equal to the one made from the log");
+    }
+}
+
+struct Trial {
+    id: TrialId,
+}
+
+impl Trial {
+    async fn register(store: &Store) -> Self {
+        let id = TrialId::from(uuid::Uuid::now_v7());
+        let registered = TrialEvent::from(TrialRegistered {
+            protocol: "P-1".to_owned(),
+            title: "T".to_owned(),
+            phase: None,
+            blinding: Blinding::OpenLabel,
+            planned_enrolment: 10,
+            enrolment_mode: EnrolmentMode::Manual,
+        });
+        store.log.append(of_writes(vec![write(id, References::trial(id), &registered)])).await.expect("an append");
+        Self { id }
+    }
+
+    /// Screens so many patients, many in one append.
+    async fn screen(&self, store: &Store, count: u64) {
+        let site_id = SiteId::from(uuid::Uuid::now_v7());
+        let screening = |number: u64| {
+            let patient_id = PatientId::from(uuid::Uuid::now_v7());
+            let screened = SubjectEvent::from(PatientScreened {
+                patient_id,
+                trial_id: self.id,
+                site_id,
+                subject_number: number.to_string(),
+            });
+            let references = References::subject(self.id, site_id, patient_id);
+            write(SubjectId::of(patient_id, self.id), references, &screened)
+        };
+        for first in (0..count).step_by(500) {
+            let writes = (first..count.min(first + 500)).map(screening).collect();
+            store.log.append(of_writes(writes)).await.expect("an append");
+        }
+    }
+}
+
+fn write<E: EventSet>(id: impl StreamKey, references: References, event: &E) -> Write {
+    let event = NewEvent {
+        event_type: event.event_type(),
+        schema_version: event.schema_version(),
+        payload: event.encode(),
+        occurred_at: some_time(),
+        references,
+    };
+    Write { stream: id.stream(), expected: Expected::NoStream, events: vec![event] }
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod bad_input;
+mod bus;
 mod clinic;
 mod crash;
 mod import;
@@ -44,4 +45,7 @@ everywhere! {
     a_history_tells_what_was_known_at_a_time,
     blinded_roles_never_see_the_arm,
     a_request_without_a_token_is_refused,
+    a_report_stands_before_the_withdrawal_or_is_refused,
+    pages_stay_whole_while_patients_come,
+    a_history_has_three_forms,
 }

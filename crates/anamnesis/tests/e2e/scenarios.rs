@@ -91,13 +91,124 @@ pub async fn the_last_places_go_to_exactly_as_many_as_there_are(system: &System)
 
 pub async fn a_view_never_shows_less_than_asked_for(system: &System) {
     let clinic = Clinic::open(&system.api, Plan::default()).await;
-    for round in 1..=100_u64 {
+    for round in 1..=long_form("ANAMNESIS_E2E_READS", 100) {
         let patient = fresh();
         let answer = clinic.patient_command(patient, "register-patient", json!({})).await.ok();
         let position = answer["position"].as_u64().expect("a position");
         let seen = clinic.api.get(&format!("/v1/patients/{patient}?at_least={position}")).await.ok();
         assert!(seen["position"].as_u64() >= Some(position), "round {round}: {seen:#}");
     }
+}
+
+/// How much of something; the environment asks for the long form.
+pub fn long_form(variable: &str, short: usize) -> usize {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(short)
+}
+
+pub async fn a_report_stands_before_the_withdrawal_or_is_refused(system: &System) {
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..5 {
+        let (patient, subject) = clinic.enrolled_subject().await;
+        let withdraw = async {
+            let body = json!({"trial_id": clinic.trial, "scope": "further-data"});
+            clinic.patient_command(patient, "withdraw-consent", body).await.ok()["position"].as_u64()
+        };
+        let before = join_all((0..4).map(|_| clinic.phq9(subject, [1; 9])));
+        let ((early, withdrawn), late) = tokio::join!(
+            async { tokio::join!(before, withdraw) },
+            join_all((0..8).map(|_| clinic.phq9(subject, [1; 9])))
+        );
+        let withdrawn = withdrawn.expect("a position");
+        for report in early.into_iter().chain(late) {
+            if report.status.is_success() {
+                taken += 1;
+                assert!(report.body["position"].as_u64() < Some(withdrawn), "{:#} at {withdrawn}", report.body);
+            } else {
+                refused += 1;
+                report.refused(422, "consent-not-in-force");
+            }
+        }
+        clinic.phq9(subject, [1; 9]).await.refused(422, "consent-not-in-force");
+        let history = clinic.api.get(&format!("/v1/patients/{patient}/history")).await.ok();
+        let reports =
+            history["items"].as_array().expect("events").iter().filter(|event| event["type"] == "ReportSubmitted");
+        assert!(reports.into_iter().all(|event| event["position"].as_u64() < Some(withdrawn)), "{history:#}");
+    }
+    assert_eq!(taken + refused, 60);
+}
+
+pub async fn pages_stay_whole_while_patients_come(system: &System) {
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let register = async |count: usize| -> BTreeSet<String> {
+        let patients = join_all((0..count).map(|_| clinic.patient(None))).await;
+        patients.iter().map(ToString::to_string).collect()
+    };
+    let first = register(30).await;
+    let seen_all = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() >= 30);
+    clinic.api.until("/v1/patients?limit=1000", "thirty patients", seen_all).await;
+    let coming = register(30);
+    let paging = async {
+        let mut seen: Vec<String> = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = clinic.api.get(&format!("/v1/patients?limit=7{after}")).await.ok();
+            let items = page["items"].as_array().expect("patients");
+            seen.extend(items.iter().map(|patient| patient["patient_id"].as_str().expect("an id").to_owned()));
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return seen,
+            }
+        }
+    };
+    let (_, seen) = tokio::join!(coming, paging);
+    let distinct: BTreeSet<String> = seen.iter().cloned().collect();
+    assert_eq!(distinct.len(), seen.len(), "nobody twice");
+    assert!(first.is_subset(&distinct), "nobody who was there is missing");
+}
+
+pub async fn a_history_has_three_forms(system: &System) {
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let (patient, subject) = clinic.randomised_subject("ARMACTIVE").await;
+    clinic.phq9(subject, [1; 9]).await.ok();
+    let path = format!("/v1/patients/{patient}/history");
+    let head = clinic.api.get(&path).await.ok()["position"].as_u64().expect("a position");
+    let path = format!("{path}?at_position={head}");
+    let whole = clinic.api.get(&path).await.ok();
+    let items = whole["items"].as_array().expect("events");
+    let mut paged = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = clinic.api.get(&format!("{path}&limit=3&after={after}")).await.ok();
+        paged.extend(page["items"].as_array().expect("events").iter().cloned());
+        let Some(next) = page["next"].as_str() else { break };
+        after = next.parse().expect("a position");
+    }
+    assert_eq!(&paged, items, "page by page");
+    let text = |form: &'static str| {
+        let (api, path) = (clinic.api.clone(), path.clone());
+        async move {
+            let response = api.get_raw(&format!("{path}&format={form}")).await;
+            let kind = response.headers()["content-type"].to_str().expect("text").to_owned();
+            (kind, response.text().await.expect("a body"))
+        }
+    };
+    let (kind, ndjson) = text("ndjson").await;
+    assert_eq!(kind, "application/x-ndjson");
+    let lines: Vec<Value> = ndjson.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(&lines, items, "line by line");
+    let (kind, csv) = text("csv").await;
+    assert!(kind.starts_with("text/csv"), "{kind}");
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let payload = reader.headers().expect("a header").iter().position(|name| name == "payload").expect("a column");
+    let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+    assert_eq!(rows.len(), items.len());
+    for (row, item) in rows.iter().zip(items) {
+        assert_eq!((row[0].to_owned(), &row[3]), (item["position"].to_string(), item["type"].as_str().expect("text")));
+        let payload: Value = serde_json::from_str(&row[payload]).expect("JSON");
+        assert_eq!(payload, item["payload"]);
+    }
+    clinic.api.get(&format!("{path}&format=pdf")).await.refused(400, "malformed");
 }
 
 pub async fn a_repeated_command_gets_its_first_answer(system: &System) {

@@ -90,15 +90,25 @@ pub struct System {
     pub processes: Vec<Process>,
     pub folder: TempDir,
     key_file: PathBuf,
-    // Held so that the servers outlive the processes.
+    /// The nats-server of its own, where it has one.
+    pub nats: Option<NatsServer>,
+    // Held so that the database outlives the processes.
     _database: Option<TestDatabase>,
-    _nats: Option<NatsServer>,
 }
 
+/// Address of a system that runs somewhere, to be tested in place of one of our own.
+const DEPLOYED_URL: &str = "ANAMNESIS_E2E_URL";
+/// The key of that system, as `ANAMNESIS_JWT_KEY` gave it.
+const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_JWT_KEY";
+
 impl System {
-    /// Everything in one process on the embedded engine.
+    /// Everything in one process on the embedded engine; or the system that the
+    /// environment names (docs/guides/test-a-deployment.md).
     pub async fn embedded() -> Self {
         let folder = TempDir::new().expect("a folder");
+        if let (Ok(url), Ok(key)) = (std::env::var(DEPLOYED_URL), std::env::var(DEPLOYED_KEY)) {
+            return Self::deployed(folder, url, &key);
+        }
         let data = folder.path().join("data");
         let arguments = ["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
         let mut process = Process::start("serve", folder.path(), &arguments);
@@ -106,7 +116,15 @@ impl System {
         let token = std::fs::read_to_string(data.join("admin.token")).expect("the administrator's token");
         let urls = vec![process.url.clone()];
         let api = Api::new(urls.clone(), urls, token.trim().to_owned());
-        Self { api, processes: vec![process], folder, key_file: data.join("jwt.key"), _database: None, _nats: None }
+        Self { api, processes: vec![process], folder, key_file: data.join("jwt.key"), _database: None, nats: None }
+    }
+
+    fn deployed(folder: TempDir, url: String, key: &str) -> Self {
+        let key_file = folder.path().join("jwt.key");
+        std::fs::write(&key_file, key).expect("the key is written");
+        let token = issue_token(&key_file.to_string_lossy(), "administrator", folder.path());
+        let api = Api::new(vec![url.clone()], vec![url], token);
+        Self { api, processes: Vec::new(), folder, key_file, _database: None, nats: None }
     }
 
     /// Everything in one process over PostgreSQL and NATS.
@@ -157,7 +175,7 @@ impl System {
             processes.iter().filter(of_side).map(|process| process.url.clone()).collect()
         };
         let api = Api::new(urls("command-api"), urls("query-api"), token);
-        Self { api, folder, key_file, processes, _database: Some(database), _nats: Some(nats) }
+        Self { api, folder, key_file, processes, _database: Some(database), nats: Some(nats) }
     }
 
     /// The system as seen by somebody of another role.
