@@ -1,6 +1,6 @@
 //! The visit: follow-up of a subject.
 
-use chrono::{DateTime, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use events::decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
 use events::ids::{SubjectId, VisitId};
 use events::values::{PartialDate, Quantity};
@@ -66,9 +66,9 @@ impl Command for RecordVisit {
         if *facts.get::<Visit>(visit_id)? != Visit::Absent {
             return Err(VisitError::AlreadyRecorded.into());
         }
-        // What counts is the visit, not when it was written down.
-        let attended_at = self.attended_on.latest().and_time(NaiveTime::MIN).and_utc();
-        let participant = clinical::consenting(facts, self.subject_id, Some("subject_id"), attended_at)?;
+        // That somebody came is not yet a clinical fact: a visit from a day before
+        // the signature is kept, what was found there needs the consent.
+        let participant = clinical::consenting(facts, self.subject_id, Some("subject_id"), occurred_at)?;
         let attended = VisitAttended {
             subject_id: self.subject_id,
             trial_id: participant.trial_id,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{Months, NaiveDate};
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
@@ -187,17 +187,6 @@ impl PartialDate {
         let month = parts.next().unwrap_or(1);
         let day = parts.next().unwrap_or(1);
         NaiveDate::from_ymd_opt(year, month, day).unwrap_or(NaiveDate::MIN)
-    }
-
-    /// The latest day that the date can mean.
-    pub fn latest(&self) -> NaiveDate {
-        let earliest = self.earliest();
-        let first_after = match self.0.len() {
-            10 => return earliest,
-            7 => earliest.checked_add_months(Months::new(1)),
-            _ => earliest.checked_add_months(Months::new(12)),
-        };
-        first_after.and_then(|day| day.pred_opt()).unwrap_or(NaiveDate::MAX)
     }
 
     /// The day, where it is known.

@@ -106,17 +106,17 @@ fn the_stages_of_a_subject_follow_each_other_in_time() {
 }
 
 #[test]
-fn a_visit_counts_on_the_day_on_which_it_was() {
+fn a_visit_is_recorded_under_a_consent_whenever_it_was() {
     let world = assessed();
-    let visit = |day: &str| -> RecordVisit {
-        command(json!({"subject_id": subject(1), "visit": "WEEK 2", "attended_on": day}))
+    let visit = |day: &str, recorded_at: &str| -> RecordVisit {
+        let id = subject(1);
+        command(json!({"subject_id": id, "visit": "WEEK 2", "attended_on": day, "occurred_at": recorded_at}))
     };
     let id = VisitId::from(Uuid::from_u128(0x60));
-    world.when(id, &visit("2025-03-09")).then_refused("consent-signed-later");
-    world.when(id, &visit("2025-02")).then_refused("consent-signed-later");
-    for fits in ["2025-03-10", "2025-03", "2025"] {
-        world.when(id, &visit(fits)).then(&["VisitAttended"]);
-    }
+    world.when(id, &visit("2025-03-09", "2025-03-09T00:00:00Z")).then_refused("consent-signed-later");
+    world.when(id, &visit("2025-03-09", "2025-03-12T00:00:00Z")).then(&["VisitAttended"]);
+    let world = world.when(patient(1), &withdraw("2025-04-01T09:00:00Z")).then(&["ConsentWithdrawn"]);
+    world.when(id, &visit("2025-03-12", "2025-04-02T00:00:00Z")).then_refused("consent-not-in-force");
 }
 
 #[test]
