@@ -24,6 +24,8 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 /// How long a connection may sit inside a transaction: a process that is
 /// stopped there must not hold up the others.
 const IDLE_IN_TRANSACTION_MAX: &str = "5s";
+/// How long a connection is kept that nobody uses.
+const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);
 /// How long a statement waits for a lock before its batch is tried again.
 const LOCK_WAIT_MAX: &str = "20s";
 
@@ -47,5 +49,7 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 /// Where the database cannot be reached.
 pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Error> {
     let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(Duration::from_secs(10));
+    // Given back soon: a server's connections are few, and other processes may starve.
+    let pool = pool.idle_timeout(IDLE_CONNECTION_MAX);
     pool.connect_with(connect_options(url)?).await
 }

@@ -1,0 +1,102 @@
+//! Measures figures beside a limit or a peer: `cargo xtask bench`.
+//!
+//! Absolute figures wander on shared machines. What counts are ratios taken in
+//! one run, ours and the other interleaved, medians of several rounds.
+
+mod load;
+mod measure;
+mod surroundings;
+mod workload;
+mod works;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use measure::{Row, table};
+pub use surroundings::{Bench, BenchError};
+
+/// Measures figures beside a limit or a peer and prints one table.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    /// Figures to measure, by name or number; all by default.
+    names: Vec<String>,
+    /// A short form: fewer and shorter rounds.
+    #[arg(long)]
+    short: bool,
+    /// The program that runs the peers; without it figures beside a peer are left out.
+    #[arg(long, value_name = "PROGRAM")]
+    peers: Option<PathBuf>,
+    /// The program `anamnesis`, for the figures over HTTP.
+    #[arg(long, value_name = "PROGRAM")]
+    anamnesis: Option<PathBuf>,
+    /// Writes the rows as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// A figure: number, name, whether it needs a peer.
+const FIGURES: [(&str, &str, bool); 4] =
+    [("1", "commands", true), ("2", "appends", false), ("3", "embedded", true), ("13", "single", false)];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
+    if let Some(name) = arguments.names.iter().find(|name| !FIGURES.iter().any(|figure| is(figure, name))) {
+        let known: Vec<&str> = FIGURES.iter().map(|(_, name, _)| *name).collect();
+        return Err(BenchError::Said(format!("there is no figure `{name}`; there are {}", known.join(", "))));
+    }
+    let bench = Bench::start(arguments.short, arguments.peers, arguments.anamnesis)?;
+    let mut rows: Vec<Row> = Vec::new();
+    for figure in &FIGURES {
+        let (_, name, peer) = figure;
+        if !arguments.names.is_empty() && !arguments.names.iter().any(|wanted| is(figure, wanted)) {
+            continue;
+        }
+        if *peer && !bench.has_peers() {
+            eprintln!("{name}: left out, it stands beside a peer");
+            continue;
+        }
+        eprintln!("{name} …");
+        let measured = match *name {
+            "commands" => works::commands::postgres(&bench).await?,
+            "appends" => works::appends::postgres(&bench).await?,
+            "embedded" => works::appends::embedded(&bench).await?,
+            _ => works::single::postgres(&bench).await?,
+        };
+        eprint!("{}", table(&measured));
+        rows.extend(measured);
+    }
+    print(&table(&rows));
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&rows).map_err(|error| BenchError::Said(error.to_string()))?)?;
+    }
+    let broken = rows.iter().filter(|row| row.broken()).count();
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is(figure: &(&str, &str, bool), name: &str) -> bool {
+    figure.0 == name || figure.1 == name
+}
+
+fn print(text: &str) {
+    use std::io::Write;
+    // A reader that went away is no error.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}

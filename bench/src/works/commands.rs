@@ -1,0 +1,65 @@
+//! Commands carried out in the process: load, decide, append durably.
+
+use event_store::execute::{Executor, ExecutorOptions, Request};
+use event_store::log::EventLog;
+use events::decider::{Context, Facts};
+use events::envelope::Actor;
+use events::ids::StreamKey;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use uuid::Uuid;
+
+use crate::load::{Caller, closed_loop};
+use crate::measure::{Goal, Row};
+use crate::workload::{EVENTS_BEFORE, STREAMS, append, decide, patient};
+use crate::{Bench, BenchError};
+
+const CALLERS: usize = 64;
+
+/// Sends commands to streams in a fixed, scattered order.
+struct Commander {
+    executor: Executor,
+    number: usize,
+}
+
+impl Caller for Commander {
+    async fn call(&mut self) -> Result<(), BenchError> {
+        self.number = (self.number + 1_237) % STREAMS;
+        let number = self.number;
+        let request = Request {
+            command_id: Uuid::now_v7(),
+            fingerprint: [7; 32],
+            actor: Actor::system("bench"),
+            target: patient(number).stream(),
+            if_match: None,
+            correlation_id: None,
+            causation_id: None,
+            trace_context: None,
+        };
+        self.executor.execute(&request, &|_: &Context, facts: &Facts| decide(facts, number)).await?;
+        Ok(())
+    }
+}
+
+/// Every stream with its first events.
+pub async fn prepare(log: &dyn EventLog) -> Result<(), BenchError> {
+    let appends = stream::iter((0..STREAMS).map(|number| log.append(append(number, 0, EVENTS_BEFORE))));
+    appends.buffer_unordered(CALLERS).try_for_each(|_| async { Ok(()) }).await?;
+    Ok(())
+}
+
+/// Figure 1.
+pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
+    let mut rounds = Vec::new();
+    for _ in 0..bench.rounds() {
+        let database = bench.database().await?;
+        prepare(&*database.store.log).await?;
+        let executor = Executor::new(database.store.log.clone(), ExecutorOptions::default());
+        let commander = |caller: usize| Commander { executor: executor.clone(), number: caller * 31 };
+        let callers = (0..CALLERS).map(commander).collect();
+        let (load, _) = closed_loop(callers, bench.warm_up(), bench.duration(), None).await?;
+        database.close().await?;
+        rounds.push((load.rate(), bench.peer("postgres-es", CALLERS, Some(&bench.peer_database().await?)).await?));
+    }
+    let figure = format!("commands in the process, PostgreSQL, {CALLERS} callers");
+    Ok(vec![Row::new(1, figure, "/s", Goal::AtLeast(6.0), "postgres-es 0.5", rounds)])
+}

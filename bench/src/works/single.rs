@@ -1,0 +1,88 @@
+//! One client, one command at a time, beside one INSERT by pgbench.
+
+use std::time::Duration;
+
+use event_store::execute::{Executor, ExecutorOptions, Request};
+use events::decider::{Context, Facts};
+use events::envelope::Actor;
+use events::ids::StreamKey;
+use tokio::process::Command;
+use uuid::Uuid;
+
+use crate::load::{Caller, closed_loop};
+use crate::measure::{Goal, Row};
+use crate::workload::{STREAMS, decide, patient};
+use crate::works::commands::prepare;
+use crate::{Bench, BenchError};
+
+struct One {
+    executor: Executor,
+    number: usize,
+}
+
+impl Caller for One {
+    async fn call(&mut self) -> Result<(), BenchError> {
+        self.number = (self.number + 1_237) % STREAMS;
+        let number = self.number;
+        let request = Request {
+            command_id: Uuid::now_v7(),
+            fingerprint: [7; 32],
+            actor: Actor::system("bench"),
+            target: patient(number).stream(),
+            if_match: None,
+            correlation_id: None,
+            causation_id: None,
+            trace_context: None,
+        };
+        self.executor.execute(&request, &|_: &Context, facts: &Facts| decide(facts, number)).await?;
+        Ok(())
+    }
+}
+
+/// Figure 13.
+pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
+    let mut rounds = Vec::new();
+    for _ in 0..bench.rounds() {
+        let database = bench.database().await?;
+        prepare(&*database.store.log).await?;
+        let executor = Executor::new(database.store.log.clone(), ExecutorOptions::default());
+        let one = vec![One { executor, number: 0 }];
+        let (load, _) = closed_loop(one, bench.warm_up(), bench.duration(), None).await?;
+        let theirs = pgbench(&database.url, bench.duration()).await?;
+        database.close().await?;
+        rounds.push((load.millis(0.5), theirs));
+    }
+    Ok(vec![Row::new(13, "one client's command, PostgreSQL, p50", "ms", Goal::AtMost(3.0), "one INSERT by pgbench", rounds)])
+}
+
+/// The median latency of one INSERT in a transaction, in milliseconds.
+async fn pgbench(url: &str, duration: Duration) -> Result<f64, BenchError> {
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("insert.sql");
+    let payload = "x".repeat(250);
+    tokio::fs::write(&script, format!("INSERT INTO bare (payload) VALUES ('{payload}');\n")).await?;
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS bare (id bigserial PRIMARY KEY, payload text)").execute(&mut connection).await?;
+    let bin = xtask::install::postgres_bin()?;
+    let output = Command::new(bin.join("pgbench"))
+        .args(["--no-vacuum", "--client=1", "--log", "--time", &duration.as_secs().max(1).to_string()])
+        .arg("--file")
+        .arg(&script)
+        .arg(url)
+        .current_dir(folder.path())
+        .output()
+        .await?;
+    if !output.status.success() {
+        return Err(BenchError::Said(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let mut micros: Vec<u64> = Vec::new();
+    for entry in std::fs::read_dir(folder.path())?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("pgbench_log") {
+            let text = std::fs::read_to_string(entry.path())?;
+            micros.extend(text.lines().filter_map(|line| line.split(' ').nth(2)?.parse::<u64>().ok()));
+        }
+    }
+    micros.sort_unstable();
+    let middle = micros.get(micros.len() / 2).ok_or_else(|| BenchError::Said("pgbench logged nothing".to_owned()))?;
+    Ok(*middle as f64 / 1_000.0)
+}
