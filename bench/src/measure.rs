@@ -124,9 +124,8 @@ pub fn table(rows: &[Row]) -> String {
             Goal::AtLeast(goal) => format!("≥ {goal}"),
             Goal::AtMost(goal) => format!("≤ {goal}"),
         };
-        let series = |series: &Series| {
-            format!("{} {} ± {:.0} %", readable(series.median), row.unit, series.spread * 50.0)
-        };
+        let series =
+            |series: &Series| format!("{} {} ± {:.0} %", readable(series.median), row.unit, series.spread * 50.0);
         text.push_str(&format!(
             "| {} | {} | {} | {} | {} | {:.2} | {goal} | {} |\n",
             row.number,

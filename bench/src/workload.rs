@@ -33,11 +33,7 @@ pub fn event() -> PatientEvent {
 /// What the events of a stream refer to.
 pub fn references(number: usize) -> References {
     let id = |kind: u128, of: usize| Uuid::from_u128(kind << 96 | of as u128);
-    References::subject(
-        TrialId::from(id(2, number % 20)),
-        SiteId::from(id(3, number % 200)),
-        patient(number),
-    )
+    References::subject(TrialId::from(id(2, number % 20)), SiteId::from(id(3, number % 200)), patient(number))
 }
 
 /// One event for a stream that stands at `version`.

@@ -52,7 +52,14 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         database.close().await?;
         rounds.push((load.millis(0.5), theirs));
     }
-    Ok(vec![Row::new(13, "one client's command, PostgreSQL, p50", "ms", Goal::AtMost(3.0), "one INSERT by pgbench", rounds)])
+    Ok(vec![Row::new(
+        13,
+        "one client's command, PostgreSQL, p50",
+        "ms",
+        Goal::AtMost(3.0),
+        "one INSERT by pgbench",
+        rounds,
+    )])
 }
 
 /// The median latency of one INSERT in a transaction, in milliseconds.
@@ -62,7 +69,9 @@ async fn pgbench(url: &str, duration: Duration) -> Result<f64, BenchError> {
     let payload = "x".repeat(250);
     tokio::fs::write(&script, format!("INSERT INTO bare (payload) VALUES ('{payload}');\n")).await?;
     let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url).await?;
-    sqlx::query("CREATE TABLE IF NOT EXISTS bare (id bigserial PRIMARY KEY, payload text)").execute(&mut connection).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS bare (id bigserial PRIMARY KEY, payload text)")
+        .execute(&mut connection)
+        .await?;
     let bin = xtask::install::postgres_bin()?;
     let output = Command::new(bin.join("pgbench"))
         .args(["--no-vacuum", "--client=1", "--log", "--time", &duration.as_secs().max(1).to_string()])

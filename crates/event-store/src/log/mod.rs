@@ -164,6 +164,20 @@ pub struct KnownCommand {
     pub receipt: Receipt,
 }
 
+impl KnownCommand {
+    /// What an append with the same command id is told.
+    ///
+    /// # Errors
+    /// [`AppendError::CommandReused`] where it says something else.
+    pub fn answer_to(&self, append: &Append) -> Result<Appended, AppendError> {
+        if self.fingerprint == append.fingerprint {
+            Ok(Appended::Repeated(self.receipt.clone()))
+        } else {
+            Err(AppendError::CommandReused)
+        }
+    }
+}
+
 /// A folded state that saves reading a long stream; may be deleted at any time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {

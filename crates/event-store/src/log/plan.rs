@@ -16,7 +16,7 @@ pub struct Before {
     pub position: u64,
     /// When the newest event was stored.
     pub recorded_at: DateTime<Utc>,
-    /// The version of every stream that the batch names; absent where it does not exist.
+    /// The version of every stream that the batch names; 0 or absent where it does not exist.
     pub versions: HashMap<StreamId, u64>,
     /// The commands of the batch that were taken before.
     pub commands: HashMap<Uuid, KnownCommand>,
@@ -33,29 +33,29 @@ pub struct Plan {
     pub position: u64,
     /// The head's new time.
     pub recorded_at: DateTime<Utc>,
+    /// The versions of the streams that were given, as the batch leaves them.
+    pub versions: HashMap<StreamId, u64>,
     /// One outcome per append, in order.
     pub outcomes: Vec<Result<Appended, AppendError>>,
 }
 
 /// Decides every append in turn, each against what the ones before it leave behind.
 pub fn plan(before: Before, appends: &[Append], now: DateTime<Utc>, mut next_event_id: impl FnMut() -> Uuid) -> Plan {
-    let Before { position, recorded_at, mut versions, commands: mut known } = before;
+    let Before { position, recorded_at, versions, commands: mut known } = before;
     let mut plan = Plan {
         events: Vec::new(),
         commands: Vec::new(),
         position,
         // A clock that was set back must not reorder "as known at".
         recorded_at: recorded_at.max(now),
+        versions,
         outcomes: Vec::with_capacity(appends.len()),
     };
     for append in appends {
         let outcome = match known.get(&append.command_id) {
-            Some(command) if command.fingerprint == append.fingerprint => {
-                Ok(Appended::Repeated(command.receipt.clone()))
-            }
-            Some(_) => Err(AppendError::CommandReused),
-            None => check(append, &versions).map(|()| {
-                let receipt = plan.store(append, &mut versions, &mut next_event_id);
+            Some(command) => command.answer_to(append),
+            None => check(append, &plan.versions).map(|()| {
+                let receipt = plan.store(append, &mut next_event_id);
                 let command = KnownCommand { fingerprint: append.fingerprint, receipt: receipt.clone() };
                 known.insert(append.command_id, command.clone());
                 plan.commands.push((append.command_id, command));
@@ -83,15 +83,10 @@ fn check(append: &Append, versions: &HashMap<StreamId, u64>) -> Result<(), Appen
 }
 
 impl Plan {
-    fn store(
-        &mut self,
-        append: &Append,
-        versions: &mut HashMap<StreamId, u64>,
-        next_event_id: &mut impl FnMut() -> Uuid,
-    ) -> Receipt {
+    fn store(&mut self, append: &Append, next_event_id: &mut impl FnMut() -> Uuid) -> Receipt {
         let first = self.events.len();
         for write in &append.writes {
-            let version = versions.entry(write.stream).or_insert(0);
+            let version = self.versions.entry(write.stream).or_insert(0);
             for event in &write.events {
                 *version += 1;
                 self.position += 1;

@@ -14,42 +14,112 @@ use crate::clock;
 use crate::log::group_commit::{BatchWriter, Outcomes};
 use crate::log::plan::{Before, Plan, plan};
 use crate::log::row::{actor_text, known_command, natural, receipt_text, signed};
-use crate::log::{Append, KnownCommand, LogError};
+use crate::log::{Append, AppendError, KnownCommand, LogError};
 
 /// The channel on which other processes hear that the head moved.
 pub const HEAD_CHANNEL: &str = "anamnesis_head";
 
-/// Events, commands and head in one statement: all or none, one round trip.
-const STORE: &str = "WITH stored AS (
+/// Head, events and commands in one statement: all or none, one round trip.
+/// Nothing is stored unless the head still stands at `$25`; a row comes back if it did.
+const STORE: &str = "WITH head AS (
+    UPDATE log_head SET position = $22, recorded_at = $23 WHERE partition = 0 AND position = $25 RETURNING position
+), stored AS (
     INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
         occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context,
         trial_id, site_id, patient_id)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::smallint[],
         $8::bytea[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::uuid[], $13::uuid[], $14::uuid[],
         $15::text[], $16::uuid[], $17::uuid[], $18::uuid[])
+    WHERE EXISTS (SELECT FROM head)
 ), taken AS (
     INSERT INTO commands (command_id, fingerprint, receipt)
     SELECT * FROM unnest($19::uuid[], $20::bytea[], $21::text[])
+    WHERE EXISTS (SELECT FROM head)
 )
-UPDATE log_head SET position = $22, recorded_at = $23 WHERE partition = 0
-RETURNING pg_notify($24, $22::text)";
+SELECT pg_notify($24, position::text) FROM head";
 
-/// The one connection that writes to the log.
+/// Batches that lock the head first after another process was met there.
+const WARY_BATCHES: u32 = 16;
+/// Streams whose versions are kept.
+const KEPT_VERSIONS_MAX: usize = 100_000;
+
+/// The one connection of this process that writes to the log.
+///
+/// As long as no other process writes, this one knows the head and the
+/// versions of the streams that it wrote, and a batch is one statement: it is
+/// planned on what is known and stored only if the head still stands there.
+/// Otherwise the head is locked first and everything is read under the lock.
 pub struct PostgresWriter {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
+    known: Option<Known>,
+    // Batches for which the head is locked first.
+    wary: u32,
+}
+
+/// The log as this process left it.
+struct Known {
+    position: u64,
+    recorded_at: DateTime<Utc>,
+    // Versions at `position`; 0 where the stream does not exist.
+    versions: HashMap<StreamId, u64>,
+}
+
+impl Known {
+    /// What is known after a batch, with its outcomes.
+    fn after(plan: Plan) -> (Self, Outcomes) {
+        (Self { position: plan.position, recorded_at: plan.recorded_at, versions: plan.versions }, plan.outcomes)
+    }
 }
 
 impl PostgresWriter {
     /// Writes over a connection of its own, made when it is needed.
     pub const fn new(options: PgConnectOptions) -> Self {
-        Self { options, connection: None }
+        Self { options, connection: None, known: None, wary: 0 }
     }
-}
 
-#[async_trait]
-impl BatchWriter for PostgresWriter {
-    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
+    /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
+    async fn write_known(&mut self, appends: &[Append]) -> Result<Option<(Outcomes, u64)>, LogError> {
+        let Some(connection) = &mut self.connection else { return Ok(None) };
+        let Some(mut known) = self.known.take().filter(|_| self.wary == 0) else { return Ok(None) };
+        if known.versions.len() > KEPT_VERSIONS_MAX {
+            known.versions.clear();
+        }
+        let missing: Vec<StreamId> = streams(appends).filter(|stream| !known.versions.contains_key(stream)).collect();
+        if !missing.is_empty() {
+            // If the head stands where it is known to when the batch is stored, it did so here.
+            known.versions.extend(load_versions(connection, missing).await?);
+        }
+        let before = Before {
+            position: known.position,
+            recorded_at: known.recorded_at,
+            versions: known.versions,
+            // One that was taken before breaks the key of its table.
+            commands: HashMap::new(),
+        };
+        let plan = plan(before, appends, clock::now(), Uuid::now_v7);
+        if plan.commands.is_empty() {
+            // Refused on what may be old.
+            return Ok(None);
+        }
+        match store(connection, &plan, known.position).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.wary = WARY_BATCHES;
+                return Ok(None);
+            }
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Ok(None),
+            Err(error) => return Err(LogError::database("storing a batch")(error)),
+        }
+        let (known, mut outcomes) = Known::after(plan);
+        recall(connection, appends, &mut outcomes).await?;
+        let position = known.position;
+        self.known = Some(known);
+        Ok(Some((outcomes, position)))
+    }
+
+    /// Locks the head, reads what the batch depends on, stores it.
+    async fn write_locked(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => {
@@ -59,14 +129,29 @@ impl BatchWriter for PostgresWriter {
         };
         let mut transaction = connection.begin().await.map_err(LogError::database("beginning a batch"))?;
         let before = load(&mut transaction, appends).await?;
+        let position = before.position;
         let plan = plan(before, appends, clock::now(), Uuid::now_v7);
         if plan.commands.is_empty() {
             transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
         } else {
-            store(&mut transaction, &plan).await.map_err(LogError::database("storing a batch"))?;
+            store(&mut transaction, &plan, position).await.map_err(LogError::database("storing a batch"))?;
             transaction.commit().await.map_err(LogError::database("committing a batch"))?;
         }
-        Ok((plan.outcomes, plan.position))
+        self.wary = self.wary.saturating_sub(1);
+        let (known, outcomes) = Known::after(plan);
+        let position = known.position;
+        self.known = Some(known);
+        Ok((outcomes, position))
+    }
+}
+
+#[async_trait]
+impl BatchWriter for PostgresWriter {
+    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
+        match self.write_known(appends).await? {
+            Some(written) => Ok(written),
+            None => self.write_locked(appends).await,
+        }
     }
 
     fn is_transient(&self, error: &LogError) -> bool {
@@ -84,6 +169,8 @@ impl BatchWriter for PostgresWriter {
     }
 
     async fn close(&mut self) {
+        // What became of the last batch may be unknown.
+        self.known = None;
         if let Some(connection) = self.connection.take() {
             // It may be broken already; the server ends its transaction either way.
             drop(connection.close_hard().await);
@@ -105,15 +192,23 @@ async fn load(connection: &mut PgConnection, appends: &[Append]) -> Result<Befor
     Ok(Before {
         position: natural(head.0)?,
         recorded_at: head.1,
-        versions: load_versions(connection, appends).await?,
-        commands: load_commands(connection, appends).await?,
+        versions: load_versions(connection, streams(appends).collect()).await?,
+        commands: load_commands(connection, appends.iter().map(|append| append.command_id).collect()).await?,
     })
 }
 
-async fn load_versions(connection: &mut PgConnection, appends: &[Append]) -> Result<HashMap<StreamId, u64>, LogError> {
+/// Every stream that the batch names, once.
+fn streams(appends: &[Append]) -> impl Iterator<Item = StreamId> {
     let written = appends.iter().flat_map(|append| append.writes.iter().map(|write| write.stream));
     let guarded = appends.iter().flat_map(|append| append.guards.iter().map(|guard| guard.stream));
-    let streams: Vec<StreamId> = written.chain(guarded).collect::<HashSet<_>>().into_iter().collect();
+    written.chain(guarded).collect::<HashSet<_>>().into_iter()
+}
+
+/// The streams' versions; 0 where one does not exist.
+async fn load_versions(
+    connection: &mut PgConnection,
+    streams: Vec<StreamId>,
+) -> Result<HashMap<StreamId, u64>, LogError> {
     let rows: Vec<(String, Uuid, Option<i64>)> = sqlx::query_as(
         "SELECT wanted.type, wanted.id, (
              SELECT version FROM events WHERE stream_id = wanted.id AND stream_type = wanted.type
@@ -128,18 +223,28 @@ async fn load_versions(connection: &mut PgConnection, appends: &[Append]) -> Res
     let mut versions = HashMap::with_capacity(rows.len());
     for (kind, id, version) in rows {
         let kind = kind.parse().map_err(|_| LogError::Corrupt { what: format!("stream type {kind}") })?;
-        if let Some(version) = version {
-            versions.insert(StreamId::new(kind, id), natural(version)?);
-        }
+        versions.insert(StreamId::new(kind, id), version.map_or(Ok(0), natural)?);
     }
     Ok(versions)
 }
 
-async fn load_commands(
-    connection: &mut PgConnection,
-    appends: &[Append],
-) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-    let ids: Vec<Uuid> = appends.iter().map(|append| append.command_id).collect();
+/// A conflict may be a command that was taken before: then its first answer holds.
+async fn recall(connection: &mut PgConnection, appends: &[Append], outcomes: &mut Outcomes) -> Result<(), LogError> {
+    let conflicts = |(_, outcome): &(&Append, &mut Result<_, _>)| matches!(outcome, Err(AppendError::Conflict { .. }));
+    let refused: Vec<_> = appends.iter().zip(outcomes.iter_mut()).filter(conflicts).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let known = load_commands(connection, refused.iter().map(|(append, _)| append.command_id).collect()).await?;
+    for (append, outcome) in refused {
+        if let Some(command) = known.get(&append.command_id) {
+            *outcome = command.answer_to(append);
+        }
+    }
+    Ok(())
+}
+
+async fn load_commands(connection: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
     let rows: Vec<(Uuid, Vec<u8>, String)> =
         sqlx::query_as("SELECT command_id, fingerprint, receipt FROM commands WHERE command_id = ANY($1)")
             .bind(ids)
@@ -149,7 +254,8 @@ async fn load_commands(
     rows.into_iter().map(|(id, fingerprint, receipt)| Ok((id, known_command(&fingerprint, &receipt)?))).collect()
 }
 
-async fn store(connection: &mut PgConnection, plan: &Plan) -> Result<(), sqlx::Error> {
+/// Stores the plan if the head stands at `position`; tells whether it did.
+async fn store(connection: &mut PgConnection, plan: &Plan, position: u64) -> Result<bool, sqlx::Error> {
     fn column<T>(plan: &Plan, value: impl Fn(&Envelope) -> T) -> Vec<T> {
         plan.events.iter().map(value).collect()
     }
@@ -178,7 +284,8 @@ async fn store(connection: &mut PgConnection, plan: &Plan) -> Result<(), sqlx::E
         .bind(signed(plan.position))
         .bind(plan.recorded_at)
         .bind(HEAD_CHANNEL)
-        .execute(connection)
+        .bind(signed(position))
+        .fetch_optional(connection)
         .await
-        .map(drop)
+        .map(|row| row.is_some())
 }
