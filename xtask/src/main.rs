@@ -22,9 +22,9 @@ enum Task {
     Test(test::Arguments),
     /// Starts the test servers and keeps them until Ctrl-C; prints the variables that tests need.
     Servers,
-    /// Writes the generated files (OpenAPI, JSON Schemas, golden events, settings table).
+    /// Writes the generated files (OpenAPI, JSON Schemas of events), or compares them.
     Codegen(codegen::Arguments),
-    /// Checks format, lints and licences.
+    /// Checks format, lints, generated files and licences.
     Check,
 }
 

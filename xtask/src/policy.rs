@@ -1,4 +1,4 @@
-//! `cargo xtask check`: format, lints and licences.
+//! `cargo xtask check`: format, lints, generated files and licences.
 
 use std::process::{Command, ExitCode};
 
@@ -11,6 +11,7 @@ pub fn run() -> Result<ExitCode, TaskError> {
     let mut failed = Vec::new();
     step(&mut failed, &["fmt", "--all", "--check"])?;
     step(&mut failed, &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    step(&mut failed, &["xtask", "codegen", "--check"])?;
     if output(Command::new("cargo").args(["deny", "--version"])).is_ok() {
         step(&mut failed, &["deny", "check", "licenses", "bans", "sources"])?;
     } else {

@@ -47,8 +47,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, TaskError> {
     let surroundings = Surroundings::start()?;
     let versions = versions(&surroundings);
     eprintln!("{versions}");
-    let mut tests = runner();
-    tests.args(&arguments.runner_arguments).envs(surroundings.variables()).current_dir(root());
+    let mut tests = runner(&arguments.runner_arguments);
+    tests.envs(surroundings.variables()).current_dir(root());
     let status = tests.status().map_err(|source| TaskError::Start { program: describe(&tests), source })?;
     drop(surroundings);
     let verdict = if status.success() { "all tests passed" } else { "tests FAILED" };
@@ -70,14 +70,21 @@ pub fn serve() -> Result<ExitCode, TaskError> {
 }
 
 /// nextest where it is installed; cargo's own runner gives the same verdict, slower.
-fn runner() -> Command {
+///
+/// Everything is tested unless the arguments choose packages.
+fn runner(arguments: &[String]) -> Command {
+    let chooses = |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     if output(Command::new("cargo").args(["nextest", "--version"])).is_ok() {
-        cargo.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        cargo.args(["nextest", "run", "--no-fail-fast"]);
     } else {
         eprintln!("cargo-nextest is not installed: using `cargo test` (cargo install cargo-nextest is faster)");
-        cargo.args(["test", "--workspace", "--no-fail-fast"]);
+        cargo.args(["test", "--no-fail-fast"]);
     }
+    if !arguments.iter().any(chooses) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(arguments);
     cargo
 }
 

@@ -106,7 +106,11 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         let log = log.clone();
         Box::pin(async move { log.head().await.is_ok() }) as futures::future::BoxFuture<'static, bool>
     };
-    let health = Health::new(vec![("database", Box::new(database))], Some(metrics));
+    let mut checks: Vec<service::health::Check> = vec![("database", Box::new(database))];
+    if roles.query_api {
+        checks.push(("views", Box::new(views_are_registered(store.views.clone()))));
+    }
+    let health = Health::new(checks, Some(metrics));
     let router = router(roles, settings, &key, &store, &executor, health, &shutdown);
     let nats = connect(settings).await?;
     let mut tasks = start(roles, settings, &store, &executor, nats, &shutdown);
@@ -231,4 +235,17 @@ Ctrl-C stops it; everything is kept.",
         token = file.display(),
     ));
     Ok(())
+}
+
+/// Whether every view that is served has been registered: before, queries cannot be answered.
+fn views_are_registered(
+    views: Arc<dyn event_store::views::ViewStore>,
+) -> impl Fn() -> futures::future::BoxFuture<'static, bool> + Send + Sync + 'static {
+    move || {
+        let views = views.clone();
+        Box::pin(async move {
+            let Ok(states) = views.states().await else { return false };
+            query_api::RESOURCES.iter().all(|resource| states.iter().any(|state| state.name == resource.view))
+        })
+    }
 }

@@ -81,3 +81,17 @@ pub fn may(role: Role, command: &str) -> bool {
         Work::Unknown => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::commands::COMMANDS;
+
+    #[test]
+    fn every_command_is_somebodys() {
+        for spec in COMMANDS {
+            assert!(may(Role::Administrator, spec.name), "{} is in no kind of work: it is nobody's", spec.name);
+            assert!(!may(Role::Auditor, spec.name) && !may(Role::Monitor, spec.name), "{}: they only read", spec.name);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use event_bus::{Feed, FeedError, FeedSource};
 use event_store::Store;
 use event_store::leases::CoordinationError;
 use event_store::log::LogError;
-use event_store::views::{CommitError, ViewError};
+use event_store::views::{CommitError, ViewBatch, ViewError};
 use events::any::AnyEvent;
 use events::envelope::Envelope;
 use tokio::time::Instant;
@@ -170,10 +170,20 @@ async fn advance(
     for cursor in cursors.iter() {
         match prepare(&*store.views, *cursor, events).await {
             Ok(batch) => batches.push(batch),
-            Err(AdvanceError::Fault(fault)) => failed.push((cursor.view.schema().name, fault.to_string())),
+            Err(AdvanceError::Fault(fault)) => failed.push((cursor.view.schema().name.to_owned(), fault.to_string())),
             Err(AdvanceError::Commit(CommitError::View(error))) => return Err(error.into()),
             Err(AdvanceError::Commit(CommitError::Moved { .. })) => return Ok(false),
         }
+    }
+    batches.retain(|batch| batch.to_position > batch.from_position);
+    let moved: Vec<(String, u64)> = batches.iter().map(|batch| (batch.view.clone(), batch.to_position)).collect();
+    match commit(store, batches).await {
+        Ok(refused) => failed.extend(refused),
+        Err(CommitError::Moved { view }) => {
+            tracing::info!(view, "a view was moved by another hand; looking again");
+            return Ok(false);
+        }
+        Err(CommitError::View(error)) => return Err(error.into()),
     }
     for (view, fault) in &failed {
         tracing::error!(view, fault, "a view stands still");
@@ -181,20 +191,36 @@ async fn advance(
     }
     // A view that missed a batch must not be given the next one.
     cursors.retain(|cursor| failed.iter().all(|(view, _)| *view != cursor.view.schema().name));
-    batches.retain(|batch| batch.to_position > batch.from_position);
-    let moved: Vec<(String, u64)> = batches.iter().map(|batch| (batch.view.clone(), batch.to_position)).collect();
-    match store.views.commit(batches).await {
-        Ok(()) => {}
-        Err(CommitError::Moved { view }) => {
-            tracing::info!(view, "a view was moved by another hand; looking again");
-            return Ok(false);
-        }
-        Err(CommitError::View(error)) => return Err(error.into()),
-    }
     for cursor in cursors.iter_mut() {
         if let Some((_, position)) = moved.iter().find(|(view, _)| view == cursor.view.schema().name) {
             cursor.position = *position;
         }
     }
     Ok(true)
+}
+
+/// Stores all batches in one transaction; where the storage refuses that, each
+/// in its own. Gives the views that were refused although others were taken.
+async fn commit(store: &Store, batches: Vec<ViewBatch>) -> Result<Vec<(String, String)>, CommitError> {
+    let error = match store.views.commit(batches.clone()).await {
+        Err(CommitError::View(error)) => error,
+        done => return done.map(|()| Vec::new()),
+    };
+    let (mut refused, count) = (Vec::new(), batches.len());
+    for batch in batches {
+        let view = batch.view.clone();
+        match store.views.commit(vec![batch]).await {
+            Ok(()) => {}
+            Err(CommitError::View(error)) => refused.push((view, described(&error))),
+            Err(moved) => return Err(moved),
+        }
+    }
+    // All of them: it is the storage that is away.
+    if refused.len() == count { Err(error.into()) } else { Ok(refused) }
+}
+
+/// An error with its causes, for whoever looks at a view that stands still.
+fn described(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

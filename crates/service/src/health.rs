@@ -16,7 +16,7 @@ use serde_json::json;
 const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A check: a name, and whether what it looks at works.
-type Check = (&'static str, Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+pub type Check = (&'static str, Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
 
 /// What readiness depends on.
 #[derive(Clone, Default)]

@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
+
+/// How much of a body that is too large is read and thrown away, so that a
+/// client that is still sending hears the answer.
+const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The limits of a server.
 #[derive(Clone)]
@@ -32,7 +38,13 @@ pub async fn layer(State(limits): State<Limits>, request: Request, next: Next) -
     let Ok(_permit) = limits.concurrent.try_acquire() else {
         return Problem::unavailable("overloaded", "Too many requests at once.", 1).into_response();
     };
-    match tokio::time::timeout(limits.request_time_max, next.run(request)).await {
+    let answered = async {
+        match announced_bytes(&request) {
+            Some(bytes) if bytes > limits.body_bytes_max as u64 => too_large(request, limits.body_bytes_max).await,
+            _ => next.run(request).await,
+        }
+    };
+    match tokio::time::timeout(limits.request_time_max, answered).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable(
             "timed-out",
@@ -41,4 +53,21 @@ pub async fn layer(State(limits): State<Limits>, request: Request, next: Next) -
         )
         .into_response(),
     }
+}
+
+fn announced_bytes(request: &Request) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn too_large(request: Request, max: usize) -> Response {
+    let mut drained = 0;
+    let mut body = request.into_body().into_data_stream();
+    while let Some(Ok(piece)) = body.next().await {
+        drained += piece.len();
+        if drained > DRAINED_BYTES_MAX {
+            break;
+        }
+    }
+    let detail = format!("The body must have at most {max} bytes.");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail).into_response()
 }

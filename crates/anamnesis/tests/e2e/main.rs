@@ -7,6 +7,7 @@ mod api;
 mod bad_input;
 mod bus;
 mod clinic;
+mod contract;
 mod crash;
 mod import;
 mod scenarios;
