@@ -3,9 +3,11 @@
 //! Absolute figures wander on shared machines. What counts are ratios taken in
 //! one run, ours and the other interleaved, medians of several rounds.
 
+mod echo;
 mod load;
 mod measure;
 mod surroundings;
+mod system;
 mod workload;
 mod works;
 
@@ -32,14 +34,35 @@ struct Arguments {
     /// The program `anamnesis`, for the figures over HTTP.
     #[arg(long, value_name = "PROGRAM")]
     anamnesis: Option<PathBuf>,
+    /// Serves the bare handler of the figures over HTTP.
+    #[arg(long, hide = true, requires_all = ["listen", "jwt_key_file"])]
+    echo: bool,
+    /// Where the bare handler listens.
+    #[arg(long, hide = true)]
+    listen: Option<std::net::SocketAddr>,
+    /// The key by which the bare handler verifies.
+    #[arg(long, hide = true)]
+    jwt_key_file: Option<PathBuf>,
     /// Writes the rows as JSON, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 /// A figure: number, name, whether it needs a peer.
-const FIGURES: [(&str, &str, bool); 4] =
-    [("1", "commands", true), ("2", "appends", false), ("3", "embedded", true), ("13", "single", false)];
+const FIGURES: [(&str, &str, bool); 12] = [
+    ("1", "commands", true),
+    ("2", "appends", false),
+    ("3", "embedded", true),
+    ("4", "http", false),
+    ("5", "http-embedded", false),
+    ("6", "latency", false),
+    ("8", "rebuild", false),
+    ("9", "relay", false),
+    ("10", "history", false),
+    ("11", "volume", false),
+    ("12", "memory", false),
+    ("13", "single", false),
+];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,6 +81,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
+    if let (true, Some(listen), Some(key)) = (arguments.echo, arguments.listen, &arguments.jwt_key_file) {
+        echo::serve(listen, key).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(name) = arguments.names.iter().find(|name| !FIGURES.iter().any(|figure| is(figure, name))) {
         let known: Vec<&str> = FIGURES.iter().map(|(_, name, _)| *name).collect();
         return Err(BenchError::Said(format!("there is no figure `{name}`; there are {}", known.join(", "))));
@@ -78,6 +105,14 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
             "commands" => works::commands::postgres(&bench).await?,
             "appends" => works::appends::postgres(&bench).await?,
             "embedded" => works::appends::embedded(&bench).await?,
+            "http" => works::http::postgres(&bench).await?,
+            "http-embedded" => works::http::embedded(&bench).await?,
+            "latency" => works::http::latency(&bench).await?,
+            "rebuild" => works::rebuild::postgres(&bench).await?,
+            "history" => works::history::postgres(&bench).await?,
+            "volume" => works::volume::postgres(&bench).await?,
+            "memory" => works::memory::embedded(&bench).await?,
+            "relay" => works::relay::relay(&bench).await?,
             _ => works::single::postgres(&bench).await?,
         };
         eprint!("{}", table(&measured));

@@ -10,8 +10,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 use uuid::Uuid;
+use xtask::install::nats_server;
 use xtask::process::TaskError;
-use xtask::servers::PostgresCluster;
+use xtask::servers::{NatsServer, PostgresCluster};
 
 /// Why a figure was not measured.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum BenchError {
     /// A file or a process.
     #[error("a file or process could not be used")]
     Io(#[from] std::io::Error),
+    /// The system did not answer over HTTP.
+    #[error("the system did not answer over HTTP")]
+    Http(#[from] hyper::Error),
     /// Something else.
     #[error("{0}")]
     Said(String),
@@ -48,6 +52,7 @@ pub struct Bench {
     peers: Option<PathBuf>,
     anamnesis: Option<PathBuf>,
     postgres: PostgresCluster,
+    nats_binary: PathBuf,
 }
 
 /// A fresh, migrated database.
@@ -70,7 +75,20 @@ pub struct EmbeddedFile {
 impl Bench {
     /// Starts the servers.
     pub fn start(short: bool, peers: Option<PathBuf>, anamnesis: Option<PathBuf>) -> Result<Self, BenchError> {
-        Ok(Self { short, peers, anamnesis, postgres: PostgresCluster::start()? })
+        let folder =
+            std::env::var_os("ANAMNESIS_SERVERS_FOLDER").map_or_else(|| "target/servers".into(), PathBuf::from);
+        let nats_binary = nats_server(&folder)?;
+        Ok(Self { short, peers, anamnesis, postgres: PostgresCluster::start()?, nats_binary })
+    }
+
+    /// Whether only a short form is wanted.
+    pub const fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// A fresh nats-server.
+    pub fn nats(&self) -> Result<NatsServer, BenchError> {
+        Ok(NatsServer::start(&self.nats_binary)?)
     }
 
     /// How often a figure is taken.

@@ -47,11 +47,16 @@ pub fn append(number: usize, version: u64, count: usize) -> Append {
         references: references(number),
     };
     let expected = if version == 0 { Expected::NoStream } else { Expected::Exact(version) };
+    of_writes(vec![Write { stream: patient(number).stream(), expected, events: vec![new; count] }])
+}
+
+/// An append of these writes by a command of its own.
+pub fn of_writes(writes: Vec<Write>) -> Append {
     let command_id = Uuid::now_v7();
     Append {
         command_id,
         fingerprint: [7; 32],
-        writes: vec![Write { stream: patient(number).stream(), expected, events: vec![new; count] }],
+        writes,
         guards: Vec::new(),
         actor: Actor::system("bench"),
         correlation_id: command_id,

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own tasks.
 
+mod bench;
 mod codegen;
 mod policy;
 mod test;
@@ -24,6 +25,8 @@ enum Task {
     Servers,
     /// Writes the generated files (OpenAPI, JSON Schemas of events), or compares them.
     Codegen(codegen::Arguments),
+    /// Measures figures beside a limit or a peer, and prints one table.
+    Bench(bench::Arguments),
     /// Checks format, lints, generated files and licences.
     Check,
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Servers => test::serve(),
         Task::Codegen(arguments) => codegen::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Check => policy::run(),
     };
     match result {

@@ -22,7 +22,7 @@ const CALLERS_EMBEDDED: usize = 64;
 const ROWS: usize = 256;
 
 /// Appends to streams of its own, whose versions it knows.
-struct Appender {
+pub struct Appender {
     log: Arc<dyn EventLog>,
     streams: Vec<(usize, u64)>,
     turn: usize,
@@ -38,14 +38,25 @@ impl Caller for Appender {
     }
 }
 
-fn appenders(log: &Arc<dyn EventLog>, callers: usize) -> Vec<Appender> {
-    let streams = |caller: usize| (caller..STREAMS).step_by(callers).map(|number| (number, 0)).collect();
+/// Callers that share all streams among them, each of which stands at its version.
+pub fn appenders(log: &Arc<dyn EventLog>, callers: usize, versions: &[u64]) -> Vec<Appender> {
+    let streams = |caller: usize| (caller..STREAMS).step_by(callers).map(|number| (number, versions[number])).collect();
     (0..callers).map(|caller| Appender { log: log.clone(), streams: streams(caller), turn: 0 }).collect()
+}
+
+/// Where the callers left the streams.
+pub fn versions(appenders: &[Appender]) -> Vec<u64> {
+    let mut versions = vec![0; STREAMS];
+    for (number, version) in appenders.iter().flat_map(|appender| &appender.streams) {
+        versions[*number] = *version;
+    }
+    versions
 }
 
 /// Appends a second of `callers` on a fresh store.
 async fn rate(bench: &Bench, log: &Arc<dyn EventLog>, callers: usize) -> Result<f64, BenchError> {
-    let (load, _) = closed_loop(appenders(log, callers), bench.warm_up(), bench.duration(), None).await?;
+    let (load, _) =
+        closed_loop(appenders(log, callers, &[0; STREAMS]), bench.warm_up(), bench.duration(), None).await?;
     Ok(load.rate())
 }
 

@@ -16,9 +16,23 @@ use crate::{Bench, BenchError};
 const CALLERS: usize = 64;
 
 /// Sends commands to streams in a fixed, scattered order.
-struct Commander {
+pub struct Commander {
     executor: Executor,
     number: usize,
+    sent: Vec<usize>,
+}
+
+impl Commander {
+    /// The streams that it sent commands to, one after the other.
+    pub fn sent(&self) -> &[usize] {
+        &self.sent
+    }
+}
+
+/// So many callers, each beginning elsewhere.
+pub fn commanders(executor: &Executor, callers: usize) -> Vec<Commander> {
+    let begin = |caller: usize| Commander { executor: executor.clone(), number: caller * 31, sent: Vec::new() };
+    (0..callers).map(begin).collect()
 }
 
 impl Caller for Commander {
@@ -36,6 +50,7 @@ impl Caller for Commander {
             trace_context: None,
         };
         self.executor.execute(&request, &|_: &Context, facts: &Facts| decide(facts, number)).await?;
+        self.sent.push(number);
         Ok(())
     }
 }
@@ -54,9 +69,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         let database = bench.database().await?;
         prepare(&*database.store.log).await?;
         let executor = Executor::new(database.store.log.clone(), ExecutorOptions::default());
-        let commander = |caller: usize| Commander { executor: executor.clone(), number: caller * 31 };
-        let callers = (0..CALLERS).map(commander).collect();
-        let (load, _) = closed_loop(callers, bench.warm_up(), bench.duration(), None).await?;
+        let (load, _) = closed_loop(commanders(&executor, CALLERS), bench.warm_up(), bench.duration(), None).await?;
         database.close().await?;
         rounds.push((load.rate(), bench.peer("postgres-es", CALLERS, Some(&bench.peer_database().await?)).await?));
     }

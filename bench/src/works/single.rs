@@ -2,42 +2,13 @@
 
 use std::time::Duration;
 
-use event_store::execute::{Executor, ExecutorOptions, Request};
-use events::decider::{Context, Facts};
-use events::envelope::Actor;
-use events::ids::StreamKey;
+use event_store::execute::{Executor, ExecutorOptions};
 use tokio::process::Command;
-use uuid::Uuid;
 
-use crate::load::{Caller, closed_loop};
+use crate::load::closed_loop;
 use crate::measure::{Goal, Row};
-use crate::workload::{STREAMS, decide, patient};
-use crate::works::commands::prepare;
+use crate::works::commands::{commanders, prepare};
 use crate::{Bench, BenchError};
-
-struct One {
-    executor: Executor,
-    number: usize,
-}
-
-impl Caller for One {
-    async fn call(&mut self) -> Result<(), BenchError> {
-        self.number = (self.number + 1_237) % STREAMS;
-        let number = self.number;
-        let request = Request {
-            command_id: Uuid::now_v7(),
-            fingerprint: [7; 32],
-            actor: Actor::system("bench"),
-            target: patient(number).stream(),
-            if_match: None,
-            correlation_id: None,
-            causation_id: None,
-            trace_context: None,
-        };
-        self.executor.execute(&request, &|_: &Context, facts: &Facts| decide(facts, number)).await?;
-        Ok(())
-    }
-}
 
 /// Figure 13.
 pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
@@ -46,8 +17,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         let database = bench.database().await?;
         prepare(&*database.store.log).await?;
         let executor = Executor::new(database.store.log.clone(), ExecutorOptions::default());
-        let one = vec![One { executor, number: 0 }];
-        let (load, _) = closed_loop(one, bench.warm_up(), bench.duration(), None).await?;
+        let (load, _) = closed_loop(commanders(&executor, 1), bench.warm_up(), bench.duration(), None).await?;
         let theirs = pgbench(&database.url, bench.duration()).await?;
         database.close().await?;
         rounds.push((load.millis(0.5), theirs));

@@ -2,7 +2,7 @@
 
 use event_bus::{RelayError, RelayOptions};
 use event_store::{OpenError, Store, StoreOptions};
-use projector::{RebuildError, VIEWS, rebuild as rebuild_view};
+use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
 use service::settings::StorageSettings;
 
 use crate::output::line;
@@ -35,13 +35,13 @@ pub async fn migrate(storage: &StorageSettings) -> Result<(), AdminError> {
 pub async fn rebuild(storage: &StorageSettings, view: &str) -> Result<(), AdminError> {
     let options = StoreOptions { migrate: false, ..StoreOptions::default() };
     let store = Store::open(&storage.url(), &options).await?;
-    let views: Vec<&str> =
-        if view == "all" { VIEWS.iter().map(|view| view.schema().name).collect() } else { vec![view] };
-    for view in views {
-        let rebuilt = rebuild_view(&store, view, &mut tell(view)).await;
-        rebuilt.map_err(|error| AdminError::Rebuild(view.to_owned(), error))?;
-        line(&format!("{view}: rebuilt and in place."));
-    }
+    let mut progress = tell(view);
+    let rebuilt = match view {
+        "all" => rebuild_all(&store, &mut progress).await,
+        view => rebuild_view(&store, view, &mut progress).await,
+    };
+    rebuilt.map_err(|error| AdminError::Rebuild(view.to_owned(), error))?;
+    line(&format!("{view}: rebuilt and in place."));
     store.close().await;
     Ok(())
 }

@@ -8,7 +8,7 @@ mod run;
 mod view;
 pub mod views;
 
-pub use rebuild::{RebuildError, rebuild};
+pub use rebuild::{RebuildError, rebuild, rebuild_all};
 pub use run::{ProjectorError, run};
 pub use view::{DynView, View, ViewFault};
 pub use views::VIEWS;

@@ -3,6 +3,7 @@
 use event_store::Store;
 use event_store::log::LogError;
 use event_store::views::{CommitError, ViewError};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::{AdvanceError, Cursor, decode, prepare};
 use crate::view::DynView;
@@ -52,47 +53,76 @@ pub async fn rebuild(
     let found = VIEWS.iter().find(|candidate| candidate.schema().name == view);
     let view = found.ok_or_else(|| RebuildError::Unknown(view.to_owned(), names()))?;
     store.views.register(view.schema()).await?;
-    fill(store, *view, progress).await
+    fill(store, &[*view], progress).await
 }
 
-/// Fills a new generation, puts it in place, and clears the old one away.
+/// Rebuilds every view in one pass over the log.
+///
+/// # Errors
+/// [`RebuildError`]; every view that is read is then as it was, or rebuilt.
+pub async fn rebuild_all(store: &Store, progress: &mut (dyn FnMut(u64, u64) + Send)) -> Result<(), RebuildError> {
+    for view in VIEWS {
+        store.views.register(view.schema()).await?;
+    }
+    fill(store, VIEWS, progress).await
+}
+
+/// Fills a new generation of each view, puts it in place, and clears the old one away.
 pub async fn fill(
     store: &Store,
-    view: &'static dyn DynView,
+    views: &[&'static dyn DynView],
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), RebuildError> {
-    let name = view.schema().name;
-    let generation = store.views.start_rebuild(view.schema()).await?;
-    let mut cursor = Cursor { view, generation, position: 0 };
+    let mut cursors = Vec::with_capacity(views.len());
+    for view in views {
+        let generation = store.views.start_rebuild(view.schema()).await?;
+        cursors.push(Cursor { view: *view, generation, position: 0 });
+    }
     for _ in 0..CATCH_UP_TRIES_MAX {
-        catch_up(store, &mut cursor, progress).await?;
-        if store.views.swap(name, generation).await? {
-            while store.views.sweep(name, SWEEP_ROWS).await? > 0 {}
+        catch_up(store, &mut cursors, progress).await?;
+        let mut behind = Vec::new();
+        for cursor in cursors {
+            let (name, generation) = (cursor.view.schema().name, cursor.generation);
+            if store.views.swap(name, generation).await? {
+                while store.views.sweep(name, SWEEP_ROWS).await? > 0 {}
+            } else if is_mine(store, name, generation).await? {
+                behind.push(cursor);
+            } else {
+                return Err(RebuildError::Overtaken);
+            }
+        }
+        if behind.is_empty() {
             return Ok(());
         }
-        if !is_mine(store, name, generation).await? {
-            return Err(RebuildError::Overtaken);
-        }
+        cursors = behind;
     }
     Err(RebuildError::NeverCaughtUp)
 }
 
-/// Folds everything that the log holds beyond the cursor.
+/// Folds everything that the log holds beyond the cursors, which all stand at
+/// one place. The next events are read while the ones before are stored.
 async fn catch_up(
     store: &Store,
-    cursor: &mut Cursor,
+    cursors: &mut [Cursor],
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), RebuildError> {
+    let Some(mut position) = cursors.first().map(|cursor| cursor.position) else { return Ok(()) };
+    let read = |after: u64| {
+        let log = store.log.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move { decode(log.read_all(after, BATCH_EVENTS).await?) }))
+    };
+    let mut next = read(position);
     loop {
-        let envelopes = store.log.read_all(cursor.position, BATCH_EVENTS).await?;
-        if envelopes.is_empty() {
-            return Ok(());
+        let events = next.await.map_err(|_| LogError::Stopped)??;
+        let Some((_, last)) = events.last() else { return Ok(()) };
+        position = last.position;
+        next = read(position);
+        let mut batches = Vec::with_capacity(cursors.len());
+        for cursor in cursors.iter() {
+            batches.push(prepare(&*store.views, *cursor, &events).await?);
         }
-        let events = decode(envelopes)?;
-        let batch = prepare(&*store.views, *cursor, &events).await?;
-        let position = batch.to_position;
-        match store.views.commit(vec![batch]).await {
-            Ok(()) => cursor.position = position,
+        match store.views.commit(batches).await {
+            Ok(()) => cursors.iter_mut().for_each(|cursor| cursor.position = position),
             Err(CommitError::Moved { .. }) => return Err(RebuildError::Overtaken),
             Err(CommitError::View(error)) => return Err(error.into()),
         }

@@ -150,7 +150,7 @@ async fn begin(store: &Store) -> Result<Vec<Cursor>, ProjectorError> {
         let mut state = store.views.register(schema).await?;
         if state.version < schema.version {
             tracing::info!(view = schema.name, from = state.version, to = schema.version, "a view is rebuilt");
-            fill(store, view, &mut |_, _| {}).await?;
+            fill(store, &[view], &mut |_, _| {}).await?;
             state = store.views.register(schema).await?;
         }
         cursors.push(Cursor { view, generation: state.generation, position: state.position });

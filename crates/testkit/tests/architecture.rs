@@ -46,6 +46,10 @@ fn dependencies_point_where_the_architecture_says() {
         let names = ordinary.filter_map(|dependency| dependency["name"].as_str());
         found.insert(name, names.filter(|name| ours.contains(name)).collect());
     }
+    let tools = ["testkit", "xtask", "bench"];
+    for name in found.keys().filter(|name| !tools.contains(name)) {
+        assert!(ALLOWED.iter().any(|(known, _)| known == name), "{name} has no place in the architecture");
+    }
     for (name, allowed) in ALLOWED {
         let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
         let surplus: Vec<_> = found[name].difference(&allowed).collect();

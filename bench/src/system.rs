@@ -1,0 +1,195 @@
+//! The real program as a process of its own, and a client that costs little.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+use xtask::servers::NatsServer;
+
+use crate::{Bench, BenchError};
+
+/// Sites, subjects and what they are asked in the measured trial.
+const SUBJECTS: usize = 200;
+
+/// A running system, or the bare handler that it stands beside.
+pub struct System {
+    /// Where it listens.
+    pub address: String,
+    /// An administrator's token.
+    pub token: String,
+    /// Its nats-server, where it has one.
+    pub nats: Option<NatsServer>,
+    child: Child,
+    folder: TempDir,
+}
+
+impl System {
+    /// `anamnesis serve`: embedded, or over this database and a nats-server of its own.
+    pub async fn serve(bench: &Bench, database_url: Option<&str>) -> Result<Self, BenchError> {
+        let mut command = Command::new(bench.anamnesis()?);
+        command.arg("serve");
+        let mut nats = None;
+        if let Some(url) = database_url {
+            let server = bench.nats()?;
+            command.args(["--database-url", url, "--nats-url", &server.url()]);
+            nats = Some(server);
+        }
+        Self::start(command, nats).await
+    }
+
+    /// A bare handler that authenticates, parses and echoes the same JSON.
+    pub async fn echo() -> Result<Self, BenchError> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--echo");
+        Self::start(command, None).await
+    }
+
+    async fn start(mut command: Command, nats: Option<NatsServer>) -> Result<Self, BenchError> {
+        let folder = tempfile::tempdir()?;
+        let address = format!("127.0.0.1:{}", xtask::servers::free_port()?);
+        let key_file = folder.path().join("jwt.key");
+        let key = service::auth::Key::load_or_create(&key_file).map_err(|error| BenchError::Said(error.to_string()))?;
+        let actor = events::envelope::Actor {
+            id: "bench".to_owned(),
+            role: events::envelope::Role::Administrator,
+            organisation: None,
+        };
+        let token = key.issue(&actor, Duration::from_secs(86_400));
+        let token = token.map_err(|error| BenchError::Said(error.to_string()))?;
+        command.args(["--listen", &address]).arg("--jwt-key-file").arg(&key_file).current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let child = command.spawn()?;
+        let system = Self { address, token, nats, child, folder };
+        for _ in 0..600 {
+            if let Ok(mut client) = Client::connect(&system).await
+                && client.get("/readyz").await.is_ok_and(|(status, _)| status.is_success())
+            {
+                return Ok(system);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(BenchError::Said("the system does not get ready".to_owned()))
+    }
+
+    /// Resident memory in MiB.
+    pub fn resident_mib(&self) -> Result<f64, BenchError> {
+        let id = self.child.id().ok_or_else(|| BenchError::Said("the process has ended".to_owned()))?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        kibibytes.map(|kibibytes| kibibytes / 1_024.0).ok_or_else(|| BenchError::Said("no VmRSS".to_owned()))
+    }
+
+    /// Ends the process.
+    pub async fn stop(mut self) -> Result<(), BenchError> {
+        self.child.kill().await?;
+        drop(self.folder);
+        Ok(())
+    }
+}
+
+/// One keep-alive connection.
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    address: String,
+    authorization: String,
+}
+
+impl Client {
+    /// Connects.
+    pub async fn connect(system: &System) -> Result<Self, BenchError> {
+        let stream = TcpStream::connect(&system.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, address: system.address.clone(), authorization: format!("Bearer {}", system.token) })
+    }
+
+    /// Sends a command; gives the answer's body.
+    pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Bytes, BenchError> {
+        let (status, body) = self.send(Method::POST, path, body).await?;
+        if status.is_success() { Ok(body) } else { Err(refused(path, status, &body)) }
+    }
+
+    /// Asks a query.
+    pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes), BenchError> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), BenchError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.address)
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|error| BenchError::Said(error.to_string()))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+}
+
+fn refused(path: &str, status: StatusCode, body: &[u8]) -> BenchError {
+    BenchError::Said(format!("{path}: {status} {}", String::from_utf8_lossy(body)))
+}
+
+/// The subjects of an open trial who answer a questionnaire.
+pub async fn open_trial(system: &System) -> Result<Vec<Value>, BenchError> {
+    let mut client = Client::connect(system).await?;
+    let (trial, site) = (Uuid::now_v7(), Uuid::now_v7());
+    let mut send = async |path: String, body: Value| client.post(&path, Bytes::from(body.to_string())).await.map(drop);
+    let sha256 = "0".repeat(64);
+    let adult = json!({"code": "I1", "text": "Adult", "category": "inclusion",
+        "test": {"kind": "observation", "code": "AGE", "operator": "at-least", "value": 18}});
+    for (command, body) in [
+        (
+            "register-trial",
+            json!({"protocol": trial.to_string(), "title": "T", "blinding": "open-label",
+            "planned_enrolment": 10_000, "enrolment_mode": "manual"}),
+        ),
+        ("add-arm", json!({"code": "A", "name": "Arm"})),
+        ("define-eligibility", json!({"criteria": [adult]})),
+        (
+            "publish-consent-form",
+            json!({"form_version": "1", "language": "en", "text_sha256": sha256,
+            "effective_on": "2020-01-01"}),
+        ),
+        ("define-questionnaire", json!({"questionnaire": {"instrument": "PAIN-NRS"}})),
+    ] {
+        send(format!("/v1/trials/{trial}/{command}"), body).await?;
+    }
+    send(format!("/v1/sites/{site}/register-site"), json!({"trial_id": trial, "code": "701", "name": "Hospital"}))
+        .await?;
+    let activate = json!({"enrolment_cap": 10_000, "investigator": "dr"});
+    send(format!("/v1/sites/{site}/activate-site"), activate).await?;
+    send(format!("/v1/trials/{trial}/open-enrolment"), json!({})).await?;
+    let mut subjects = Vec::with_capacity(SUBJECTS);
+    for _ in 0..SUBJECTS {
+        let patient = Uuid::now_v7();
+        let consent = json!({"trial_id": trial, "form_version": "1", "language": "en"});
+        let mut present = consent.clone();
+        present["site_id"] = json!(site);
+        for (command, body) in [
+            ("register-patient", json!({})),
+            ("present-consent-form", present),
+            ("sign-consent", consent),
+            ("screen-patient", json!({"trial_id": trial})),
+        ] {
+            send(format!("/v1/patients/{patient}/{command}"), body).await?;
+        }
+        subjects.push(json!(events::ids::SubjectId::of(patient.into(), trial.into())));
+    }
+    Ok(subjects)
+}

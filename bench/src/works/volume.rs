@@ -1,0 +1,92 @@
+//! Appends and commands in a log of ten million events beside one of a hundred thousand.
+
+use std::sync::Arc;
+
+use event_store::execute::{Executor, ExecutorOptions};
+use event_store::log::EventLog;
+use events::ids::StreamKey;
+use events::set::EventSet;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::load::closed_loop;
+use crate::measure::{Goal, Row};
+use crate::surroundings::Database;
+use crate::workload::{STREAMS, event, patient, references};
+use crate::works::appends::{appenders, versions};
+use crate::works::commands::{Commander, commanders};
+use crate::{Bench, BenchError};
+
+const CALLERS: usize = 64;
+/// Rows of one statement of the filling.
+const CHUNK: u64 = 200_000;
+
+/// Figure 11.
+pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
+    let (few, many) = if bench.is_short() { (20_000, 200_000) } else { (100_000, 10_000_000) };
+    let (small, great) = (filled(bench, few).await?, filled(bench, many).await?);
+    let (mut appends, mut latencies) = (Vec::new(), Vec::new());
+    let mut versions = (vec![few / STREAMS as u64; STREAMS], vec![many / STREAMS as u64; STREAMS]);
+    for _ in 0..bench.rounds() {
+        let ours = measured(bench, &great.store.log, &mut versions.1).await?;
+        let other = measured(bench, &small.store.log, &mut versions.0).await?;
+        appends.push((ours.0, other.0));
+        latencies.push((ours.1, other.1));
+    }
+    small.close().await?;
+    great.close().await?;
+    let beside = format!("with {few} events");
+    Ok(vec![
+        Row::new(11, format!("appends with {many} events, PostgreSQL"), "/s", Goal::AtLeast(0.9), &*beside, appends),
+        Row::new(11, format!("command p99 with {many} events"), "ms", Goal::AtMost(1.2), beside, latencies),
+    ])
+}
+
+/// Appends a second, and the latency that 99 % of the commands keep to in milliseconds.
+async fn measured(bench: &Bench, log: &Arc<dyn EventLog>, standing: &mut Vec<u64>) -> Result<(f64, f64), BenchError> {
+    let callers = appenders(log, CALLERS, standing);
+    let (load, callers) = closed_loop(callers, bench.warm_up(), bench.duration(), None).await?;
+    *standing = versions(&callers);
+    let executor = Executor::new(log.clone(), ExecutorOptions::default());
+    let (commands, callers) =
+        closed_loop(commanders(&executor, CALLERS), bench.warm_up(), bench.duration(), None).await?;
+    for number in callers.iter().flat_map(Commander::sent) {
+        standing[*number] += 1;
+    }
+    Ok((load.rate(), commands.millis(0.99)))
+}
+
+/// A database whose log holds so many events, evenly on all streams.
+async fn filled(bench: &Bench, events: u64) -> Result<Database, BenchError> {
+    const SQL: &str = "WITH numbered AS (
+        SELECT p, (p - 1) % cardinality($3::uuid[]) + 1 AS stream,
+            ('01900000-0000-7000-8000-' || lpad(to_hex(p), 12, '0'))::uuid AS id
+        FROM generate_series($1::bigint, $2::bigint) AS p
+    ), stored AS (
+        INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
+            occurred_at, recorded_at, actor, command_id, correlation_id, trial_id, site_id, patient_id)
+        SELECT p, 'patient', ($3::uuid[])[stream], (p - 1) / cardinality($3::uuid[]) + 1, id, 'ObservationRecorded', 1,
+            $4::bytea, 'epoch', 'epoch', '{\"id\":\"bench\",\"role\":\"system\"}', id, id,
+            ($5::uuid[])[stream], ($6::uuid[])[stream], ($3::uuid[])[stream]
+        FROM numbered
+    ), taken AS (
+        INSERT INTO commands (command_id, fingerprint, receipt) SELECT id, '\\x07', '{}' FROM numbered
+    ) UPDATE log_head SET position = $2, recorded_at = now()";
+    let database = bench.database().await?;
+    let mut connection = PgConnection::connect(&database.url).await?;
+    let payload = event().encode().to_vec();
+    let ids = |id: fn(usize) -> Option<Uuid>| -> Vec<Option<Uuid>> { (0..STREAMS).map(id).collect() };
+    let streams = ids(|number| Some(patient(number).stream().id));
+    let trials = ids(|number| references(number).trial_id.map(Uuid::from));
+    let sites = ids(|number| references(number).site_id.map(Uuid::from));
+    let mut from = 1;
+    while from <= events {
+        let to = (from + CHUNK - 1).min(events);
+        let statement = sqlx::query(SQL).bind(from.cast_signed()).bind(to.cast_signed()).bind(&streams);
+        statement.bind(&payload).bind(&trials).bind(&sites).execute(&mut connection).await?;
+        from = to + 1;
+    }
+    sqlx::query("ANALYZE events").execute(&mut connection).await?;
+    sqlx::query("CHECKPOINT").execute(&mut connection).await?;
+    Ok(database)
+}
