@@ -7,7 +7,6 @@ use event_store::log::{Expected, Write};
 use events::any::AnyEvent;
 use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, ReportId, SiteId, StreamKey, SubjectId, TrialId};
-use events::set::EventSet;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -7,6 +7,7 @@
 
 mod error;
 pub mod group_commit;
+pub mod known;
 pub mod plan;
 pub mod row;
 

@@ -1,6 +1,6 @@
 //! Storing a batch of appends in one transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Outcomes};
+use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
 use crate::log::row::{actor_text, known_command, natural, receipt_text, signed};
-use crate::log::{Append, AppendError, KnownCommand, LogError};
+use crate::log::{Append, KnownCommand, LogError};
 
 /// The channel on which other processes hear that the head moved.
 pub const HEAD_CHANNEL: &str = "anamnesis_head";
@@ -40,8 +41,6 @@ SELECT pg_notify($24, position::text) FROM head";
 
 /// Batches that lock the head first after another process was met there.
 const WARY_BATCHES: u32 = 16;
-/// Streams whose versions are kept.
-const KEPT_VERSIONS_MAX: usize = 100_000;
 
 /// The one connection of this process that writes to the log.
 ///
@@ -57,21 +56,6 @@ pub struct PostgresWriter {
     wary: u32,
 }
 
-/// The log as this process left it.
-struct Known {
-    position: u64,
-    recorded_at: DateTime<Utc>,
-    // Versions at `position`; 0 where the stream does not exist.
-    versions: HashMap<StreamId, u64>,
-}
-
-impl Known {
-    /// What is known after a batch, with its outcomes.
-    fn after(plan: Plan) -> (Self, Outcomes) {
-        (Self { position: plan.position, recorded_at: plan.recorded_at, versions: plan.versions }, plan.outcomes)
-    }
-}
-
 impl PostgresWriter {
     /// Writes over a connection of its own, made when it is needed.
     pub const fn new(options: PgConnectOptions) -> Self {
@@ -81,28 +65,16 @@ impl PostgresWriter {
     /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
     async fn write_known(&mut self, appends: &[Append]) -> Result<Option<(Outcomes, u64)>, LogError> {
         let Some(connection) = &mut self.connection else { return Ok(None) };
-        let Some(mut known) = self.known.take().filter(|_| self.wary == 0) else { return Ok(None) };
-        if known.versions.len() > KEPT_VERSIONS_MAX {
-            known.versions.clear();
-        }
-        let missing: Vec<StreamId> = streams(appends).filter(|stream| !known.versions.contains_key(stream)).collect();
-        if !missing.is_empty() {
-            // If the head stands where it is known to when the batch is stored, it did so here.
-            known.versions.extend(load_versions(connection, missing).await?);
-        }
-        let before = Before {
-            position: known.position,
-            recorded_at: known.recorded_at,
-            versions: known.versions,
-            // One that was taken before breaks the key of its table.
-            commands: HashMap::new(),
-        };
-        let plan = plan(before, appends, clock::now(), Uuid::now_v7);
+        let Some(known) = self.known.take().filter(|_| self.wary == 0) else { return Ok(None) };
+        let (position, missing) = (known.position, known.missing(appends));
+        // If the head stands where it is known to when the batch is stored, it did so when these were read.
+        let read = if missing.is_empty() { HashMap::new() } else { load_versions(connection, missing).await? };
+        let plan = plan(known.before(read), appends, clock::now(), Uuid::now_v7);
         if plan.commands.is_empty() {
             // Refused on what may be old.
             return Ok(None);
         }
-        match store(connection, &plan, known.position).await {
+        match store(connection, &plan, position).await {
             Ok(true) => {}
             Ok(false) => {
                 self.wary = WARY_BATCHES;
@@ -112,7 +84,10 @@ impl PostgresWriter {
             Err(error) => return Err(LogError::database("storing a batch")(error)),
         }
         let (known, mut outcomes) = Known::after(plan);
-        recall(connection, appends, &mut outcomes).await?;
+        let refused = conflicts(appends, &outcomes);
+        if !refused.is_empty() {
+            recall(appends, &mut outcomes, &load_commands(connection, refused).await?);
+        }
         let position = known.position;
         self.known = Some(known);
         Ok(Some((outcomes, position)))
@@ -192,16 +167,9 @@ async fn load(connection: &mut PgConnection, appends: &[Append]) -> Result<Befor
     Ok(Before {
         position: natural(head.0)?,
         recorded_at: head.1,
-        versions: load_versions(connection, streams(appends).collect()).await?,
-        commands: load_commands(connection, appends.iter().map(|append| append.command_id).collect()).await?,
+        versions: load_versions(connection, streams(appends).into_iter().collect()).await?,
+        commands: load_commands(connection, commands(appends)).await?,
     })
-}
-
-/// Every stream that the batch names, once.
-fn streams(appends: &[Append]) -> impl Iterator<Item = StreamId> {
-    let written = appends.iter().flat_map(|append| append.writes.iter().map(|write| write.stream));
-    let guarded = appends.iter().flat_map(|append| append.guards.iter().map(|guard| guard.stream));
-    written.chain(guarded).collect::<HashSet<_>>().into_iter()
 }
 
 /// The streams' versions; 0 where one does not exist.
@@ -226,22 +194,6 @@ async fn load_versions(
         versions.insert(StreamId::new(kind, id), version.map_or(Ok(0), natural)?);
     }
     Ok(versions)
-}
-
-/// A conflict may be a command that was taken before: then its first answer holds.
-async fn recall(connection: &mut PgConnection, appends: &[Append], outcomes: &mut Outcomes) -> Result<(), LogError> {
-    let conflicts = |(_, outcome): &(&Append, &mut Result<_, _>)| matches!(outcome, Err(AppendError::Conflict { .. }));
-    let refused: Vec<_> = appends.iter().zip(outcomes.iter_mut()).filter(conflicts).collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let known = load_commands(connection, refused.iter().map(|(append, _)| append.command_id).collect()).await?;
-    for (append, outcome) in refused {
-        if let Some(command) = known.get(&append.command_id) {
-            *outcome = command.answer_to(append);
-        }
-    }
-    Ok(())
 }
 
 async fn load_commands(connection: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<Uuid, KnownCommand>, LogError> {

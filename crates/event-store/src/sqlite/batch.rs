@@ -1,6 +1,6 @@
 //! Storing a batch of appends in one transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::log::{from_micros, to_micros};
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Outcomes};
+use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
 use crate::log::row::{COLUMNS, actor_text, known_command, natural, receipt_text, signed};
 use crate::log::{Append, KnownCommand, LogError};
@@ -20,22 +21,25 @@ use crate::log::{Append, KnownCommand, LogError};
 /// Rows of one statement, largest first: few statements, and all of them stay prepared.
 const ROWS_PER_STATEMENT: [usize; 4] = [64, 16, 4, 1];
 
-/// The one connection that writes to the log.
+/// The one connection of this process that writes to the log.
+///
+/// As long as no other process writes, it knows the head and the versions of
+/// the streams that it wrote.
 pub struct SqliteWriter {
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
+    known: Option<Known>,
 }
 
 impl SqliteWriter {
     /// Writes over a connection of its own, made when it is needed.
     pub const fn new(options: SqliteConnectOptions) -> Self {
-        Self { options, connection: None }
+        Self { options, connection: None, known: None }
     }
-}
 
-#[async_trait]
-impl BatchWriter for SqliteWriter {
-    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
+    /// Stores the batch; `None` where a command of it turns out to have been
+    /// taken before: then nothing is stored.
+    async fn try_write(&mut self, appends: &[Append]) -> Result<Option<(Outcomes, u64)>, LogError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => {
@@ -45,15 +49,56 @@ impl BatchWriter for SqliteWriter {
         };
         let begun = connection.begin_with("BEGIN IMMEDIATE").await;
         let mut transaction = begun.map_err(LogError::database("beginning a batch"))?;
-        let before = load(&mut transaction, appends).await?;
+        let (position, recorded_at) = head(&mut transaction).await?;
+        let known = self.known.take().filter(|known| known.position == position);
+        let is_known = known.is_some();
+        let before = match known {
+            Some(known) => {
+                let missing = known.missing(appends);
+                known.before(load_versions(&mut transaction, &missing).await?)
+            }
+            None => {
+                let streams: Vec<StreamId> = streams(appends).into_iter().collect();
+                let versions = load_versions(&mut transaction, &streams).await?;
+                let commands = load_commands(&mut transaction, &commands(appends)).await?;
+                Before { position, recorded_at, versions, commands }
+            }
+        };
         let plan = plan(before, appends, clock::now(), Uuid::now_v7);
         if plan.commands.is_empty() {
             transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
         } else {
-            store(&mut transaction, &plan).await.map_err(LogError::database("storing a batch"))?;
-            transaction.commit().await.map_err(LogError::database("committing a batch"))?;
+            match store(&mut transaction, &plan).await {
+                Ok(()) => transaction.commit().await.map_err(LogError::database("committing a batch"))?,
+                Err(sqlx::Error::Database(error)) if is_known && error.is_unique_violation() => {
+                    transaction.rollback().await.map_err(LogError::database("giving a batch up"))?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(LogError::database("storing a batch")(error)),
+            }
         }
-        Ok((plan.outcomes, plan.position))
+        let (known, mut outcomes) = Known::after(plan);
+        let refused = if is_known { conflicts(appends, &outcomes) } else { Vec::new() };
+        if !refused.is_empty() {
+            recall(appends, &mut outcomes, &load_commands(connection, &refused).await?);
+        }
+        let position = known.position;
+        self.known = Some(known);
+        Ok(Some((outcomes, position)))
+    }
+}
+
+#[async_trait]
+impl BatchWriter for SqliteWriter {
+    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
+        if let Some(written) = self.try_write(appends).await? {
+            return Ok(written);
+        }
+        // Nothing is known any more: this time commands are looked up first.
+        match self.try_write(appends).await? {
+            Some(written) => Ok(written),
+            None => Err(LogError::BatchFailed),
+        }
     }
 
     fn is_transient(&self, error: &LogError) -> bool {
@@ -70,6 +115,8 @@ impl BatchWriter for SqliteWriter {
     }
 
     async fn close(&mut self) {
+        // What became of the last batch may be unknown.
+        self.known = None;
         if let Some(connection) = self.connection.take() {
             // A transaction that was open is rolled back with it.
             drop(connection.close().await);
@@ -77,26 +124,22 @@ impl BatchWriter for SqliteWriter {
     }
 }
 
-async fn load(connection: &mut SqliteConnection, appends: &[Append]) -> Result<Before, LogError> {
+/// The head's position and time.
+async fn head(connection: &mut SqliteConnection) -> Result<(u64, DateTime<Utc>), LogError> {
     let head: (i64, i64) = sqlx::query_as("SELECT position, recorded_at FROM log_head WHERE partition = 0")
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await
         .map_err(LogError::database("reading the head"))?;
-    let recorded_at: DateTime<Utc> = from_micros(head.1)?;
-    let versions = load_versions(connection, appends).await?;
-    let commands = load_commands(connection, appends).await?;
-    Ok(Before { position: natural(head.0)?, recorded_at, versions, commands })
+    Ok((natural(head.0)?, from_micros(head.1)?))
 }
 
+/// The streams' versions; 0 where one does not exist.
 async fn load_versions(
     connection: &mut SqliteConnection,
-    appends: &[Append],
+    streams: &[StreamId],
 ) -> Result<HashMap<StreamId, u64>, LogError> {
-    let written = appends.iter().flat_map(|append| append.writes.iter().map(|write| write.stream));
-    let guarded = appends.iter().flat_map(|append| append.guards.iter().map(|guard| guard.stream));
-    let streams: Vec<StreamId> = written.chain(guarded).collect::<HashSet<_>>().into_iter().collect();
     let mut versions = HashMap::with_capacity(streams.len());
-    for chunk in chunks(&streams) {
+    for chunk in chunks(streams) {
         let wanted = values(chunk.len(), 2);
         let sql = format!(
             "WITH wanted(type, id) AS (VALUES {wanted})
@@ -112,9 +155,7 @@ async fn load_versions(
         let rows = query.fetch_all(&mut *connection).await.map_err(LogError::database("reading stream versions"))?;
         for (kind, id, version) in rows {
             let kind = kind.parse().map_err(|_| LogError::Corrupt { what: format!("stream type {kind}") })?;
-            if let Some(version) = version {
-                versions.insert(StreamId::new(kind, id), natural(version)?);
-            }
+            versions.insert(StreamId::new(kind, id), version.map_or(Ok(0), natural)?);
         }
     }
     Ok(versions)
@@ -122,11 +163,10 @@ async fn load_versions(
 
 async fn load_commands(
     connection: &mut SqliteConnection,
-    appends: &[Append],
+    ids: &[Uuid],
 ) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-    let ids: Vec<Uuid> = appends.iter().map(|append| append.command_id).collect();
     let mut known = HashMap::new();
-    for chunk in chunks(&ids) {
+    for chunk in chunks(ids) {
         let wanted = values(1, chunk.len());
         let sql = format!("SELECT command_id, fingerprint, receipt FROM commands WHERE command_id IN {wanted}");
         let mut query = sqlx::query_as::<_, (Uuid, Vec<u8>, String)>(AssertSqlSafe(sql));

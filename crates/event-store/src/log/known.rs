@@ -1,0 +1,79 @@
+//! What a writer knows of the log without asking: how its last batch left it.
+//!
+//! It holds as long as the head stands where that batch left it, for then
+//! nobody else has written (docs/adr/0008-a-batch-in-one-statement.md).
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use events::ids::StreamId;
+use uuid::Uuid;
+
+use super::group_commit::Outcomes;
+use super::plan::{Before, Plan};
+use super::{Append, AppendError, KnownCommand};
+
+/// Streams whose versions are kept.
+const VERSIONS_MAX: usize = 100_000;
+
+/// The log as a batch left it.
+pub struct Known {
+    /// The head's position.
+    pub position: u64,
+    recorded_at: DateTime<Utc>,
+    // Versions at `position`; 0 where the stream does not exist.
+    versions: HashMap<StreamId, u64>,
+}
+
+impl Known {
+    /// What is known after a batch, and its outcomes.
+    pub fn after(plan: Plan) -> (Self, Outcomes) {
+        (Self { position: plan.position, recorded_at: plan.recorded_at, versions: plan.versions }, plan.outcomes)
+    }
+
+    /// The streams of the batch whose versions have to be read.
+    pub fn missing(&self, appends: &[Append]) -> Vec<StreamId> {
+        streams(appends).into_iter().filter(|stream| !self.versions.contains_key(stream)).collect()
+    }
+
+    /// What the batch is planned on, with the versions that were `read`. A
+    /// command that was taken before is not known: it breaks the key of its table.
+    pub fn before(mut self, read: HashMap<StreamId, u64>) -> Before {
+        if self.versions.len() > VERSIONS_MAX {
+            self.versions = read;
+        } else {
+            self.versions.extend(read);
+        }
+        let Self { position, recorded_at, versions } = self;
+        Before { position, recorded_at, versions, commands: HashMap::new() }
+    }
+}
+
+/// Every stream that the batch names, once.
+pub fn streams(appends: &[Append]) -> HashSet<StreamId> {
+    let written = appends.iter().flat_map(|append| append.writes.iter().map(|write| write.stream));
+    let guarded = appends.iter().flat_map(|append| append.guards.iter().map(|guard| guard.stream));
+    written.chain(guarded).collect()
+}
+
+/// The command ids of the batch.
+pub fn commands(appends: &[Append]) -> Vec<Uuid> {
+    appends.iter().map(|append| append.command_id).collect()
+}
+
+/// The command ids of the appends that were refused as conflicts: without
+/// knowing of commands that were taken before, one of those looks like that, too.
+pub fn conflicts(appends: &[Append], outcomes: &Outcomes) -> Vec<Uuid> {
+    let outcomes = appends.iter().zip(outcomes);
+    let conflicts = outcomes.filter(|(_, outcome)| matches!(outcome, Err(AppendError::Conflict { .. })));
+    conflicts.map(|(append, _)| append.command_id).collect()
+}
+
+/// Gives conflicts that were taken before their first answer.
+pub fn recall(appends: &[Append], outcomes: &mut Outcomes, taken: &HashMap<Uuid, KnownCommand>) {
+    for (append, outcome) in appends.iter().zip(outcomes) {
+        if let (Err(AppendError::Conflict { .. }), Some(command)) = (&outcome, taken.get(&append.command_id)) {
+            *outcome = command.answer_to(append);
+        }
+    }
+}
