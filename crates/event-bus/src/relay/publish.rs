@@ -13,6 +13,9 @@ use events::envelope::Envelope;
 use crate::message::{headers, position};
 use crate::topology::{ACKNOWLEDGE_TIME_MAX, ALL_SUBJECTS, PUBLISH_WINDOW, STREAM, stream, subject};
 
+/// How often the stream's end is read until it keeps still.
+const STANDING_TRIES_MAX: usize = 100;
+
 /// Why the relay stopped for the moment; it begins again by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
@@ -36,6 +39,16 @@ pub enum RelayError {
         /// The cause.
         #[source]
         source: PublishError,
+    },
+    /// A message stands elsewhere than it was sent to: it was taken before.
+    #[error("the message at position {position} stands at sequence {given}, expected {expected}")]
+    Misplaced {
+        /// Its position.
+        position: u64,
+        /// Where it stands.
+        given: u64,
+        /// Where it should.
+        expected: u64,
     },
     /// The stream cannot be emptied.
     #[error("the stream cannot be emptied")]
@@ -78,30 +91,44 @@ pub fn context(client: async_nats::Client) -> jetstream::Context {
 
 /// Makes or updates the stream, and reads where it stands. A stream that was
 /// emptied keeps its last sequence; then the checkpoint tells how far it was.
+///
+/// Position and sequence must be of one moment: messages that were sent before
+/// the connection broke may still come in, and a pipeline that is numbered one
+/// too low would lose its beginning and still get its end accepted. So the last
+/// message is read before and after the stream's state.
 pub async fn standing(context: &jetstream::Context, replicas: u8, checkpoint: u64) -> Result<Standing, RelayError> {
     context.create_or_update_stream(stream(replicas.into())).await?;
     let stream = context.get_stream(STREAM).await?;
-    let state = stream.get_info().await?.state;
-    if state.messages == 0 {
-        let position = if state.last_sequence == 0 { 0 } else { checkpoint };
-        return Ok(Standing { position, sequence: state.last_sequence });
-    }
-    let last = stream.get_last_raw_message_by_subject(ALL_SUBJECTS).await;
-    let last = match last {
-        Ok(last) => last,
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-            return Err(RelayError::Last("it was removed in between".to_owned()));
+    let mut before = last_message(&stream).await?;
+    for _ in 0..STANDING_TRIES_MAX {
+        let sequence = stream.get_info().await?.state.last_sequence;
+        let after = last_message(&stream).await?;
+        if after == before {
+            let emptied = if sequence == 0 { 0 } else { checkpoint };
+            return Ok(Standing { position: after.map_or(emptied, |(_, position)| position), sequence });
         }
-        Err(error) => return Err(RelayError::Last(error.to_string())),
-    };
-    let position = position(&last.headers).ok_or_else(|| RelayError::Last("it is not ours".to_owned()))?;
-    Ok(Standing { position, sequence: state.last_sequence })
+        before = after;
+    }
+    Err(RelayError::Last("messages of an earlier connection are still coming in".to_owned()))
+}
+
+/// Sequence and position of the stream's last message; none where it is empty.
+async fn last_message(stream: &jetstream::stream::Stream) -> Result<Option<(u64, u64)>, RelayError> {
+    match stream.get_last_raw_message_by_subject(ALL_SUBJECTS).await {
+        Ok(last) => {
+            let position = position(&last.headers).ok_or_else(|| RelayError::Last("it is not ours".to_owned()))?;
+            Ok(Some((last.sequence, position)))
+        }
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(RelayError::Last(error.to_string())),
+    }
 }
 
 /// Sends messages and awaits their acknowledgements in order.
 pub struct Publisher<'context> {
     context: &'context jetstream::Context,
-    waiting: VecDeque<(u64, PublishAckFuture)>,
+    // Position, and the sequence that it must get.
+    waiting: VecDeque<(u64, u64, PublishAckFuture)>,
     sent: u64,
     acknowledged: u64,
     sequence: u64,
@@ -145,8 +172,8 @@ impl<'context> Publisher<'context> {
             .expected_last_sequence(self.sequence);
         let failed = |source| RelayError::Publish { position: event.position, source };
         let acknowledgement = self.context.send_publish(subject(event), message).await.map_err(failed)?;
-        self.waiting.push_back((event.position, acknowledgement));
         self.sequence += 1;
+        self.waiting.push_back((event.position, self.sequence, acknowledgement));
         self.sent = event.position;
         Ok(())
     }
@@ -160,8 +187,11 @@ impl<'context> Publisher<'context> {
     }
 
     async fn settle_first(&mut self) -> Result<(), RelayError> {
-        let Some((position, acknowledgement)) = self.waiting.pop_front() else { return Ok(()) };
-        acknowledgement.await.map_err(|source| RelayError::Publish { position, source })?;
+        let Some((position, sequence, acknowledgement)) = self.waiting.pop_front() else { return Ok(()) };
+        let given = acknowledgement.await.map_err(|source| RelayError::Publish { position, source })?.sequence;
+        if given != sequence {
+            return Err(RelayError::Misplaced { position, given, expected: sequence });
+        }
         self.acknowledged = position;
         metrics::counter!("anamnesis_relay_published").increment(1);
         Ok(())
