@@ -153,7 +153,7 @@ impl Bench {
         let output = command.output().await?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let said = || BenchError::Said(format!("{name}: {text} {}", String::from_utf8_lossy(&output.stderr)));
-        text.lines().last().and_then(|rate| rate.parse().ok()).ok_or_else(said)
+        text.lines().rev().find_map(|line| line.parse().ok()).ok_or_else(said)
     }
 
     /// The program, for figures over HTTP.
