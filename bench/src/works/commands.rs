@@ -44,6 +44,7 @@ impl Caller for Commander {
             fingerprint: [7; 32],
             actor: Actor::system("bench"),
             target: patient(number).stream(),
+            creates: false,
             if_match: None,
             correlation_id: None,
             causation_id: None,

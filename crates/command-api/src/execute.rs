@@ -81,6 +81,7 @@ async fn carry_out(
         fingerprint: fingerprint(&command),
         actor: principal.actor,
         target: command.target(),
+        creates: spec.creates,
         if_match: if_match(headers)?,
         correlation_id: None,
         causation_id: None,

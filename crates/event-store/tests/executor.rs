@@ -65,6 +65,7 @@ fn request(id: PatientId) -> Request {
         fingerprint: [1; 32],
         actor: Actor::system("test"),
         target: id.stream(),
+        creates: false,
         if_match: None,
         correlation_id: None,
         causation_id: None,
@@ -132,6 +133,24 @@ async fn a_repeated_command_gives_its_first_answer(test: TestStore) {
         assert!(matches!(reused, Err(ExecuteError::CommandReused)), "{reused:?}");
     }
     assert_eq!(test.store.log.head().await.expect("the head"), 1);
+}
+
+/// What is taken not to exist and does is read before anything is refused or written.
+async fn what_is_created_need_not_be_read_first(test: TestStore) {
+    let id = patient();
+    let creates = |request: Request| Request { creates: true, ..request };
+    let decide = |_: &Context, facts: &Facts| add(facts, id, 1);
+    let first = creates(request(id));
+    let taken = executor(&test.store.log).execute(&first, &decide).await.expect("it does not exist");
+    let again = executor(&test.store.log).execute(&first, &decide).await.expect("the first answer");
+    assert_eq!((again.repeated, again.receipt), (true, taken.receipt));
+    let refused = executor(&test.store.log).execute(&creates(request(id)), &decide).await;
+    assert!(matches!(&refused, Err(ExecuteError::Refused(refusal)) if refusal.rule == "full"), "{refused:?}");
+    let wants_one = |_: &Context, facts: &Facts| {
+        if facts.get::<Counter>(id)?.count == 0 { Err(Full(0).into()) } else { add(facts, id, 9) }
+    };
+    executor(&test.store.log).execute(&creates(request(id)), &wants_one).await.expect("there is one");
+    assert_eq!(test.store.log.head().await.expect("the head"), 2);
 }
 
 /// A refusal that rests on facts from memory is looked at again when others have moved them.
@@ -225,6 +244,7 @@ testkit::on_both_engines! {
     a_limit_over_two_streams_holds_under_a_race,
     a_repeated_command_gives_its_first_answer,
     a_refusal_rests_on_what_the_log_holds,
+    what_is_created_need_not_be_read_first,
     an_expected_version_is_compared,
     snapshots_change_nothing_but_the_way,
 }

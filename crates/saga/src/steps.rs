@@ -149,6 +149,7 @@ async fn send(executor: Executor, step: StoredStep) -> Result<(), ExecuteError> 
                 fingerprint: Sha256::digest(step.command.as_bytes()).into(),
                 actor: Actor::system("saga"),
                 target: command.target(),
+                creates: false,
                 if_match: None,
                 correlation_id: Some(step.correlation_id),
                 causation_id: step.causation_id,

@@ -5,7 +5,7 @@ mod aggregates;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use events::decider::{Context, Decision, Facts, Folder, Halt, Refusal};
+use events::decider::{Context, Decision, Fact, Facts, Folder, Halt, Refusal};
 use events::envelope::Actor;
 use events::ids::StreamId;
 use tokio::sync::{Mutex, MutexGuard};
@@ -48,6 +48,8 @@ pub struct Request {
     pub actor: Actor,
     /// The stream that the command's address names.
     pub target: StreamId,
+    /// Whether the target is not expected to exist: then it is not read before it is written.
+    pub creates: bool,
     /// The version that the written stream must have.
     pub if_match: Option<u64>,
     /// The first command of the conversation; by default this one.
@@ -145,9 +147,11 @@ impl Executor {
         let inner = &*self.inner;
         let mut turn: Option<MutexGuard<'_, ()>> = None;
         let mut collided = request.target;
-        for _ in 0..TRIES_MAX {
+        for turn_number in 0..TRIES_MAX {
             let mut seen = Seen::default();
-            let outcome = match inner.decide(request, decide, &mut seen).await {
+            // What was assumed wrongly is a conflict, or looked at before a refusal; then it is read.
+            let assumed = (request.creates && turn_number == 0).then_some(request.target);
+            let outcome = match inner.decide(request, decide, assumed, &mut seen).await {
                 Ok(decision) => inner.append(request, decision, &seen).await,
                 Err(error) => Err(error),
             };
@@ -200,14 +204,25 @@ impl Inner {
     }
 
     /// Asks for a decision until all streams that it needs are loaded.
-    async fn decide(&self, request: &Request, decide: &Decide<'_>, seen: &mut Seen) -> Result<Decision, Failure> {
+    /// `assumed` is a stream that is taken not to exist unless more is known of it.
+    async fn decide(
+        &self,
+        request: &Request,
+        decide: &Decide<'_>,
+        assumed: Option<StreamId>,
+        seen: &mut Seen,
+    ) -> Result<Decision, Failure> {
         let context = Context { now: clock::now(), command_id: request.command_id, actor: request.actor.clone() };
         for _ in 0..NEEDS_MAX {
             match decide(&context, &seen.facts) {
                 Ok(decision) => return Ok(decision),
                 Err(Halt::Refused(refusal)) => return Err(Failure::Final(ExecuteError::Refused(refusal))),
                 Err(Halt::Needs(need)) => {
-                    let fact = self.aggregates.load(need.stream, &need.folder).await?;
+                    let fact = match self.aggregates.cached(need.stream) {
+                        Some(fact) => fact,
+                        None if assumed == Some(need.stream) => Fact { version: 0, state: (need.folder.initial)() },
+                        None => self.aggregates.load(need.stream, &need.folder).await?,
+                    };
                     seen.facts.insert(need.stream, fact);
                     seen.folders.push((need.stream, need.folder));
                 }

@@ -1,6 +1,7 @@
 //! Storing a batch of appends in one transaction.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use events::envelope::Envelope;
 use events::ids::StreamId;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::log::{from_micros, to_micros};
@@ -27,14 +29,15 @@ const ROWS_PER_STATEMENT: [usize; 4] = [64, 16, 4, 1];
 /// the streams that it wrote.
 pub struct SqliteWriter {
     options: SqliteConnectOptions,
+    turn: Arc<Mutex<()>>,
     connection: Option<SqliteConnection>,
     known: Option<Known>,
 }
 
 impl SqliteWriter {
     /// Writes over a connection of its own, made when it is needed.
-    pub const fn new(options: SqliteConnectOptions) -> Self {
-        Self { options, connection: None, known: None }
+    pub const fn new(options: SqliteConnectOptions, turn: Arc<Mutex<()>>) -> Self {
+        Self { options, turn, connection: None, known: None }
     }
 
     /// Stores the batch; `None` where a command of it turns out to have been
@@ -47,6 +50,7 @@ impl SqliteWriter {
                 empty.insert(connection)
             }
         };
+        let _turn = self.turn.lock().await;
         let begun = connection.begin_with("BEGIN IMMEDIATE").await;
         let mut transaction = begun.map_err(LogError::database("beginning a batch"))?;
         let (position, recorded_at) = head(&mut transaction).await?;

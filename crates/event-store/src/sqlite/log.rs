@@ -34,7 +34,11 @@ impl SqliteLog {
     /// fails after `give_up_after`.
     pub fn open(pools: SqlitePools, give_up_after: Duration) -> Self {
         let (head, receiver) = watch::channel(0);
-        let writer = GroupCommit::start(SqliteWriter::new(pools.options.clone()), head.clone(), give_up_after);
+        let writer = GroupCommit::start(
+            SqliteWriter::new(pools.options.clone(), pools.turn.clone()),
+            head.clone(),
+            give_up_after,
+        );
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pools.read.clone(), head)));
         Self { pools, writer, head: receiver, _watcher: watcher }
     }

@@ -7,11 +7,13 @@ mod sagas;
 mod views;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::Mutex;
 
 pub use coordination::SqliteCoordination;
 pub use log::SqliteLog;
@@ -35,6 +37,9 @@ pub struct SqlitePools {
     pub read: SqlitePool,
     /// How to open one more connection.
     pub options: SqliteConnectOptions,
+    /// Whose turn it is to write. SQLite has one writer at a time and lets the
+    /// others sleep; in one process they can queue instead.
+    pub turn: Arc<Mutex<()>>,
 }
 
 /// How to open the file.
@@ -61,5 +66,5 @@ pub async fn connect(path: &Path) -> Result<SqlitePools, sqlx::Error> {
     let options = connect_options(path);
     let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
-    Ok(SqlitePools { write, read, options })
+    Ok(SqlitePools { write, read, options, turn: Arc::default() })
 }

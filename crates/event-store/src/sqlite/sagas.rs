@@ -58,6 +58,7 @@ impl SagaStore for SqliteSagas {
     }
 
     async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
+        let _turn = self.pools.turn.lock().await;
         let begun = self.pools.write.begin_with("BEGIN IMMEDIATE").await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;
         self.views.apply(&mut transaction, &[instances]).await?;

@@ -136,6 +136,7 @@ impl ViewStore for SqliteViews {
     }
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
+        let _turn = self.pools.turn.lock().await;
         let mut transaction = self
             .pools
             .write

@@ -143,6 +143,7 @@ impl Course {
             fingerprint: [0; 32],
             actor: Actor::system("course"),
             target: command.target(),
+            creates: false,
             if_match: None,
             correlation_id: None,
             causation_id: None,
