@@ -119,6 +119,9 @@ async fn run<W: BatchWriter>(mut writer: Writer<W>, mut jobs: mpsc::Receiver<Job
             // A caller that went away no longer wants its answer.
             drop(answer.send(outcome));
         }
+        // Whoever was just answered may have something to append again: without
+        // this the next batch would be the few that queued meanwhile.
+        tokio::task::yield_now().await;
     }
     writer.writer.close().await;
 }
