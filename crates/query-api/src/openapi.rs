@@ -90,7 +90,7 @@ fn events() -> Value {
             "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}),
     ];
     let mut operation = get("events as they happen", "events", parameters, "List");
-    operation["responses"]["200"]["content"] = json!({"text/event-stream": {"schema": {"type": "string"}}});
+    operation["responses"]["200"]["content"] = json!({"text/event-stream": {}});
     operation
 }
 
