@@ -106,7 +106,8 @@ impl Store {
         }
         let pools = sqlite::connect(path).await.map_err(OpenError::Connect)?;
         if options.migrate {
-            sqlite::MIGRATOR.run(&pools.write).await.map_err(OpenError::Migrate)?;
+            let mut connection = pools.write.turn().await.map_err(OpenError::Connect)?;
+            sqlite::MIGRATOR.run(&mut *connection).await.map_err(OpenError::Migrate)?;
         }
         let coordination = Arc::new(SqliteCoordination::open(pools.clone()));
         let views = Arc::new(SqliteViews::open(pools.clone()));

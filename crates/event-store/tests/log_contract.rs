@@ -1,9 +1,9 @@
 //! The log's contract on both engines.
 
 use testkit::contract::{
-    a_closed_log_says_so, a_command_is_taken_once, expected_versions_are_exact, guards_hold,
-    malformed_appends_are_refused, positions_are_gapless_and_events_read_back, positions_become_visible_in_order,
-    snapshots_can_come_and_go, times_follow_positions,
+    a_closed_log_says_so, a_command_is_taken_once, expected_versions_are_exact, followers_read_what_is_stored,
+    guards_hold, malformed_appends_are_refused, positions_are_gapless_and_events_read_back,
+    positions_become_visible_in_order, snapshots_can_come_and_go, times_follow_positions,
 };
 
 testkit::on_both_engines! {
@@ -16,4 +16,5 @@ testkit::on_both_engines! {
     malformed_appends_are_refused,
     snapshots_can_come_and_go,
     a_closed_log_says_so,
+    followers_read_what_is_stored,
 }

@@ -59,7 +59,7 @@ pub async fn prepare(
     let new = events.partition_point(|(_, envelope)| envelope.position <= cursor.position);
     let events = &events[new..];
     let name = cursor.view.schema().name;
-    let keys = cursor.view.keys(events);
+    let keys = if cursor.view.is_of_one_event() { Vec::new() } else { cursor.view.keys(events) };
     let loaded = if keys.is_empty() { Default::default() } else { views.load(name, cursor.generation, &keys).await? };
     let changes = cursor.view.fold(events, loaded)?;
     Ok(ViewBatch {

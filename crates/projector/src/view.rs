@@ -14,6 +14,8 @@ use serde_json::value::RawValue;
 pub trait View: Send + Sync + 'static {
     /// Its name, version and columns.
     const SCHEMA: ViewSchema;
+    /// Whether a document is made by one event and never changes: then it is not read before it is written.
+    const OF_ONE_EVENT: bool = false;
     /// What it holds under a key.
     type Document: Serialize + DeserializeOwned;
 
@@ -62,6 +64,9 @@ pub trait DynView: Send + Sync + 'static {
     /// Its name, version and columns.
     fn schema(&self) -> &'static ViewSchema;
 
+    /// Whether a document is made by one event and never changes.
+    fn is_of_one_event(&self) -> bool;
+
     /// The keys that the events touch, each once.
     fn keys(&self, events: &[(AnyEvent, Envelope)]) -> Vec<String>;
 
@@ -95,6 +100,10 @@ impl<V> Default for Erased<V> {
 impl<V: View> DynView for Erased<V> {
     fn schema(&self) -> &'static ViewSchema {
         &V::SCHEMA
+    }
+
+    fn is_of_one_event(&self) -> bool {
+        V::OF_ONE_EVENT
     }
 
     fn keys(&self, events: &[(AnyEvent, Envelope)]) -> Vec<String> {

@@ -90,7 +90,8 @@ pub async fn document(
     let missing = || Problem::not_found("not-found", format!("There is no {what} with the id {id}."));
     let mut document = read(&found.document.ok_or_else(missing)?, principal)?;
     if let Value::Object(fields) = &mut document {
-        fields.insert("position".to_owned(), found.position.into());
+        let taken = fields.insert("position".to_owned(), found.position.into());
+        debug_assert!(taken.is_none(), "the documents of `{view}` have a field `position`, which the answer hides");
     }
     Ok(at_position(found.position, headers, &document))
 }

@@ -127,6 +127,37 @@ pub async fn positions_become_visible_in_order(test: TestStore) {
     other.close().await;
 }
 
+/// Whoever follows the log reads exactly what is stored, whether this process
+/// appended it a moment ago, long ago, or another process did in between.
+pub async fn followers_read_what_is_stored(test: TestStore) {
+    let other = test.again().await;
+    let mut stored = 0;
+    for (turn, count) in [3, 1, 700, 2, 1_000, 1_000, 1_000, 1_000, 1_000, 5, 4].into_iter().enumerate() {
+        let log = if turn % 3 == 2 { &other.log } else { &test.store.log };
+        let mut append = append(patient(), Expected::NoStream, count);
+        for event in append.writes.iter_mut().flat_map(|write| &mut write.events) {
+            event.occurred_at += chrono::TimeDelta::nanoseconds(1_234_567);
+        }
+        log.append(append).await.expect("an append");
+        stored += count as u64;
+        // A third has appended nothing: it reads what is stored.
+        let third = test.again().await;
+        for after in [0, 1, 2, 3, 4, 703, 704, 2_705, 2_706, stored.saturating_sub(5), stored - 1, stored, stored + 9] {
+            for limit in [1, 1_000] {
+                let truth = third.log.read_all(after, limit).await.expect("the log");
+                for log in [&test.store.log, &other.log] {
+                    assert_eq!(log.read_all(after, limit).await.expect("the log"), truth, "after {after} of {stored}");
+                    let followed = log.follow(after, limit).await.expect("the log");
+                    assert_eq!(followed, truth[..followed.len()], "after {after} of {stored}");
+                    assert_eq!(followed.is_empty(), truth.is_empty(), "after {after} of {stored}");
+                }
+            }
+        }
+        third.close().await;
+    }
+    other.close().await;
+}
+
 /// Recorded times never decrease, and a position can be found by time.
 pub async fn times_follow_positions(test: TestStore) {
     let log = &*test.store.log;

@@ -45,7 +45,7 @@ impl Feed for LogFeed {
         loop {
             // Marked before reading, so that a commit in between wakes the wait below.
             self.head.borrow_and_update();
-            let events = self.log.read_all(self.position, BATCH_EVENTS_MAX).await?;
+            let events = self.log.follow(self.position, BATCH_EVENTS_MAX).await?;
             if let Some(last) = events.last() {
                 self.position = last.position;
                 return Ok(events);

@@ -105,7 +105,7 @@ async fn relay(
     let mut checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
     loop {
         watch.borrow_and_update();
-        let events = store.log.read_all(publisher.sent(), RELAY_READ_EVENTS).await?;
+        let events = store.log.follow(publisher.sent(), RELAY_READ_EVENTS).await?;
         let idle = events.is_empty();
         for event in &events {
             publisher.publish(event, None).await?;

@@ -1,13 +1,16 @@
 //! One writer per process: whatever queued while the last batch committed is the next batch.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use events::envelope::Envelope;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::tail::Tail;
 use super::{APPEND_EVENTS_MAX, Append, AppendError, Appended, LogError, MalformedAppend, PAYLOAD_BYTES_MAX};
 
 /// Appends that may wait; beyond them callers wait to queue.
@@ -23,11 +26,21 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// What happened to each append of a batch, in order.
 pub type Outcomes = Vec<Result<Appended, AppendError>>;
 
+/// What became of a batch.
+pub struct Written {
+    /// One for each append, in order.
+    pub outcomes: Outcomes,
+    /// The log's head afterwards.
+    pub head: u64,
+    /// The events that were stored, in order of position.
+    pub events: Vec<Envelope>,
+}
+
 /// An engine's way to store one batch in one transaction.
 #[async_trait]
 pub trait BatchWriter: Send + 'static {
-    /// Stores the batch; gives the outcomes and the log's head.
-    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError>;
+    /// Stores the batch.
+    async fn write(&mut self, appends: &[Append]) -> Result<Written, LogError>;
 
     /// Whether the same batch may work when it is tried again.
     fn is_transient(&self, error: &LogError) -> bool;
@@ -49,9 +62,9 @@ pub struct GroupCommit {
 
 impl GroupCommit {
     /// Starts the writer. A batch that keeps failing is given up after `give_up_after`.
-    pub fn start(writer: impl BatchWriter, head: watch::Sender<u64>, give_up_after: Duration) -> Self {
+    pub fn start(writer: impl BatchWriter, head: watch::Sender<u64>, tail: Arc<Tail>, give_up_after: Duration) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_LENGTH_MAX);
-        let task = tokio::spawn(run(Writer { writer, head, give_up_after }, jobs));
+        let task = tokio::spawn(run(Writer { writer, head, tail, give_up_after }, jobs));
         Self { queue, writer: std::sync::Mutex::new(Some(task)) }
     }
 
@@ -105,6 +118,7 @@ fn check_form(append: &Append) -> Result<(), AppendError> {
 struct Writer<W> {
     writer: W,
     head: watch::Sender<u64>,
+    tail: Arc<Tail>,
     give_up_after: Duration,
 }
 
@@ -156,7 +170,8 @@ impl<W: BatchWriter> Writer<W> {
         let mut pause = RETRY_PAUSE;
         loop {
             let error = match self.writer.write(appends).await {
-                Ok((outcomes, head)) => {
+                Ok(Written { outcomes, head, events }) => {
+                    self.tail.extend(events);
                     self.head.send_if_modified(|seen| std::mem::replace(seen, head.max(*seen)) < head);
                     return outcomes;
                 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use events::ids::StreamId;
 use uuid::Uuid;
 
-use super::group_commit::Outcomes;
+use super::group_commit::{Outcomes, Written};
 use super::plan::{Before, Plan};
 use super::{Append, AppendError, KnownCommand};
 
@@ -26,9 +26,10 @@ pub struct Known {
 }
 
 impl Known {
-    /// What is known after a batch, and its outcomes.
-    pub fn after(plan: Plan) -> (Self, Outcomes) {
-        (Self { position: plan.position, recorded_at: plan.recorded_at, versions: plan.versions }, plan.outcomes)
+    /// What is known after a batch, and what was written.
+    pub fn after(plan: Plan) -> (Self, Written) {
+        let Plan { events, position, recorded_at, versions, outcomes, commands: _ } = plan;
+        (Self { position, recorded_at, versions }, Written { outcomes, head: position, events })
     }
 
     /// The streams of the batch whose versions have to be read.

@@ -10,6 +10,7 @@ pub mod group_commit;
 pub mod known;
 pub mod plan;
 pub mod row;
+pub mod tail;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -207,6 +208,12 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Events after `after_position`, in order, at most `limit`.
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;
+
+    /// As [`EventLog::read_all`], for those who read on and on: may give fewer
+    /// than there are, and none only where there are none.
+    async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
+        self.read_all(after_position, limit).await
+    }
 
     /// Events about `reference` after `after_position` and up to `to_position`, in order, at most `limit`.
     async fn read_reference(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
 use uuid::Uuid;
@@ -98,7 +98,8 @@ impl Plan {
                     event_type: event.event_type.to_owned(),
                     schema_version: event.schema_version,
                     payload: event.payload.clone(),
-                    occurred_at: event.occurred_at,
+                    // As exactly as it is kept.
+                    occurred_at: event.occurred_at.trunc_subsecs(6),
                     recorded_at: self.recorded_at,
                     actor: append.actor.clone(),
                     command_id: append.command_id,

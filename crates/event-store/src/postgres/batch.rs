@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
 use crate::clock;
-use crate::log::group_commit::{BatchWriter, Outcomes};
+use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
 use crate::log::row::{actor_text, known_command, natural, receipt_text, signed};
@@ -63,7 +63,7 @@ impl PostgresWriter {
     }
 
     /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
-    async fn write_known(&mut self, appends: &[Append]) -> Result<Option<(Outcomes, u64)>, LogError> {
+    async fn write_known(&mut self, appends: &[Append]) -> Result<Option<Written>, LogError> {
         let Some(connection) = &mut self.connection else { return Ok(None) };
         let Some(known) = self.known.take().filter(|_| self.wary == 0) else { return Ok(None) };
         let (position, missing) = (known.position, known.missing(appends));
@@ -83,18 +83,17 @@ impl PostgresWriter {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Ok(None),
             Err(error) => return Err(LogError::database("storing a batch")(error)),
         }
-        let (known, mut outcomes) = Known::after(plan);
-        let refused = conflicts(appends, &outcomes);
+        let (known, mut written) = Known::after(plan);
+        let refused = conflicts(appends, &written.outcomes);
         if !refused.is_empty() {
-            recall(appends, &mut outcomes, &load_commands(connection, refused).await?);
+            recall(appends, &mut written.outcomes, &load_commands(connection, refused).await?);
         }
-        let position = known.position;
         self.known = Some(known);
-        Ok(Some((outcomes, position)))
+        Ok(Some(written))
     }
 
     /// Locks the head, reads what the batch depends on, stores it.
-    async fn write_locked(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
+    async fn write_locked(&mut self, appends: &[Append]) -> Result<Written, LogError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => {
@@ -113,16 +112,15 @@ impl PostgresWriter {
             transaction.commit().await.map_err(LogError::database("committing a batch"))?;
         }
         self.wary = self.wary.saturating_sub(1);
-        let (known, outcomes) = Known::after(plan);
-        let position = known.position;
+        let (known, written) = Known::after(plan);
         self.known = Some(known);
-        Ok((outcomes, position))
+        Ok(written)
     }
 }
 
 #[async_trait]
 impl BatchWriter for PostgresWriter {
-    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
+    async fn write(&mut self, appends: &[Append]) -> Result<Written, LogError> {
         match self.write_known(appends).await? {
             Some(written) => Ok(written),
             None => self.write_locked(appends).await,

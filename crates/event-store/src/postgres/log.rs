@@ -1,5 +1,6 @@
 //! The log on PostgreSQL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::batch::{HEAD_CHANNEL, PostgresWriter};
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
+use crate::log::tail::Tail;
 use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
 
 /// How often the head is looked at where no notification comes.
@@ -23,6 +25,7 @@ const HEAD_POLL: Duration = Duration::from_millis(200);
 pub struct PostgresLog {
     pool: PgPool,
     writer: GroupCommit,
+    tail: Arc<Tail>,
     head: watch::Receiver<u64>,
     _watcher: AbortOnDropHandle<()>,
 }
@@ -33,9 +36,10 @@ impl PostgresLog {
     pub fn open(pool: PgPool, give_up_after: Duration) -> Self {
         let (head, receiver) = watch::channel(0);
         let options = (*pool.connect_options()).clone();
-        let writer = GroupCommit::start(PostgresWriter::new(options), head.clone(), give_up_after);
+        let tail = Arc::new(Tail::default());
+        let writer = GroupCommit::start(PostgresWriter::new(options), head.clone(), tail.clone(), give_up_after);
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pool.clone(), head)));
-        Self { pool, writer, head: receiver, _watcher: watcher }
+        Self { pool, writer, tail, head: receiver, _watcher: watcher }
     }
 }
 
@@ -59,6 +63,13 @@ impl EventLog for PostgresLog {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(signed(after_position)).bind(signed(limit as u64));
         envelopes(query.fetch_all(&self.pool).await, "reading the log")
+    }
+
+    async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
+        match self.tail.read(after_position, limit) {
+            Some(events) => Ok(events),
+            None => self.read_all(after_position, limit).await,
+        }
     }
 
     async fn read_reference(

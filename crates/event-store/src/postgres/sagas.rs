@@ -59,7 +59,7 @@ impl SagaStore for PostgresSagas {
     }
 
     async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
-        let begun = self.pool.begin().await;
+        let begun = self.pool.begin_with(super::BEGIN_DERIVED).await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;
         self.views.apply(&mut transaction, &[instances]).await?;
         for change in steps {

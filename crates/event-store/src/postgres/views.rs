@@ -35,18 +35,19 @@ impl PostgresViews {
 
     /// Does within a transaction what [`ViewStore::commit`] does in one of its own.
     pub(super) async fn apply(&self, connection: &mut PgConnection, batches: &[ViewBatch]) -> Result<(), CommitError> {
+        let sql = catalogue::advance(
+            "unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+                 AS moved(name, generation, from_position, to_position)",
+        );
+        let moved = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(batches.iter().map(|batch| batch.view.as_str()).collect::<Vec<_>>())
+            .bind(batches.iter().map(|batch| batch.generation).collect::<Vec<_>>())
+            .bind(batches.iter().map(|batch| signed(batch.from_position)).collect::<Vec<_>>())
+            .bind(batches.iter().map(|batch| signed(batch.to_position)).collect::<Vec<_>>())
+            .fetch_all(&mut *connection)
+            .await;
+        catalogue::all_moved(batches, &moved.map_err(ViewError::database("moving views"))?)?;
         for batch in batches {
-            let moved = sqlx::query(catalogue::ADVANCE)
-                .bind(&batch.view)
-                .bind(batch.generation)
-                .bind(signed(batch.from_position))
-                .bind(signed(batch.to_position))
-                .execute(&mut *connection)
-                .await
-                .map_err(ViewError::database("moving a view"))?;
-            if moved.rows_affected() != 1 {
-                return Err(CommitError::Moved { view: batch.view.clone() });
-            }
             if !batch.upserts.is_empty() {
                 upsert(connection, batch, self.columns(&batch.view)?).await?;
             }
@@ -125,7 +126,8 @@ impl ViewStore for PostgresViews {
     }
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
-        let mut transaction = self.pool.begin().await.map_err(ViewError::database("beginning a batch of views"))?;
+        let begun = self.pool.begin_with(super::BEGIN_DERIVED).await;
+        let mut transaction = begun.map_err(ViewError::database("beginning a batch of views"))?;
         self.apply(&mut transaction, &batches).await?;
         transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
         self.announce();

@@ -7,101 +7,99 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite};
-use tokio::sync::Mutex;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::log::{from_micros, to_micros};
+use super::rows::{chunks, values};
+use super::{BEGIN_APPENDS, Writer};
 use crate::clock;
-use crate::log::group_commit::{BatchWriter, Outcomes};
+use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
 use crate::log::row::{COLUMNS, actor_text, known_command, natural, receipt_text, signed};
 use crate::log::{Append, KnownCommand, LogError};
 
-/// Rows of one statement, largest first: few statements, and all of them stay prepared.
-const ROWS_PER_STATEMENT: [usize; 4] = [64, 16, 4, 1];
-
-/// The one connection of this process that writes to the log.
+/// Writes the log's batches.
 ///
 /// As long as no other process writes, it knows the head and the versions of
-/// the streams that it wrote.
+/// the streams that it wrote, and a batch is planned on that and stored only if
+/// the head still stands there. Otherwise everything is read inside the
+/// transaction, where nobody else writes.
 pub struct SqliteWriter {
-    options: SqliteConnectOptions,
-    turn: Arc<Mutex<()>>,
-    connection: Option<SqliteConnection>,
+    write: Arc<Writer>,
     known: Option<Known>,
 }
 
 impl SqliteWriter {
-    /// Writes over a connection of its own, made when it is needed.
-    pub const fn new(options: SqliteConnectOptions, turn: Arc<Mutex<()>>) -> Self {
-        Self { options, turn, connection: None, known: None }
+    /// Writes over the process's one writing connection.
+    pub const fn new(write: Arc<Writer>) -> Self {
+        Self { write, known: None }
     }
 
-    /// Stores the batch; `None` where a command of it turns out to have been
-    /// taken before: then nothing is stored.
-    async fn try_write(&mut self, appends: &[Append]) -> Result<Option<(Outcomes, u64)>, LogError> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            empty => {
-                let connection = self.options.connect().await.map_err(LogError::database("opening the file"))?;
-                empty.insert(connection)
+    /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
+    async fn write_known(&mut self, appends: &[Append]) -> Result<Option<Written>, LogError> {
+        let Some(known) = self.known.take() else { return Ok(None) };
+        let mut connection = self.write.turn().await.map_err(LogError::database("opening the file"))?;
+        let (position, missing) = (known.position, known.missing(appends));
+        // If the head stands where it is known to when the batch is stored, it did so when these were read.
+        let read = load_versions(&mut connection, &missing).await?;
+        let plan = plan(known.before(read), appends, clock::now(), Uuid::now_v7);
+        if plan.commands.is_empty() {
+            // Refused on what may be old.
+            return Ok(None);
+        }
+        let mut transaction = begin(&mut connection).await?;
+        match store(&mut transaction, &plan, position).await {
+            Ok(true) => transaction.commit().await.map_err(LogError::database("committing a batch"))?,
+            Ok(false) => {
+                transaction.rollback().await.map_err(LogError::database("giving a batch up"))?;
+                return Ok(None);
             }
-        };
-        let _turn = self.turn.lock().await;
-        let begun = connection.begin_with("BEGIN IMMEDIATE").await;
-        let mut transaction = begun.map_err(LogError::database("beginning a batch"))?;
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                transaction.rollback().await.map_err(LogError::database("giving a batch up"))?;
+                return Ok(None);
+            }
+            Err(error) => return Err(LogError::database("storing a batch")(error)),
+        }
+        let (known, mut written) = Known::after(plan);
+        let refused = conflicts(appends, &written.outcomes);
+        if !refused.is_empty() {
+            recall(appends, &mut written.outcomes, &load_commands(&mut connection, &refused).await?);
+        }
+        self.known = Some(known);
+        Ok(Some(written))
+    }
+
+    /// Reads what the batch depends on where nobody else can write, stores it.
+    async fn write_locked(&mut self, appends: &[Append]) -> Result<Written, LogError> {
+        let mut connection = self.write.turn().await.map_err(LogError::database("opening the file"))?;
+        let mut transaction = begin(&mut connection).await?;
         let (position, recorded_at) = head(&mut transaction).await?;
-        let known = self.known.take().filter(|known| known.position == position);
-        let is_known = known.is_some();
-        let before = match known {
-            Some(known) => {
-                let missing = known.missing(appends);
-                known.before(load_versions(&mut transaction, &missing).await?)
-            }
-            None => {
-                let streams: Vec<StreamId> = streams(appends).into_iter().collect();
-                let versions = load_versions(&mut transaction, &streams).await?;
-                let commands = load_commands(&mut transaction, &commands(appends)).await?;
-                Before { position, recorded_at, versions, commands }
-            }
-        };
+        let streams: Vec<StreamId> = streams(appends).into_iter().collect();
+        let versions = load_versions(&mut transaction, &streams).await?;
+        let commands = load_commands(&mut transaction, &commands(appends)).await?;
+        let before = Before { position, recorded_at, versions, commands };
         let plan = plan(before, appends, clock::now(), Uuid::now_v7);
         if plan.commands.is_empty() {
             transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
         } else {
-            match store(&mut transaction, &plan).await {
-                Ok(()) => transaction.commit().await.map_err(LogError::database("committing a batch"))?,
-                Err(sqlx::Error::Database(error)) if is_known && error.is_unique_violation() => {
-                    transaction.rollback().await.map_err(LogError::database("giving a batch up"))?;
-                    return Ok(None);
-                }
-                Err(error) => return Err(LogError::database("storing a batch")(error)),
-            }
+            store(&mut transaction, &plan, position).await.map_err(LogError::database("storing a batch"))?;
+            transaction.commit().await.map_err(LogError::database("committing a batch"))?;
         }
-        let (known, mut outcomes) = Known::after(plan);
-        let refused = if is_known { conflicts(appends, &outcomes) } else { Vec::new() };
-        if !refused.is_empty() {
-            recall(appends, &mut outcomes, &load_commands(connection, &refused).await?);
-        }
-        let position = known.position;
+        let (known, written) = Known::after(plan);
         self.known = Some(known);
-        Ok(Some((outcomes, position)))
+        Ok(written)
     }
 }
 
 #[async_trait]
 impl BatchWriter for SqliteWriter {
-    async fn write(&mut self, appends: &[Append]) -> Result<(Outcomes, u64), LogError> {
-        if let Some(written) = self.try_write(appends).await? {
-            return Ok(written);
-        }
-        // Nothing is known any more: this time commands are looked up first.
-        match self.try_write(appends).await? {
+    async fn write(&mut self, appends: &[Append]) -> Result<Written, LogError> {
+        match self.write_known(appends).await? {
             Some(written) => Ok(written),
-            None => Err(LogError::BatchFailed),
+            None => self.write_locked(appends).await,
         }
     }
 
@@ -121,11 +119,12 @@ impl BatchWriter for SqliteWriter {
     async fn close(&mut self) {
         // What became of the last batch may be unknown.
         self.known = None;
-        if let Some(connection) = self.connection.take() {
-            // A transaction that was open is rolled back with it.
-            drop(connection.close().await);
-        }
+        self.write.close().await;
     }
+}
+
+async fn begin(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, LogError> {
+    connection.begin_with(BEGIN_APPENDS).await.map_err(LogError::database("beginning a batch"))
 }
 
 /// The head's position and time.
@@ -185,27 +184,42 @@ async fn load_commands(
     Ok(known)
 }
 
+/// Rows of one statement that are stored at once.
+const ROWS_MAX: usize = 64;
+
 type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
 
-async fn store(connection: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
-    for chunk in chunks(&plan.events) {
-        let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", values(chunk.len(), 18));
-        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_event);
-        query.execute(&mut *connection).await?;
+/// Stores the plan if the head stands at `position`; tells whether it did.
+///
+/// Events, commands and head go in one piece to SQLite's thread as long as they
+/// are few: handing over costs more than a row.
+async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) -> Result<bool, sqlx::Error> {
+    let (mut events, mut commands) = (plan.events.chunks(ROWS_MAX), plan.commands.chunks(ROWS_MAX));
+    let pieces = plan.events.len().max(plan.commands.len()).div_ceil(ROWS_MAX);
+    let mut changed = 0;
+    for piece in 1..=pieces {
+        let (events, commands) = (events.next().unwrap_or_default(), commands.next().unwrap_or_default());
+        let mut sql = String::new();
+        if !events.is_empty() {
+            sql.push_str(&format!("INSERT INTO events ({COLUMNS}) VALUES {};", values(events.len(), 18)));
+        }
+        if !commands.is_empty() {
+            let values = values(commands.len(), 3);
+            sql.push_str(&format!("INSERT INTO commands (command_id, fingerprint, receipt) VALUES {values};"));
+        }
+        if piece == pieces {
+            sql.push_str("UPDATE log_head SET position = ?, recorded_at = ? WHERE partition = 0 AND position = ?;");
+        }
+        let mut query = events.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_event);
+        for (id, command) in commands {
+            query = query.bind(*id).bind(&command.fingerprint[..]).bind(receipt_text(&command.receipt));
+        }
+        if piece == pieces {
+            query = query.bind(signed(plan.position)).bind(to_micros(plan.recorded_at)).bind(signed(position));
+        }
+        changed += query.execute(&mut *connection).await?.rows_affected();
     }
-    for chunk in chunks(&plan.commands) {
-        let sql = format!("INSERT INTO commands (command_id, fingerprint, receipt) VALUES {}", values(chunk.len(), 3));
-        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, (id, command)| {
-            query.bind(*id).bind(command.fingerprint.to_vec()).bind(receipt_text(&command.receipt))
-        });
-        query.execute(&mut *connection).await?;
-    }
-    sqlx::query("UPDATE log_head SET position = $1, recorded_at = $2 WHERE partition = 0")
-        .bind(signed(plan.position))
-        .bind(to_micros(plan.recorded_at))
-        .execute(connection)
-        .await
-        .map(drop)
+    Ok(changed == (plan.events.len() + plan.commands.len() + 1) as u64)
 }
 
 fn bind_event<'query>(query: Query<'query>, event: &'query Envelope) -> Query<'query> {
@@ -228,20 +242,4 @@ fn bind_event<'query>(query: Query<'query>, event: &'query Envelope) -> Query<'q
         .bind(event.references.trial_id.map(Uuid::from))
         .bind(event.references.site_id.map(Uuid::from))
         .bind(event.references.patient_id.map(Uuid::from))
-}
-
-/// Cuts rows into pieces of the sizes for which statements are prepared.
-fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = ROWS_PER_STATEMENT.into_iter().find(|size| *size <= rows.len())?;
-        let (chunk, rest) = rows.split_at(size);
-        rows = rest;
-        Some(chunk)
-    })
-}
-
-/// `(?, ?), (?, ?)` for two rows of two columns.
-fn values(rows: usize, columns: usize) -> String {
-    let row = format!("({})", vec!["?"; columns].join(", "));
-    vec![row; rows].join(", ")
 }

@@ -1,8 +1,10 @@
 //! Leases and checkpoints on SQLite.
 
+use std::ops::DerefMut;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqlitePools;
@@ -19,6 +21,10 @@ impl SqliteCoordination {
     /// Opens those of a migrated file.
     pub const fn open(pools: SqlitePools) -> Self {
         Self { pools }
+    }
+
+    async fn turn(&self) -> Result<impl DerefMut<Target = SqliteConnection> + '_, CoordinationError> {
+        self.pools.write.turn().await.map_err(CoordinationError::database("opening the file"))
     }
 }
 
@@ -37,7 +43,7 @@ impl LeaseStore for SqliteCoordination {
         .bind(name)
         .bind(holder)
         .bind(signed(duration.as_millis() as u64))
-        .fetch_optional(&self.pools.write)
+        .fetch_optional(&mut *self.turn().await?)
         .await
         .map_err(CoordinationError::database("taking a lease"))?;
         Ok(row.map(|(token,)| Lease { token: token.unsigned_abs() }))
@@ -48,7 +54,7 @@ impl LeaseStore for SqliteCoordination {
         sqlx::query("UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2")
             .bind(name)
             .bind(holder)
-            .execute(&self.pools.write)
+            .execute(&mut *self.turn().await?)
             .await
             .map_err(CoordinationError::database("giving a lease back"))
             .map(drop)
@@ -69,14 +75,14 @@ impl CheckpointStore for SqliteCoordination {
     async fn advance(&self, name: &str, from: u64, to: u64) -> Result<bool, CoordinationError> {
         sqlx::query("INSERT INTO checkpoints (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING")
             .bind(name)
-            .execute(&self.pools.write)
+            .execute(&mut *self.turn().await?)
             .await
             .map_err(CoordinationError::database("making a checkpoint"))?;
         let moved = sqlx::query("UPDATE checkpoints SET position = $3 WHERE name = $1 AND position = $2")
             .bind(name)
             .bind(signed(from))
             .bind(signed(to))
-            .execute(&self.pools.write)
+            .execute(&mut *self.turn().await?)
             .await
             .map_err(CoordinationError::database("moving a checkpoint"))?;
         Ok(moved.rows_affected() == 1)

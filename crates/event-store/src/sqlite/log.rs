@@ -1,5 +1,6 @@
 //! The log in a SQLite file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use super::SqlitePools;
 use super::batch::SqliteWriter;
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
+use crate::log::tail::Tail;
 use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
 
 /// How often the head is looked at for what other processes appended.
@@ -25,6 +27,7 @@ const HEAD_POLL: Duration = Duration::from_millis(200);
 pub struct SqliteLog {
     pools: SqlitePools,
     writer: GroupCommit,
+    tail: Arc<Tail>,
     head: watch::Receiver<u64>,
     _watcher: AbortOnDropHandle<()>,
 }
@@ -34,13 +37,11 @@ impl SqliteLog {
     /// fails after `give_up_after`.
     pub fn open(pools: SqlitePools, give_up_after: Duration) -> Self {
         let (head, receiver) = watch::channel(0);
-        let writer = GroupCommit::start(
-            SqliteWriter::new(pools.options.clone(), pools.turn.clone()),
-            head.clone(),
-            give_up_after,
-        );
+        let tail = Arc::new(Tail::default());
+        let writer =
+            GroupCommit::start(SqliteWriter::new(pools.write.clone()), head.clone(), tail.clone(), give_up_after);
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pools.read.clone(), head)));
-        Self { pools, writer, head: receiver, _watcher: watcher }
+        Self { pools, writer, tail, head: receiver, _watcher: watcher }
     }
 }
 
@@ -64,6 +65,13 @@ impl EventLog for SqliteLog {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(signed(after_position)).bind(signed(limit as u64));
         envelopes(query.fetch_all(&self.pools.read).await, "reading the log")
+    }
+
+    async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
+        match self.tail.read(after_position, limit) {
+            Some(events) => Ok(events),
+            None => self.read_all(after_position, limit).await,
+        }
     }
 
     async fn read_reference(
@@ -136,14 +144,15 @@ impl EventLog for SqliteLog {
         .bind(signed(snapshot.version))
         .bind(i64::from(snapshot.state_version))
         .bind(snapshot.state.to_vec())
-        .execute(&self.pools.write)
+        .execute(&mut *self.pools.write.turn().await.map_err(LogError::database("opening the file"))?)
         .await
         .map_err(LogError::database("saving a snapshot"))
         .map(drop)
     }
 
     async fn delete_snapshots(&self) -> Result<(), LogError> {
-        let deleted = sqlx::query("DELETE FROM snapshots").execute(&self.pools.write).await;
+        let mut connection = self.pools.write.turn().await.map_err(LogError::database("opening the file"))?;
+        let deleted = sqlx::query("DELETE FROM snapshots").execute(&mut *connection).await;
         deleted.map_err(LogError::database("deleting snapshots")).map(drop)
     }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod coordination;
 mod log;
+mod rows;
 mod sagas;
 mod views;
 
@@ -10,10 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use tokio::sync::Mutex;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 pub use coordination::SqliteCoordination;
 pub use log::SqliteLog;
@@ -28,18 +29,49 @@ const BUSY_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Connections that read at the same time.
 const READERS_MAX: u32 = 8;
 
-/// The pools of one file: readers never wait for the writers.
+/// The connections to one file: readers never wait for the writer.
 #[derive(Clone)]
 pub struct SqlitePools {
-    /// One connection that writes views, process managers and the like.
-    pub write: SqlitePool,
+    /// The one connection that writes.
+    pub write: Arc<Writer>,
     /// Connections that read.
     pub read: SqlitePool,
-    /// How to open one more connection.
-    pub options: SqliteConnectOptions,
-    /// Whose turn it is to write. SQLite has one writer at a time and lets the
-    /// others sleep; in one process they can queue instead.
-    pub turn: Arc<Mutex<()>>,
+}
+
+/// Begins a batch of the log: it is on disk when it is committed.
+const BEGIN_APPENDS: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+/// Begins a transaction of views and process managers. What can be made again
+/// from the log need not wait for the disk (docs/adr/0010); the next batch of
+/// the log takes it along.
+const BEGIN_DERIVED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
+
+/// The one connection of this process that writes. SQLite has one writer at a
+/// time and lets the others sleep; here they queue. And whatever another
+/// connection writes empties a connection's page cache: this one's stays.
+pub struct Writer {
+    options: SqliteConnectOptions,
+    connection: Mutex<Option<SqliteConnection>>,
+}
+
+impl Writer {
+    /// Waits for the turn to write.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened.
+    pub async fn turn(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, sqlx::Error> {
+        let mut slot = self.connection.lock().await;
+        if slot.is_none() {
+            *slot = Some(self.options.connect().await?);
+        }
+        Ok(MutexGuard::map(slot, |slot| slot.as_mut().expect("it was opened above")))
+    }
+
+    /// Closes the connection; the next turn opens another. An open transaction is rolled back.
+    pub async fn close(&self) {
+        if let Some(connection) = self.connection.lock().await.take() {
+            drop(connection.close().await);
+        }
+    }
 }
 
 /// How to open the file.
@@ -50,11 +82,15 @@ pub fn connect_options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         // An acknowledged append must survive a power cut.
         .synchronous(SqliteSynchronous::Full)
+        // A row changes a page of each index, and whole pages are written.
+        .page_size(2_048)
         .busy_timeout(BUSY_WAIT_MAX)
         // The default of 2 MB does not hold the inner pages of the indexes.
         .pragma("cache_size", "-16384")
         // A checkpoint of every 1,000 pages would come several times a second under load.
         .pragma("wal_autocheckpoint", "8000")
+        // Statements of a few sizes for every view, next to those of the log.
+        .statement_cache_capacity(256)
         .foreign_keys(true)
 }
 
@@ -64,7 +100,8 @@ pub fn connect_options(path: &Path) -> SqliteConnectOptions {
 /// Where it cannot be opened.
 pub async fn connect(path: &Path) -> Result<SqlitePools, sqlx::Error> {
     let options = connect_options(path);
-    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
-    Ok(SqlitePools { write, read, options, turn: Arc::default() })
+    let write = Arc::new(Writer { options: options.clone(), connection: Mutex::default() });
+    drop(write.turn().await?);
+    let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await?;
+    Ok(SqlitePools { write, read })
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::{SqlitePools, SqliteViews};
+use super::{BEGIN_DERIVED, SqlitePools, SqliteViews};
 use crate::sagas::{SagaStore, StepChange, StepStatus, StoredStep};
 use crate::views::{CommitError, ViewBatch, ViewError};
 
@@ -58,8 +59,9 @@ impl SagaStore for SqliteSagas {
     }
 
     async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
-        let _turn = self.pools.turn.lock().await;
-        let begun = self.pools.write.begin_with("BEGIN IMMEDIATE").await;
+        let turn = self.pools.write.turn().await;
+        let mut connection = turn.map_err(ViewError::database("opening the file"))?;
+        let begun = connection.begin_with(BEGIN_DERIVED).await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;
         self.views.apply(&mut transaction, &[instances]).await?;
         for change in steps {

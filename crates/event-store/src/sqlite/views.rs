@@ -1,6 +1,7 @@
 //! Views on SQLite. Ids and times in the columns are text that sorts like the value.
 
 use std::collections::HashMap;
+use std::ops::DerefMut;
 use std::sync::RwLock;
 
 use async_trait::async_trait;
@@ -8,11 +9,12 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::SqlitePools;
+use super::rows::{chunks, values};
+use super::{BEGIN_DERIVED, SqlitePools};
 use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
@@ -40,18 +42,17 @@ impl SqliteViews {
         connection: &mut SqliteConnection,
         batches: &[ViewBatch],
     ) -> Result<(), CommitError> {
+        let moves = batches
+            .iter()
+            .map(|batch| (&batch.view, batch.generation, signed(batch.from_position), signed(batch.to_position)));
+        let moves = serde_json::to_string(&moves.collect::<Vec<_>>()).expect("moves serialise by construction");
+        let sql = catalogue::advance(
+            "(SELECT value ->> 0 AS name, value ->> 1 AS generation,
+                 value ->> 2 AS from_position, value ->> 3 AS to_position FROM json_each($1)) AS moved",
+        );
+        let moved = sqlx::query_as(AssertSqlSafe(sql)).bind(moves).fetch_all(&mut *connection).await;
+        catalogue::all_moved(batches, &moved.map_err(ViewError::database("moving views"))?)?;
         for batch in batches {
-            let moved = sqlx::query(catalogue::ADVANCE)
-                .bind(&batch.view)
-                .bind(batch.generation)
-                .bind(signed(batch.from_position))
-                .bind(signed(batch.to_position))
-                .execute(&mut *connection)
-                .await
-                .map_err(ViewError::database("moving a view"))?;
-            if moved.rows_affected() != 1 {
-                return Err(CommitError::Moved { view: batch.view.clone() });
-            }
             if !batch.upserts.is_empty() {
                 upsert(connection, batch, self.columns(&batch.view)?).await?;
             }
@@ -82,6 +83,10 @@ impl SqliteViews {
         schemas.get(view).copied().ok_or_else(|| ViewError::Unknown(view.to_owned()))
     }
 
+    async fn turn(&self) -> Result<impl DerefMut<Target = SqliteConnection> + '_, ViewError> {
+        self.pools.write.turn().await.map_err(ViewError::database("opening the file"))
+    }
+
     async fn state(&self, view: &str) -> Result<ViewState, ViewError> {
         let sql = format!("SELECT {} FROM views WHERE name = $1", catalogue::COLUMNS);
         let row: Option<CatalogueRow> = sqlx::query_as(AssertSqlSafe(sql))
@@ -101,7 +106,7 @@ impl ViewStore for SqliteViews {
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
-            .execute(&self.pools.write)
+            .execute(&mut *self.turn().await?)
             .await
             .map_err(ViewError::database("registering a view"))?;
         self.state(schema.name).await
@@ -136,13 +141,9 @@ impl ViewStore for SqliteViews {
     }
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
-        let _turn = self.pools.turn.lock().await;
-        let mut transaction = self
-            .pools
-            .write
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(ViewError::database("beginning a batch of views"))?;
+        let mut connection = self.turn().await?;
+        let begun = connection.begin_with(BEGIN_DERIVED).await;
+        let mut transaction = begun.map_err(ViewError::database("beginning a batch of views"))?;
         self.apply(&mut transaction, &batches).await?;
         transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
         self.announce();
@@ -155,14 +156,14 @@ impl ViewStore for SqliteViews {
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
-            .fetch_optional(&self.pools.write)
+            .fetch_optional(&mut *self.turn().await?)
             .await
             .map_err(ViewError::database("starting a rebuild"))?;
         row.map(|(generation,)| generation).ok_or_else(|| ViewError::Unknown(schema.name.to_owned()))
     }
 
     async fn swap(&self, view: &str, generation: i64) -> Result<bool, ViewError> {
-        let swapped = sqlx::query(catalogue::SWAP).bind(view).bind(generation).execute(&self.pools.write).await;
+        let swapped = sqlx::query(catalogue::SWAP).bind(view).bind(generation).execute(&mut *self.turn().await?).await;
         let swapped = swapped.map_err(ViewError::database("putting a rebuilt view in place"))?;
         self.commits.send_replace(());
         Ok(swapped.rows_affected() == 1)
@@ -178,13 +179,13 @@ impl ViewStore for SqliteViews {
                  LIMIT $2)"
         );
         let deletion =
-            sqlx::query(AssertSqlSafe(sql)).bind(view).bind(i64::from(limit)).execute(&self.pools.write).await;
+            sqlx::query(AssertSqlSafe(sql)).bind(view).bind(i64::from(limit)).execute(&mut *self.turn().await?).await;
         Ok(deletion.map_err(ViewError::database("sweeping old rows"))?.rows_affected())
     }
 
     async fn set_failure(&self, view: &str, failure: Option<&str>) -> Result<(), ViewError> {
         let update = sqlx::query("UPDATE views SET failure = $2 WHERE name = $1").bind(view).bind(failure);
-        update.execute(&self.pools.write).await.map_err(ViewError::database("noting a view's failure")).map(drop)
+        update.execute(&mut *self.turn().await?).await.map_err(ViewError::database("noting a view's failure")).map(drop)
     }
 
     async fn get(&self, view: &str, key: &str) -> Result<Found, ViewError> {
@@ -241,10 +242,10 @@ fn keys_text(keys: &[String]) -> String {
 
 fn bind<'query>(
     query: Query<'query, Sqlite, SqliteArguments>,
-    value: &ColumnValue,
+    value: &'query ColumnValue,
 ) -> Query<'query, Sqlite, SqliteArguments> {
     match value {
-        ColumnValue::Text(text) => query.bind(text.clone()),
+        ColumnValue::Text(text) => query.bind(text),
         ColumnValue::Uuid(id) => query.bind(id.to_string()),
         ColumnValue::Integer(number) => query.bind(*number),
         ColumnValue::Time(time) => query.bind(time_text(*time)),
@@ -298,20 +299,21 @@ fn decoding(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Erro
     sqlx::Error::Decode(Box::new(error))
 }
 
-/// Writes the rows of a batch by one prepared statement.
+/// Writes the rows of a batch, many in one statement.
 async fn upsert(connection: &mut SqliteConnection, batch: &ViewBatch, columns: &[Column]) -> Result<(), ViewError> {
     let listed = columns.iter().map(|column| format!(", {}", column.name)).collect::<String>();
     let updated = columns.iter().map(|column| format!(", {0} = excluded.{0}", column.name)).collect::<String>();
-    let sql = format!(
-        "INSERT INTO {table} (generation, key, document{listed}) VALUES (?, ?, ?{places})
-         ON CONFLICT (generation, key) DO UPDATE SET document = excluded.document{updated}",
-        table = table(&batch.view)?,
-        places = ", ?".repeat(columns.len()),
-    );
-    for row in &batch.upserts {
-        let query = sqlx::query(AssertSqlSafe(sql.clone()));
-        let query = query.bind(batch.generation).bind(row.key.clone()).bind(row.document.get().to_owned());
-        let query = row.columns.iter().fold(query, bind);
+    let table = table(&batch.view)?;
+    for rows in chunks(&batch.upserts) {
+        let sql = format!(
+            "INSERT INTO {table} (generation, key, document{listed}) VALUES {}
+             ON CONFLICT (generation, key) DO UPDATE SET document = excluded.document{updated}",
+            values(rows.len(), 3 + columns.len()),
+        );
+        let query = rows.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, row| {
+            let query = query.bind(batch.generation).bind(&row.key).bind(row.document.get());
+            row.columns.iter().fold(query, bind)
+        });
         query.execute(&mut *connection).await.map_err(ViewError::database("writing documents"))?;
     }
     Ok(())

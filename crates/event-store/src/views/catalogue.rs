@@ -1,16 +1,39 @@
 //! A row of the catalogue, for every engine.
 
-use super::{ColumnKind, Rebuild, ViewError, ViewSchema, ViewState};
+use super::{ColumnKind, CommitError, Rebuild, ViewBatch, ViewError, ViewSchema, ViewState};
 
 /// The catalogue's columns, in the order of [`CatalogueRow`].
 pub const COLUMNS: &str = "name, schema_version, generation, position, columns, \
      rebuild_generation, rebuild_position, rebuild_version, failure";
 
-/// Moves one generation of a view if it stands where the batch begins.
-pub const ADVANCE: &str = "UPDATE views SET
-    position = CASE WHEN generation = $2 THEN $4 ELSE position END,
-    rebuild_position = CASE WHEN rebuild_generation = $2 THEN $4 ELSE rebuild_position END
-    WHERE name = $1 AND ((generation = $2 AND position = $3) OR (rebuild_generation = $2 AND rebuild_position = $3))";
+/// Moves generations of views that stand where their batches begin, as listed
+/// by `moves`: a source of `name`, `generation`, `from_position`, `to_position`.
+/// Gives the names of those that did.
+pub fn advance(moves: &str) -> String {
+    format!(
+        "UPDATE views SET
+             position = CASE WHEN views.generation = moved.generation
+                 THEN moved.to_position ELSE views.position END,
+             rebuild_position = CASE WHEN views.rebuild_generation = moved.generation
+                 THEN moved.to_position ELSE views.rebuild_position END
+         FROM {moves}
+         WHERE views.name = moved.name
+             AND ((views.generation = moved.generation AND views.position = moved.from_position)
+                 OR (views.rebuild_generation = moved.generation AND views.rebuild_position = moved.from_position))
+         RETURNING views.name"
+    )
+}
+
+/// Refuses where a batch's view has not moved.
+pub fn all_moved(batches: &[ViewBatch], moved: &[(String,)]) -> Result<(), CommitError> {
+    let stands = |batch: &&ViewBatch| !moved.iter().any(|(view,)| *view == batch.view);
+    match batches.iter().find(stands) {
+        Some(batch) => Err(CommitError::Moved { view: batch.view.clone() }),
+        // Two batches of one view cannot both begin where it stands.
+        None if moved.len() < batches.len() => Err(CommitError::Moved { view: batches[0].view.clone() }),
+        None => Ok(()),
+    }
+}
 
 /// Begins a rebuild in place of one that is on its way.
 pub const START_REBUILD: &str = "UPDATE views SET

@@ -43,6 +43,7 @@ impl View for PatientTimeline {
             column("occurred_at", ColumnKind::Time),
         ],
     };
+    const OF_ONE_EVENT: bool = true;
     type Document = Document;
 
     fn keys(_event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
