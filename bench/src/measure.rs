@@ -31,6 +31,8 @@ pub struct Row {
     pub ratio: f64,
     /// What the ratio should be.
     pub goal: Goal,
+    /// What the ratio is as long as the goal is out of reach (docs/performance.md).
+    pub so_far: Option<f64>,
 }
 
 /// The figures of several rounds.
@@ -76,7 +78,13 @@ impl Row {
         let (ours, other): (Vec<f64>, Vec<f64>) = rounds.into_iter().unzip();
         let (ours, other) = (Series::of(ours), Series::of(other));
         let ratio = ours.median / other.median;
-        Self { number, figure: figure.into(), unit, ratio, ours, beside: beside.into(), other, goal }
+        Self { number, figure: figure.into(), unit, ratio, ours, beside: beside.into(), other, goal, so_far: None }
+    }
+
+    /// With the ratio that is known while the goal is out of reach.
+    pub const fn so_far(mut self, ratio: f64) -> Self {
+        self.so_far = Some(ratio);
+        self
     }
 
     /// Whether the goal is reached.
@@ -87,11 +95,11 @@ impl Row {
         }
     }
 
-    /// Whether something is broken: a third of the goal is not reached.
+    /// Whether something is broken: a third of the goal, or of what is known, is not reached.
     pub fn broken(&self) -> bool {
         match self.goal {
-            Goal::AtLeast(goal) => self.ratio.is_nan() || self.ratio < goal / 3.0,
-            Goal::AtMost(goal) => self.ratio.is_nan() || self.ratio > goal * 3.0,
+            Goal::AtLeast(goal) => self.ratio.is_nan() || self.ratio < self.so_far.unwrap_or(goal) / 3.0,
+            Goal::AtMost(goal) => self.ratio.is_nan() || self.ratio > self.so_far.unwrap_or(goal) * 3.0,
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::works::commands::{Commander, commanders};
 use crate::{Bench, BenchError};
 
 const CALLERS: usize = 64;
+/// Events of every stream of the filling: of more events there are more streams.
+const STREAM_EVENTS: u64 = 10;
 /// Rows of one statement of the filling.
 const CHUNK: u64 = 200_000;
 
@@ -26,7 +28,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let (few, many) = if bench.is_short() { (20_000, 200_000) } else { (100_000, 10_000_000) };
     let (small, great) = (filled(bench, few).await?, filled(bench, many).await?);
     let (mut appends, mut latencies) = (Vec::new(), Vec::new());
-    let mut versions = (vec![few / STREAMS as u64; STREAMS], vec![many / STREAMS as u64; STREAMS]);
+    let mut versions = (vec![STREAM_EVENTS; STREAMS], vec![STREAM_EVENTS; STREAMS]);
     for _ in 0..bench.rounds() {
         let ours = measured(bench, &great.store.log, &mut versions.1).await?;
         let other = measured(bench, &small.store.log, &mut versions.0).await?;
@@ -56,19 +58,24 @@ async fn measured(bench: &Bench, log: &Arc<dyn EventLog>, standing: &mut Vec<u64
     Ok((load.rate(), commands.millis(0.99)))
 }
 
-/// A database whose log holds so many events, evenly on all streams.
+/// A database whose log holds so many events, evenly on all streams. The
+/// measured ones lie at its beginning and grow while they are measured.
 async fn filled(bench: &Bench, events: u64) -> Result<Database, BenchError> {
     const SQL: &str = "WITH numbered AS (
-        SELECT p, (p - 1) % cardinality($3::uuid[]) + 1 AS stream,
+        SELECT p, ((p - 1) / $4) AS stream, (p - 1) % $4 + 1 AS version,
             ('01900000-0000-7000-8000-' || lpad(to_hex(p), 12, '0'))::uuid AS id
         FROM generate_series($1::bigint, $2::bigint) AS p
+    ), placed AS (
+        SELECT *, stream % cardinality($5::uuid[]) + 1 AS place,
+            CASE WHEN stream < cardinality($5::uuid[]) THEN ($5::uuid[])[stream + 1] ELSE md5(stream::text)::uuid END
+                AS patient
+        FROM numbered
     ), stored AS (
         INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
             occurred_at, recorded_at, actor, command_id, correlation_id, trial_id, site_id, patient_id)
-        SELECT p, 'patient', ($3::uuid[])[stream], (p - 1) / cardinality($3::uuid[]) + 1, id, 'ObservationRecorded', 1,
-            $4::bytea, 'epoch', 'epoch', '{\"id\":\"bench\",\"role\":\"system\"}', id, id,
-            ($5::uuid[])[stream], ($6::uuid[])[stream], ($3::uuid[])[stream]
-        FROM numbered
+        SELECT p, 'patient', patient, version, id, 'ObservationRecorded', 1, $3::bytea, 'epoch', 'epoch',
+            '{\"id\":\"bench\",\"role\":\"system\"}', id, id, ($6::uuid[])[place], ($7::uuid[])[place], patient
+        FROM placed
     ), taken AS (
         INSERT INTO commands (command_id, fingerprint, receipt) SELECT id, '\\x07', '{}' FROM numbered
     ) UPDATE log_head SET position = $2, recorded_at = now()";
@@ -82,8 +89,9 @@ async fn filled(bench: &Bench, events: u64) -> Result<Database, BenchError> {
     let mut from = 1;
     while from <= events {
         let to = (from + CHUNK - 1).min(events);
-        let statement = sqlx::query(SQL).bind(from.cast_signed()).bind(to.cast_signed()).bind(&streams);
-        statement.bind(&payload).bind(&trials).bind(&sites).execute(&mut connection).await?;
+        let statement = sqlx::query(SQL).bind(from.cast_signed()).bind(to.cast_signed()).bind(&payload);
+        let statement = statement.bind(STREAM_EVENTS.cast_signed()).bind(&streams).bind(&trials).bind(&sites);
+        statement.execute(&mut connection).await?;
         from = to + 1;
     }
     sqlx::query("ANALYZE events").execute(&mut connection).await?;

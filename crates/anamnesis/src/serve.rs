@@ -188,8 +188,9 @@ fn start(
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let feed: Arc<dyn FeedSource> = match &nats {
-        Some(client) => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),
-        None => Arc::new(LogFeedSource::new(store.log.clone())),
+        // Who appends in the same process hears of it sooner than through JetStream (docs/adr/0011).
+        Some(client) if !roles.command_api => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),
+        _ => Arc::new(LogFeedSource::new(store.log.clone())),
     };
     if let Some(client) = nats.filter(|_| roles.relay) {
         let options = RelayOptions { replicas: settings.nats_replicas };

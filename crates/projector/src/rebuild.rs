@@ -3,6 +3,8 @@
 use event_store::Store;
 use event_store::log::LogError;
 use event_store::views::{CommitError, ViewError};
+use events::any::AnyEvent;
+use events::envelope::Envelope;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::{AdvanceError, Cursor, decode, prepare};
@@ -117,16 +119,22 @@ async fn catch_up(
         let Some((_, last)) = events.last() else { return Ok(()) };
         position = last.position;
         next = read(position);
-        let mut batches = Vec::with_capacity(cursors.len());
-        for cursor in cursors.iter() {
-            batches.push(prepare(&*store.views, *cursor, &events).await?);
+        // Each view on its own: nobody reads them yet, so they need not move together.
+        let advanced = cursors.iter().map(|cursor| advance(store, *cursor, &events));
+        for result in futures::future::join_all(advanced).await {
+            result?;
         }
-        match store.views.commit(batches).await {
-            Ok(()) => cursors.iter_mut().for_each(|cursor| cursor.position = position),
-            Err(CommitError::Moved { .. }) => return Err(RebuildError::Overtaken),
-            Err(CommitError::View(error)) => return Err(error.into()),
-        }
+        cursors.iter_mut().for_each(|cursor| cursor.position = position);
         progress(position, store.log.head().await?);
+    }
+}
+
+async fn advance(store: &Store, cursor: Cursor, events: &[(AnyEvent, Envelope)]) -> Result<(), RebuildError> {
+    let batch = prepare(&*store.views, cursor, events).await?;
+    match store.views.commit(vec![batch]).await {
+        Ok(()) => Ok(()),
+        Err(CommitError::Moved { .. }) => Err(RebuildError::Overtaken),
+        Err(CommitError::View(error)) => Err(error.into()),
     }
 }
 

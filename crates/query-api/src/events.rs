@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::QueryApi;
-use crate::history::entry;
+use crate::history::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
 use crate::render::{from_log, log};
@@ -49,7 +49,7 @@ pub async fn one(
     Parameters::of(&uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
     let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
-    Ok(Json(entry(&event, &principal)).into_response())
+    Ok(Json(Entry::new(&event, &principal)).into_response())
 }
 
 /// `GET /v1/events`: from a position on, then live. Each event's id is its
@@ -147,7 +147,7 @@ impl Follow {
             (None, None) => None,
         };
         let Some(reference) = reference else {
-            let events = log.read_all(self.position, PIECE).await?;
+            let events = log.follow(self.position, PIECE).await?;
             let end = events.last().map_or(self.position, |event| event.position);
             return Ok((events, end));
         };
@@ -159,7 +159,7 @@ impl Follow {
     }
 
     fn render(&self, event: &Envelope) -> Event {
-        let data = entry(event, &self.principal).to_string();
+        let data = Entry::new(event, &self.principal).to_string();
         Event::default().id(event.position.to_string()).event(&event.event_type).data(data)
     }
 }

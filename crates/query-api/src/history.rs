@@ -1,19 +1,24 @@
 //! A patient's history: every event about them, in order, as it is or as it was known.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use event_store::log::{LogError, Reference};
-use events::envelope::Envelope;
-use events::ids::PatientId;
+use events::envelope::{Actor, Envelope, References};
+use events::ids::{PatientId, StreamId};
 use futures::stream;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use service::auth::Principal;
 use service::problem::Problem;
+use uuid::Uuid;
 
 use crate::QueryApi;
 use crate::blinding::blind;
@@ -53,14 +58,20 @@ pub async fn patient(
     let form = form(&mut parameters, &headers)?;
     parameters.finish()?;
     let reference = Reference::Patient(patient_id);
-    let first = api.store.log.read_reference(reference, 0, to_position, 1).await.map_err(from_log)?;
-    if first.is_empty() {
+    // One more than is shown tells whether more follows.
+    let wanted = if form == Form::Json { limit + 1 } else { LIMIT_MAX };
+    let events = api.store.log.read_reference(reference, after, to_position, wanted).await.map_err(from_log)?;
+    let nothing = async || match events.first() {
+        None if after > 0 => Ok(api.store.log.read_reference(reference, 0, to_position, 1).await?.is_empty()),
+        first => Ok(first.is_none()),
+    };
+    if nothing().await.map_err(from_log)? {
         let detail = format!("Nothing is known about a patient {patient_id} up to position {to_position}.");
         return Err(Problem::not_found("not-found", detail));
     }
     match form {
-        Form::Json => page(&api, &principal, reference, after, to_position, limit).await,
-        Form::Ndjson | Form::Csv => Ok(streamed(api, principal, reference, after, to_position, form)),
+        Form::Json => page(&api, &principal, reference, &events, to_position, limit).await,
+        Form::Ndjson | Form::Csv => Ok(streamed(api, principal, reference, events, to_position, form)),
     }
 }
 
@@ -102,42 +113,82 @@ async fn page(
     api: &QueryApi,
     principal: &Principal,
     reference: Reference,
-    after: u64,
+    events: &[Envelope],
     to_position: u64,
     limit: usize,
 ) -> Result<Response, Problem> {
-    let events = api.store.log.read_reference(reference, after, to_position, limit + 1).await.map_err(from_log)?;
     let more = events.len() > limit;
     let events = &events[..events.len().min(limit)];
     let next = events.last().filter(|_| more).map(|event| event.position.to_string());
-    let items: Vec<Value> = events.iter().map(|event| entry(event, principal)).collect();
+    let items: Vec<Entry<'_>> = events.iter().map(|event| Entry::new(event, principal)).collect();
     let state = known_state(api, principal, reference, to_position).await.map_err(from_log)?;
     Ok(Json(json!({"items": items, "next": next, "position": to_position, "state": state})).into_response())
 }
 
 /// One event as the history tells it.
-pub fn entry(event: &Envelope, principal: &Principal) -> Value {
-    json!({
-        "position": event.position,
-        "recorded_at": event.recorded_at,
-        "occurred_at": event.occurred_at,
-        "type": event.event_type,
-        "schema_version": event.schema_version,
-        "stream": event.stream,
-        "version": event.version,
-        "event_id": event.event_id,
-        "actor": event.actor,
-        "command_id": event.command_id,
-        "correlation_id": event.correlation_id,
-        "causation_id": event.causation_id,
-        "trial_id": event.references.trial_id,
-        "site_id": event.references.site_id,
-        "patient_id": event.references.patient_id,
-        "payload": payload(event, principal),
-    })
+#[derive(Serialize)]
+pub struct Entry<'event> {
+    position: u64,
+    recorded_at: DateTime<Utc>,
+    occurred_at: DateTime<Utc>,
+    r#type: &'event str,
+    schema_version: u16,
+    stream: StreamId,
+    version: u64,
+    event_id: Uuid,
+    actor: &'event Actor,
+    command_id: Uuid,
+    correlation_id: Uuid,
+    causation_id: Option<Uuid>,
+    #[serde(flatten)]
+    references: References,
+    payload: Payload<'event>,
 }
 
-/// The payload as the caller may see it.
+/// A payload as the caller may see it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Payload<'event> {
+    /// Byte by byte as it was written.
+    Whole(&'event RawValue),
+    /// Without treatment allocation.
+    Blinded(Value),
+}
+
+impl<'event> Entry<'event> {
+    /// The event as the caller may see it.
+    pub fn new(event: &'event Envelope, principal: &Principal) -> Self {
+        let whole = principal.actor.role.sees_allocation();
+        let payload = match serde_json::from_slice(&event.payload) {
+            Ok(raw) if whole => Payload::Whole(raw),
+            _ => Payload::Blinded(payload(event, principal)),
+        };
+        Self {
+            position: event.position,
+            recorded_at: event.recorded_at,
+            occurred_at: event.occurred_at,
+            r#type: &event.event_type,
+            schema_version: event.schema_version,
+            stream: event.stream,
+            version: event.version,
+            event_id: event.event_id,
+            actor: &event.actor,
+            command_id: event.command_id,
+            correlation_id: event.correlation_id,
+            causation_id: event.causation_id,
+            references: event.references,
+            payload,
+        }
+    }
+}
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// The payload's fields as the caller may see them.
 fn payload(event: &Envelope, principal: &Principal) -> Value {
     let mut payload = serde_json::from_slice(&event.payload).unwrap_or(Value::Null);
     blind(principal.actor.role, &mut payload);
@@ -176,23 +227,26 @@ async fn known_state(
     Ok(state.collect())
 }
 
-/// The whole history piece by piece: memory stays the same however long it is.
+/// The whole history piece by piece, `first` the first of them: memory stays
+/// the same however long it is.
 fn streamed(
     api: QueryApi,
     principal: Principal,
     reference: Reference,
-    after: u64,
+    first: Vec<Envelope>,
     to_position: u64,
     form: Form,
 ) -> Response {
-    let pieces = stream::unfold(Some(after), move |after| {
+    let pieces = stream::unfold(Some(Ok(first)), move |piece: Option<Result<Vec<Envelope>, LogError>>| {
         let (api, principal) = (api.clone(), principal.clone());
         async move {
-            let events = api.store.log.read_reference(reference, after?, to_position, LIMIT_MAX).await;
-            match events {
+            match piece? {
                 Ok(events) => {
                     let last = events.last()?.position;
-                    Some((Ok(Bytes::from(lines(&events, &principal, form))), Some(last)))
+                    let written = Bytes::from(lines(&events, &principal, form));
+                    let more = events.len() == LIMIT_MAX;
+                    let next = api.store.log.read_reference(reference, last, to_position, LIMIT_MAX);
+                    Some((Ok(written), if more { Some(next.await) } else { None }))
                 }
                 // The status is sent already: breaking off tells the client that it is not whole.
                 Err(error) => {
@@ -210,11 +264,14 @@ fn streamed(
 }
 
 fn lines(events: &[Envelope], principal: &Principal, form: Form) -> String {
-    let line = |event: &Envelope| match form {
-        Form::Csv => csv_line(event, principal),
-        Form::Json | Form::Ndjson => format!("{}\n", entry(event, principal)),
-    };
-    events.iter().map(line).collect()
+    let mut text = String::new();
+    for event in events {
+        match form {
+            Form::Csv => text.push_str(&csv_line(event, principal)),
+            Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, principal).to_string(), "\n"]),
+        }
+    }
+    text
 }
 
 fn csv_line(event: &Envelope, principal: &Principal) -> String {

@@ -201,11 +201,11 @@ async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) ->
         let (events, commands) = (events.next().unwrap_or_default(), commands.next().unwrap_or_default());
         let mut sql = String::new();
         if !events.is_empty() {
-            sql.push_str(&format!("INSERT INTO events ({COLUMNS}) VALUES {};", values(events.len(), 18)));
+            sql.push_str(&format!("INSERT OR FAIL INTO events ({COLUMNS}) VALUES {};", values(events.len(), 18)));
         }
         if !commands.is_empty() {
             let values = values(commands.len(), 3);
-            sql.push_str(&format!("INSERT INTO commands (command_id, fingerprint, receipt) VALUES {values};"));
+            sql.push_str(&format!("INSERT OR FAIL INTO commands (command_id, fingerprint, receipt) VALUES {values};"));
         }
         if piece == pieces {
             sql.push_str("UPDATE log_head SET position = ?, recorded_at = ? WHERE partition = 0 AND position = ?;");

@@ -82,8 +82,6 @@ pub fn connect_options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         // An acknowledged append must survive a power cut.
         .synchronous(SqliteSynchronous::Full)
-        // A row changes a page of each index, and whole pages are written.
-        .page_size(2_048)
         .busy_timeout(BUSY_WAIT_MAX)
         // The default of 2 MB does not hold the inner pages of the indexes.
         .pragma("cache_size", "-16384")

@@ -306,7 +306,7 @@ async fn upsert(connection: &mut SqliteConnection, batch: &ViewBatch, columns: &
     let table = table(&batch.view)?;
     for rows in chunks(&batch.upserts) {
         let sql = format!(
-            "INSERT INTO {table} (generation, key, document{listed}) VALUES {}
+            "INSERT OR FAIL INTO {table} (generation, key, document{listed}) VALUES {}
              ON CONFLICT (generation, key) DO UPDATE SET document = excluded.document{updated}",
             values(rows.len(), 3 + columns.len()),
         );
