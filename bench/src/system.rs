@@ -43,17 +43,25 @@ impl System {
             command.args(["--database-url", url, "--nats-url", &server.url()]);
             nats = Some(server);
         }
-        Self::start(command, nats).await
+        Self::start(command, nats, "/readyz").await
+    }
+
+    /// `anamnesis query-api` over this database, for what is read from the log: nobody fills views meanwhile.
+    pub async fn query_api(bench: &Bench, database_url: &str) -> Result<Self, BenchError> {
+        let mut command = Command::new(bench.anamnesis()?);
+        command.args(["query-api", "--database-url", database_url]);
+        Self::start(command, None, "/healthz").await
     }
 
     /// A bare handler that authenticates, parses and echoes the same JSON.
     pub async fn echo() -> Result<Self, BenchError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--echo");
-        Self::start(command, None).await
+        Self::start(command, None, "/readyz").await
     }
 
-    async fn start(mut command: Command, nats: Option<NatsServer>) -> Result<Self, BenchError> {
+    /// Starts the program and waits until it answers under `sign_of_life`.
+    async fn start(mut command: Command, nats: Option<NatsServer>, sign_of_life: &str) -> Result<Self, BenchError> {
         let folder = tempfile::tempdir()?;
         let address = format!("127.0.0.1:{}", xtask::servers::free_port()?);
         let key_file = folder.path().join("jwt.key");
@@ -71,7 +79,7 @@ impl System {
         let system = Self { address, token, nats, child, folder };
         for _ in 0..600 {
             if let Ok(mut client) = Client::connect(&system).await
-                && client.get("/readyz").await.is_ok_and(|(status, _)| status.is_success())
+                && client.get(sign_of_life).await.is_ok_and(|(status, _)| status.is_success())
             {
                 return Ok(system);
             }

@@ -42,7 +42,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         database.store.log.append(of_writes(vec![write])).await?;
     }
     PgConnection::connect(&database.url).await?.execute("VACUUM ANALYZE events").await?;
-    let system = System::serve(bench, Some(&database.url)).await?;
+    let system = System::query_api(bench, &database.url).await?;
     let mut client = Client::connect(&system).await?;
     let path = format!("/v1/patients/{}/history?format=ndjson", patient(NUMBER));
     let mut rounds = Vec::new();
