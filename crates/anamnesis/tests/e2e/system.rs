@@ -74,14 +74,24 @@ impl Drop for Process {
 fn spawn(arguments: &[String], folder: &Path, log: &Path) -> Child {
     let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
     let errors = file.try_clone().expect("a log file");
+    program(folder).args(arguments).stdout(file).stderr(errors).spawn().expect("the binary starts")
+}
+
+/// The program, without settings that whoever runs the tests has for a system of their own.
+fn program(folder: &Path) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(file).stderr(errors);
-    command.spawn().expect("the binary starts")
+    command.current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("ANAMNESIS_")) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs an operator's command to its end.
 pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
-    Command::new(BINARY).args(arguments).current_dir(folder).stdin(Stdio::null()).output().expect("the binary starts")
+    program(folder).args(arguments).output().expect("the binary starts")
 }
 
 /// A running system.
