@@ -31,8 +31,7 @@ pub struct Row {
     pub ratio: f64,
     /// What the ratio should be.
     pub goal: Goal,
-    /// What the ratio is known to be where the goal is out of reach (docs/performance.md), or where a short
-    /// form holds too few samples: something is broken where it is three times worse.
+    /// What the ratio is known to be where the goal is out of reach (docs/performance.md).
     pub so_far: Option<f64>,
 }
 
@@ -82,7 +81,7 @@ impl Row {
         Self { number, figure: figure.into(), unit, ratio, ours, beside: beside.into(), other, goal, so_far: None }
     }
 
-    /// With the ratio that is known to occur.
+    /// With the ratio that is known while the goal is out of reach.
     pub const fn so_far(mut self, ratio: f64) -> Self {
         self.so_far = Some(ratio);
         self

@@ -13,7 +13,7 @@ pub struct Arguments {
     /// Leaves out the figures that stand beside a peer, whose build takes minutes.
     #[arg(long)]
     no_peers: bool,
-    /// A short form: one round of two seconds each.
+    /// A short form: three rounds of two seconds each.
     #[arg(long)]
     short: bool,
     /// Passed on: names of figures, `--json <file>`; `--help` lists them.

@@ -61,9 +61,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     system.stop().await?;
     database.close().await?;
     let figure = format!("history of {EVENTS} events among {others}, over HTTP");
-    // One short round on a busy machine may catch a bad moment.
-    let known = if bench.is_short() { 5.0 } else { 2.0 };
-    Ok(vec![Row::new(10, figure, "ms", Goal::AtMost(2.0), "psql reading the same rows", rounds).so_far(known)])
+    Ok(vec![Row::new(10, figure, "ms", Goal::AtMost(2.0), "psql reading the same rows", rounds)])
 }
 
 /// Milliseconds of one reading by `psql`, without its start.
