@@ -19,6 +19,10 @@ use clap::Parser;
 use measure::{Row, table};
 pub use surroundings::{Bench, BenchError};
 
+/// The program's own, so that what is measured in this process is what runs in that one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures figures beside a limit or a peer and prints one table.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench")]

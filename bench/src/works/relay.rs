@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream;
+use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
+use async_nats::{HeaderValue, jetstream};
 use event_bus::{RelayOptions, message, relay, topology};
 use event_store::Store;
 use futures::StreamExt;
@@ -15,7 +16,7 @@ use crate::workload::{STREAMS, append};
 use crate::{Bench, BenchError};
 
 /// Messages on their way, as the relay has them.
-const WINDOW: usize = topology::PUBLISH_WINDOW;
+const WINDOW: usize = topology::PUBLISH_WINDOW as usize;
 
 /// Figure 9.
 pub async fn relay(bench: &Bench) -> Result<Vec<Row>, BenchError> {
@@ -73,7 +74,11 @@ async fn bare(bench: &Bench, store: &Store, events: usize) -> Result<f64, BenchE
     let mut messages = Vec::with_capacity(events);
     while messages.len() < events {
         for event in store.log.read_all(messages.len() as u64, 5_000).await? {
-            messages.push((topology::subject(&event), message::headers(&event), event.payload));
+            let mut headers = message::headers(&event);
+            headers.insert(NATS_MESSAGE_ID, event.event_id.to_string());
+            headers.insert(NATS_EXPECTED_STREAM, topology::STREAM);
+            headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(messages.len() as u64));
+            messages.push((topology::subject(&event), headers, event.payload));
         }
     }
     let nats = bench.nats()?;

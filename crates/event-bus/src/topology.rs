@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
 use events::envelope::Envelope;
 
 /// The stream that holds all events.
@@ -15,7 +15,10 @@ pub const ALL_SUBJECTS: &str = "anamnesis.events.>";
 /// that nothing is published twice is up to the relay.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Messages on their way to JetStream without an acknowledgement.
-pub const PUBLISH_WINDOW: usize = 1_024;
+pub const PUBLISH_WINDOW: u64 = 1_024;
+/// Of so many messages one asks to be acknowledged: every message names the sequence before it, so one
+/// that was taken tells that all before it were.
+pub const ACKNOWLEDGE_EVERY: u64 = 32;
 /// Events that the relay reads from the log at a time.
 pub const RELAY_READ_EVENTS: usize = 512;
 /// How long an acknowledgement may take.
@@ -38,6 +41,10 @@ pub const LEASE_RENEWAL: Duration = Duration::from_millis(1_500);
 pub const FEED_IDLE: Duration = Duration::from_millis(250);
 
 /// The stream's configuration. Nothing runs out: the log decides what is kept.
+///
+/// Without replicas the server acknowledges before it has written: what a crash
+/// takes is always the stream's end, and the relay publishes it again, for it
+/// goes by the stream's last message (ADR 0012). Of servers before 2.12 this is not asked.
 pub fn stream(replicas: usize) -> Config {
     Config {
         name: STREAM.to_owned(),
@@ -47,6 +54,7 @@ pub fn stream(replicas: usize) -> Config {
         retention: RetentionPolicy::Limits,
         discard: DiscardPolicy::Old,
         num_replicas: replicas,
+        persist_mode: (replicas == 1).then_some(PersistenceMode::Async),
         duplicate_window: DUPLICATE_WINDOW,
         allow_direct: true,
         ..Config::default()

@@ -1,5 +1,7 @@
 //! The relay and the feeds on a real nats-server.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -59,6 +61,35 @@ async fn the_stream_holds_every_event_once_and_in_order_although_the_server_was_
     eventually("later ones, too", PATIENCE, async || holds_everything(&test.store, &client).await).await;
     let checkpoint = async || test.store.checkpoints.load(RELAY_CHECKPOINT).await.expect("a checkpoint") == 1050;
     eventually("the checkpoint follows", PATIENCE, checkpoint).await;
+}
+
+#[tokio::test]
+async fn what_the_server_acknowledged_and_lost_is_published_again() {
+    let (test, mut nats) = (stores::sqlite().await, testkit::nats().await);
+    let client = connect(&nats.url()).await;
+    let _relay = start_relay(&test.store, &client);
+    fill(&*test.store.log, 300).await;
+    eventually("the first events arrive", PATIENCE, async || holds_everything(&test.store, &client).await).await;
+    nats.kill();
+    let kept = tempfile::tempdir().expect("a folder");
+    copy(&nats.store(), &kept.path().join("store"));
+    nats.resume().expect("nats-server starts again");
+    fill(&*test.store.log, 400).await;
+    let checkpoint = async || test.store.checkpoints.load(RELAY_CHECKPOINT).await.expect("a checkpoint") == 700;
+    eventually("all are acknowledged", PATIENCE, checkpoint).await;
+    // As after a power cut: what came last never reached the disk.
+    nats.kill();
+    std::fs::remove_dir_all(nats.store()).expect("the store is removed");
+    copy(&kept.path().join("store"), &nats.store());
+    nats.resume().expect("nats-server starts again");
+    eventually("all events are there again", PATIENCE, async || holds_everything(&test.store, &client).await).await;
+    fill(&*test.store.log, 50).await;
+    eventually("later ones, too", PATIENCE, async || holds_everything(&test.store, &client).await).await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("--archive").args([from, to]).status().expect("cp");
+    assert!(copied.success());
 }
 
 #[tokio::test]

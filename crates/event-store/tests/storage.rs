@@ -212,13 +212,21 @@ async fn a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up(test: Test
     assert_eq!(numbers(store, list).await, [0, 1]);
     let late = views.commit(vec![batch(generation, 50, 51, Vec::new(), &[])]).await;
     assert!(matches!(late, Err(CommitError::Moved { .. })), "the old one is over: {late:?}");
-    assert_eq!(views.sweep(ALERTS.name, 3).await.expect("swept"), 3);
-    assert_eq!(views.sweep(ALERTS.name, 100).await.expect("swept"), 2, "only what nobody reads");
+    let keys = vec!["alert-0000".to_owned(), "alert-0004".to_owned()];
+    let kept = async |generation| views.load(ALERTS.name, generation, &keys).await.expect("documents").len();
+    assert_eq!((kept(generation).await, kept(beside).await), (2, 1));
+    views.sweep(ALERTS.name).await.expect("swept");
+    assert_eq!((kept(generation).await, kept(beside).await), (0, 1), "only what nobody reads");
     let newer = views.start_rebuild(&ALERTS).await.expect("a rebuild");
     let newest = views.start_rebuild(&ALERTS).await.expect("in its place");
     assert_ne!(newer, newest);
     let given_up = views.commit(vec![batch(newer, 0, 5, Vec::new(), &[])]).await;
     assert!(matches!(given_up, Err(CommitError::Moved { .. })), "{given_up:?}");
+    assert!(!views.swap(ALERTS.name, newer).await.expect("an answer"), "it was given up");
+    views.commit(vec![batch(newest, 0, 50, vec![row(2)], &[])]).await.expect("a batch beside");
+    views.sweep(ALERTS.name).await.expect("swept");
+    assert!(views.swap(ALERTS.name, newest).await.expect("an answer"), "what is filled was not swept");
+    assert_eq!(numbers(store, ListQuery { limit: 100, ..ListQuery::default() }).await, [2]);
 }
 
 async fn a_failure_is_told_until_it_is_over(test: TestStore) {

@@ -13,8 +13,6 @@ use crate::views::VIEWS;
 
 /// Events that are read at a time.
 const BATCH_EVENTS: usize = 2_000;
-/// Old rows that are deleted at a time.
-const SWEEP_ROWS: u32 = 5_000;
 /// How often a rebuild that cannot catch up looks again before it gives up.
 const CATCH_UP_TRIES_MAX: u32 = 10_000;
 
@@ -83,10 +81,12 @@ pub async fn fill(
     for _ in 0..CATCH_UP_TRIES_MAX {
         catch_up(store, &mut cursors, progress).await?;
         let mut behind = Vec::new();
-        for cursor in cursors {
+        let swapped = cursors.iter().map(|cursor| store.views.swap(cursor.view.schema().name, cursor.generation));
+        let swapped = futures::future::join_all(swapped).await;
+        for (cursor, swapped) in cursors.into_iter().zip(swapped) {
             let (name, generation) = (cursor.view.schema().name, cursor.generation);
-            if store.views.swap(name, generation).await? {
-                while store.views.sweep(name, SWEEP_ROWS).await? > 0 {}
+            if swapped? {
+                store.views.sweep(name).await?;
             } else if is_mine(store, name, generation).await? {
                 behind.push(cursor);
             } else {

@@ -28,8 +28,10 @@ use crate::render::{from_log, log};
 
 /// Events of a page where the caller does not say.
 const LIMIT_DEFAULT: usize = 500;
-/// Events of a page at most, and of one piece of a stream.
+/// Events of a page at most.
 const LIMIT_MAX: usize = 1_000;
+/// Events that are read at a time where all are wanted: few megabytes, and more than most patients have.
+const PIECE_EVENTS: usize = 4_000;
 /// The columns of the CSV form.
 const CSV_HEADER: &str = "position,recorded_at,occurred_at,type,stream_type,stream_id,version,actor,role,\
      command_id,correlation_id,causation_id,event_id,payload\n";
@@ -59,7 +61,7 @@ pub async fn patient(
     parameters.finish()?;
     let reference = Reference::Patient(patient_id);
     // One more than is shown tells whether more follows.
-    let wanted = if form == Form::Json { limit + 1 } else { LIMIT_MAX };
+    let wanted = if form == Form::Json { limit + 1 } else { PIECE_EVENTS };
     let events = api.store.log.read_reference(reference, after, to_position, wanted).await.map_err(from_log)?;
     let nothing = async || match events.first() {
         None if after > 0 => Ok(api.store.log.read_reference(reference, 0, to_position, 1).await?.is_empty()),
@@ -206,7 +208,7 @@ async fn known_state(
     let mut streams: BTreeMap<String, (Map<String, Value>, Value)> = BTreeMap::new();
     let mut after = 0;
     loop {
-        let events = api.store.log.read_reference(reference, after, to_position, LIMIT_MAX).await?;
+        let events = api.store.log.read_reference(reference, after, to_position, PIECE_EVENTS).await?;
         let Some(last) = events.last() else { break };
         after = last.position;
         for event in &events {
@@ -244,8 +246,8 @@ fn streamed(
                 Ok(events) => {
                     let last = events.last()?.position;
                     let written = Bytes::from(lines(&events, &principal, form));
-                    let more = events.len() == LIMIT_MAX;
-                    let next = api.store.log.read_reference(reference, last, to_position, LIMIT_MAX);
+                    let more = events.len() == PIECE_EVENTS;
+                    let next = api.store.log.read_reference(reference, last, to_position, PIECE_EVENTS);
                     Some((Ok(written), if more { Some(next.await) } else { None }))
                 }
                 // The status is sent already: breaking off tells the client that it is not whole.

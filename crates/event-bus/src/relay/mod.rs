@@ -5,6 +5,7 @@
 //! message that is sent again cannot overtake, and of two relays that both
 //! believe to be the one only one gets anything in.
 
+mod ahead;
 mod publish;
 mod republish;
 
@@ -19,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::topology::{
-    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, RELAY_READ_EVENTS, REPUBLISH_LEASE, RETRY_PAUSE,
+    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE,
     RETRY_PAUSE_MAX,
 };
+use ahead::Ahead;
 pub use publish::RelayError;
 use publish::{Publisher, Standing, standing};
 pub use republish::republish;
@@ -100,16 +102,15 @@ async fn relay(
     holder: Uuid,
 ) -> Result<(), RelayError> {
     let mut publisher = Publisher::new(context, standing);
+    let mut log = Ahead::new(store.log.clone(), None);
     let mut watch = store.log.watch_head();
     let mut renew_at = Instant::now() + LEASE_RENEWAL;
     let mut checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
     loop {
         watch.borrow_and_update();
-        let events = store.log.follow(publisher.sent(), RELAY_READ_EVENTS).await?;
-        let idle = events.is_empty();
-        for event in &events {
-            publisher.publish(event, None).await?;
-        }
+        let messages = log.after(publisher.sent()).await?;
+        let idle = messages.is_empty();
+        publisher.publish(messages).await?;
         if idle {
             publisher.drain().await?;
         }

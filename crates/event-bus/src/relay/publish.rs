@@ -2,16 +2,22 @@
 
 use std::collections::VecDeque;
 
-use async_nats::jetstream::context::{CreateStreamError, GetStreamError, PublishAckFuture, PublishError};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{
+    CreateStreamError, GetStreamError, GetStreamErrorKind, PublishAckFuture, PublishError,
+};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{InfoError, LastRawMessageErrorKind, PurgeError};
+use async_nats::jetstream::stream::{Config, InfoError, LastRawMessageErrorKind, PurgeError};
+use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream::{self, context};
+use async_nats::{Client, HeaderMap, HeaderValue};
+use bytes::Bytes;
 use event_store::leases::CoordinationError;
 use event_store::log::LogError;
 use events::envelope::Envelope;
 
 use crate::message::{headers, position};
-use crate::topology::{ACKNOWLEDGE_TIME_MAX, ALL_SUBJECTS, PUBLISH_WINDOW, STREAM, stream, subject};
+use crate::topology::{ACKNOWLEDGE_EVERY, ACKNOWLEDGE_TIME_MAX, ALL_SUBJECTS, PUBLISH_WINDOW, STREAM, stream, subject};
 
 /// How often the stream's end is read until it keeps still.
 const STANDING_TRIES_MAX: usize = 100;
@@ -39,6 +45,15 @@ pub enum RelayError {
         /// The cause.
         #[source]
         source: PublishError,
+    },
+    /// A message was not sent.
+    #[error("the message at position {position} was not sent")]
+    Send {
+        /// Its position.
+        position: u64,
+        /// The cause.
+        #[source]
+        source: async_nats::PublishError,
     },
     /// A message stands elsewhere than it was sent to: it was taken before.
     #[error("the message at position {position} stands at sequence {given}, expected {expected}")]
@@ -85,8 +100,7 @@ pub struct Standing {
 
 /// A JetStream context with our limits.
 pub fn context(client: async_nats::Client) -> jetstream::Context {
-    let builder = context::ContextBuilder::new().ack_timeout(ACKNOWLEDGE_TIME_MAX).max_ack_inflight(2 * PUBLISH_WINDOW);
-    builder.build(client)
+    context::ContextBuilder::new().ack_timeout(ACKNOWLEDGE_TIME_MAX).build(client)
 }
 
 /// Makes or updates the stream, and reads where it stands. A stream that was
@@ -97,7 +111,7 @@ pub fn context(client: async_nats::Client) -> jetstream::Context {
 /// too low would lose its beginning and still get its end accepted. So the last
 /// message is read before and after the stream's state.
 pub async fn standing(context: &jetstream::Context, replicas: u8, checkpoint: u64) -> Result<Standing, RelayError> {
-    context.create_or_update_stream(stream(replicas.into())).await?;
+    make(context, stream(replicas.into())).await?;
     let stream = context.get_stream(STREAM).await?;
     let mut before = last_message(&stream).await?;
     for _ in 0..STANDING_TRIES_MAX {
@@ -112,6 +126,23 @@ pub async fn standing(context: &jetstream::Context, replicas: u8, checkpoint: u6
     Err(RelayError::Last("messages of an earlier connection are still coming in".to_owned()))
 }
 
+/// Makes the stream, or updates it; how it persists cannot be changed, so that stays as it was made.
+async fn make(context: &jetstream::Context, config: Config) -> Result<(), RelayError> {
+    match context.get_stream(STREAM).await {
+        Ok(made) => {
+            let persist_mode = made.cached_info().config.persist_mode.clone();
+            context.update_stream(Config { persist_mode, ..config }).await?;
+        }
+        Err(error) if is_missing(&error) => drop(context.create_stream(config).await?),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
 /// Sequence and position of the stream's last message; none where it is empty.
 async fn last_message(stream: &jetstream::stream::Stream) -> Result<Option<(u64, u64)>, RelayError> {
     match stream.get_last_raw_message_by_subject(ALL_SUBJECTS).await {
@@ -124,57 +155,90 @@ async fn last_message(stream: &jetstream::stream::Stream) -> Result<Option<(u64,
     }
 }
 
-/// Sends messages and awaits their acknowledgements in order.
-pub struct Publisher<'context> {
-    context: &'context jetstream::Context,
-    // Position, and the sequence that it must get.
-    waiting: VecDeque<(u64, u64, PublishAckFuture)>,
-    sent: u64,
-    acknowledged: u64,
-    sequence: u64,
+/// An event as it is sent, but for the sequence that must be the last before it.
+pub struct Outgoing {
+    position: u64,
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
 }
 
-impl<'context> Publisher<'context> {
-    pub const fn new(context: &'context jetstream::Context, standing: Standing) -> Self {
-        let Standing { position, sequence } = standing;
-        Self { context, waiting: VecDeque::new(), sent: position, acknowledged: position, sequence }
-    }
-
-    /// The last position that was sent.
-    pub const fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// The last position that was acknowledged.
-    pub const fn acknowledged(&self) -> u64 {
-        self.acknowledged
-    }
-
-    /// Sends an event behind all others; waits where too many are on their
-    /// way. The first failure ends it: what was sent after the failed message
-    /// names a sequence that does not come, and is refused as well.
-    ///
-    /// The message's id is the event's; `run` makes another of it, for events
-    /// that the stream had before.
-    pub async fn publish(&mut self, event: &Envelope, run: Option<&str>) -> Result<(), RelayError> {
-        while self.waiting.len() >= PUBLISH_WINDOW {
-            self.settle_first().await?;
-        }
+impl Outgoing {
+    /// The message of an event. Its id is the event's; `run` makes another of
+    /// it, for events that the stream had before.
+    pub fn new(event: Envelope, run: Option<&str>) -> Self {
+        let mut headers = headers(&event);
         let id = match run {
             Some(run) => format!("{}.{run}", event.event_id),
             None => event.event_id.to_string(),
         };
-        let message = PublishMessage::build()
-            .payload(event.payload.clone())
-            .headers(headers(event))
-            .message_id(id)
-            .expected_stream(STREAM)
-            .expected_last_sequence(self.sequence);
-        let failed = |source| RelayError::Publish { position: event.position, source };
-        let acknowledgement = self.context.send_publish(subject(event), message).await.map_err(failed)?;
-        self.sequence += 1;
-        self.waiting.push_back((event.position, self.sequence, acknowledgement));
-        self.sent = event.position;
+        headers.insert(NATS_MESSAGE_ID, id);
+        headers.insert(NATS_EXPECTED_STREAM, STREAM);
+        Self { position: event.position, subject: subject(&event), headers, payload: event.payload }
+    }
+
+    /// Where the event stands in the log.
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+/// Sends messages and awaits their acknowledgements in order.
+pub struct Publisher<'context> {
+    context: &'context jetstream::Context,
+    client: Client,
+    // Position, and the sequence that it must get, of those that ask to be acknowledged.
+    waiting: VecDeque<(u64, u64, PublishAckFuture)>,
+    sent: Standing,
+    acknowledged: Standing,
+}
+
+impl<'context> Publisher<'context> {
+    pub fn new(context: &'context jetstream::Context, standing: Standing) -> Self {
+        let client = context.client();
+        Self { context, client, waiting: VecDeque::new(), sent: standing, acknowledged: standing }
+    }
+
+    /// The last position that was sent.
+    pub const fn sent(&self) -> u64 {
+        self.sent.position
+    }
+
+    /// The last position that is known to be taken.
+    pub const fn acknowledged(&self) -> u64 {
+        self.acknowledged.position
+    }
+
+    /// Sends messages behind all others; waits where too many are on their
+    /// way. Some of them, and the last, ask to be acknowledged. The first
+    /// failure ends it: what was sent after the failed message names a sequence
+    /// that does not come, and is refused as well.
+    pub async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), RelayError> {
+        let Some(last) = messages.last().map(|message| message.position) else { return Ok(()) };
+        for message in messages {
+            while self.sent.sequence - self.acknowledged.sequence >= PUBLISH_WINDOW {
+                self.settle_first().await?;
+            }
+            let ask = message.position == last || (self.sent.sequence + 1).is_multiple_of(ACKNOWLEDGE_EVERY);
+            self.send(message, ask).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Outgoing, ask: bool) -> Result<(), RelayError> {
+        let Outgoing { position, subject, mut headers, payload } = message;
+        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(self.sent.sequence));
+        let sequence = self.sent.sequence + 1;
+        if ask {
+            let message = PublishMessage::build().payload(payload).headers(headers);
+            let sent = self.context.send_publish(subject, message).await;
+            let sent = sent.map_err(|source| RelayError::Publish { position, source })?;
+            self.waiting.push_back((position, sequence, sent));
+        } else {
+            let sent = self.client.publish_with_headers(subject, headers, payload).await;
+            sent.map_err(|source| RelayError::Send { position, source })?;
+        }
+        self.sent = Standing { position, sequence };
         Ok(())
     }
 
@@ -192,14 +256,14 @@ impl<'context> Publisher<'context> {
         if given != sequence {
             return Err(RelayError::Misplaced { position, given, expected: sequence });
         }
-        self.acknowledged = position;
-        metrics::counter!("anamnesis_relay_published").increment(1);
+        metrics::counter!("anamnesis_relay_published").increment(sequence - self.acknowledged.sequence);
+        self.acknowledged = Standing { position, sequence };
         Ok(())
     }
 
     /// Whether the stream still ends where we left it: it may have been deleted meanwhile.
     pub async fn is_last(&self) -> Result<bool, RelayError> {
         let stream = self.context.get_stream(STREAM).await?;
-        Ok(stream.cached_info().state.last_sequence == self.sequence)
+        Ok(stream.cached_info().state.last_sequence == self.sent.sequence)
     }
 }

@@ -7,10 +7,11 @@ use event_store::Store;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::ahead::Ahead;
 use super::publish::{Publisher, Standing, context, standing};
 use super::{RelayError, RelayOptions};
 use crate::topology::{
-    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, RELAY_READ_EVENTS, REPUBLISH_LEASE, STREAM,
+    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM,
 };
 
 /// How long the active relay may take to stand aside.
@@ -68,19 +69,17 @@ async fn publish_all(
     let start = from.saturating_sub(1);
     let mut publisher = Publisher::new(context, Standing { position: start, sequence });
     // The stream remembers ids for a while also of messages that are gone.
-    let run = holder.simple().to_string();
+    let mut log = Ahead::new(store.log.clone(), Some(&holder.simple().to_string()));
     let head = store.log.head().await?;
     let mut renew_at = Instant::now() + LEASE_RENEWAL;
     let mut count = 0;
     while publisher.sent() < head {
-        let events = store.log.read_all(publisher.sent(), RELAY_READ_EVENTS).await?;
-        if events.is_empty() {
+        let messages = log.after(publisher.sent()).await?;
+        if messages.is_empty() {
             break;
         }
-        for event in &events {
-            publisher.publish(event, Some(&run)).await?;
-            count += 1;
-        }
+        count += messages.len() as u64;
+        publisher.publish(messages).await?;
         progress(publisher.sent(), head);
         if Instant::now() >= renew_at {
             for lease in [REPUBLISH_LEASE, RELAY_LEASE] {

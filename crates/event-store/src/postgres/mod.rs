@@ -1,7 +1,9 @@
 //! The PostgreSQL engine (15 or newer).
 
+mod advance;
 mod batch;
 mod coordination;
+mod generations;
 mod log;
 mod sagas;
 mod views;
@@ -9,7 +11,7 @@ mod views;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -26,6 +28,8 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 const IDLE_IN_TRANSACTION_MAX: &str = "5s";
 /// How long a connection is kept that nobody uses.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);
+/// How long a connection may lie idle before it is tried.
+const UNTRIED_MAX: Duration = Duration::from_millis(200);
 /// How long a statement waits for a lock before its batch is tried again.
 const LOCK_WAIT_MAX: &str = "20s";
 
@@ -56,5 +60,14 @@ pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Er
     let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(Duration::from_secs(10));
     // Given back soon: a server's connections are few, and other processes may starve.
     let pool = pool.idle_timeout(IDLE_CONNECTION_MAX);
+    // A connection is tried when it is given back; again only after it has lain idle.
+    let pool = pool.test_before_acquire(false).before_acquire(|connection, meta| {
+        Box::pin(async move {
+            if meta.idle_for > UNTRIED_MAX {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    });
     pool.connect_with(connect_options(url)?).await
 }

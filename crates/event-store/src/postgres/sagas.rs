@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::PostgresViews;
 use crate::sagas::{SagaStore, StepChange, StepStatus, StoredStep};
-use crate::views::{CommitError, ViewBatch, ViewError};
+use crate::views::{CommitError, ViewBatch, ViewError, ViewStore as _};
 
 /// Process managers in a PostgreSQL database.
 pub struct PostgresSagas {
@@ -59,6 +59,9 @@ impl SagaStore for PostgresSagas {
     }
 
     async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
+        if steps.is_empty() {
+            return self.views.commit(vec![instances]).await;
+        }
         let begun = self.pool.begin_with(super::BEGIN_DERIVED).await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;
         self.views.apply(&mut transaction, &[instances]).await?;

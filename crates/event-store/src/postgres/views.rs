@@ -12,11 +12,13 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::log::row::{natural, signed};
+use super::advance::advance;
+use super::generations::{self, generation_table};
+use crate::log::row::natural;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
     Column, ColumnKind, ColumnValue, CommitError, Cursor, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
-    ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind,
+    ViewError, ViewSchema, ViewState, ViewStore, cursor_behind,
 };
 
 /// Views in a PostgreSQL database.
@@ -33,31 +35,10 @@ impl PostgresViews {
         Self { pool, schemas: RwLock::default(), commits: watch::Sender::new(()) }
     }
 
-    /// Does within a transaction what [`ViewStore::commit`] does in one of its own.
+    /// Does over a connection, or within its transaction, what [`ViewStore::commit`] does.
     pub(super) async fn apply(&self, connection: &mut PgConnection, batches: &[ViewBatch]) -> Result<(), CommitError> {
-        let sql = catalogue::advance(
-            "unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-                 AS moved(name, generation, from_position, to_position)",
-        );
-        let moved = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(batches.iter().map(|batch| batch.view.as_str()).collect::<Vec<_>>())
-            .bind(batches.iter().map(|batch| batch.generation).collect::<Vec<_>>())
-            .bind(batches.iter().map(|batch| signed(batch.from_position)).collect::<Vec<_>>())
-            .bind(batches.iter().map(|batch| signed(batch.to_position)).collect::<Vec<_>>())
-            .fetch_all(&mut *connection)
-            .await;
-        catalogue::all_moved(batches, &moved.map_err(ViewError::database("moving views"))?)?;
-        for batch in batches {
-            if !batch.upserts.is_empty() {
-                upsert(connection, batch, self.columns(&batch.view)?).await?;
-            }
-            if !batch.deletes.is_empty() {
-                let sql = format!("DELETE FROM {} WHERE generation = $1 AND key = ANY($2)", table(&batch.view)?);
-                let deletion = sqlx::query(AssertSqlSafe(sql)).bind(batch.generation).bind(&batch.deletes);
-                deletion.execute(&mut *connection).await.map_err(ViewError::database("deleting documents"))?;
-            }
-        }
-        Ok(())
+        let columns: Result<Vec<_>, _> = batches.iter().map(|batch| self.columns(&batch.view)).collect();
+        advance(connection, batches, &columns?).await
     }
 
     /// Wakes whoever waits for a commit.
@@ -90,13 +71,19 @@ impl PostgresViews {
 impl ViewStore for PostgresViews {
     async fn register(&self, schema: &ViewSchema) -> Result<ViewState, ViewError> {
         self.remember(schema);
-        sqlx::query(catalogue::REGISTER)
+        let registering = ViewError::database("registering a view");
+        let mut transaction = self.pool.begin().await.map_err(&registering)?;
+        let entered = sqlx::query(catalogue::REGISTER)
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await
-            .map_err(ViewError::database("registering a view"))?;
+            .map_err(&registering)?;
+        if entered.rows_affected() == 1 {
+            generations::create_read(&mut transaction, schema.name, catalogue::FIRST_GENERATION).await?;
+        }
+        transaction.commit().await.map_err(&registering)?;
         self.state(schema.name).await
     }
 
@@ -115,55 +102,51 @@ impl ViewStore for PostgresViews {
         generation: i64,
         keys: &[String],
     ) -> Result<HashMap<String, Box<RawValue>>, ViewError> {
-        let sql = format!("SELECT key, document::text FROM {} WHERE generation = $1 AND key = ANY($2)", table(view)?);
-        let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(generation)
-            .bind(keys)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(ViewError::database("loading documents"))?;
+        let table = generation_table(view, generation)?;
+        let sql = format!("SELECT key, document::text FROM {table} WHERE generation = $1 AND key = ANY($2)");
+        let rows = sqlx::query_as(AssertSqlSafe(sql)).bind(generation).bind(keys).fetch_all(&self.pool).await;
+        let rows: Vec<(String, String)> = match rows {
+            // Swept: whoever wants to store what it makes of this is told that the view has moved.
+            Err(error) if generations::is_missing(&error) => Vec::new(),
+            rows => rows.map_err(ViewError::database("loading documents"))?,
+        };
         rows.into_iter().map(|(key, document)| Ok((key, raw(document)?))).collect()
     }
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
-        let begun = self.pool.begin_with(super::BEGIN_DERIVED).await;
-        let mut transaction = begun.map_err(ViewError::database("beginning a batch of views"))?;
-        self.apply(&mut transaction, &batches).await?;
-        transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
+        let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
+        self.apply(&mut connection, &batches).await?;
         self.announce();
         Ok(())
     }
 
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError> {
         self.remember(schema);
-        let row: Option<(i64,)> = sqlx::query_as(catalogue::START_REBUILD)
+        let starting = ViewError::database("starting a rebuild");
+        let mut transaction = self.pool.begin().await.map_err(&starting)?;
+        let generation: Option<i64> = sqlx::query_scalar(catalogue::START_REBUILD)
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *transaction)
             .await
-            .map_err(ViewError::database("starting a rebuild"))?;
-        row.map(|(generation,)| generation).ok_or_else(|| ViewError::Unknown(schema.name.to_owned()))
+            .map_err(&starting)?;
+        let generation = generation.ok_or_else(|| ViewError::Unknown(schema.name.to_owned()))?;
+        generations::create_beside(&mut transaction, schema.name, generation).await?;
+        transaction.commit().await.map_err(&starting)?;
+        Ok(generation)
     }
 
     async fn swap(&self, view: &str, generation: i64) -> Result<bool, ViewError> {
+        generations::attach(&self.pool, view, generation).await?;
         let swapped = sqlx::query(catalogue::SWAP).bind(view).bind(generation).execute(&self.pool).await;
         let swapped = swapped.map_err(ViewError::database("putting a rebuilt view in place"))?;
         self.commits.send_replace(());
         Ok(swapped.rows_affected() == 1)
     }
 
-    async fn sweep(&self, view: &str, limit: u32) -> Result<u64, ViewError> {
-        let table = table(view)?;
-        let sql = format!(
-            "DELETE FROM {table} WHERE (generation, key) IN (
-                 SELECT generation, key FROM {table} WHERE generation NOT IN (
-                     SELECT generation FROM views WHERE name = $1
-                     UNION SELECT rebuild_generation FROM views WHERE name = $1 AND rebuild_generation IS NOT NULL)
-                 LIMIT $2)"
-        );
-        let deletion = sqlx::query(AssertSqlSafe(sql)).bind(view).bind(i64::from(limit)).execute(&self.pool).await;
-        Ok(deletion.map_err(ViewError::database("sweeping old rows"))?.rows_affected())
+    async fn sweep(&self, view: &str) -> Result<(), ViewError> {
+        generations::sweep(&self.pool, view).await
     }
 
     async fn set_failure(&self, view: &str, failure: Option<&str>) -> Result<(), ViewError> {
@@ -263,66 +246,4 @@ fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &PgRow) -> Result<
         Some((_, ColumnKind::Boolean)) => row.try_get::<Option<bool>, _>(3)?.into(),
     };
     Ok(cursor_behind(view, query, &row.try_get::<String, _>(1)?, value))
-}
-
-/// Writes all rows of a batch in one statement.
-async fn upsert(connection: &mut PgConnection, batch: &ViewBatch, columns: &[Column]) -> Result<(), ViewError> {
-    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-    let listed = names.iter().map(|name| format!(", {name}")).collect::<String>();
-    let updated = names.iter().map(|name| format!(", {name} = excluded.{name}")).collect::<String>();
-    let arrays = columns.iter().enumerate().map(|(index, column)| format!(", ${}::{}[]", index + 4, sql_type(column)));
-    let sql = format!(
-        "INSERT INTO {table} (generation, key, document{listed})
-         SELECT $1, key, document::jsonb{listed}
-         FROM unnest($2::text[], $3::text[]{arrays}) AS row(key, document{listed})
-         ON CONFLICT (generation, key) DO UPDATE SET document = excluded.document{updated}",
-        table = table(&batch.view)?,
-        arrays = arrays.collect::<String>(),
-    );
-    let rows = &batch.upserts;
-    let mut query = sqlx::query(AssertSqlSafe(sql))
-        .bind(batch.generation)
-        .bind(rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.document.get().to_owned()).collect::<Vec<_>>());
-    for (index, column) in columns.iter().enumerate() {
-        query = bind_column(query, rows, index, column);
-    }
-    query.execute(connection).await.map_err(ViewError::database("writing documents")).map(drop)
-}
-
-const fn sql_type(column: &Column) -> &'static str {
-    match column.kind {
-        ColumnKind::Text => "text",
-        ColumnKind::Uuid => "uuid",
-        ColumnKind::Integer => "bigint",
-        ColumnKind::Time => "timestamptz",
-        ColumnKind::Boolean => "boolean",
-    }
-}
-
-fn bind_column<'query>(
-    query: Query<'query, Postgres, PgArguments>,
-    rows: &[ViewRow],
-    index: usize,
-    column: &Column,
-) -> Query<'query, Postgres, PgArguments> {
-    macro_rules! array {
-        ($variant:ident: $kind:ty) => {
-            query.bind(
-                rows.iter()
-                    .map(|row| match row.columns.get(index) {
-                        Some(ColumnValue::$variant(value)) => Some(value.clone()),
-                        _ => None,
-                    })
-                    .collect::<Vec<Option<$kind>>>(),
-            )
-        };
-    }
-    match column.kind {
-        ColumnKind::Text => array!(Text: String),
-        ColumnKind::Uuid => array!(Uuid: Uuid),
-        ColumnKind::Integer => array!(Integer: i64),
-        ColumnKind::Time => array!(Time: DateTime<Utc>),
-        ColumnKind::Boolean => array!(Boolean: bool),
-    }
 }

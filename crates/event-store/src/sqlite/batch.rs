@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::log::{from_micros, to_micros};
-use super::rows::{chunks, values};
+use super::rows::{ROWS_MAX, chunks, padded, values};
 use super::{BEGIN_APPENDS, Writer};
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
@@ -184,9 +184,6 @@ async fn load_commands(
     Ok(known)
 }
 
-/// Rows of one statement that are stored at once.
-const ROWS_MAX: usize = 64;
-
 type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
 
 /// Stores the plan if the head stands at `position`; tells whether it did.
@@ -199,27 +196,40 @@ async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) ->
     let mut changed = 0;
     for piece in 1..=pieces {
         let (events, commands) = (events.next().unwrap_or_default(), commands.next().unwrap_or_default());
+        let (event_rows, command_rows) = (padded(events.len()), padded(commands.len()));
         let mut sql = String::new();
         if !events.is_empty() {
-            sql.push_str(&format!("INSERT OR FAIL INTO events ({COLUMNS}) VALUES {};", values(events.len(), 18)));
+            sql.push_str(&insert("events", COLUMNS, event_rows, 18));
         }
         if !commands.is_empty() {
-            let values = values(commands.len(), 3);
-            sql.push_str(&format!("INSERT OR FAIL INTO commands (command_id, fingerprint, receipt) VALUES {values};"));
+            sql.push_str(&insert("commands", "command_id, fingerprint, receipt", command_rows, 3));
         }
         if piece == pieces {
             sql.push_str("UPDATE log_head SET position = ?, recorded_at = ? WHERE partition = 0 AND position = ?;");
         }
         let mut query = events.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_event);
+        query = bind_nothing(query, (event_rows - events.len()) * 18);
         for (id, command) in commands {
             query = query.bind(*id).bind(&command.fingerprint[..]).bind(receipt_text(&command.receipt));
         }
+        query = bind_nothing(query, (command_rows - commands.len()) * 3);
         if piece == pieces {
             query = query.bind(signed(plan.position)).bind(to_micros(plan.recorded_at)).bind(signed(position));
         }
         changed += query.execute(&mut *connection).await?.rows_affected();
     }
     Ok(changed == (plan.events.len() + plan.commands.len() + 1) as u64)
+}
+
+/// Inserts rows; those without a first column only fill the statement up. `OR FAIL`: the whole
+/// transaction is given up where a row is refused, so SQLite need not keep a journal for the statement.
+fn insert(table: &str, columns: &str, rows: usize, width: usize) -> String {
+    let values = values(rows, width);
+    format!("INSERT OR FAIL INTO {table} ({columns}) SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL;")
+}
+
+fn bind_nothing(query: Query<'_>, count: usize) -> Query<'_> {
+    (0..count).fold(query, |query, _| query.bind(None::<i64>))
 }
 
 fn bind_event<'query>(query: Query<'query>, event: &'query Envelope) -> Query<'query> {

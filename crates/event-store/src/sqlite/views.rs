@@ -22,6 +22,9 @@ use crate::views::{
     ViewError, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
 };
 
+/// Old rows that are removed at a time.
+const SWEEP_ROWS: u32 = 5_000;
+
 /// Views in a SQLite file.
 pub struct SqliteViews {
     pools: SqlitePools,
@@ -50,7 +53,7 @@ impl SqliteViews {
             "(SELECT value ->> 0 AS name, value ->> 1 AS generation,
                  value ->> 2 AS from_position, value ->> 3 AS to_position FROM json_each($1)) AS moved",
         );
-        let moved = sqlx::query_as(AssertSqlSafe(sql)).bind(moves).fetch_all(&mut *connection).await;
+        let moved = sqlx::query_scalar(AssertSqlSafe(sql)).bind(moves).fetch_all(&mut *connection).await;
         catalogue::all_moved(batches, &moved.map_err(ViewError::database("moving views"))?)?;
         for batch in batches {
             if !batch.upserts.is_empty() {
@@ -169,18 +172,22 @@ impl ViewStore for SqliteViews {
         Ok(swapped.rows_affected() == 1)
     }
 
-    async fn sweep(&self, view: &str, limit: u32) -> Result<u64, ViewError> {
+    async fn sweep(&self, view: &str) -> Result<(), ViewError> {
         let table = table(view)?;
         let sql = format!(
             "DELETE FROM {table} WHERE (generation, key) IN (
                  SELECT generation, key FROM {table} WHERE generation NOT IN (
                      SELECT generation FROM views WHERE name = $1
                      UNION SELECT rebuild_generation FROM views WHERE name = $1 AND rebuild_generation IS NOT NULL)
-                 LIMIT $2)"
+                 LIMIT {SWEEP_ROWS})"
         );
-        let deletion =
-            sqlx::query(AssertSqlSafe(sql)).bind(view).bind(i64::from(limit)).execute(&mut *self.turn().await?).await;
-        Ok(deletion.map_err(ViewError::database("sweeping old rows"))?.rows_affected())
+        loop {
+            // Piece by piece: others write in between.
+            let deletion = sqlx::query(AssertSqlSafe(sql.clone())).bind(view).execute(&mut *self.turn().await?).await;
+            if deletion.map_err(ViewError::database("sweeping old rows"))?.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
     }
 
     async fn set_failure(&self, view: &str, failure: Option<&str>) -> Result<(), ViewError> {

@@ -6,9 +6,14 @@ use super::{ColumnKind, CommitError, Rebuild, ViewBatch, ViewError, ViewSchema, 
 pub const COLUMNS: &str = "name, schema_version, generation, position, columns, \
      rebuild_generation, rebuild_position, rebuild_version, failure";
 
+/// Whether a row of `views` stands where one of `moved` begins: a source of
+/// `name`, `generation`, `from_position`, `to_position`.
+pub const STANDS: &str = "views.name = moved.name
+    AND ((views.generation = moved.generation AND views.position = moved.from_position)
+        OR (views.rebuild_generation = moved.generation AND views.rebuild_position = moved.from_position))";
+
 /// Moves generations of views that stand where their batches begin, as listed
-/// by `moves`: a source of `name`, `generation`, `from_position`, `to_position`.
-/// Gives the names of those that did.
+/// by `moves`, the source of `moved` in [`STANDS`]. Gives the names of those that did.
 pub fn advance(moves: &str) -> String {
     format!(
         "UPDATE views SET
@@ -17,16 +22,14 @@ pub fn advance(moves: &str) -> String {
              rebuild_position = CASE WHEN views.rebuild_generation = moved.generation
                  THEN moved.to_position ELSE views.rebuild_position END
          FROM {moves}
-         WHERE views.name = moved.name
-             AND ((views.generation = moved.generation AND views.position = moved.from_position)
-                 OR (views.rebuild_generation = moved.generation AND views.rebuild_position = moved.from_position))
+         WHERE {STANDS}
          RETURNING views.name"
     )
 }
 
-/// Refuses where a batch's view has not moved.
-pub fn all_moved(batches: &[ViewBatch], moved: &[(String,)]) -> Result<(), CommitError> {
-    let stands = |batch: &&ViewBatch| !moved.iter().any(|(view,)| *view == batch.view);
+/// Refuses where a batch's view has not moved; `moved` are the names of those that did.
+pub fn all_moved(batches: &[ViewBatch], moved: &[String]) -> Result<(), CommitError> {
+    let stands = |batch: &&ViewBatch| !moved.contains(&batch.view);
     match batches.iter().find(stands) {
         Some(batch) => Err(CommitError::Moved { view: batch.view.clone() }),
         // Two batches of one view cannot both begin where it stands.
@@ -48,7 +51,10 @@ pub const SWAP: &str = "UPDATE views SET
     rebuild_generation = NULL, rebuild_position = NULL, rebuild_version = NULL, rebuild_columns = NULL
     WHERE name = $1 AND rebuild_generation = $2 AND rebuild_position >= position";
 
-/// Enters a view.
+/// The generation that a view is entered with.
+pub const FIRST_GENERATION: i64 = 1;
+
+/// Enters a view, with [`FIRST_GENERATION`].
 pub const REGISTER: &str = "INSERT INTO views (name, schema_version, generation, position, columns)
     VALUES ($1, $2, 1, 0, $3) ON CONFLICT (name) DO NOTHING";
 

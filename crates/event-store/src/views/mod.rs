@@ -273,10 +273,12 @@ pub trait ViewStore: Send + Sync + 'static {
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError>;
 
     /// Puts the rebuilt generation in place if it has caught up with the one that is read; tells whether it did.
+    /// May take long the first time, where the engine makes its indexes then: what comes meanwhile is caught up with,
+    /// and it is called again.
     async fn swap(&self, view: &str, generation: i64) -> Result<bool, ViewError>;
 
-    /// Deletes up to `limit` rows of generations that nobody reads or fills; gives how many.
-    async fn sweep(&self, view: &str, limit: u32) -> Result<u64, ViewError>;
+    /// Removes generations that nobody reads or fills, without keeping others from reading or writing for long.
+    async fn sweep(&self, view: &str) -> Result<(), ViewError>;
 
     /// Notes why a view stands still, or that it no longer does.
     async fn set_failure(&self, view: &str, failure: Option<&str>) -> Result<(), ViewError>;

@@ -1,0 +1,57 @@
+//! The log as messages, read ahead of what is published.
+
+use std::sync::Arc;
+
+use event_store::log::{EventLog, LogError};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::publish::Outgoing;
+use crate::topology::RELAY_READ_EVENTS;
+
+type Piece = Result<Vec<Outgoing>, LogError>;
+
+/// Reads the log piece by piece. While there is more than one piece to read,
+/// the next is read, and made into messages, while the last is published.
+pub struct Ahead {
+    reader: Reader,
+    next: Option<AbortOnDropHandle<Piece>>,
+}
+
+#[derive(Clone)]
+struct Reader {
+    log: Arc<dyn EventLog>,
+    run: Option<Arc<str>>,
+}
+
+impl Ahead {
+    /// Reads `log`; `run` as in [`Outgoing::new`].
+    pub fn new(log: Arc<dyn EventLog>, run: Option<&str>) -> Self {
+        Self { reader: Reader { log, run: run.map(Into::into) }, next: None }
+    }
+
+    /// What follows `position`, where the piece before ended; empty at the log's end.
+    pub async fn after(&mut self, position: u64) -> Piece {
+        let mut piece = match self.next.take() {
+            Some(next) => next.await.map_err(|_| LogError::Stopped)??,
+            None => Vec::new(),
+        };
+        // What was read ahead may have been the end of then.
+        if piece.is_empty() {
+            piece = self.reader.read(position).await?;
+        }
+        if piece.len() == RELAY_READ_EVENTS
+            && let Some(last) = piece.last()
+        {
+            let (reader, last) = (self.reader.clone(), last.position());
+            self.next = Some(AbortOnDropHandle::new(tokio::spawn(async move { reader.read(last).await })));
+        }
+        Ok(piece)
+    }
+}
+
+impl Reader {
+    async fn read(&self, after_position: u64) -> Piece {
+        let events = self.log.follow(after_position, RELAY_READ_EVENTS).await?;
+        Ok(events.into_iter().map(|event| Outgoing::new(event, self.run.as_deref())).collect())
+    }
+}

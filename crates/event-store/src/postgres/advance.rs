@@ -1,0 +1,151 @@
+//! Bringing views forward: however many, one statement.
+//!
+//! A view is a few rows at a time; what a transaction of several statements
+//! costs is the way to the database and back for each of them.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres, Row as _};
+use uuid::Uuid;
+
+use super::generations::generation_table;
+use crate::log::row::signed;
+use crate::views::{Column, ColumnKind, ColumnValue, CommitError, ViewBatch, ViewError, ViewRow, catalogue};
+
+/// Moves every view of the batches and stores what they hold, or nothing at all.
+///
+/// The views' rows of the catalogue are locked first, in one order for
+/// everybody; only if all of them stand where the batches begin is anything
+/// changed. What is changed does not wait for the disk (docs/adr/0010).
+pub async fn advance(
+    connection: &mut PgConnection,
+    batches: &[ViewBatch],
+    columns: &[&'static [Column]],
+) -> Result<(), CommitError> {
+    let sql = statement(batches, columns)?;
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .bind(batches.iter().map(|batch| batch.view.as_str()).collect::<Vec<_>>())
+        .bind(batches.iter().map(|batch| batch.generation).collect::<Vec<_>>())
+        .bind(batches.iter().map(|batch| signed(batch.from_position)).collect::<Vec<_>>())
+        .bind(batches.iter().map(|batch| signed(batch.to_position)).collect::<Vec<_>>());
+    for (batch, columns) in batches.iter().zip(columns) {
+        query = bind_batch(query, batch, columns);
+    }
+    let moved = query.fetch_all(connection).await.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+    let moved: Vec<String> = moved.map_err(ViewError::database("moving views"))?;
+    catalogue::all_moved(batches, &moved)
+}
+
+fn statement(batches: &[ViewBatch], columns: &[&'static [Column]]) -> Result<String, ViewError> {
+    let mut sql = format!(
+        "WITH moves AS (
+             SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+                 AS moved(name, generation, from_position, to_position)
+         ), standing AS MATERIALIZED (
+             SELECT views.name FROM views JOIN moves AS moved ON {stands} ORDER BY views.name FOR UPDATE OF views
+         ), all_standing AS MATERIALIZED (
+             SELECT count(*) = cardinality($1) AS holds FROM standing
+         ), moving AS ({moving})",
+        stands = catalogue::STANDS,
+        moving = catalogue::advance("(SELECT * FROM moves WHERE (SELECT holds FROM all_standing)) AS moved"),
+    );
+    let mut parameter = 5;
+    for (index, (batch, columns)) in batches.iter().zip(columns).enumerate() {
+        let table = generation_table(&batch.view, batch.generation)?;
+        if !batch.upserts.is_empty() {
+            write_upsert(&mut sql, &table, index, &mut parameter, columns);
+        }
+        if !batch.deletes.is_empty() {
+            let (generation, keys) = (parameter, parameter + 1);
+            parameter += 2;
+            let deletion = format!(
+                ", deleted_{index} AS (
+                     DELETE FROM {table} WHERE generation = ${generation} AND key = ANY(${keys}::text[])
+                         AND (SELECT holds FROM all_standing))"
+            );
+            sql.push_str(&deletion);
+        }
+    }
+    sql.push_str(" SELECT name, set_config('synchronous_commit', 'off', true) FROM standing");
+    Ok(sql)
+}
+
+fn write_upsert(sql: &mut String, table: &str, index: usize, parameter: &mut usize, columns: &[Column]) {
+    let (mut listed, mut updated, mut arrays) = (String::new(), String::new(), String::new());
+    let first = *parameter;
+    for (offset, Column { name, kind }) in columns.iter().enumerate() {
+        listed.extend([", ", name]);
+        updated.extend([", ", name, " = excluded.", name]);
+        write!(arrays, ", ${}::{}[]", first + 3 + offset, sql_type(*kind)).expect("a String takes everything");
+    }
+    *parameter += 3 + columns.len();
+    let (key, document) = (first + 1, first + 2);
+    let upsert = format!(
+        ", stored_{index} AS (
+             INSERT INTO {table} (generation, key, document{listed})
+             SELECT ${first}::bigint, key, document::jsonb{listed}
+             FROM unnest(${key}::text[], ${document}::text[]{arrays}) AS row(key, document{listed})
+             WHERE (SELECT holds FROM all_standing)
+             ON CONFLICT (generation, key) DO UPDATE SET document = excluded.document{updated})"
+    );
+    sql.push_str(&upsert);
+}
+
+const fn sql_type(kind: ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::Text => "text",
+        ColumnKind::Uuid => "uuid",
+        ColumnKind::Integer => "bigint",
+        ColumnKind::Time => "timestamptz",
+        ColumnKind::Boolean => "boolean",
+    }
+}
+
+type PgQuery<'query> = Query<'query, Postgres, PgArguments>;
+
+fn bind_batch<'query>(mut query: PgQuery<'query>, batch: &'query ViewBatch, columns: &[Column]) -> PgQuery<'query> {
+    let rows = &batch.upserts;
+    if !rows.is_empty() {
+        query = query
+            .bind(batch.generation)
+            .bind(rows.iter().map(|row| row.key.as_str()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.document.get()).collect::<Vec<_>>());
+        for (index, column) in columns.iter().enumerate() {
+            query = bind_column(query, rows, index, column);
+        }
+    }
+    if !batch.deletes.is_empty() {
+        query = query.bind(batch.generation).bind(&batch.deletes);
+    }
+    query
+}
+
+fn bind_column<'query>(
+    query: PgQuery<'query>,
+    rows: &'query [ViewRow],
+    index: usize,
+    column: &Column,
+) -> PgQuery<'query> {
+    macro_rules! array {
+        ($variant:ident: $kind:ty, $value:expr) => {
+            query.bind(
+                rows.iter()
+                    .map(|row| match row.columns.get(index) {
+                        Some(ColumnValue::$variant(value)) => Some($value(value)),
+                        _ => None,
+                    })
+                    .collect::<Vec<Option<$kind>>>(),
+            )
+        };
+    }
+    match column.kind {
+        ColumnKind::Text => array!(Text: &str, String::as_str),
+        ColumnKind::Uuid => array!(Uuid: Uuid, Uuid::clone),
+        ColumnKind::Integer => array!(Integer: i64, i64::clone),
+        ColumnKind::Time => array!(Time: DateTime<Utc>, DateTime::clone),
+        ColumnKind::Boolean => array!(Boolean: bool, bool::clone),
+    }
+}

@@ -1,0 +1,106 @@
+//! The generations of a view: each a partition of its table (docs/adr/0013).
+//!
+//! One that is filled beside the one that is read stands alone, with nothing
+//! but its key: rows go in several times as fast where no index is kept row by
+//! row. Before it is read it becomes a partition, and gets its indexes at once.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+
+use crate::views::ViewError;
+use crate::views::catalogue::table;
+
+/// How long removing a table waits for whoever reads the view: meanwhile others wait behind it.
+const REMOVAL_WAIT_MAX: &str = "200ms";
+/// How often it is tried. What stays is removed after the next rebuild.
+const REMOVAL_TRIES: u32 = 25;
+/// The code of "there is no such table".
+const UNDEFINED_TABLE: &str = "42P01";
+/// The code of "somebody else holds the lock".
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// The table of one generation of a view.
+pub fn generation_table(view: &str, generation: i64) -> Result<String, ViewError> {
+    Ok(format!("{}_g{generation}", table(view)?))
+}
+
+/// Makes the table of a generation that is read from its beginning.
+pub async fn create_read(connection: &mut PgConnection, view: &str, generation: i64) -> Result<(), ViewError> {
+    let (parent, table) = (table(view)?, generation_table(view, generation)?);
+    let sql = format!("CREATE TABLE {table} PARTITION OF {parent} FOR VALUES IN ({generation})");
+    run(connection, sql, "making a view's table").await
+}
+
+/// Makes the table of a generation that is filled beside the one that is read.
+pub async fn create_beside(connection: &mut PgConnection, view: &str, generation: i64) -> Result<(), ViewError> {
+    let (parent, table) = (table(view)?, generation_table(view, generation)?);
+    let sql = format!("CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS, PRIMARY KEY (generation, key))");
+    run(connection, sql, "making a rebuilt view's table").await
+}
+
+/// Makes a generation one that can be read, with its indexes; nothing where it
+/// is one, or where it was swept. Reading and writing go on meanwhile.
+pub async fn attach(pool: &PgPool, view: &str, generation: i64) -> Result<(), ViewError> {
+    let (parent, table) = (table(view)?, generation_table(view, generation)?);
+    let alone: bool = sqlx::query_scalar(
+        "SELECT to_regclass($1) IS NOT NULL
+             AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1))",
+    )
+    .bind(&table)
+    .fetch_one(pool)
+    .await
+    .map_err(ViewError::database("looking for a rebuilt view's table"))?;
+    if !alone {
+        return Ok(());
+    }
+    let mut connection = pool.acquire().await.map_err(ViewError::database("connecting"))?;
+    let sql = format!("ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({generation})");
+    run(&mut connection, sql, "making a rebuilt view's indexes").await
+}
+
+/// Removes the tables of generations that nobody reads or fills.
+pub async fn sweep(pool: &PgPool, view: &str) -> Result<(), ViewError> {
+    let sweeping = ViewError::database("removing old tables of a view");
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class, views
+         WHERE views.name = $1 AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
+             AND relname ~ ('^' || $2 || '_g[0-9]+$')
+             AND relname NOT IN ($2 || '_g' || generation, $2 || '_g' || coalesce(rebuild_generation, generation))",
+    )
+    .bind(view)
+    .bind(table(view)?)
+    .fetch_all(pool)
+    .await
+    .map_err(&sweeping)?;
+    for table in tables {
+        for attempt in 1..=REMOVAL_TRIES {
+            let mut transaction = pool.begin().await.map_err(&sweeping)?;
+            let sql = format!("SET LOCAL lock_timeout = '{REMOVAL_WAIT_MAX}'; DROP TABLE IF EXISTS {table}");
+            match transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+                Ok(_) => {
+                    transaction.commit().await.map_err(&sweeping)?;
+                    break;
+                }
+                Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) && attempt < REMOVAL_TRIES => {}
+                Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => {
+                    tracing::warn!(table, "an old table of a view is in use; it is removed after the next rebuild");
+                }
+                Err(error) => return Err(sweeping(error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a table was missing.
+pub fn is_missing(error: &sqlx::Error) -> bool {
+    has_code(error, UNDEFINED_TABLE)
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(code))
+}
+
+async fn run(connection: &mut PgConnection, sql: String, doing: &'static str) -> Result<(), ViewError> {
+    connection.execute(AssertSqlSafe(sql)).await.map_err(ViewError::database(doing)).map(drop)
+}

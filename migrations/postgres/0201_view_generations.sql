@@ -1,0 +1,28 @@
+-- Every generation of a view becomes a partition of its table: one that is filled beside the one that is
+-- read needs no index until it is read, and is removed at once (docs/adr/0013).
+DO $$
+DECLARE
+    view text;
+    read bigint;
+BEGIN
+    FOR view IN
+        SELECT relname FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname LIKE 'view\_%'
+        ORDER BY relname
+    LOOP
+        EXECUTE format('ALTER TABLE %I RENAME TO %I', view, view || '_before');
+        EXECUTE format(
+            'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING INDEXES) PARTITION BY LIST (generation)',
+            view, view || '_before');
+        SELECT generation INTO read FROM views WHERE 'view_' || name = view;
+        IF read IS NULL THEN
+            EXECUTE format('DROP TABLE %I', view || '_before');
+        ELSE
+            EXECUTE format('DELETE FROM %I WHERE generation <> %s', view || '_before', read);
+            EXECUTE format('ALTER TABLE %I RENAME TO %I', view || '_before', view || '_g' || read);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES IN (%s)', view, view || '_g' || read, read);
+        END IF;
+    END LOOP;
+    -- A rebuild that was on its way begins again.
+    UPDATE views SET rebuild_generation = NULL, rebuild_position = NULL, rebuild_version = NULL, rebuild_columns = NULL;
+END $$;
