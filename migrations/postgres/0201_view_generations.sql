@@ -1,8 +1,11 @@
 -- Every generation of a view becomes a partition of its table: one that is filled beside the one that is
 -- read needs no index until it is read, and is removed at once (docs/adr/0013).
+-- And text is compared byte by byte, as SQLite does: faster, the same on every machine, and no upgrade of the
+-- operating system's locales can make an index wrong.
 DO $$
 DECLARE
     view text;
+    texts text;
     read bigint;
 BEGIN
     FOR view IN
@@ -11,6 +14,10 @@ BEGIN
         ORDER BY relname
     LOOP
         EXECUTE format('ALTER TABLE %I RENAME TO %I', view, view || '_before');
+        SELECT string_agg(format('ALTER COLUMN %I TYPE text COLLATE "C"', attname), ', ') INTO texts
+        FROM pg_attribute
+        WHERE attrelid = (view || '_before')::regclass AND atttypid = 'text'::regtype AND NOT attisdropped;
+        EXECUTE format('ALTER TABLE %I %s', view || '_before', texts);
         EXECUTE format(
             'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING INDEXES) PARTITION BY LIST (generation)',
             view, view || '_before');

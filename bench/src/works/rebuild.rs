@@ -9,11 +9,9 @@ use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, ReportId, SiteId, StreamKey, SubjectId, TrialId};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::measure::{Goal, Row};
-use crate::surroundings::Database;
 use crate::workload::of_writes;
 use crate::{Bench, BenchError};
 
@@ -33,22 +31,10 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
             .map_err(|error| BenchError::Said(format!("{error:?}")))?;
         let ours = events as f64 / begun.elapsed().as_secs_f64();
         rounds.push((ours, read(&database.store, events).await?));
-        forget(&database).await?;
     }
     database.close().await?;
     let figure = format!("events through a rebuild of all views, {events} events, PostgreSQL");
     Ok(vec![Row::new(8, figure, "/s", Goal::AtLeast(0.35), "reading and deserialising them", rounds).so_far(0.12)])
-}
-
-/// Empties the views, so that the next round has no rows of this one to clear away.
-async fn forget(database: &Database) -> Result<(), BenchError> {
-    let mut connection = PgConnection::connect(&database.url).await?;
-    for state in database.store.views.states().await.map_err(|error| BenchError::Said(error.to_string()))? {
-        connection.execute(AssertSqlSafe(format!("TRUNCATE view_{}", state.name))).await?;
-    }
-    connection.execute("DELETE FROM views").await?;
-    connection.close().await?;
-    Ok(())
 }
 
 /// Events a second that are read and deserialised, and nothing more.

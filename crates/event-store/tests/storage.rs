@@ -52,6 +52,7 @@ fn row(number: u32) -> ViewRow {
             if number.is_multiple_of(5) { ColumnValue::Null } else { ColumnValue::Integer(i64::from(number % 7)) },
             raised(number).into(),
         ],
+        is_new: false,
     }
 }
 
@@ -68,7 +69,7 @@ fn batch(generation: i64, from: u64, to: u64, upserts: Vec<ViewRow>, deletes: &[
 
 async fn filled(store: &Store, count: u32) -> i64 {
     let state = store.views.register(&ALERTS).await.expect("registered");
-    let rows = (0..count).map(row).collect();
+    let rows = (0..count).map(|number| ViewRow { is_new: true, ..row(number) }).collect();
     store.views.commit(vec![batch(state.generation, 0, 50, rows, &[])]).await.expect("a batch");
     state.generation
 }

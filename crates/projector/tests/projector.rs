@@ -79,6 +79,7 @@ async fn every_view_has_its_table(test: TestStore) {
             key: "key".to_owned(),
             document: serde_json::value::to_raw_value("document").expect("JSON"),
             columns: vec![ColumnValue::Null; schema.columns.len()],
+            is_new: true,
         };
         let batch = ViewBatch {
             view: schema.name.to_owned(),

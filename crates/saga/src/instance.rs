@@ -128,6 +128,7 @@ impl Instance {
                 ColumnValue::Time(self.waiting_since),
                 self.due_at.into(),
             ],
+            is_new: false,
         })
     }
 }

@@ -1,9 +1,14 @@
 //! Logs and metrics.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::LogFormat;
+
+/// How often measured values are summed up.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Logs or metrics could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +25,9 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// [`TelemetryError`].
+///
+/// # Panics
+/// Outside a Tokio runtime.
 pub fn init(filter: &str, format: LogFormat) -> Result<PrometheusHandle, TelemetryError> {
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
@@ -27,5 +35,17 @@ pub fn init(filter: &str, format: LogFormat) -> Result<PrometheusHandle, Telemet
         LogFormat::Json => subscriber.json().init(),
         LogFormat::Text => subscriber.init(),
     }
-    Ok(PrometheusBuilder::new().install_recorder()?)
+    let metrics = PrometheusBuilder::new().install_recorder()?;
+    tokio::spawn(keep_small(metrics.clone()));
+    Ok(metrics)
+}
+
+/// Sums up what was measured: until somebody does, every single value is kept,
+/// and perhaps nobody ever asks for them.
+async fn keep_small(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
 }

@@ -20,8 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::topology::{
-    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE,
-    RETRY_PAUSE_MAX,
+    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE, RETRY_PAUSE_MAX,
 };
 use ahead::Ahead;
 pub use publish::RelayError;

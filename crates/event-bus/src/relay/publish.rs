@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
+use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     CreateStreamError, GetStreamError, GetStreamErrorKind, PublishAckFuture, PublishError,
 };
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, InfoError, LastRawMessageErrorKind, PurgeError};
-use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream::{self, context};
 use async_nats::{Client, HeaderMap, HeaderValue};
 use bytes::Bytes;

@@ -10,9 +10,7 @@ use uuid::Uuid;
 use super::ahead::Ahead;
 use super::publish::{Publisher, Standing, context, standing};
 use super::{RelayError, RelayOptions};
-use crate::topology::{
-    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM,
-};
+use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM};
 
 /// How long the active relay may take to stand aside.
 const STAND_ASIDE_TIME_MAX: Duration = Duration::from_secs(20);

@@ -10,6 +10,8 @@ use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use crate::views::ViewError;
 use crate::views::catalogue::table;
 
+/// What PostgreSQL may sort an index in.
+const INDEX_MEMORY: &str = "256MB";
 /// How long removing a table waits for whoever reads the view: meanwhile others wait behind it.
 const REMOVAL_WAIT_MAX: &str = "200ms";
 /// How often it is tried. What stays is removed after the next rebuild.
@@ -34,7 +36,11 @@ pub async fn create_read(connection: &mut PgConnection, view: &str, generation: 
 /// Makes the table of a generation that is filled beside the one that is read.
 pub async fn create_beside(connection: &mut PgConnection, view: &str, generation: i64) -> Result<(), ViewError> {
     let (parent, table) = (table(view)?, generation_table(view, generation)?);
-    let sql = format!("CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS, PRIMARY KEY (generation, key))");
+    // Nothing is to be vacuumed or planned for in what is only added to.
+    let sql = format!(
+        "CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS, PRIMARY KEY (generation, key))
+         WITH (autovacuum_enabled = off)"
+    );
     run(connection, sql, "making a rebuilt view's table").await
 }
 
@@ -53,9 +59,16 @@ pub async fn attach(pool: &PgPool, view: &str, generation: i64) -> Result<(), Vi
     if !alone {
         return Ok(());
     }
-    let mut connection = pool.acquire().await.map_err(ViewError::database("connecting"))?;
-    let sql = format!("ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({generation})");
-    run(&mut connection, sql, "making a rebuilt view's indexes").await
+    let attaching = ViewError::database("making a rebuilt view's indexes");
+    let mut transaction = pool.begin().await.map_err(&attaching)?;
+    let sql = format!(
+        "SET LOCAL maintenance_work_mem = '{INDEX_MEMORY}';
+         ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({generation});
+         ALTER TABLE {table} RESET (autovacuum_enabled);
+         ANALYZE {table}"
+    );
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map_err(&attaching)?;
+    transaction.commit().await.map_err(&attaching)
 }
 
 /// Removes the tables of generations that nobody reads or fills.

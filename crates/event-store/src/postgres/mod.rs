@@ -11,9 +11,9 @@ mod views;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgPool};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 
 pub use coordination::PostgresCoordination;
 pub use log::PostgresLog;

@@ -133,6 +133,8 @@ pub struct ViewRow {
     pub document: Box<RawValue>,
     /// The columns' values, in the schema's order.
     pub columns: Vec<ColumnValue>,
+    /// Whether the generation is known to have no such document where the batch begins: it is stored for less then.
+    pub is_new: bool,
 }
 
 /// A rebuild on its way.
