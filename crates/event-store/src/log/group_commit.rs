@@ -57,15 +57,22 @@ struct Job {
 /// The queue in front of the one writer.
 pub struct GroupCommit {
     queue: mpsc::Sender<Job>,
+    tail: Arc<Tail>,
     writer: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl GroupCommit {
     /// Starts the writer. A batch that keeps failing is given up after `give_up_after`.
-    pub fn start(writer: impl BatchWriter, head: watch::Sender<u64>, tail: Arc<Tail>, give_up_after: Duration) -> Self {
+    pub fn start(writer: impl BatchWriter, head: watch::Sender<u64>, give_up_after: Duration) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_LENGTH_MAX);
-        let task = tokio::spawn(run(Writer { writer, head, tail, give_up_after }, jobs));
-        Self { queue, writer: std::sync::Mutex::new(Some(task)) }
+        let tail = Arc::new(Tail::default());
+        let task = tokio::spawn(run(Writer { writer, head, tail: tail.clone(), give_up_after }, jobs));
+        Self { queue, tail, writer: std::sync::Mutex::new(Some(task)) }
+    }
+
+    /// What this process has just written; `None` where that does not reach back to `after_position`.
+    pub fn newest(&self, after_position: u64, limit: usize) -> Option<Vec<Envelope>> {
+        self.tail.read(after_position, limit)
     }
 
     /// Queues an append and waits for its outcome.

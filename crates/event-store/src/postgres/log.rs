@@ -1,6 +1,5 @@
 //! The log on PostgreSQL.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +14,6 @@ use uuid::Uuid;
 use super::batch::{HEAD_CHANNEL, PostgresWriter};
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
-use crate::log::tail::Tail;
 use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
 
 /// How often the head is looked at where no notification comes.
@@ -25,7 +23,6 @@ const HEAD_POLL: Duration = Duration::from_millis(200);
 pub struct PostgresLog {
     pool: PgPool,
     writer: GroupCommit,
-    tail: Arc<Tail>,
     head: watch::Receiver<u64>,
     _watcher: AbortOnDropHandle<()>,
 }
@@ -36,10 +33,9 @@ impl PostgresLog {
     pub fn open(pool: PgPool, give_up_after: Duration) -> Self {
         let (head, receiver) = watch::channel(0);
         let options = (*pool.connect_options()).clone();
-        let tail = Arc::new(Tail::default());
-        let writer = GroupCommit::start(PostgresWriter::new(options), head.clone(), tail.clone(), give_up_after);
+        let writer = GroupCommit::start(PostgresWriter::new(options), head.clone(), give_up_after);
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pool.clone(), head)));
-        Self { pool, writer, tail, head: receiver, _watcher: watcher }
+        Self { pool, writer, head: receiver, _watcher: watcher }
     }
 }
 
@@ -66,7 +62,7 @@ impl EventLog for PostgresLog {
     }
 
     async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
-        match self.tail.read(after_position, limit) {
+        match self.writer.newest(after_position, limit) {
             Some(events) => Ok(events),
             None => self.read_all(after_position, limit).await,
         }

@@ -1,6 +1,5 @@
 //! The log in a SQLite file.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +16,6 @@ use super::SqlitePools;
 use super::batch::SqliteWriter;
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
-use crate::log::tail::Tail;
 use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
 
 /// How often the head is looked at for what other processes appended.
@@ -27,7 +25,6 @@ const HEAD_POLL: Duration = Duration::from_millis(200);
 pub struct SqliteLog {
     pools: SqlitePools,
     writer: GroupCommit,
-    tail: Arc<Tail>,
     head: watch::Receiver<u64>,
     _watcher: AbortOnDropHandle<()>,
 }
@@ -37,11 +34,9 @@ impl SqliteLog {
     /// fails after `give_up_after`.
     pub fn open(pools: SqlitePools, give_up_after: Duration) -> Self {
         let (head, receiver) = watch::channel(0);
-        let tail = Arc::new(Tail::default());
-        let writer =
-            GroupCommit::start(SqliteWriter::new(pools.write.clone()), head.clone(), tail.clone(), give_up_after);
+        let writer = GroupCommit::start(SqliteWriter::new(pools.write.clone()), head.clone(), give_up_after);
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pools.read.clone(), head)));
-        Self { pools, writer, tail, head: receiver, _watcher: watcher }
+        Self { pools, writer, head: receiver, _watcher: watcher }
     }
 }
 
@@ -68,7 +63,7 @@ impl EventLog for SqliteLog {
     }
 
     async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
-        match self.tail.read(after_position, limit) {
+        match self.writer.newest(after_position, limit) {
             Some(events) => Ok(events),
             None => self.read_all(after_position, limit).await,
         }
