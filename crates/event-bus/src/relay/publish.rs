@@ -130,7 +130,7 @@ pub async fn standing(context: &jetstream::Context, replicas: u8, checkpoint: u6
 async fn make(context: &jetstream::Context, config: Config) -> Result<(), RelayError> {
     match context.get_stream(STREAM).await {
         Ok(made) => {
-            let persist_mode = made.cached_info().config.persist_mode.clone();
+            let persist_mode = made.cached_info().config.persist_mode;
             context.update_stream(Config { persist_mode, ..config }).await?;
         }
         Err(error) if is_missing(&error) => drop(context.create_stream(config).await?),
