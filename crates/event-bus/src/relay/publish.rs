@@ -131,6 +131,9 @@ async fn make(context: &jetstream::Context, config: Config) -> Result<(), RelayE
     match context.get_stream(STREAM).await {
         Ok(made) => {
             let persist_mode = made.cached_info().config.persist_mode;
+            if persist_mode != config.persist_mode {
+                tracing::info!(?persist_mode, "the stream keeps the mode of persistence that it was made with");
+            }
             context.update_stream(Config { persist_mode, ..config }).await?;
         }
         Err(error) if is_missing(&error) => drop(context.create_stream(config).await?),
