@@ -9,9 +9,9 @@ DECLARE
     read bigint;
 BEGIN
     FOR view IN
-        SELECT relname FROM pg_class
-        WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname LIKE 'view\_%'
-        ORDER BY relname
+        SELECT unnest(ARRAY['view_adverse_events', 'view_alerts', 'view_consents', 'view_dead_letters',
+            'view_patient_timeline', 'view_patients', 'view_reports', 'view_sagas', 'view_sites', 'view_subjects',
+            'view_trial_enrolment', 'view_visits'])
     LOOP
         EXECUTE format('ALTER TABLE %I RENAME TO %I', view, view || '_before');
         SELECT string_agg(format('ALTER COLUMN %I TYPE text COLLATE "C"', attname), ', ') INTO texts

@@ -17,7 +17,7 @@ pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Messages on their way to JetStream without an acknowledgement.
 pub const PUBLISH_WINDOW: u64 = 1_024;
 /// Of so many messages one asks to be acknowledged: every message names the sequence before it, so one
-/// that was taken tells that all before it were.
+/// that was taken tells that all before it were, as long as all who publish number alike.
 pub const ACKNOWLEDGE_EVERY: u64 = 32;
 /// Events that the relay reads from the log at a time.
 pub const RELAY_READ_EVENTS: usize = 512;
@@ -42,9 +42,9 @@ pub const FEED_IDLE: Duration = Duration::from_millis(250);
 
 /// The stream's configuration. Nothing runs out: the log decides what is kept.
 ///
-/// Without replicas the server acknowledges before it has written: what a crash
-/// takes is always the stream's end, and the relay publishes it again, for it
-/// goes by the stream's last message (ADR 0012). Of servers before 2.12 this is not asked.
+/// Without replicas the server acknowledges before it has written: what it then
+/// loses is the stream's end, and the relay publishes it again, for it goes by
+/// the stream's last message (ADR 0012). Servers before 2.12 pass over this.
 pub fn stream(replicas: usize) -> Config {
     Config {
         name: STREAM.to_owned(),

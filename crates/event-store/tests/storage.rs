@@ -218,6 +218,13 @@ async fn a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up(test: Test
     assert_eq!((kept(generation).await, kept(beside).await), (2, 1));
     views.sweep(ALERTS.name).await.expect("swept");
     assert_eq!((kept(generation).await, kept(beside).await), (0, 1), "only what nobody reads");
+    for late in [batch(generation, 50, 51, vec![row(9)], &[]), batch(generation, 50, 51, Vec::new(), &["alert-0000"])] {
+        let late = views.commit(vec![late]).await;
+        assert!(matches!(late, Err(CommitError::Moved { .. })), "what was swept has moved: {late:?}");
+    }
+    let twice =
+        views.commit(vec![batch(beside, 50, 51, Vec::new(), &[]), batch(beside, 50, 52, Vec::new(), &[])]).await;
+    assert!(matches!(twice, Err(CommitError::Moved { .. })), "two cannot begin in one place: {twice:?}");
     let newer = views.start_rebuild(&ALERTS).await.expect("a rebuild");
     let newest = views.start_rebuild(&ALERTS).await.expect("in its place");
     assert_ne!(newer, newest);

@@ -13,6 +13,8 @@ use crate::views::VIEWS;
 
 /// Events that are read at a time.
 const BATCH_EVENTS: usize = 2_000;
+/// Views whose indexes the engine makes at the same time.
+const SWAPS_AT_ONCE: usize = 2;
 /// How often a rebuild that cannot catch up looks again before it gives up.
 const CATCH_UP_TRIES_MAX: u32 = 10_000;
 
@@ -81,12 +83,15 @@ pub async fn fill(
     for _ in 0..CATCH_UP_TRIES_MAX {
         catch_up(store, &mut cursors, progress).await?;
         let mut behind = Vec::new();
-        let swapped = cursors.iter().map(|cursor| store.views.swap(cursor.view.schema().name, cursor.generation));
-        let swapped = futures::future::join_all(swapped).await;
-        for (cursor, swapped) in cursors.into_iter().zip(swapped) {
+        let mut swaps = Vec::with_capacity(cursors.len());
+        for some in cursors.chunks(SWAPS_AT_ONCE) {
+            let swap = some.iter().map(|cursor| store.views.swap(cursor.view.schema().name, cursor.generation));
+            swaps.extend(futures::future::join_all(swap).await);
+        }
+        for (cursor, swapped) in cursors.into_iter().zip(swaps) {
             let (name, generation) = (cursor.view.schema().name, cursor.generation);
             if swapped? {
-                store.views.sweep(name).await?;
+                sweep(store, name).await;
             } else if is_mine(store, name, generation).await? {
                 behind.push(cursor);
             } else {
@@ -99,6 +104,13 @@ pub async fn fill(
         cursors = behind;
     }
     Err(RebuildError::NeverCaughtUp)
+}
+
+/// Clears away what nobody reads. The view is in place either way.
+async fn sweep(store: &Store, view: &str) {
+    if let Err(error) = store.views.sweep(view).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, view, "old rows stay until the next rebuild");
+    }
 }
 
 /// Folds everything that the log holds beyond the cursors, which all stand at

@@ -30,7 +30,7 @@ use crate::render::{from_log, log};
 const LIMIT_DEFAULT: usize = 500;
 /// Events of a page at most.
 const LIMIT_MAX: usize = 1_000;
-/// Events that are read at a time where all are wanted: few megabytes, and more than most patients have.
+/// Events that are read at a time where all are wanted: more than most patients have.
 const PIECE_EVENTS: usize = 4_000;
 /// The columns of the CSV form.
 const CSV_HEADER: &str = "position,recorded_at,occurred_at,type,stream_type,stream_id,version,actor,role,\

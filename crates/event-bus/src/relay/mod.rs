@@ -3,7 +3,8 @@
 //! Where to go on is read from the stream itself: the position in its last
 //! message. Every message says which sequence must be the last before it, so a
 //! message that is sent again cannot overtake, and of two relays that both
-//! believe to be the one only one gets anything in.
+//! believe to be the one each message gets in once. Before it begins it looks
+//! whether the stream is still numbered like the log.
 
 mod ahead;
 mod publish;
@@ -24,7 +25,7 @@ use crate::topology::{
 };
 use ahead::Ahead;
 pub use publish::RelayError;
-use publish::{Publisher, Standing, standing};
+use publish::{Publisher, Standing, require_whole, standing};
 pub use republish::republish;
 
 /// How the relay works.
@@ -91,6 +92,7 @@ async fn follow(
     if standing.position < checkpoint {
         tracing::warn!(standing.position, checkpoint, "the stream lost messages; they are published again");
     }
+    require_whole(context).await?;
     relay(store, context, standing, holder).await
 }
 

@@ -78,6 +78,26 @@ pub enum RelayError {
         /// Where the log ends.
         log: u64,
     },
+    /// The stream does not hold the log's events one after the other.
+    #[error(
+        "the stream holds positions {first} to {last} on {sequences} sequences: `anamnesis republish` sets it right"
+    )]
+    Shifted {
+        /// The first message's position.
+        first: u64,
+        /// The last message's position.
+        last: u64,
+        /// Sequences from the first message's to the last one's.
+        sequences: u64,
+    },
+    /// There is nothing to publish from there on.
+    #[error("the log ends at position {log}: nothing can be published from position {from} on")]
+    Beyond {
+        /// Where to begin.
+        from: u64,
+        /// Where the log ends.
+        log: u64,
+    },
     /// The log did not answer.
     #[error("the log did not answer")]
     Log(#[source] LogError),
@@ -124,6 +144,22 @@ pub async fn standing(context: &jetstream::Context, replicas: u8, checkpoint: u6
         before = after;
     }
     Err(RelayError::Last("messages of an earlier connection are still coming in".to_owned()))
+}
+
+/// Refuses a stream that does not hold the log's events one after the other:
+/// somebody else has published into it, or two of us numbered differently.
+/// Messages that an operator deleted in between do not count.
+pub async fn require_whole(context: &jetstream::Context) -> Result<(), RelayError> {
+    let stream = context.get_stream(STREAM).await?;
+    let Some((last_sequence, last)) = last_message(&stream).await? else { return Ok(()) };
+    let first_sequence = stream.cached_info().state.first_sequence;
+    let message = stream.get_raw_message(first_sequence).await;
+    let message = message.map_err(|error| RelayError::Last(error.to_string()))?;
+    let first = position(&message.headers).ok_or_else(|| RelayError::Last("the first one is not ours".to_owned()))?;
+    if last.checked_sub(first) == last_sequence.checked_sub(first_sequence) {
+        return Ok(());
+    }
+    Err(RelayError::Shifted { first, last, sequences: (last_sequence + 1).saturating_sub(first_sequence) })
 }
 
 /// Makes the stream, or updates it; how it persists cannot be changed, so that stays as it was made.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ahead::Ahead;
-use super::publish::{Publisher, Standing, context, standing};
+use super::publish::{Publisher, Standing, context, require_whole, standing};
 use super::{RelayError, RelayOptions};
 use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM};
 
@@ -61,14 +61,18 @@ async fn publish_all(
     holder: Uuid,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<u64, RelayError> {
-    // Read for its sequence: whatever it holds goes.
-    let Standing { sequence, .. } = standing(context, options.replicas, 0).await?;
+    let head = store.log.head().await?;
+    if from > head + 1 {
+        return Err(RelayError::Beyond { from, log: head });
+    }
+    // Made where it is missing; whatever it holds goes.
+    standing(context, options.replicas, 0).await?;
     context.get_stream(STREAM).await?.purge().await?;
+    let Standing { sequence, .. } = standing(context, options.replicas, 0).await?;
     let start = from.saturating_sub(1);
     let mut publisher = Publisher::new(context, Standing { position: start, sequence });
     // The stream remembers ids for a while also of messages that are gone.
     let mut log = Ahead::new(store.log.clone(), Some(&holder.simple().to_string()));
-    let head = store.log.head().await?;
     let mut renew_at = Instant::now() + LEASE_RENEWAL;
     let mut count = 0;
     while publisher.sent() < head {
@@ -89,6 +93,8 @@ async fn publish_all(
         }
     }
     publisher.drain().await?;
+    // What the relay before had on its way may have come in between.
+    require_whole(context).await?;
     let checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
     store.checkpoints.advance(RELAY_CHECKPOINT, checkpoint, publisher.acknowledged()).await?;
     Ok(count)

@@ -47,7 +47,7 @@ fn statement(batches: &[ViewBatch], columns: &[&'static [Column]]) -> Result<Str
          ), standing AS MATERIALIZED (
              SELECT views.name FROM views JOIN moves AS moved ON {stands} ORDER BY views.name FOR UPDATE OF views
          ), all_standing AS MATERIALIZED (
-             SELECT count(*) = cardinality($1) AS holds FROM standing
+             SELECT count(DISTINCT name) = cardinality($1) AS holds FROM standing
          ), moving AS ({moving})",
         stands = catalogue::STANDS,
         moving = catalogue::advance("(SELECT * FROM moves WHERE (SELECT holds FROM all_standing)) AS moved"),
@@ -71,7 +71,9 @@ fn statement(batches: &[ViewBatch], columns: &[&'static [Column]]) -> Result<Str
             sql.push_str(&deletion);
         }
     }
-    sql.push_str(" SELECT name, set_config('synchronous_commit', 'off', true) FROM standing");
+    sql.push_str(
+        " SELECT name, set_config('synchronous_commit', 'off', true) FROM (SELECT DISTINCT name FROM standing) AS standing",
+    );
     Ok(sql)
 }
 

@@ -4,6 +4,8 @@
 //! but its key: rows go in several times as fast where no index is kept row by
 //! row. Before it is read it becomes a partition, and gets its indexes at once.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
@@ -14,6 +16,8 @@ use crate::views::catalogue::table;
 const INDEX_MEMORY: &str = "256MB";
 /// How long removing a table waits for whoever reads the view: meanwhile others wait behind it.
 const REMOVAL_WAIT_MAX: &str = "200ms";
+/// How long others have the view to themselves before it is tried again.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(300);
 /// How often it is tried. What stays is removed after the next rebuild.
 const REMOVAL_TRIES: u32 = 25;
 /// The code of "there is no such table".
@@ -29,6 +33,8 @@ pub fn generation_table(view: &str, generation: i64) -> Result<String, ViewError
 /// Makes the table of a generation that is read from its beginning.
 pub async fn create_read(connection: &mut PgConnection, view: &str, generation: i64) -> Result<(), ViewError> {
     let (parent, table) = (table(view)?, generation_table(view, generation)?);
+    // Left over where somebody has thrown the catalogue away.
+    run(connection, format!("DROP TABLE IF EXISTS {table}"), "removing a forgotten table").await?;
     let sql = format!("CREATE TABLE {table} PARTITION OF {parent} FOR VALUES IN ({generation})");
     run(connection, sql, "making a view's table").await
 }
@@ -94,7 +100,10 @@ pub async fn sweep(pool: &PgPool, view: &str) -> Result<(), ViewError> {
                     transaction.commit().await.map_err(&sweeping)?;
                     break;
                 }
-                Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) && attempt < REMOVAL_TRIES => {}
+                Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) && attempt < REMOVAL_TRIES => {
+                    drop(transaction.rollback().await);
+                    tokio::time::sleep(REMOVAL_PAUSE).await;
+                }
                 Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => {
                     tracing::warn!(table, "an old table of a view is in use; it is removed after the next rebuild");
                 }

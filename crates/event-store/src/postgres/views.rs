@@ -41,6 +41,18 @@ impl PostgresViews {
         advance(connection, batches, &columns?).await
     }
 
+    /// The view of a batch whose generation nobody reads or fills any more.
+    async fn swept(&self, batches: &[ViewBatch]) -> Result<Option<String>, ViewError> {
+        let states = self.states().await?;
+        let is_kept = |batch: &ViewBatch| {
+            states.iter().filter(|state| state.name == batch.view).any(|state| {
+                let filled = state.rebuild.as_ref().map(|rebuild| rebuild.generation);
+                state.generation == batch.generation || filled == Some(batch.generation)
+            })
+        };
+        Ok(batches.iter().find(|batch| !is_kept(batch)).map(|batch| batch.view.clone()))
+    }
+
     /// Wakes whoever waits for a commit.
     pub(super) fn announce(&self) {
         self.commits.send_replace(());
@@ -115,7 +127,16 @@ impl ViewStore for PostgresViews {
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
         let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
-        self.apply(&mut connection, &batches).await?;
+        match self.apply(&mut connection, &batches).await {
+            Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
+                drop(connection);
+                return Err(match self.swept(&batches).await? {
+                    Some(view) => CommitError::Moved { view },
+                    None => CommitError::View(ViewError::Database { doing, source }),
+                });
+            }
+            applied => applied?,
+        }
         self.announce();
         Ok(())
     }
