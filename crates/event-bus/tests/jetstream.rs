@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream;
 use event_bus::topology::{ALL_SUBJECTS, RELAY_CHECKPOINT, STREAM};
-use event_bus::{Feed, FeedSource, JetStreamFeedSource, RelayOptions, message, relay, republish};
+use event_bus::{Feed, FeedSource, JetStreamFeedSource, RelayError, RelayOptions, message, relay, republish};
 use event_store::Store;
 use testkit::appends::fill;
 use testkit::{eventually, stores};
@@ -120,6 +120,9 @@ async fn republish_fills_the_stream_anew_beside_a_live_relay() {
     eventually("the relay goes on", PATIENCE, async || holds_everything(&test.store, &client).await).await;
     republish(&other, client.clone(), OPTIONS, 150, &mut |_, _| {}).await.expect("it is filled from there");
     assert_eq!(positions(&client).await, (150..=220).collect::<Vec<_>>());
+    let beyond = republish(&other, client.clone(), OPTIONS, 222, &mut |_, _| {}).await;
+    assert!(matches!(beyond, Err(RelayError::Beyond { from: 222, log: 220 })), "{beyond:?}");
+    assert_eq!(positions(&client).await.len(), 71, "nothing is removed where nothing can be published");
     other.close().await;
 }
 
