@@ -22,7 +22,7 @@ use service::settings::with_file;
 
 use cli::Cli;
 
-/// A seventh of the time went into the system's allocator (docs/performance.md).
+/// A fifth of the time went into the system's allocator (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

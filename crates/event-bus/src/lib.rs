@@ -2,6 +2,7 @@
 
 pub mod feed;
 pub mod message;
+mod pace;
 pub mod relay;
 pub mod topology;
 

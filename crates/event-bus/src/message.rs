@@ -73,23 +73,22 @@ pub fn headers(envelope: &Envelope) -> HeaderMap {
 /// # Errors
 /// [`MalformedMessage`] naming the header.
 pub fn envelope(headers: &HeaderMap, payload: Bytes) -> Result<Envelope, MalformedMessage> {
-    let malformed = MalformedMessage;
     let given = |name: &'static HeaderName| headers.get(name.clone()).map(HeaderValue::as_str);
-    let text = |name| given(name).ok_or(malformed(name));
-    let id = |name| text(name)?.parse::<Uuid>().map_err(|_| malformed(name));
+    let text = |name| given(name).ok_or(MalformedMessage(name));
+    let id = |name| text(name)?.parse::<Uuid>().map_err(|_| MalformedMessage(name));
     let optional_id = |name| if given(name).is_some() { id(name).map(Some) } else { Ok(None) };
-    let time = |name| text(name)?.parse::<DateTime<Utc>>().map_err(|_| malformed(name));
+    let time = |name| text(name)?.parse::<DateTime<Utc>>().map_err(|_| MalformedMessage(name));
     Ok(Envelope {
-        position: position(headers).ok_or(malformed(&POSITION))?,
-        stream: stream_id(text(&STREAM)?).ok_or(malformed(&STREAM))?,
-        version: text(&VERSION)?.parse().map_err(|_| malformed(&VERSION))?,
+        position: position(headers).ok_or(MalformedMessage(&POSITION))?,
+        stream: stream_id(text(&STREAM)?).ok_or(MalformedMessage(&STREAM))?,
+        version: text(&VERSION)?.parse().map_err(|_| MalformedMessage(&VERSION))?,
         event_id: id(&EVENT_ID)?,
         event_type: text(&EVENT_TYPE)?.to_owned(),
-        schema_version: text(&SCHEMA_VERSION)?.parse().map_err(|_| malformed(&SCHEMA_VERSION))?,
+        schema_version: text(&SCHEMA_VERSION)?.parse().map_err(|_| MalformedMessage(&SCHEMA_VERSION))?,
         payload,
         occurred_at: time(&OCCURRED_AT)?,
         recorded_at: time(&RECORDED_AT)?,
-        actor: serde_json::from_str::<Actor>(text(&ACTOR)?).map_err(|_| malformed(&ACTOR))?,
+        actor: serde_json::from_str::<Actor>(text(&ACTOR)?).map_err(|_| MalformedMessage(&ACTOR))?,
         command_id: id(&COMMAND_ID)?,
         correlation_id: id(&CORRELATION_ID)?,
         causation_id: optional_id(&CAUSATION_ID)?,

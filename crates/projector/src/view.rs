@@ -1,6 +1,6 @@
 //! What a view is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use event_store::views::{ColumnValue, ViewRow, ViewSchema};
@@ -124,10 +124,9 @@ impl<V: View> DynView for Erased<V> {
             move |source| ViewFault::Document { view, key, source }
         };
         let mut documents: HashMap<String, Option<V::Document>> = HashMap::new();
-        let known: HashSet<String> = loaded.keys().cloned().collect();
-        for (key, raw) in loaded {
-            let document = serde_json::from_str(raw.get()).map_err(fault(&key))?;
-            documents.insert(key, Some(document));
+        for (key, raw) in &loaded {
+            let document = serde_json::from_str(raw.get()).map_err(fault(key))?;
+            documents.insert(key.clone(), Some(document));
         }
         let mut touched = std::collections::BTreeSet::new();
         for (event, envelope) in events {
@@ -144,7 +143,7 @@ impl<V: View> DynView for Erased<V> {
                 Some(document) => {
                     let columns = V::columns(&document);
                     let document = serde_json::value::to_raw_value(&document).map_err(fault(&key))?;
-                    let is_new = !known.contains(&key);
+                    let is_new = !loaded.contains_key(&key);
                     changes.upserts.push(ViewRow { key, document, columns, is_new });
                 }
                 None => changes.deletes.push(key),

@@ -1,6 +1,7 @@
 //! The projector on real storage: it follows, it is rebuilt beside, it survives being stopped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use event_bus::LogFeedSource;
@@ -157,11 +158,13 @@ async fn figures_are_whole_while_they_are_rebuilt_from_many_events() {
         let _projector = start(store);
         let built = async || store.views.position("trial_enrolment").await.is_ok_and(|at| at > events);
         eventually("the view is built", Duration::from_secs(600), built).await;
-        let done = std::sync::atomic::AtomicBool::new(false);
-        let reading = async {
+        let done = Arc::new(AtomicBool::new(false));
+        // A task of its own: folding in between would hold it up.
+        let (views, key, rebuilt) = (store.views.clone(), trial.id.to_string(), done.clone());
+        let reading = tokio::spawn(async move {
             let mut answers = 0_u64;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                let found = store.views.get("trial_enrolment", &trial.id.to_string()).await.expect("an answer");
+            while !rebuilt.load(Ordering::Relaxed) {
+                let found = views.get("trial_enrolment", &key).await.expect("an answer");
                 let document = found.document.expect("never without an answer");
                 let document: serde_json::Value = serde_json::from_str(document.get()).expect("a document");
                 // The first event registered the trial; every other one is a screening.
@@ -169,12 +172,13 @@ async fn figures_are_whole_while_they_are_rebuilt_from_many_events() {
                 answers += 1;
             }
             answers
-        };
+        });
         let rebuilding = async {
             rebuild(store, "trial_enrolment", &mut |_, _| {}).await.expect("a rebuild");
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            done.store(true, Ordering::Relaxed);
         };
-        let (answers, (), ()) = tokio::join!(reading, rebuilding, trial.screen(store, 500));
+        tokio::join!(rebuilding, trial.screen(store, 500));
+        let answers = reading.await.expect("the reader");
         assert!(answers > 10, "{answers} answers meanwhile");
         let head = store.log.head().await.expect("the head");
         assert!(wait_for(&*store.views, "trial_enrolment", head, PATIENCE).await.expect("the view"));

@@ -209,8 +209,6 @@ async fn known_state(
     let mut after = 0;
     loop {
         let events = api.store.log.read_reference(reference, after, to_position, PIECE_EVENTS).await?;
-        let Some(last) = events.last() else { break };
-        after = last.position;
         for event in &events {
             let (fields, about) = streams.entry(event.stream.to_string()).or_default();
             if let Value::Object(payload) = payload(event, principal) {
@@ -220,6 +218,10 @@ async fn known_state(
                 "stream": event.stream, "version": event.version, "last_event": event.event_type,
                 "last_changed_at": event.recorded_at,
             });
+        }
+        match events.last() {
+            Some(last) if events.len() == PIECE_EVENTS => after = last.position,
+            _ => break,
         }
     }
     let state = streams.into_values().map(|(fields, mut about)| {

@@ -13,6 +13,7 @@ use futures::{FutureExt, StreamExt};
 use super::log::BATCH_EVENTS_MAX;
 use super::{Feed, FeedError, FeedSource};
 use crate::message::envelope;
+use crate::pace::Pace;
 use crate::topology::{FEED_IDLE, STREAM};
 
 /// Feeds from JetStream, their gaps filled from the log.
@@ -34,6 +35,7 @@ impl FeedSource for JetStreamFeedSource {
             context: self.context.clone(),
             log: self.log.clone(),
             position: after_position,
+            pace: Pace::new(self.log.batches_apart()),
             live: None,
         })
     }
@@ -43,6 +45,7 @@ struct JetStreamFeed {
     context: jetstream::Context,
     log: Arc<dyn EventLog>,
     position: u64,
+    pace: Pace,
     // Messages from now on; absent while catching up or where JetStream is away.
     live: Option<Ordered>,
 }
@@ -59,7 +62,9 @@ impl Feed for JetStreamFeed {
                     return Ok(missed);
                 }
             }
+            self.pace.rest().await;
             let heard = self.hear().await;
+            self.pace.gave(heard.len(), BATCH_EVENTS_MAX);
             if !heard.is_empty() {
                 return Ok(heard);
             }

@@ -9,6 +9,7 @@ use events::envelope::Envelope;
 use tokio::sync::watch;
 
 use super::{Feed, FeedError, FeedSource};
+use crate::pace::Pace;
 
 /// Events that a batch holds at most.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
@@ -29,7 +30,9 @@ impl LogFeedSource {
 
 impl FeedSource for LogFeedSource {
     fn open(&self, after_position: u64) -> Box<dyn Feed> {
-        Box::new(LogFeed { log: self.log.clone(), head: self.log.watch_head(), position: after_position })
+        let (log, head) = (self.log.clone(), self.log.watch_head());
+        let pace = Pace::new(log.batches_apart());
+        Box::new(LogFeed { log, head, position: after_position, pace })
     }
 }
 
@@ -37,17 +40,20 @@ struct LogFeed {
     log: Arc<dyn EventLog>,
     head: watch::Receiver<u64>,
     position: u64,
+    pace: Pace,
 }
 
 #[async_trait]
 impl Feed for LogFeed {
     async fn next(&mut self) -> Result<Vec<Envelope>, FeedError> {
+        self.pace.rest().await;
         loop {
             // Marked before reading, so that a commit in between wakes the wait below.
             self.head.borrow_and_update();
             let events = self.log.follow(self.position, BATCH_EVENTS_MAX).await?;
             if let Some(last) = events.last() {
                 self.position = last.position;
+                self.pace.gave(events.len(), BATCH_EVENTS_MAX);
                 return Ok(events);
             }
             if let Ok(Err(_)) = tokio::time::timeout(IDLE_LOOK, self.head.changed()).await {

@@ -7,8 +7,10 @@
 //! whether the stream is still numbered like the log.
 
 mod ahead;
+mod error;
 mod publish;
 mod republish;
+mod standing;
 
 use std::time::Duration;
 
@@ -21,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::topology::{
-    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE, RETRY_PAUSE_MAX,
+    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE, RETRY_PAUSE_MAX, stream,
 };
 use ahead::Ahead;
-pub use publish::RelayError;
-use publish::{Publisher, Standing, require_whole, standing};
+pub use error::RelayError;
+use publish::Publisher;
 pub use republish::republish;
+use standing::{Standing, make, require_whole, standing};
 
 /// How the relay works.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +87,8 @@ async fn follow(
         return Ok(());
     }
     let checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
-    let standing = standing(context, options.replicas, checkpoint).await?;
+    make(context, stream(options.replicas.into())).await?;
+    let standing = standing(context, checkpoint).await?;
     let head = store.log.head().await?;
     if standing.position > head {
         return Err(RelayError::Ahead { stream: standing.position, log: head });
@@ -115,17 +119,15 @@ async fn relay(
         if idle {
             publisher.drain().await?;
         }
-        if Instant::now() >= renew_at || idle {
-            let acknowledged = publisher.acknowledged();
+        let acknowledged = publisher.acknowledged();
+        let head = *watch.borrow();
+        metrics::gauge!("anamnesis_relay_lag_events").set(head.saturating_sub(acknowledged) as f64);
+        if Instant::now() >= renew_at {
             // Moved back where the stream was lost, so that it says what is true.
             if acknowledged != checkpoint {
                 store.checkpoints.advance(RELAY_CHECKPOINT, checkpoint, acknowledged).await?;
                 checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
             }
-            let head = *watch.borrow();
-            metrics::gauge!("anamnesis_relay_lag_events").set(head.saturating_sub(acknowledged) as f64);
-        }
-        if Instant::now() >= renew_at {
             if store.leases.acquire(RELAY_LEASE, holder, LEASE_TIME).await?.is_none() {
                 return Ok(());
             }

@@ -3,195 +3,21 @@
 use std::collections::VecDeque;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{
-    CreateStreamError, GetStreamError, GetStreamErrorKind, PublishAckFuture, PublishError,
-};
+use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, InfoError, LastRawMessageErrorKind, PurgeError};
 use async_nats::jetstream::{self, context};
 use async_nats::{Client, HeaderMap, HeaderValue};
 use bytes::Bytes;
-use event_store::leases::CoordinationError;
-use event_store::log::LogError;
 use events::envelope::Envelope;
 
-use crate::message::{headers, position};
-use crate::topology::{ACKNOWLEDGE_EVERY, ACKNOWLEDGE_TIME_MAX, ALL_SUBJECTS, PUBLISH_WINDOW, STREAM, stream, subject};
-
-/// How often the stream's end is read until it keeps still.
-const STANDING_TRIES_MAX: usize = 100;
-
-/// Why the relay stopped for the moment; it begins again by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// The stream cannot be made.
-    #[error("the stream cannot be made or updated")]
-    Create(#[from] CreateStreamError),
-    /// The stream cannot be asked.
-    #[error("the stream cannot be found")]
-    Find(#[from] GetStreamError),
-    /// The stream cannot be asked.
-    #[error("the stream's state cannot be read")]
-    Info(#[from] InfoError),
-    /// The stream's last message cannot be read.
-    #[error("the stream's last message cannot be read: {0}")]
-    Last(String),
-    /// A message was not taken.
-    #[error("the message at position {position} was not acknowledged")]
-    Publish {
-        /// Its position.
-        position: u64,
-        /// The cause.
-        #[source]
-        source: PublishError,
-    },
-    /// A message was not sent.
-    #[error("the message at position {position} was not sent")]
-    Send {
-        /// Its position.
-        position: u64,
-        /// The cause.
-        #[source]
-        source: async_nats::PublishError,
-    },
-    /// A message stands elsewhere than it was sent to: it was taken before.
-    #[error("the message at position {position} stands at sequence {given}, expected {expected}")]
-    Misplaced {
-        /// Its position.
-        position: u64,
-        /// Where it stands.
-        given: u64,
-        /// Where it should.
-        expected: u64,
-    },
-    /// The stream cannot be emptied.
-    #[error("the stream cannot be emptied")]
-    Purge(#[from] PurgeError),
-    /// The stream holds what the log does not.
-    #[error(
-        "the stream stands at position {stream}, the log ends at {log}: is it another log's stream? `republish` sets it right"
-    )]
-    Ahead {
-        /// Where the stream stands.
-        stream: u64,
-        /// Where the log ends.
-        log: u64,
-    },
-    /// The stream does not hold the log's events one after the other.
-    #[error(
-        "the stream holds positions {first} to {last} on {sequences} sequences: `anamnesis republish` sets it right"
-    )]
-    Shifted {
-        /// The first message's position.
-        first: u64,
-        /// The last message's position.
-        last: u64,
-        /// Sequences from the first message's to the last one's.
-        sequences: u64,
-    },
-    /// There is nothing to publish from there on.
-    #[error("the log ends at position {log}: nothing can be published from position {from} on")]
-    Beyond {
-        /// Where to begin.
-        from: u64,
-        /// Where the log ends.
-        log: u64,
-    },
-    /// The log did not answer.
-    #[error("the log did not answer")]
-    Log(#[source] LogError),
-    /// Lease or checkpoint could not be read.
-    #[error("lease or checkpoint did not answer")]
-    Coordination(#[source] CoordinationError),
-    /// The active relay does not stand aside.
-    #[error("another relay holds the stream and does not stand aside")]
-    Busy,
-}
-
-/// Where the stream stands.
-#[derive(Clone, Copy, Debug)]
-pub struct Standing {
-    /// The position of its last message.
-    pub position: u64,
-    /// Its last sequence.
-    pub sequence: u64,
-}
+use super::RelayError;
+use super::standing::Standing;
+use crate::message::headers;
+use crate::topology::{ACKNOWLEDGE_EVERY, ACKNOWLEDGE_TIME_MAX, PUBLISH_WINDOW, STREAM, subject};
 
 /// A JetStream context with our limits.
 pub fn context(client: async_nats::Client) -> jetstream::Context {
     context::ContextBuilder::new().ack_timeout(ACKNOWLEDGE_TIME_MAX).build(client)
-}
-
-/// Makes or updates the stream, and reads where it stands. A stream that was
-/// emptied keeps its last sequence; then the checkpoint tells how far it was.
-///
-/// Position and sequence must be of one moment: messages that were sent before
-/// the connection broke may still come in, and a pipeline that is numbered one
-/// too low would lose its beginning and still get its end accepted. So the last
-/// message is read before and after the stream's state.
-pub async fn standing(context: &jetstream::Context, replicas: u8, checkpoint: u64) -> Result<Standing, RelayError> {
-    make(context, stream(replicas.into())).await?;
-    let stream = context.get_stream(STREAM).await?;
-    let mut before = last_message(&stream).await?;
-    for _ in 0..STANDING_TRIES_MAX {
-        let sequence = stream.get_info().await?.state.last_sequence;
-        let after = last_message(&stream).await?;
-        if after == before {
-            let emptied = if sequence == 0 { 0 } else { checkpoint };
-            return Ok(Standing { position: after.map_or(emptied, |(_, position)| position), sequence });
-        }
-        before = after;
-    }
-    Err(RelayError::Last("messages of an earlier connection are still coming in".to_owned()))
-}
-
-/// Refuses a stream that does not hold the log's events one after the other:
-/// somebody else has published into it, or two of us numbered differently.
-/// Messages that an operator deleted in between do not count.
-pub async fn require_whole(context: &jetstream::Context) -> Result<(), RelayError> {
-    let stream = context.get_stream(STREAM).await?;
-    let Some((last_sequence, last)) = last_message(&stream).await? else { return Ok(()) };
-    let first_sequence = stream.cached_info().state.first_sequence;
-    let message = stream.get_raw_message(first_sequence).await;
-    let message = message.map_err(|error| RelayError::Last(error.to_string()))?;
-    let first = position(&message.headers).ok_or_else(|| RelayError::Last("the first one is not ours".to_owned()))?;
-    if last.checked_sub(first) == last_sequence.checked_sub(first_sequence) {
-        return Ok(());
-    }
-    Err(RelayError::Shifted { first, last, sequences: (last_sequence + 1).saturating_sub(first_sequence) })
-}
-
-/// Makes the stream, or updates it; how it persists cannot be changed, so that stays as it was made.
-async fn make(context: &jetstream::Context, config: Config) -> Result<(), RelayError> {
-    match context.get_stream(STREAM).await {
-        Ok(made) => {
-            let persist_mode = made.cached_info().config.persist_mode;
-            if persist_mode != config.persist_mode {
-                tracing::info!(?persist_mode, "the stream keeps the mode of persistence that it was made with");
-            }
-            context.update_stream(Config { persist_mode, ..config }).await?;
-        }
-        Err(error) if is_missing(&error) => drop(context.create_stream(config).await?),
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
-}
-
-fn is_missing(error: &GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND)
-}
-
-/// Sequence and position of the stream's last message; none where it is empty.
-async fn last_message(stream: &jetstream::stream::Stream) -> Result<Option<(u64, u64)>, RelayError> {
-    match stream.get_last_raw_message_by_subject(ALL_SUBJECTS).await {
-        Ok(last) => {
-            let position = position(&last.headers).ok_or_else(|| RelayError::Last("it is not ours".to_owned()))?;
-            Ok(Some((last.sequence, position)))
-        }
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(RelayError::Last(error.to_string())),
-    }
 }
 
 /// An event as it is sent, but for the sequence that must be the last before it.

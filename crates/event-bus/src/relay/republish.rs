@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ahead::Ahead;
-use super::publish::{Publisher, Standing, context, require_whole, standing};
+use super::publish::{Publisher, context};
+use super::standing::{Standing, make, require_whole, standing};
 use super::{RelayError, RelayOptions};
-use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM};
+use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM, stream};
 
 /// How long the active relay may take to stand aside.
 const STAND_ASIDE_TIME_MAX: Duration = Duration::from_secs(20);
@@ -66,9 +67,9 @@ async fn publish_all(
         return Err(RelayError::Beyond { from, log: head });
     }
     // Made where it is missing; whatever it holds goes.
-    standing(context, options.replicas, 0).await?;
+    make(context, stream(options.replicas.into())).await?;
     context.get_stream(STREAM).await?.purge().await?;
-    let Standing { sequence, .. } = standing(context, options.replicas, 0).await?;
+    let Standing { sequence, .. } = standing(context, 0).await?;
     let start = from.saturating_sub(1);
     let mut publisher = Publisher::new(context, Standing { position: start, sequence });
     // The stream remembers ids for a while also of messages that are gone.

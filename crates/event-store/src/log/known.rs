@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::group_commit::{Outcomes, Written};
 use super::plan::{Before, Plan};
-use super::{Append, AppendError, KnownCommand};
+use super::{Append, AppendError, Expected, KnownCommand};
 
 /// Streams whose versions are kept.
 const VERSIONS_MAX: usize = 100_000;
@@ -32,9 +32,14 @@ impl Known {
         (Self { position, recorded_at, versions }, Written { outcomes, head: position, events })
     }
 
-    /// The streams of the batch whose versions have to be read.
+    /// The streams of the batch whose versions have to be read. Those that are
+    /// only begun need not be: if one exists its first event breaks the key of the table.
     pub fn missing(&self, appends: &[Append]) -> Vec<StreamId> {
-        streams(appends).into_iter().filter(|stream| !self.versions.contains_key(stream)).collect()
+        let writes = appends.iter().flat_map(|append| &append.writes);
+        let continued = writes.filter(|write| write.expected != Expected::NoStream).map(|write| write.stream);
+        let guarded = appends.iter().flat_map(|append| append.guards.iter().map(|guard| guard.stream));
+        let streams: HashSet<StreamId> = continued.chain(guarded).collect();
+        streams.into_iter().filter(|stream| !self.versions.contains_key(stream)).collect()
     }
 
     /// What the batch is planned on, with the versions that were `read`. A

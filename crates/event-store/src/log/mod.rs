@@ -12,6 +12,8 @@ pub mod plan;
 pub mod row;
 pub mod tail;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -213,6 +215,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// than there are, and none only where there are none.
     async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         self.read_all(after_position, limit).await
+    }
+
+    /// How far apart small batches of one who reads on and on should be: until
+    /// then writers have the database to themselves.
+    fn batches_apart(&self) -> Duration {
+        Duration::from_millis(10)
     }
 
     /// Events about `reference` after `after_position` and up to `to_position`, in order, at most `limit`.

@@ -95,7 +95,7 @@ fn write_rows(sql: &mut String, table: &str, name: &str, is_new: bool, parameter
     let rows = format!(
         ", {name} AS (
              INSERT INTO {table} (generation, key, document{listed})
-             SELECT ${first}::bigint, key, document::jsonb{listed}
+             SELECT ${first}::bigint, key, document::json{listed}
              FROM unnest(${key}::text[], ${document}::text[]{arrays}) AS row(key, document{listed})
              WHERE (SELECT holds FROM all_standing) {conflict})"
     );

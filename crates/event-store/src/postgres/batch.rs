@@ -8,6 +8,7 @@ use events::envelope::Envelope;
 use events::ids::StreamId;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::clock;
@@ -17,13 +18,10 @@ use crate::log::plan::{Before, Plan, plan};
 use crate::log::row::{actor_text, known_command, natural, receipt_text, signed};
 use crate::log::{Append, KnownCommand, LogError};
 
-/// The channel on which other processes hear that the head moved.
-pub const HEAD_CHANNEL: &str = "anamnesis_head";
-
 /// Head, events and commands in one statement: all or none, one round trip.
-/// Nothing is stored unless the head still stands at `$25`; a row comes back if it did.
+/// Nothing is stored unless the head still stands at `$24`; a row comes back if it did.
 const STORE: &str = "WITH head AS (
-    UPDATE log_head SET position = $22, recorded_at = $23 WHERE partition = 0 AND position = $25 RETURNING position
+    UPDATE log_head SET position = $22, recorded_at = $23 WHERE partition = 0 AND position = $24 RETURNING position
 ), stored AS (
     INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
         occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context,
@@ -37,7 +35,7 @@ const STORE: &str = "WITH head AS (
     SELECT * FROM unnest($19::uuid[], $20::bytea[], $21::text[])
     WHERE EXISTS (SELECT FROM head)
 )
-SELECT pg_notify($24, position::text) FROM head";
+SELECT position FROM head";
 
 /// Batches that lock the head first after another process was met there.
 const WARY_BATCHES: u32 = 16;
@@ -54,12 +52,14 @@ pub struct PostgresWriter {
     known: Option<Known>,
     // Batches for which the head is locked first.
     wary: u32,
+    // Where this process left the head.
+    written: watch::Sender<u64>,
 }
 
 impl PostgresWriter {
-    /// Writes over a connection of its own, made when it is needed.
-    pub const fn new(options: PgConnectOptions) -> Self {
-        Self { options, connection: None, known: None, wary: 0 }
+    /// Writes over a connection of its own, made when it is needed, and tells in `written` how far it has come.
+    pub const fn new(options: PgConnectOptions, written: watch::Sender<u64>) -> Self {
+        Self { options, connection: None, known: None, wary: 0, written }
     }
 
     /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
@@ -121,10 +121,12 @@ impl PostgresWriter {
 #[async_trait]
 impl BatchWriter for PostgresWriter {
     async fn write(&mut self, appends: &[Append]) -> Result<Written, LogError> {
-        match self.write_known(appends).await? {
-            Some(written) => Ok(written),
-            None => self.write_locked(appends).await,
-        }
+        let written = match self.write_known(appends).await? {
+            Some(written) => written,
+            None => self.write_locked(appends).await?,
+        };
+        self.written.send_if_modified(|head| std::mem::replace(head, written.head) != written.head);
+        Ok(written)
     }
 
     fn is_transient(&self, error: &LogError) -> bool {
@@ -233,7 +235,6 @@ async fn store(connection: &mut PgConnection, plan: &Plan, position: u64) -> Res
         .bind(plan.commands.iter().map(|(_, command)| receipt_text(&command.receipt)).collect::<Vec<_>>())
         .bind(signed(plan.position))
         .bind(plan.recorded_at)
-        .bind(HEAD_CHANNEL)
         .bind(signed(position))
         .fetch_optional(connection)
         .await

@@ -5,37 +5,37 @@ use std::time::Duration;
 use async_trait::async_trait;
 use events::envelope::Envelope;
 use events::ids::StreamId;
-use sqlx::postgres::{PgListener, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::batch::{HEAD_CHANNEL, PostgresWriter};
+use super::batch::PostgresWriter;
+use super::head;
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
 use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
-
-/// How often the head is looked at where no notification comes.
-const HEAD_POLL: Duration = Duration::from_millis(200);
 
 /// The log in a PostgreSQL database.
 pub struct PostgresLog {
     pool: PgPool,
     writer: GroupCommit,
     head: watch::Receiver<u64>,
-    _watcher: AbortOnDropHandle<()>,
+    _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl PostgresLog {
     /// Opens the log of a migrated database. An append that finds the database
     /// away fails after `give_up_after`.
     pub fn open(pool: PgPool, give_up_after: Duration) -> Self {
-        let (head, receiver) = watch::channel(0);
+        let ((head, receiver), (written, announced)) = (watch::channel(0), watch::channel(0));
         let options = (*pool.connect_options()).clone();
-        let writer = GroupCommit::start(PostgresWriter::new(options), head.clone(), give_up_after);
-        let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pool.clone(), head)));
-        Self { pool, writer, head: receiver, _watcher: watcher }
+        let writer = PostgresWriter::new(options, written);
+        let writer = GroupCommit::start(writer, head.clone(), give_up_after);
+        let watching = AbortOnDropHandle::new(tokio::spawn(head::watch(pool.clone(), head)));
+        let announcing = AbortOnDropHandle::new(tokio::spawn(head::announce(pool.clone(), announced)));
+        Self { pool, writer, head: receiver, _tasks: [watching, announcing] }
     }
 }
 
@@ -91,7 +91,7 @@ impl EventLog for PostgresLog {
     }
 
     async fn head(&self) -> Result<u64, LogError> {
-        read_head(&self.pool).await
+        head::read(&self.pool).await
     }
 
     async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
@@ -149,47 +149,6 @@ impl EventLog for PostgresLog {
     async fn delete_snapshots(&self) -> Result<(), LogError> {
         let deleted = sqlx::query("DELETE FROM snapshots").execute(&self.pool).await;
         deleted.map_err(LogError::database("deleting snapshots")).map(drop)
-    }
-}
-
-async fn read_head(pool: &PgPool) -> Result<u64, LogError> {
-    let head: (i64,) = sqlx::query_as("SELECT position FROM log_head WHERE partition = 0")
-        .fetch_one(pool)
-        .await
-        .map_err(LogError::database("reading the head"))?;
-    natural(head.0)
-}
-
-/// Follows the head: by notification, and by looking where none comes
-/// (engines without LISTEN, connections lost).
-async fn watch_head(pool: PgPool, head: watch::Sender<u64>) {
-    loop {
-        let mut listener = PgListener::connect_with(&pool).await.ok();
-        if let Some(connected) = &mut listener
-            && connected.listen(HEAD_CHANNEL).await.is_err()
-        {
-            listener = None;
-        }
-        follow(&pool, &head, listener).await;
-    }
-}
-
-/// Follows the head until the connection is lost.
-async fn follow(pool: &PgPool, head: &watch::Sender<u64>, mut listener: Option<PgListener>) {
-    loop {
-        let heard = async {
-            match &mut listener {
-                Some(listener) => listener.try_recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        let position = match tokio::time::timeout(HEAD_POLL, heard).await {
-            Ok(Ok(Some(notification))) => notification.payload().parse().ok(),
-            Ok(Ok(None) | Err(_)) => return,
-            Err(_) => read_head(pool).await.ok(),
-        };
-        let position = position.unwrap_or(0);
-        head.send_if_modified(|seen| std::mem::replace(seen, position.max(*seen)) < position);
     }
 }
 

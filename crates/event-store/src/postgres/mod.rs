@@ -2,8 +2,10 @@
 
 mod advance;
 mod batch;
+mod bulk;
 mod coordination;
 mod generations;
+mod head;
 mod log;
 mod sagas;
 mod views;
@@ -32,11 +34,6 @@ const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);
 const UNTRIED_MAX: Duration = Duration::from_millis(200);
 /// How long a statement waits for a lock before its batch is tried again.
 const LOCK_WAIT_MAX: &str = "20s";
-
-/// Begins a transaction of views and process managers. What can be made again
-/// from the log need not wait for the disk (docs/adr/0010): a crash may take the
-/// newest of it, together with its checkpoint.
-const BEGIN_DERIVED: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 /// How to reach the database at `url`.
 ///

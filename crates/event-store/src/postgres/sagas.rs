@@ -62,7 +62,7 @@ impl SagaStore for PostgresSagas {
         if steps.is_empty() {
             return self.views.commit(vec![instances]).await;
         }
-        let begun = self.pool.begin_with(super::BEGIN_DERIVED).await;
+        let begun = self.pool.begin().await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;
         self.views.apply(&mut transaction, &[instances]).await?;
         for change in steps {

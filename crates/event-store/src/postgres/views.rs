@@ -1,7 +1,7 @@
 //! Views on PostgreSQL.
 
 use std::collections::HashMap;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::advance::advance;
+use super::bulk;
 use super::generations::{self, generation_table};
 use crate::log::row::natural;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
@@ -37,8 +38,12 @@ impl PostgresViews {
 
     /// Does over a connection, or within its transaction, what [`ViewStore::commit`] does.
     pub(super) async fn apply(&self, connection: &mut PgConnection, batches: &[ViewBatch]) -> Result<(), CommitError> {
-        let columns: Result<Vec<_>, _> = batches.iter().map(|batch| self.columns(&batch.view)).collect();
-        advance(connection, batches, &columns?).await
+        advance(connection, batches, &self.columns_of(batches)?).await
+    }
+
+    /// The columns of the batches' views.
+    fn columns_of(&self, batches: &[ViewBatch]) -> Result<Vec<&'static [Column]>, ViewError> {
+        batches.iter().map(|batch| self.columns(&batch.view)).collect()
     }
 
     /// The view of a batch whose generation nobody reads or fills any more.
@@ -125,17 +130,24 @@ impl ViewStore for PostgresViews {
         rows.into_iter().map(|(key, document)| Ok((key, raw(document)?))).collect()
     }
 
-    async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
-        let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
-        match self.apply(&mut connection, &batches).await {
+    async fn commit(&self, mut batches: Vec<ViewBatch>) -> Result<(), CommitError> {
+        let columns = self.columns_of(&batches)?;
+        let bulks = bulk::split(&mut batches, &columns);
+        let batches: Arc<[ViewBatch]> = batches.into();
+        let stored = if bulks.is_empty() {
+            let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
+            advance(&mut connection, &batches, &columns).await
+        } else {
+            bulk::store(self.pool.clone(), batches.clone(), columns, bulks).await
+        };
+        match stored {
             Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
-                drop(connection);
                 return Err(match self.swept(&batches).await? {
                     Some(view) => CommitError::Moved { view },
                     None => CommitError::View(ViewError::Database { doing, source }),
                 });
             }
-            applied => applied?,
+            stored => stored?,
         }
         self.announce();
         Ok(())

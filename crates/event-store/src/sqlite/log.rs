@@ -69,6 +69,11 @@ impl EventLog for SqliteLog {
         }
     }
 
+    fn batches_apart(&self) -> Duration {
+        // Longer: what is made of them takes turns with appends at the one writing connection.
+        Duration::from_millis(25)
+    }
+
     async fn read_reference(
         &self,
         reference: Reference,

@@ -8,7 +8,7 @@ const ROWS_PER_STATEMENT: [usize; 4] = [ROWS_MAX, 16, 4, 1];
 const ROWS_PADDED: [usize; 9] = [0, 1, 2, 4, 8, 16, 32, 48, ROWS_MAX];
 
 /// The rows of the smallest prepared statement that takes so many. Every other number would be a statement of
-/// its own, prepared anew and kept: a statement of 64 rows takes some 100 KB.
+/// its own, prepared anew and kept.
 pub fn padded(rows: usize) -> usize {
     ROWS_PADDED.into_iter().find(|size| *size >= rows).unwrap_or(rows)
 }

@@ -1,0 +1,71 @@
+//! The log's head: how processes tell each other that it moved.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::watch;
+
+use crate::log::LogError;
+use crate::log::row::natural;
+
+/// The channel on which other processes hear that the head moved.
+const CHANNEL: &str = "anamnesis_head";
+/// Least time between two announcements: what is written meanwhile is announced at once.
+const ANNOUNCE_PAUSE: Duration = Duration::from_millis(5);
+/// How often the head is looked at where no notification comes.
+const POLL: Duration = Duration::from_millis(200);
+
+/// The position of the newest event.
+pub async fn read(pool: &PgPool) -> Result<u64, LogError> {
+    let head: (i64,) = sqlx::query_as("SELECT position FROM log_head WHERE partition = 0")
+        .fetch_one(pool)
+        .await
+        .map_err(LogError::database("reading the head"))?;
+    natural(head.0)
+}
+
+/// Follows the head: by notification, and by looking where none comes
+/// (engines without LISTEN, connections lost).
+pub async fn watch(pool: PgPool, head: watch::Sender<u64>) {
+    loop {
+        let mut listener = PgListener::connect_with(&pool).await.ok();
+        if let Some(connected) = &mut listener
+            && connected.listen(CHANNEL).await.is_err()
+        {
+            listener = None;
+        }
+        follow(&pool, &head, listener).await;
+    }
+}
+
+/// Follows the head until the connection is lost.
+async fn follow(pool: &PgPool, head: &watch::Sender<u64>, mut listener: Option<PgListener>) {
+    loop {
+        let heard = async {
+            match &mut listener {
+                Some(listener) => listener.try_recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let position = match tokio::time::timeout(POLL, heard).await {
+            Ok(Ok(Some(notification))) => notification.payload().parse().ok(),
+            Ok(Ok(None) | Err(_)) => return,
+            Err(_) => read(pool).await.ok(),
+        };
+        let position = position.unwrap_or(0);
+        head.send_if_modified(|seen| std::mem::replace(seen, position.max(*seen)) < position);
+    }
+}
+
+/// Announces what this process wrote. Beside the batches: they do not wait for
+/// it, and under load one announcement speaks for several of them.
+pub async fn announce(pool: PgPool, mut written: watch::Receiver<u64>) {
+    while written.changed().await.is_ok() {
+        let position = *written.borrow_and_update();
+        let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(position.to_string());
+        // Where it fails the others find out by looking.
+        drop(notify.execute(&pool).await);
+        tokio::time::sleep(ANNOUNCE_PAUSE).await;
+    }
+}
