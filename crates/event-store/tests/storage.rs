@@ -199,6 +199,42 @@ async fn a_batch_is_stored_whole_or_not_at_all(test: TestStore) {
     assert_eq!(loaded, ["alert-0000", "alert-0007"]);
 }
 
+/// What means something where rows are sent as lines of text, and enough of it for more than one piece.
+const AWKWARD: &str = "tab\t line\nend\r back\\slash \\N \\. \\t 'quote' \"quotes\" ä 😀";
+
+async fn many_rows_are_stored_as_few_are(test: TestStore) {
+    let views = &test.store.views;
+    let awkward = |number: u32| {
+        let document = serde_json::json!({"number": number, "text": AWKWARD, "long": "x".repeat(1_000)});
+        let mut row = row(number);
+        row.key.push_str(AWKWARD);
+        row.document = serde_json::value::to_raw_value(&document).expect("JSON");
+        row.columns[3] = AWKWARD.into();
+        row
+    };
+    let (first, gone) = (awkward(0), awkward(1).key);
+    let generation = views.register(&ALERTS).await.expect("registered").generation;
+    views.commit(vec![batch(generation, 0, 50, vec![first, awkward(1)], &[])]).await.expect("two rows");
+    let new = (2..700).map(|number| ViewRow { is_new: true, ..awkward(number) });
+    let changed = ViewRow { document: row(0).document, ..awkward(0) };
+    let many = batch(generation, 50, 60, new.chain([changed]).collect(), &[&gone]);
+    let stale = batch(generation, 49, 60, many.upserts.clone(), &[]);
+    assert!(matches!(views.commit(vec![stale]).await, Err(CommitError::Moved { .. })));
+    let everything = || ListQuery { limit: 1_000, ..ListQuery::default() };
+    assert_eq!(numbers(&test.store, everything()).await, [0, 1], "nothing of a batch that is refused");
+    views.commit(vec![many]).await.expect("many rows");
+    let expected: Vec<u32> = (0..700).filter(|number| *number != 1).collect();
+    let filters = vec![filter("status", FilterOp::Equals, AWKWARD)];
+    assert_eq!(numbers(&test.store, ListQuery { filters, ..everything() }).await, expected);
+    let absent = vec![filter("site_id", FilterOp::Equals, ColumnValue::Null)];
+    assert_eq!(numbers(&test.store, ListQuery { filters: absent, ..everything() }).await, expected);
+    for number in 2..700 {
+        let row = awkward(number);
+        let found = views.get(ALERTS.name, &row.key).await.expect("an answer").document.expect("a document");
+        assert_eq!(found.get(), row.document.get(), "as it was written");
+    }
+}
+
 async fn a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up(test: TestStore) {
     let (store, views) = (&test.store, &test.store.views);
     let generation = filled(store, 5).await;
@@ -332,11 +368,22 @@ async fn the_head_is_heard_of_in_another_process(test: TestStore) {
     other.close().await;
 }
 
+#[tokio::test]
+async fn what_is_written_is_announced_on_postgresql() {
+    let test = testkit::stores::postgres().await;
+    let mut listener = sqlx::postgres::PgListener::connect(&test.url).await.expect("a connection");
+    listener.listen("anamnesis_head").await.expect("it listens");
+    test.store.log.append(append(patient(), Expected::NoStream, 3)).await.expect("an append");
+    let heard = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
+    assert_eq!(heard.expect("in time").expect("a notification").payload(), "3");
+}
+
 testkit::on_both_engines! {
     lists_are_filtered_sorted_and_paged,
     wrong_questions_are_refused,
     a_page_goes_on_where_it_ended_while_rows_come_and_go,
     a_batch_is_stored_whole_or_not_at_all,
+    many_rows_are_stored_as_few_are,
     a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up,
     a_failure_is_told_until_it_is_over,
     a_lease_has_one_holder,

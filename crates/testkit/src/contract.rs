@@ -55,6 +55,24 @@ pub async fn expected_versions_are_exact(test: TestStore) {
     assert_eq!(log.head().await.expect("the head"), 4, "a refused append leaves no gap");
 }
 
+/// A stream that a writer has never met is taken to be new only as long as the storage agrees.
+pub async fn a_stream_that_another_process_began_is_not_begun_again(test: TestStore) {
+    let (begun, other) = (patient(), test.again().await);
+    test.store.log.append(append(begun, Expected::NoStream, 2)).await.expect("an append");
+    // From here on it knows how it left the log, but nothing of that stream.
+    other.log.append(append(patient(), Expected::NoStream, 1)).await.expect("an append");
+    let (again, beside) = tokio::join!(
+        other.log.append(append(begun, Expected::NoStream, 1)),
+        other.log.append(append(patient(), Expected::NoStream, 1))
+    );
+    assert!(matches!(again, Err(AppendError::Conflict { actual: 2, .. })), "{again:?}");
+    beside.expect("what came with it is stored");
+    other.log.append(append(begun, Expected::Exact(2), 1)).await.expect("the version is known now");
+    assert_eq!(other.log.read_stream(begun.stream(), 0, 10).await.expect("the stream").len(), 3);
+    assert_eq!(other.log.head().await.expect("the head"), 5);
+    other.close().await;
+}
+
 /// A guard refuses an append whose facts changed.
 pub async fn guards_hold(test: TestStore) {
     let log = &*test.store.log;
