@@ -13,7 +13,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Batches come at least so far apart.
+    /// What follows a batch that was not full comes at least so long after it.
     pub const fn new(apart: Duration) -> Self {
         Self { apart, next: None }
     }
@@ -28,5 +28,27 @@ impl Pace {
     /// Notes that a batch is given, of so many events where there might have been `limit`.
     pub fn gave(&mut self, events: usize, limit: usize) {
         self.next = (1..limit).contains(&events).then(|| Instant::now() + self.apart);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_follows_a_small_batch_waits() {
+        let mut pace = Pace::new(Duration::from_secs(60));
+        assert!(pace.rest().now_or_never().is_some(), "the first one");
+        pace.gave(100, 100);
+        assert!(pace.rest().now_or_never().is_some(), "behind a full one");
+        pace.gave(99, 100);
+        assert!(pace.rest().now_or_never().is_none(), "behind a small one");
+        pace.gave(0, 100);
+        assert!(pace.rest().now_or_never().is_some(), "behind nothing");
+        let mut short = Pace::new(Duration::from_millis(1));
+        short.gave(1, 100);
+        short.rest().await;
     }
 }

@@ -31,11 +31,11 @@ pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(3);
 pub const RELAY_LEASE: &str = "relay";
 /// The lease by which `republish` asks the relay to stand aside.
 pub const REPUBLISH_LEASE: &str = "relay-republish";
-/// The relay's checkpoint: the last position that JetStream acknowledged.
+/// The relay's checkpoint: the last position that JetStream had acknowledged when the lease was renewed.
 pub const RELAY_CHECKPOINT: &str = "relay";
 /// How long the relay's lease holds: the time until another takes over.
 pub const LEASE_TIME: Duration = Duration::from_secs(5);
-/// How often the lease is renewed, and whether somebody asks to republish is looked at.
+/// How often the lease is renewed, the checkpoint saved, and whether somebody asks to republish is looked at.
 pub const LEASE_RENEWAL: Duration = Duration::from_millis(1_500);
 /// How long a feed waits for a message before it looks at the log itself.
 pub const FEED_IDLE: Duration = Duration::from_millis(250);

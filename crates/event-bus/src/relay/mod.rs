@@ -123,16 +123,13 @@ async fn relay(
         let head = *watch.borrow();
         metrics::gauge!("anamnesis_relay_lag_events").set(head.saturating_sub(acknowledged) as f64);
         if Instant::now() >= renew_at {
-            // Moved back where the stream was lost, so that it says what is true.
-            if acknowledged != checkpoint {
-                store.checkpoints.advance(RELAY_CHECKPOINT, checkpoint, acknowledged).await?;
-                checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
-            }
+            checkpoint = save(store, checkpoint, acknowledged).await?;
             if store.leases.acquire(RELAY_LEASE, holder, LEASE_TIME).await?.is_none() {
                 return Ok(());
             }
             if somebody_republishes(store, holder).await? {
                 publisher.drain().await?;
+                save(store, checkpoint, publisher.acknowledged()).await?;
                 store.leases.release(RELAY_LEASE, holder).await?;
                 return Ok(());
             }
@@ -147,6 +144,15 @@ async fn relay(
             drop(tokio::time::timeout(until_renewal, watch.changed()).await);
         }
     }
+}
+
+/// Moves the checkpoint; back, too, where the stream was lost, so that it says what is true. Gives where it stands.
+async fn save(store: &Store, checkpoint: u64, acknowledged: u64) -> Result<u64, RelayError> {
+    if acknowledged == checkpoint {
+        return Ok(checkpoint);
+    }
+    store.checkpoints.advance(RELAY_CHECKPOINT, checkpoint, acknowledged).await?;
+    Ok(store.checkpoints.load(RELAY_CHECKPOINT).await?)
 }
 
 /// Whether somebody holds the lease of republishing: it is taken for a moment to see.

@@ -13,7 +13,7 @@ use super::group_commit::{Outcomes, Written};
 use super::plan::{Before, Plan};
 use super::{Append, AppendError, Expected, KnownCommand};
 
-/// Streams whose versions are kept.
+/// Streams whose versions are kept, at most, from one batch to the next.
 const VERSIONS_MAX: usize = 100_000;
 
 /// The log as a batch left it.
@@ -28,7 +28,11 @@ pub struct Known {
 impl Known {
     /// What is known after a batch, and what was written.
     pub fn after(plan: Plan) -> (Self, Written) {
-        let Plan { events, position, recorded_at, versions, outcomes, commands: _ } = plan;
+        let Plan { events, position, recorded_at, mut versions, outcomes, commands: _ } = plan;
+        // Here, where no batch counts on any of them.
+        if versions.len() > VERSIONS_MAX {
+            versions.clear();
+        }
         (Self { position, recorded_at, versions }, Written { outcomes, head: position, events })
     }
 
@@ -44,13 +48,9 @@ impl Known {
 
     /// What the batch is planned on, with the versions that were `read`. A
     /// command that was taken before is not known: it breaks the key of its table.
-    pub fn before(mut self, read: HashMap<StreamId, u64>) -> Before {
-        if self.versions.len() > VERSIONS_MAX {
-            self.versions = read;
-        } else {
-            self.versions.extend(read);
-        }
-        let Self { position, recorded_at, versions } = self;
+    pub fn before(self, read: HashMap<StreamId, u64>) -> Before {
+        let Self { position, recorded_at, mut versions } = self;
+        versions.extend(read);
         Before { position, recorded_at, versions, commands: HashMap::new() }
     }
 }
@@ -81,5 +81,40 @@ pub fn recall(appends: &[Append], outcomes: &mut Outcomes, taken: &HashMap<Uuid,
         if let (Err(AppendError::Conflict { .. }), Some(command)) = (&outcome, taken.get(&append.command_id)) {
             *outcome = command.answer_to(append);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::envelope::Actor;
+    use events::ids::StreamType;
+
+    use super::*;
+    use crate::log::Guard;
+    use crate::log::plan::plan;
+
+    #[test]
+    fn what_is_forgotten_is_read_again() {
+        let stream = |number: usize| StreamId::new(StreamType::Patient, Uuid::from_u128(number as u128));
+        let known = |count: usize| {
+            let before =
+                Before { versions: (0..count).map(|number| (stream(number), 1)).collect(), ..Before::default() };
+            Known::after(plan(before, &[], Utc::now(), Uuid::now_v7)).0
+        };
+        let guarded = Append {
+            command_id: Uuid::from_u128(1),
+            fingerprint: [0; 32],
+            guards: vec![Guard { stream: stream(7), version: 0 }],
+            writes: Vec::new(),
+            actor: Actor::system("test"),
+            correlation_id: Uuid::from_u128(1),
+            causation_id: None,
+            trace_context: None,
+        };
+        let appends = std::slice::from_ref(&guarded);
+        let kept = known(VERSIONS_MAX);
+        assert!(kept.missing(appends).is_empty());
+        assert_eq!(kept.before(HashMap::new()).versions[&stream(7)], 1, "it counts on what it did not ask for");
+        assert_eq!(known(VERSIONS_MAX + 1).missing(appends), [stream(7)]);
     }
 }

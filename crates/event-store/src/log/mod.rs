@@ -219,9 +219,7 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// How far apart small batches of one who reads on and on should be: until
     /// then writers have the database to themselves.
-    fn batches_apart(&self) -> Duration {
-        Duration::from_millis(10)
-    }
+    fn batches_apart(&self) -> Duration;
 
     /// Events about `reference` after `after_position` and up to `to_position`, in order, at most `limit`.
     async fn read_reference(

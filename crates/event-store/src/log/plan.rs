@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::{Append, AppendError, Appended, Expected, KnownCommand, Receipt, RecordedEvent};
 
-/// The log as the writer found it after it had locked the head.
+/// The log as the writer found it, or as it takes it to be until the storage agrees.
 #[derive(Debug, Default)]
 pub struct Before {
     /// The head's position.
     pub position: u64,
     /// When the newest event was stored.
     pub recorded_at: DateTime<Utc>,
-    /// The version of every stream that the batch names; 0 or absent where it does not exist.
+    /// The version of every stream that the batch names; 0 or absent where it does not exist, or is taken not to.
     pub versions: HashMap<StreamId, u64>,
     /// The commands of the batch that were taken before.
     pub commands: HashMap<Uuid, KnownCommand>,

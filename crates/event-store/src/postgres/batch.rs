@@ -40,6 +40,9 @@ SELECT position FROM head";
 /// Batches that lock the head first after another process was met there.
 const WARY_BATCHES: u32 = 16;
 
+/// Batches that lock the head first after something was met that is there already: what is sent again comes in rows.
+const REPEATED_BATCHES: u32 = 4;
+
 /// The one connection of this process that writes to the log.
 ///
 /// As long as no other process writes, this one knows the head and the
@@ -80,7 +83,10 @@ impl PostgresWriter {
                 self.wary = WARY_BATCHES;
                 return Ok(None);
             }
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Ok(None),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                self.wary = REPEATED_BATCHES;
+                return Ok(None);
+            }
             Err(error) => return Err(LogError::database("storing a batch")(error)),
         }
         let (known, mut written) = Known::after(plan);

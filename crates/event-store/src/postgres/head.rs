@@ -5,16 +5,20 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::log::LogError;
 use crate::log::row::natural;
 
 /// The channel on which other processes hear that the head moved.
 const CHANNEL: &str = "anamnesis_head";
-/// Least time between two announcements: what is written meanwhile is announced at once.
+/// Least time between two announcements: what is written meanwhile is announced together.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(5);
 /// How often the head is looked at where no notification comes.
 const POLL: Duration = Duration::from_millis(200);
+
+/// How long the head is only looked at before it is tried to listen again.
+const RELISTEN_PAUSE: Duration = Duration::from_secs(5);
 
 /// The position of the newest event.
 pub async fn read(pool: &PgPool) -> Result<u64, LogError> {
@@ -39,9 +43,10 @@ pub async fn watch(pool: PgPool, head: watch::Sender<u64>) {
     }
 }
 
-/// Follows the head until the connection is lost.
+/// Follows the head until the connection is lost; without one for a while.
 async fn follow(pool: &PgPool, head: &watch::Sender<u64>, mut listener: Option<PgListener>) {
-    loop {
+    let begun = Instant::now();
+    while listener.is_some() || begun.elapsed() < RELISTEN_PAUSE {
         let heard = async {
             match &mut listener {
                 Some(listener) => listener.try_recv().await,

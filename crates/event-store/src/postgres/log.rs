@@ -68,6 +68,10 @@ impl EventLog for PostgresLog {
         }
     }
 
+    fn batches_apart(&self) -> Duration {
+        Duration::from_millis(5)
+    }
+
     async fn read_reference(
         &self,
         reference: Reference,

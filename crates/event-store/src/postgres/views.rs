@@ -38,12 +38,25 @@ impl PostgresViews {
 
     /// Does over a connection, or within its transaction, what [`ViewStore::commit`] does.
     pub(super) async fn apply(&self, connection: &mut PgConnection, batches: &[ViewBatch]) -> Result<(), CommitError> {
-        advance(connection, batches, &self.columns_of(batches)?).await
+        let columns: Result<Vec<_>, _> = batches.iter().map(|batch| self.columns(&batch.view)).collect();
+        advance(connection, batches, &columns?).await
     }
 
-    /// The columns of the batches' views.
-    fn columns_of(&self, batches: &[ViewBatch]) -> Result<Vec<&'static [Column]>, ViewError> {
-        batches.iter().map(|batch| self.columns(&batch.view)).collect()
+    /// Announces what was stored. Where a table was missing the view has moved, if its generation was swept.
+    async fn settle(&self, batches: &[ViewBatch], stored: Result<(), CommitError>) -> Result<(), CommitError> {
+        match stored {
+            Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
+                match self.swept(batches).await? {
+                    Some(view) => Err(CommitError::Moved { view }),
+                    None => Err(CommitError::View(ViewError::Database { doing, source })),
+                }
+            }
+            stored => {
+                stored?;
+                self.announce();
+                Ok(())
+            }
+        }
     }
 
     /// The view of a batch whose generation nobody reads or fills any more.
@@ -130,27 +143,21 @@ impl ViewStore for PostgresViews {
         rows.into_iter().map(|(key, document)| Ok((key, raw(document)?))).collect()
     }
 
-    async fn commit(&self, mut batches: Vec<ViewBatch>) -> Result<(), CommitError> {
-        let columns = self.columns_of(&batches)?;
-        let bulks = bulk::split(&mut batches, &columns);
-        let batches: Arc<[ViewBatch]> = batches.into();
-        let stored = if bulks.is_empty() {
-            let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
-            advance(&mut connection, &batches, &columns).await
-        } else {
-            bulk::store(self.pool.clone(), batches.clone(), columns, bulks).await
-        };
-        match stored {
-            Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
-                return Err(match self.swept(&batches).await? {
-                    Some(view) => CommitError::Moved { view },
-                    None => CommitError::View(ViewError::Database { doing, source }),
-                });
-            }
-            stored => stored?,
+    async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
+        let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
+        let stored = self.apply(&mut connection, &batches).await;
+        drop(connection);
+        self.settle(&batches, stored).await
+    }
+
+    async fn fill(&self, mut batch: ViewBatch) -> Result<(), CommitError> {
+        let rows = bulk::take_new(&mut batch);
+        if rows.is_empty() {
+            return self.commit(vec![batch]).await;
         }
-        self.announce();
-        Ok(())
+        let (columns, batch) = (self.columns(&batch.view)?, Arc::new(batch));
+        let stored = bulk::store(self.pool.clone(), batch.clone(), columns, rows).await;
+        self.settle(std::slice::from_ref(&*batch), stored).await
     }
 
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError> {

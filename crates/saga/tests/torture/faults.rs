@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -161,6 +162,10 @@ impl EventLog for DisturbedLog {
 
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         self.inner.read_all(after, limit).await
+    }
+
+    fn batches_apart(&self) -> Duration {
+        self.inner.batches_apart()
     }
 
     async fn read_reference(
