@@ -83,10 +83,10 @@ pub enum RelayError {
     },
     /// The log did not answer.
     #[error("the log did not answer")]
-    Log(#[source] LogError),
+    Log(#[from] LogError),
     /// Lease or checkpoint could not be read.
     #[error("lease or checkpoint did not answer")]
-    Coordination(#[source] CoordinationError),
+    Coordination(#[from] CoordinationError),
     /// The active relay does not stand aside.
     #[error("another relay holds the stream and does not stand aside")]
     Busy,

@@ -16,8 +16,6 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use event_store::Store;
-use event_store::leases::CoordinationError;
-use event_store::log::LogError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,18 +34,6 @@ use standing::{Standing, make, require_whole, standing};
 pub struct RelayOptions {
     /// Replicas of the stream: 3 where there is a cluster.
     pub replicas: u8,
-}
-
-impl From<CoordinationError> for RelayError {
-    fn from(error: CoordinationError) -> Self {
-        RelayError::Coordination(error)
-    }
-}
-
-impl From<LogError> for RelayError {
-    fn from(error: LogError) -> Self {
-        RelayError::Log(error)
-    }
 }
 
 /// Publishes the log until asked to stop. Of several relays one works; it

@@ -16,7 +16,6 @@ const CHANNEL: &str = "anamnesis_head";
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(5);
 /// How often the head is looked at where no notification comes.
 const POLL: Duration = Duration::from_millis(200);
-
 /// How long the head is only looked at before it is tried to listen again.
 const RELISTEN_PAUSE: Duration = Duration::from_secs(5);
 
