@@ -199,7 +199,7 @@ async fn a_batch_is_stored_whole_or_not_at_all(test: TestStore) {
     assert_eq!(loaded, ["alert-0000", "alert-0007"]);
 }
 
-/// What means something where rows are sent as lines of text, and enough of it for more than one piece.
+/// What means something where rows are sent as text.
 const AWKWARD: &str = "tab\t line\nend\r back\\slash \\N \\. \\t 'quote' \"quotes\" ä 😀";
 
 async fn many_rows_are_stored_as_few_are(test: TestStore) {
@@ -218,15 +218,15 @@ async fn many_rows_are_stored_as_few_are(test: TestStore) {
     views.register(&ALERTS).await.expect("registered");
     let generation = views.start_rebuild(&ALERTS).await.expect("a generation");
     let few = vec![awkward(0), awkward(1)];
-    views.fill(batch(generation, 0, 50, few, &[])).await.expect("two rows");
+    views.commit(vec![batch(generation, 0, 50, few, &[])]).await.expect("two rows");
     let stale = batch(generation, 49, 60, many.clone(), &[]);
-    assert!(matches!(views.fill(stale.clone()).await, Err(CommitError::Moved { .. })));
+    assert!(matches!(views.commit(vec![stale.clone()]).await, Err(CommitError::Moved { .. })));
     // Whoever asked for it may go away at any moment: connections stay good, nothing of it stays.
     for millis in 0..20 {
-        drop(tokio::time::timeout(Duration::from_millis(millis), views.fill(stale.clone())).await);
+        drop(tokio::time::timeout(Duration::from_millis(millis), views.commit(vec![stale.clone()])).await);
         assert_eq!(views.load(ALERTS.name, generation, &[many[5].key.clone()]).await.expect("an answer").len(), 0);
     }
-    views.fill(batch(generation, 50, 60, many, &[&gone])).await.expect("many rows");
+    views.commit(vec![batch(generation, 50, 60, many, &[&gone])]).await.expect("many rows");
     assert!(views.swap(ALERTS.name, generation).await.expect("an answer"));
     let everything = || ListQuery { limit: 1_000, ..ListQuery::default() };
     let expected: Vec<u32> = (0..700).filter(|number| *number != 1).collect();

@@ -143,7 +143,7 @@ async fn catch_up(
 
 async fn advance(store: &Store, cursor: Cursor, events: &[(AnyEvent, Envelope)]) -> Result<(), RebuildError> {
     let batch = prepare(&*store.views, cursor, events).await?;
-    match store.views.fill(batch).await {
+    match store.views.commit(vec![batch]).await {
         Ok(()) => Ok(()),
         Err(CommitError::Moved { .. }) => Err(RebuildError::Overtaken),
         Err(CommitError::View(error)) => Err(error.into()),

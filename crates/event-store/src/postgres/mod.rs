@@ -2,7 +2,6 @@
 
 mod advance;
 mod batch;
-mod bulk;
 mod coordination;
 mod generations;
 mod head;

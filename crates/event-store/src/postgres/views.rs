@@ -1,7 +1,7 @@
 //! Views on PostgreSQL.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::advance::advance;
-use super::bulk;
 use super::generations::{self, generation_table};
 use crate::log::row::natural;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
@@ -40,23 +39,6 @@ impl PostgresViews {
     pub(super) async fn apply(&self, connection: &mut PgConnection, batches: &[ViewBatch]) -> Result<(), CommitError> {
         let columns: Result<Vec<_>, _> = batches.iter().map(|batch| self.columns(&batch.view)).collect();
         advance(connection, batches, &columns?).await
-    }
-
-    /// Announces what was stored. Where a table was missing the view has moved, if its generation was swept.
-    async fn settle(&self, batches: &[ViewBatch], stored: Result<(), CommitError>) -> Result<(), CommitError> {
-        match stored {
-            Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
-                match self.swept(batches).await? {
-                    Some(view) => Err(CommitError::Moved { view }),
-                    None => Err(CommitError::View(ViewError::Database { doing, source })),
-                }
-            }
-            stored => {
-                stored?;
-                self.announce();
-                Ok(())
-            }
-        }
     }
 
     /// The view of a batch whose generation nobody reads or fills any more.
@@ -145,19 +127,18 @@ impl ViewStore for PostgresViews {
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
         let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
-        let stored = self.apply(&mut connection, &batches).await;
-        drop(connection);
-        self.settle(&batches, stored).await
-    }
-
-    async fn fill(&self, mut batch: ViewBatch) -> Result<(), CommitError> {
-        let rows = bulk::take_new(&mut batch);
-        if rows.is_empty() {
-            return self.commit(vec![batch]).await;
+        match self.apply(&mut connection, &batches).await {
+            Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
+                drop(connection);
+                return Err(match self.swept(&batches).await? {
+                    Some(view) => CommitError::Moved { view },
+                    None => CommitError::View(ViewError::Database { doing, source }),
+                });
+            }
+            applied => applied?,
         }
-        let (columns, batch) = (self.columns(&batch.view)?, Arc::new(batch));
-        let stored = bulk::store(self.pool.clone(), batch.clone(), columns, rows).await;
-        self.settle(std::slice::from_ref(&*batch), stored).await
+        self.announce();
+        Ok(())
     }
 
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError> {

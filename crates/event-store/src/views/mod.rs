@@ -271,11 +271,6 @@ pub trait ViewStore: Send + Sync + 'static {
     /// [`CommitError::Moved`] where a generation does not stand at its batch's beginning; nothing is stored then.
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError>;
 
-    /// As [`ViewStore::commit`], for a generation that is filled beside the one that is read.
-    async fn fill(&self, batch: ViewBatch) -> Result<(), CommitError> {
-        self.commit(vec![batch]).await
-    }
-
     /// Begins a rebuild from position 0, in place of one that is on its way; gives its generation.
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError>;
 
