@@ -99,7 +99,7 @@ mod tests {
         let known = |count: usize| {
             let before =
                 Before { versions: (0..count).map(|number| (stream(number), 1)).collect(), ..Before::default() };
-            Known::after(plan(before, &[], Utc::now(), Uuid::now_v7)).0
+            Known::after(plan(before, &[], DateTime::UNIX_EPOCH, Uuid::now_v7)).0
         };
         let guarded = Append {
             command_id: Uuid::from_u128(1),
