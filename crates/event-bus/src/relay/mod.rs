@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::topology::{
-    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE, RETRY_PAUSE_MAX, stream,
+    LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE, RETRY_PAUSE_MAX,
 };
 use ahead::Ahead;
 pub use error::RelayError;
@@ -73,7 +73,7 @@ async fn follow(
         return Ok(());
     }
     let checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
-    make(context, stream(options.replicas.into())).await?;
+    make(context, options.replicas).await?;
     let standing = standing(context, checkpoint).await?;
     let head = store.log.head().await?;
     if standing.position > head {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::ahead::Ahead;
 use super::publish::{Publisher, context};
 use super::standing::{Standing, make, require_whole, standing};
-use super::{RelayError, RelayOptions};
-use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM, stream};
+use super::{RelayError, RelayOptions, save};
+use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM};
 
 /// How long the active relay may take to stand aside.
 const STAND_ASIDE_TIME_MAX: Duration = Duration::from_secs(20);
@@ -67,7 +67,7 @@ async fn publish_all(
         return Err(RelayError::Beyond { from, log: head });
     }
     // Made where it is missing; whatever it holds goes.
-    make(context, stream(options.replicas.into())).await?;
+    make(context, options.replicas).await?;
     context.get_stream(STREAM).await?.purge().await?;
     let Standing { sequence, .. } = standing(context, 0).await?;
     let start = from.saturating_sub(1);
@@ -97,6 +97,6 @@ async fn publish_all(
     // What the relay before had on its way may have come in between.
     require_whole(context).await?;
     let checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
-    store.checkpoints.advance(RELAY_CHECKPOINT, checkpoint, publisher.acknowledged()).await?;
+    save(store, checkpoint, publisher.acknowledged()).await?;
     Ok(count)
 }

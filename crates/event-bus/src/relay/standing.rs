@@ -7,7 +7,7 @@ use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind};
 
 use super::RelayError;
 use crate::message::position;
-use crate::topology::{ALL_SUBJECTS, STREAM};
+use crate::topology::{ALL_SUBJECTS, STREAM, stream};
 
 /// How often the stream's end is read until it keeps still.
 const STANDING_TRIES_MAX: usize = 100;
@@ -60,7 +60,8 @@ pub async fn require_whole(context: &jetstream::Context) -> Result<(), RelayErro
 }
 
 /// Makes the stream, or updates it; how it persists cannot be changed, so that stays as it was made.
-pub async fn make(context: &jetstream::Context, config: Config) -> Result<(), RelayError> {
+pub async fn make(context: &jetstream::Context, replicas: u8) -> Result<(), RelayError> {
+    let config = stream(replicas.into());
     match context.get_stream(STREAM).await {
         Ok(made) => {
             let persist_mode = made.cached_info().config.persist_mode;
@@ -97,7 +98,6 @@ mod tests {
     use async_nats::{HeaderMap, HeaderValue};
 
     use super::*;
-    use crate::topology::stream;
 
     /// Publishes a message of this position, past the relay.
     async fn publish(context: &Context, position: u64) {
@@ -112,7 +112,7 @@ mod tests {
     async fn a_stream_that_is_numbered_otherwise_than_the_log_is_refused() {
         let nats = testkit::nats().await;
         let context = jetstream::new(async_nats::connect(nats.url()).await.expect("an address"));
-        make(&context, stream(1)).await.expect("the stream");
+        make(&context, 1).await.expect("the stream");
         require_whole(&context).await.expect("an empty one is whole");
         for position in 5..=9 {
             publish(&context, position).await;
