@@ -88,11 +88,10 @@ async fn bare_insert(url: &str, warm_up: Duration, duration: Duration) -> Result
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[],
             $7::smallint[], $8::bytea[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::uuid[], $13::uuid[],
             $14::uuid[], $15::uuid[], $16::uuid[])
-    ) INSERT INTO commands (command_id, fingerprint, receipt)
-      SELECT * FROM unnest($12::uuid[], $17::bytea[], $18::text[])";
+    ) INSERT INTO commands (command_id, fingerprint, position, recorded_at, event_count)
+      SELECT * FROM unnest($12::uuid[], $17::bytea[], $1::bigint[], $9::timestamptz[], $18::smallint[])";
     let mut connection = PgConnection::connect(url).await?;
     let payload = event().encode().to_vec();
-    let receipt = "x".repeat(220);
     let (begin, end) = (Instant::now() + warm_up, Instant::now() + warm_up + duration);
     let (mut position, mut counted) = (0_u64, 0_u64);
     while Instant::now() < end {
@@ -121,7 +120,7 @@ async fn bare_insert(url: &str, warm_up: Duration, duration: Duration) -> Result
             .bind(reference(|references| references.site_id.map(Uuid::from)))
             .bind(reference(|references| references.patient_id.map(Uuid::from)))
             .bind(vec![vec![7_u8; 32]; ROWS])
-            .bind(vec![receipt.clone(); ROWS])
+            .bind(vec![1_i16; ROWS])
             .execute(&mut connection)
             .await?;
         position += ROWS as u64;

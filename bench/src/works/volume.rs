@@ -77,7 +77,8 @@ async fn filled(bench: &Bench, events: u64) -> Result<Database, BenchError> {
             '{\"id\":\"bench\",\"role\":\"system\"}', id, id, ($6::uuid[])[place], ($7::uuid[])[place], patient
         FROM placed
     ), taken AS (
-        INSERT INTO commands (command_id, fingerprint, receipt) SELECT id, '\\x07', '{}' FROM numbered
+        INSERT INTO commands (command_id, fingerprint, position, recorded_at, event_count)
+        SELECT id, '\\x07', p, 'epoch', 1 FROM numbered
     ) UPDATE log_head SET position = $2, recorded_at = now()";
     let database = bench.database().await?;
     let mut connection = PgConnection::connect(&database.url).await?;

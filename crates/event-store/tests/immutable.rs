@@ -7,7 +7,7 @@ use testkit::stores;
 const CHANGES: [&str; 4] = [
     "UPDATE events SET version = 9",
     "DELETE FROM events WHERE position = 1",
-    "UPDATE commands SET receipt = ''",
+    "UPDATE commands SET position = 9",
     "DELETE FROM commands",
 ];
 

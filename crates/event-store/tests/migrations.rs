@@ -1,7 +1,12 @@
 //! Upgrades of a database that is in use.
 
+use event_store::log::{EventLog, KnownCommand, Receipt, RecordedEvent};
 use event_store::postgres::MIGRATOR;
-use sqlx::{Connection, Executor, PgConnection};
+use event_store::{Store, StoreOptions, sqlite};
+use events::ids::{StreamId, StreamType};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use testkit::appends::{append, patient};
+use uuid::Uuid;
 
 /// Names of the tables and partitions of a view's generations.
 async fn generations(connection: &mut PgConnection) -> Vec<String> {
@@ -52,4 +57,85 @@ async fn documents_of_views_are_the_same_after_the_upgrade_to_json() {
             .expect("indexes");
     assert_eq!(indexes.len(), 2, "{indexes:?}");
     assert!(indexes.iter().any(|index| index.ends_with("(registered_at, key)")), "{indexes:?}");
+}
+
+/// The log as it was written before ids held positions and commands were kept without their receipts: a command of
+/// two events and one of none. Ids are written as `x'…'`, which the caller turns into those of its engine.
+const EARLIER_LOG: &str = r#"
+    INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
+        occurred_at, recorded_at, actor, command_id, correlation_id)
+    VALUES
+        (1, 'patient', x'00000000000000000000000000000007', 1, x'0190000000007000900000000000000a', 'PatientRegistered',
+            1, x'7b7d', TIME, TIME, '{"id":"a","role":"system"}', x'0000000000000000000000000000000c',
+            x'0000000000000000000000000000000c'),
+        (2, 'patient', x'00000000000000000000000000000007', 2, x'0190000000007000900000000000000b', 'PatientRegistered',
+            1, x'7b7d', TIME, TIME, '{"id":"a","role":"system"}', x'0000000000000000000000000000000c',
+            x'0000000000000000000000000000000c');
+    INSERT INTO commands VALUES
+        (x'0000000000000000000000000000000c', FINGERPRINT,
+            '{"position":2,"recorded_at":"2026-11-21T20:31:37.012345Z","events":[
+                {"position":1,"stream":"patient-00000000-0000-0000-0000-000000000007","version":1,
+                 "event_id":"01900000-0000-7000-9000-00000000000a","event_type":"PatientRegistered"},
+                {"position":2,"stream":"patient-00000000-0000-0000-0000-000000000007","version":2,
+                 "event_id":"01900000-0000-7000-9000-00000000000b","event_type":"PatientRegistered"}]}'),
+        (x'0000000000000000000000000000000d', FINGERPRINT,
+            '{"position":2,"recorded_at":"2026-11-21T20:31:37Z","events":[]}');
+    UPDATE log_head SET position = 2, recorded_at = TIME;
+"#;
+const FINGERPRINT: [u8; 32] = [7; 32];
+
+/// What was written before is found by its ids, and what is written then goes on from there.
+async fn answers_as_before(url: &str) {
+    let store = Store::open(url, &StoreOptions::default()).await.expect("the upgrade");
+    let log = &*store.log;
+    let events = log.read_all(0, 9).await.expect("the log");
+    let ids = [0x0190_0000_0000_7000_9000_0000_0000_000a, 0x0190_0000_0000_7000_9000_0000_0000_000b];
+    let stream = StreamId::new(StreamType::Patient, Uuid::from_u128(7));
+    for (event, id) in events.iter().zip(ids.map(Uuid::from_u128)) {
+        assert_eq!(event.event_id, id);
+        assert_eq!(log.find_event(id).await.expect("an event").as_ref(), Some(event));
+    }
+    let events: Vec<RecordedEvent> = events.iter().map(RecordedEvent::from).collect();
+    assert_eq!(
+        events.iter().map(|event| (event.stream, event.version)).collect::<Vec<_>>(),
+        [(stream, 1), (stream, 2)]
+    );
+    let time = |text: &str| text.parse().expect("a time");
+    for (command_id, recorded_at, events) in
+        [(0xc, time("2026-11-21T20:31:37.012345Z"), events), (0xd, time("2026-11-21T20:31:37Z"), Vec::new())]
+    {
+        let known = log.find_command(Uuid::from_u128(command_id)).await.expect("a command");
+        let receipt = Receipt { position: 2, recorded_at, events };
+        assert_eq!(known, Some(KnownCommand { fingerprint: FINGERPRINT, receipt }));
+    }
+    let added = log.append(append(patient(), event_store::log::Expected::NoStream, 1)).await.expect("an append");
+    let added = added.into_receipt().events.remove(0);
+    assert_eq!(added.position, 3);
+    assert_eq!(log.find_event(added.event_id).await.expect("an event").map(|event| event.position), Some(3));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_earlier_log_on_postgres_is_taken_over() {
+    let database = testkit::postgres().await;
+    let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
+    MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
+    let log = EARLIER_LOG.replace("x'7b7d'", r"'\x7b7d'").replace("x'", "'");
+    let log = log.replace("TIME", "TIMESTAMPTZ '2026-11-21 20:31:37.012345Z'");
+    let log = log.replace("FINGERPRINT", &format!(r"'\x{}'", "07".repeat(32)));
+    connection.execute(AssertSqlSafe(log)).await.expect("a log");
+    answers_as_before(&database.url).await;
+}
+
+#[tokio::test]
+async fn an_earlier_log_in_a_file_is_taken_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log.db");
+    let mut connection = SqliteConnection::connect_with(&sqlite::connect_options(&path)).await.expect("a file");
+    sqlite::MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
+    let log =
+        EARLIER_LOG.replace("TIME", "1795293097012345").replace("FINGERPRINT", &format!("x'{}'", "07".repeat(32)));
+    connection.execute(AssertSqlSafe(log)).await.expect("a log");
+    connection.close().await.expect("closed");
+    answers_as_before(&format!("sqlite:{}", path.display())).await;
 }

@@ -29,8 +29,7 @@ proptest! {
             })
             .collect();
         let before = Before { position: head, ..Before::default() };
-        let mut ids = 0_u128;
-        let planned = plan(before, &appends, some_time(), || { ids += 1; Uuid::from_u128(ids) });
+        let planned = plan(before, &appends, some_time(), |position| Uuid::from_u128(position.into()));
         let mut versions: HashMap<StreamId, u64> = HashMap::new();
         let mut taken = HashMap::new();
         let mut position = head;
@@ -57,6 +56,7 @@ proptest! {
         prop_assert_eq!(planned.position, position);
         let positions: Vec<u64> = planned.events.iter().map(|event| event.position).collect();
         prop_assert_eq!(positions, (head + 1..=position).collect::<Vec<_>>());
+        prop_assert!(planned.events.iter().all(|event| event.event_id.as_u128() == event.position.into()));
         prop_assert!(planned.events.iter().all(|event| event.stream == PatientId::from(event.stream.id).stream()));
     }
 }

@@ -29,6 +29,12 @@ pub async fn positions_are_gapless_and_events_read_back(test: TestStore) {
     assert_eq!(ids.len(), 3);
     assert_eq!(log.read_stream(patient_id.stream(), 1, 1).await.expect("a stream"), events[1..2]);
     assert_eq!(log.find_event(events[2].event_id).await.expect("an event"), Some(events[2].clone()));
+    let of_another_time = Uuid::from_u128(events[2].event_id.as_u128() ^ 1 << 100);
+    for id in [of_another_time, Uuid::nil(), Uuid::max()] {
+        assert_eq!(log.find_event(id).await.expect("no event"), None, "{id}");
+    }
+    let known = log.find_command(events[2].command_id).await.expect("a command").expect("it was taken");
+    assert_eq!(known.receipt, receipt, "with all its events");
     let about = log.read_reference(Reference::Trial(trial_id), 1, 2, 10).await.expect("a reference");
     assert_eq!(about, events[1..2]);
 }

@@ -1,6 +1,6 @@
 //! Folded streams: from the cache, from a snapshot, from the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use events::decider::{Fact, Facts, Folder};
 use events::envelope::Envelope;
@@ -20,7 +20,9 @@ const READ_EVENTS: usize = 1_000;
 /// is caught by the append's expected versions.
 pub struct Aggregates {
     log: Arc<dyn EventLog>,
-    cache: Cache<StreamId, (Fact, Folder)>,
+    // What is kept of a stream is renewed in its place: the cache itself is only
+    // written where a stream comes or goes.
+    cache: Cache<StreamId, Arc<Mutex<(Fact, Folder)>>>,
     snapshot_every: u64,
 }
 
@@ -32,7 +34,7 @@ impl Aggregates {
 
     /// The folded stream, where it is kept.
     pub fn cached(&self, stream: StreamId) -> Option<Fact> {
-        self.cache.get(&stream).map(|(fact, _)| fact)
+        self.kept(stream).map(|(fact, _)| fact)
     }
 
     /// The folded stream, read from the log.
@@ -58,7 +60,7 @@ impl Aggregates {
 
     /// Reads what the log holds beyond a kept fold. Where nothing is kept the next decision reads it.
     pub async fn refresh(&self, stream: StreamId) -> Result<(), LogError> {
-        let Some((fact, folder)) = self.cache.get(&stream) else { return Ok(()) };
+        let Some((fact, folder)) = self.kept(stream) else { return Ok(()) };
         let fact = self.fold(stream, &folder, fact).await?;
         self.insert(stream, fact, folder);
         Ok(())
@@ -91,12 +93,19 @@ impl Aggregates {
         }
     }
 
+    fn kept(&self, stream: StreamId) -> Option<(Fact, Folder)> {
+        let kept = self.cache.get(&stream)?;
+        let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(kept.clone())
+    }
+
     /// Keeps the newer of two folds.
     fn insert(&self, stream: StreamId, fact: Fact, folder: Folder) {
-        self.cache.entry(stream).and_upsert_with(|kept| match kept {
-            Some(kept) if kept.value().0.version > fact.version => kept.into_value(),
-            _ => (fact, folder),
-        });
+        let kept = self.cache.get_with(stream, || Arc::new(Mutex::new((fact.clone(), folder))));
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.0.version < fact.version {
+            *kept = (fact, folder);
+        }
     }
 
     /// Where folding starts: the snapshot, or the stream's beginning; and the version of the snapshot.

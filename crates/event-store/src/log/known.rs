@@ -90,8 +90,8 @@ mod tests {
     use events::ids::StreamType;
 
     use super::*;
-    use crate::log::Guard;
     use crate::log::plan::plan;
+    use crate::log::{Guard, event_id};
 
     #[test]
     fn what_is_forgotten_is_read_again() {
@@ -99,7 +99,7 @@ mod tests {
         let known = |count: usize| {
             let before =
                 Before { versions: (0..count).map(|number| (stream(number), 1)).collect(), ..Before::default() };
-            Known::after(plan(before, &[], DateTime::UNIX_EPOCH, Uuid::now_v7)).0
+            Known::after(plan(before, &[], DateTime::UNIX_EPOCH, event_id::new)).0
         };
         let guarded = Append {
             command_id: Uuid::from_u128(1),

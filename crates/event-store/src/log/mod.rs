@@ -6,6 +6,7 @@
 //! all; a command id is taken at most once, also across processes and crashes.
 
 mod error;
+pub mod event_id;
 pub mod group_commit;
 pub mod known;
 pub mod plan;

@@ -39,8 +39,9 @@ pub struct Plan {
     pub outcomes: Vec<Result<Appended, AppendError>>,
 }
 
-/// Decides every append in turn, each against what the ones before it leave behind.
-pub fn plan(before: Before, appends: &[Append], now: DateTime<Utc>, mut next_event_id: impl FnMut() -> Uuid) -> Plan {
+/// Decides every append in turn, each against what the ones before it leave
+/// behind. `event_id` gives the event at a position its id.
+pub fn plan(before: Before, appends: &[Append], now: DateTime<Utc>, mut event_id: impl FnMut(u64) -> Uuid) -> Plan {
     let Before { position, recorded_at, versions, commands: mut known } = before;
     let mut plan = Plan {
         events: Vec::new(),
@@ -55,7 +56,7 @@ pub fn plan(before: Before, appends: &[Append], now: DateTime<Utc>, mut next_eve
         let outcome = match known.get(&append.command_id) {
             Some(command) => command.answer_to(append),
             None => check(append, &plan.versions).map(|()| {
-                let receipt = plan.store(append, &mut next_event_id);
+                let receipt = plan.store(append, &mut event_id);
                 let command = KnownCommand { fingerprint: append.fingerprint, receipt: receipt.clone() };
                 known.insert(append.command_id, command.clone());
                 plan.commands.push((append.command_id, command));
@@ -83,7 +84,7 @@ fn check(append: &Append, versions: &HashMap<StreamId, u64>) -> Result<(), Appen
 }
 
 impl Plan {
-    fn store(&mut self, append: &Append, next_event_id: &mut impl FnMut() -> Uuid) -> Receipt {
+    fn store(&mut self, append: &Append, event_id: &mut impl FnMut(u64) -> Uuid) -> Receipt {
         let first = self.events.len();
         for write in &append.writes {
             let version = self.versions.entry(write.stream).or_insert(0);
@@ -94,7 +95,7 @@ impl Plan {
                     position: self.position,
                     stream: write.stream,
                     version: *version,
-                    event_id: next_event_id(),
+                    event_id: event_id(self.position),
                     event_type: event.event_type.to_owned(),
                     schema_version: event.schema_version,
                     payload: event.payload.clone(),

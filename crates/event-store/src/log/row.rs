@@ -1,17 +1,24 @@
 //! Between a row of the events table and an envelope, for every engine.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use events::envelope::{Actor, Envelope, References};
 use events::ids::StreamId;
 use uuid::Uuid;
 
-use super::{KnownCommand, LogError, Receipt};
+use super::{KnownCommand, LogError, Receipt, RecordedEvent};
 
 /// The columns of an event, in the order of [`COLUMNS`].
 pub const COLUMNS: &str = "position, stream_type, stream_id, version, event_id, event_type, schema_version, payload, \
      occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context, \
      trial_id, site_id, patient_id";
+
+/// The event with the id `$1`, which holds the position `$2` unless it was given before ids did.
+pub const EVENT_BY_ID: &str = "event_id = $1 \
+     AND position IN ($2, (SELECT earlier.position FROM earlier_event_ids AS earlier WHERE earlier.event_id = $1))";
 
 /// A row as the database gives it.
 pub struct Row {
@@ -105,18 +112,61 @@ pub fn actor_text(actor: &Actor) -> String {
     serde_json::to_string(actor).expect("an actor serialises to JSON by construction")
 }
 
-/// A remembered command as the database keeps it.
-///
-/// # Errors
-/// [`LogError::Corrupt`] where it is not what this program writes.
-pub fn known_command(fingerprint: &[u8], receipt: &str) -> Result<KnownCommand, LogError> {
-    let corrupt = |what: &str| LogError::Corrupt { what: what.to_owned() };
-    let fingerprint = fingerprint.try_into().map_err(|_| corrupt("a command's fingerprint"))?;
-    let receipt: Receipt = serde_json::from_str(receipt).map_err(|_| corrupt("a command's receipt"))?;
-    Ok(KnownCommand { fingerprint, receipt })
+/// Remembered commands with their events, in the order of the columns of [`CommandRow`]; a condition follows.
+pub const COMMANDS: &str = "SELECT commands.command_id, fingerprint, commands.position, commands.recorded_at, \
+     event_count, events.position, stream_type, stream_id, version, event_id, event_type \
+     FROM commands LEFT JOIN events \
+     ON events.position > commands.position - event_count AND events.position <= commands.position WHERE ";
+
+/// A remembered command and one of its events; each is `None` where it had no event.
+pub struct CommandRow {
+    /// Column `command_id`.
+    pub command_id: Uuid,
+    /// Column `fingerprint`.
+    pub fingerprint: Vec<u8>,
+    /// Column `position`: its last event, or the head where it had none.
+    pub position: i64,
+    /// Column `recorded_at`.
+    pub recorded_at: DateTime<Utc>,
+    /// Column `event_count`.
+    pub event_count: i64,
+    /// Columns `position`, `stream_type`, `stream_id`, `version`, `event_id` and `event_type` of the event.
+    pub event: Option<(i64, String, Uuid, i64, Uuid, String)>,
 }
 
-/// A receipt as the database keeps it.
-pub fn receipt_text(receipt: &Receipt) -> String {
-    serde_json::to_string(receipt).expect("a receipt serialises to JSON by construction")
+/// The commands that the rows hold, whatever their order.
+///
+/// # Errors
+/// [`LogError::Corrupt`] where they are not what this program writes.
+pub fn known_commands(rows: Vec<CommandRow>) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
+    let corrupt = |what: &str| LogError::Corrupt { what: what.to_owned() };
+    let mut commands: HashMap<Uuid, (i64, KnownCommand)> = HashMap::new();
+    for row in rows {
+        let (_, command) = match commands.entry(row.command_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let fingerprint = row.fingerprint.try_into().map_err(|_| corrupt("a command's fingerprint"))?;
+                let position = natural(row.position)?;
+                let receipt = Receipt { position, recorded_at: row.recorded_at, events: Vec::new() };
+                unknown.insert((row.event_count, KnownCommand { fingerprint, receipt }))
+            }
+        };
+        if let Some((position, kind, stream, version, event_id, event_type)) = row.event {
+            let kind = kind.parse().map_err(|_| corrupt("the stream type of a command's event"))?;
+            let stream = StreamId::new(kind, stream);
+            let (position, version) = (natural(position)?, natural(version)?);
+            command.receipt.events.push(RecordedEvent { position, stream, version, event_id, event_type });
+        }
+    }
+    let whole = |(command_id, (event_count, mut command)): (Uuid, (i64, KnownCommand))| {
+        command.receipt.events.sort_by_key(|event| event.position);
+        let found = command.receipt.events.len() as u64;
+        (found == natural(event_count)?).then_some((command_id, command)).ok_or_else(|| corrupt("a command's events"))
+    };
+    commands.into_iter().map(whole).collect()
+}
+
+/// How many events a command had, as the database keeps it; no more than an append may have.
+pub fn event_count(receipt: &Receipt) -> i16 {
+    i16::try_from(receipt.events.len()).expect("an append has no more than a thousand events")
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -15,8 +15,8 @@ use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
-use crate::log::row::{actor_text, known_command, natural, receipt_text, signed};
-use crate::log::{Append, KnownCommand, LogError};
+use crate::log::row::{COMMANDS, CommandRow, actor_text, event_count, known_commands, natural, signed};
+use crate::log::{Append, KnownCommand, LogError, event_id};
 
 /// Head, events and commands in one statement: all or none, one round trip.
 /// Nothing is stored unless the head still stands at `$24`; a row comes back if it did.
@@ -31,8 +31,9 @@ const STORE: &str = "WITH head AS (
         $15::text[], $16::uuid[], $17::uuid[], $18::uuid[])
     WHERE EXISTS (SELECT FROM head)
 ), taken AS (
-    INSERT INTO commands (command_id, fingerprint, receipt)
-    SELECT * FROM unnest($19::uuid[], $20::bytea[], $21::text[])
+    INSERT INTO commands (command_id, fingerprint, position, recorded_at, event_count)
+    SELECT id, fingerprint, position, $23, event_count
+    FROM unnest($19::uuid[], $20::bytea[], $21::bigint[], $25::smallint[]) AS taken(id, fingerprint, position, event_count)
     WHERE EXISTS (SELECT FROM head)
 )
 SELECT position FROM head";
@@ -72,7 +73,7 @@ impl PostgresWriter {
         let (position, missing) = (known.position, known.missing(appends));
         // If the head stands where it is known to when the batch is stored, it did so when these were read.
         let read = if missing.is_empty() { HashMap::new() } else { load_versions(connection, missing).await? };
-        let plan = plan(known.before(read), appends, clock::now(), Uuid::now_v7);
+        let plan = plan(known.before(read), appends, clock::now(), event_id::new);
         if plan.commands.is_empty() {
             // Refused on what may be old.
             return Ok(None);
@@ -110,7 +111,7 @@ impl PostgresWriter {
         let mut transaction = connection.begin().await.map_err(LogError::database("beginning a batch"))?;
         let before = load(&mut transaction, appends).await?;
         let position = before.position;
-        let plan = plan(before, appends, clock::now(), Uuid::now_v7);
+        let plan = plan(before, appends, clock::now(), event_id::new);
         if plan.commands.is_empty() {
             transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
         } else {
@@ -202,14 +203,32 @@ async fn load_versions(
     Ok(versions)
 }
 
-async fn load_commands(connection: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-    let rows: Vec<(Uuid, Vec<u8>, String)> =
-        sqlx::query_as("SELECT command_id, fingerprint, receipt FROM commands WHERE command_id = ANY($1)")
-            .bind(ids)
-            .fetch_all(connection)
-            .await
-            .map_err(LogError::database("reading known commands"))?;
-    rows.into_iter().map(|(id, fingerprint, receipt)| Ok((id, known_command(&fingerprint, &receipt)?))).collect()
+/// The commands of these that were taken before.
+pub async fn load_commands(
+    connection: &mut PgConnection,
+    ids: Vec<Uuid>,
+) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
+    let query = sqlx::query(AssertSqlSafe(format!("{COMMANDS} commands.command_id = ANY($1)"))).bind(ids);
+    let rows = query.fetch_all(connection).await.map_err(LogError::database("reading known commands"))?;
+    let rows: Result<Vec<CommandRow>, sqlx::Error> = rows.iter().map(command_row).collect();
+    known_commands(rows.map_err(LogError::database("reading a command's row"))?)
+}
+
+fn command_row(row: &PgRow) -> Result<CommandRow, sqlx::Error> {
+    let event = match row.try_get(5)? {
+        Some(position) => {
+            Some((position, row.try_get(6)?, row.try_get(7)?, row.try_get(8)?, row.try_get(9)?, row.try_get(10)?))
+        }
+        None => None,
+    };
+    Ok(CommandRow {
+        command_id: row.try_get(0)?,
+        fingerprint: row.try_get(1)?,
+        position: row.try_get(2)?,
+        recorded_at: row.try_get(3)?,
+        event_count: row.try_get::<i16, _>(4)?.into(),
+        event,
+    })
 }
 
 /// Stores the plan if the head stands at `position`; tells whether it did.
@@ -238,10 +257,11 @@ async fn store(connection: &mut PgConnection, plan: &Plan, position: u64) -> Res
         .bind(column(plan, |event| event.references.patient_id.map(Uuid::from)))
         .bind(plan.commands.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(plan.commands.iter().map(|(_, command)| command.fingerprint.to_vec()).collect::<Vec<_>>())
-        .bind(plan.commands.iter().map(|(_, command)| receipt_text(&command.receipt)).collect::<Vec<_>>())
+        .bind(plan.commands.iter().map(|(_, command)| signed(command.receipt.position)).collect::<Vec<_>>())
         .bind(signed(plan.position))
         .bind(plan.recorded_at)
         .bind(signed(position))
+        .bind(plan.commands.iter().map(|(_, command)| event_count(&command.receipt)).collect::<Vec<_>>())
         .fetch_optional(connection)
         .await
         .map(|row| row.is_some())

@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::batch::PostgresWriter;
+use super::batch::{PostgresWriter, load_commands};
 use super::head;
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
-use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
+use crate::log::row::{COLUMNS, EVENT_BY_ID, Row, natural, signed};
+use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot, event_id};
 
 /// The log in a PostgreSQL database.
 pub struct PostgresLog {
@@ -88,9 +88,10 @@ impl EventLog for PostgresLog {
         envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pool).await, "reading by reference")
     }
 
-    async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError> {
-        let sql = format!("SELECT {COLUMNS} FROM events WHERE event_id = $1");
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(event_id).fetch_optional(&self.pool).await;
+    async fn find_event(&self, id: Uuid) -> Result<Option<Envelope>, LogError> {
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE {EVENT_BY_ID}");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(event_id::position(id)));
+        let row = query.fetch_optional(&self.pool).await;
         row.map_err(LogError::database("finding an event"))?.map(envelope).transpose()
     }
 
@@ -99,13 +100,8 @@ impl EventLog for PostgresLog {
     }
 
     async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
-        let row: Option<(Vec<u8>, String)> =
-            sqlx::query_as("SELECT fingerprint, receipt FROM commands WHERE command_id = $1")
-                .bind(command_id)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(LogError::database("finding a command"))?;
-        row.map(|(fingerprint, receipt)| known_command(&fingerprint, &receipt)).transpose()
+        let mut connection = self.pool.acquire().await.map_err(LogError::database("finding a command"))?;
+        Ok(load_commands(&mut connection, vec![command_id]).await?.remove(&command_id))
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{AssertSqlSafe, Connection, Sqlite, Transaction};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Connection, Row as _, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::log::{from_micros, to_micros};
@@ -18,8 +18,8 @@ use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
-use crate::log::row::{COLUMNS, actor_text, known_command, natural, receipt_text, signed};
-use crate::log::{Append, KnownCommand, LogError};
+use crate::log::row::{COLUMNS, COMMANDS, CommandRow, actor_text, event_count, known_commands, natural, signed};
+use crate::log::{Append, KnownCommand, LogError, event_id};
 
 /// Writes the log's batches.
 ///
@@ -45,7 +45,7 @@ impl SqliteWriter {
         let (position, missing) = (known.position, known.missing(appends));
         // If the head stands where it is known to when the batch is stored, it did so when these were read.
         let read = load_versions(&mut connection, &missing).await?;
-        let plan = plan(known.before(read), appends, clock::now(), Uuid::now_v7);
+        let plan = plan(known.before(read), appends, clock::now(), event_id::new);
         if plan.commands.is_empty() {
             // Refused on what may be old.
             return Ok(None);
@@ -81,7 +81,7 @@ impl SqliteWriter {
         let versions = load_versions(&mut transaction, &streams).await?;
         let commands = load_commands(&mut transaction, &commands(appends)).await?;
         let before = Before { position, recorded_at, versions, commands };
-        let plan = plan(before, appends, clock::now(), Uuid::now_v7);
+        let plan = plan(before, appends, clock::now(), event_id::new);
         if plan.commands.is_empty() {
             transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
         } else {
@@ -164,25 +164,46 @@ async fn load_versions(
     Ok(versions)
 }
 
-async fn load_commands(
+/// The commands of these that were taken before.
+pub async fn load_commands(
     connection: &mut SqliteConnection,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-    let mut known = HashMap::new();
+    let mut found = Vec::new();
     for chunk in chunks(ids) {
         let wanted = values(1, chunk.len());
-        let sql = format!("SELECT command_id, fingerprint, receipt FROM commands WHERE command_id IN {wanted}");
-        let mut query = sqlx::query_as::<_, (Uuid, Vec<u8>, String)>(AssertSqlSafe(sql));
+        let sql = format!("{COMMANDS} commands.command_id IN {wanted}");
+        let mut query = sqlx::query(AssertSqlSafe(sql));
         for id in chunk {
             query = query.bind(*id);
         }
         let rows = query.fetch_all(&mut *connection).await.map_err(LogError::database("reading known commands"))?;
-        for (id, fingerprint, receipt) in rows {
-            known.insert(id, known_command(&fingerprint, &receipt)?);
+        for row in &rows {
+            found.push(command_row(row)?);
         }
     }
-    Ok(known)
+    known_commands(found)
 }
+
+fn command_row(row: &SqliteRow) -> Result<CommandRow, LogError> {
+    let read = || {
+        let event = match row.try_get(5)? {
+            Some(position) => {
+                Some((position, row.try_get(6)?, row.try_get(7)?, row.try_get(8)?, row.try_get(9)?, row.try_get(10)?))
+            }
+            None => None,
+        };
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, event))
+    };
+    let (command_id, fingerprint, position, recorded_at, event_count, event) =
+        read().map_err(LogError::database("reading a command's row"))?;
+    Ok(CommandRow { command_id, fingerprint, position, recorded_at: from_micros(recorded_at)?, event_count, event })
+}
+
+/// The columns of a command.
+const COMMAND_COLUMNS: &str = "command_id, fingerprint, position, recorded_at, event_count";
+/// How many they are.
+const COMMAND_WIDTH: usize = 5;
 
 type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
 
@@ -202,7 +223,7 @@ async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) ->
             sql.push_str(&insert("events", COLUMNS, event_rows, 18));
         }
         if !commands.is_empty() {
-            sql.push_str(&insert("commands", "command_id, fingerprint, receipt", command_rows, 3));
+            sql.push_str(&insert("commands", COMMAND_COLUMNS, command_rows, COMMAND_WIDTH));
         }
         if piece == pieces {
             sql.push_str("UPDATE log_head SET position = ?, recorded_at = ? WHERE partition = 0 AND position = ?;");
@@ -210,9 +231,10 @@ async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) ->
         let mut query = events.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_event);
         query = bind_nothing(query, (event_rows - events.len()) * 18);
         for (id, command) in commands {
-            query = query.bind(*id).bind(&command.fingerprint[..]).bind(receipt_text(&command.receipt));
+            query = query.bind(*id).bind(&command.fingerprint[..]).bind(signed(command.receipt.position));
+            query = query.bind(to_micros(command.receipt.recorded_at)).bind(event_count(&command.receipt));
         }
-        query = bind_nothing(query, (command_rows - commands.len()) * 3);
+        query = bind_nothing(query, (command_rows - commands.len()) * COMMAND_WIDTH);
         if piece == pieces {
             query = query.bind(signed(plan.position)).bind(to_micros(plan.recorded_at)).bind(signed(position));
         }

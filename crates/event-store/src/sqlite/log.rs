@@ -13,10 +13,10 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::SqlitePools;
-use super::batch::SqliteWriter;
+use super::batch::{SqliteWriter, load_commands};
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{COLUMNS, Row, known_command, natural, signed};
-use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
+use crate::log::row::{COLUMNS, EVENT_BY_ID, Row, natural, signed};
+use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot, event_id};
 
 /// How often the head is looked at for what other processes appended.
 const HEAD_POLL: Duration = Duration::from_millis(200);
@@ -90,9 +90,10 @@ impl EventLog for SqliteLog {
         envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pools.read).await, "reading by reference")
     }
 
-    async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError> {
-        let sql = format!("SELECT {COLUMNS} FROM events WHERE event_id = $1");
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(event_id).fetch_optional(&self.pools.read).await;
+    async fn find_event(&self, id: Uuid) -> Result<Option<Envelope>, LogError> {
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE {EVENT_BY_ID}");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(event_id::position(id)));
+        let row = query.fetch_optional(&self.pools.read).await;
         row.map_err(LogError::database("finding an event"))?.map(envelope).transpose()
     }
 
@@ -101,13 +102,8 @@ impl EventLog for SqliteLog {
     }
 
     async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
-        let row: Option<(Vec<u8>, String)> =
-            sqlx::query_as("SELECT fingerprint, receipt FROM commands WHERE command_id = $1")
-                .bind(command_id)
-                .fetch_optional(&self.pools.read)
-                .await
-                .map_err(LogError::database("finding a command"))?;
-        row.map(|(fingerprint, receipt)| known_command(&fingerprint, &receipt)).transpose()
+        let mut connection = self.pools.read.acquire().await.map_err(LogError::database("finding a command"))?;
+        Ok(load_commands(&mut connection, &[command_id]).await?.remove(&command_id))
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {
