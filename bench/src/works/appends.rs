@@ -85,11 +85,13 @@ async fn bare_insert(url: &str, warm_up: Duration, duration: Duration) -> Result
     const SQL: &str = "WITH stored AS (
         INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
             occurred_at, recorded_at, actor, command_id, correlation_id, trial_id, site_id, patient_id)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[],
-            $7::smallint[], $8::bytea[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::uuid[], $13::uuid[],
-            $14::uuid[], $15::uuid[], $16::uuid[])
+        SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::uuid[]),
+            unnest($6::text[]), unnest($7::smallint[]), unnest($8::bytea[]), unnest($9::timestamptz[]),
+            unnest($10::timestamptz[]), unnest($11::text[]), unnest($12::uuid[]), unnest($13::uuid[]),
+            unnest($14::uuid[]), unnest($15::uuid[]), unnest($16::uuid[])
     ) INSERT INTO commands (command_id, fingerprint, position, recorded_at, event_count)
-      SELECT * FROM unnest($12::uuid[], $17::bytea[], $1::bigint[], $9::timestamptz[], $18::smallint[])";
+      SELECT unnest($12::uuid[]), unnest($17::bytea[]), unnest($1::bigint[]), unnest($9::timestamptz[]),
+          unnest($18::smallint[])";
     let mut connection = PgConnection::connect(url).await?;
     let payload = event().encode().to_vec();
     let (begin, end) = (Instant::now() + warm_up, Instant::now() + warm_up + duration);

@@ -20,20 +20,21 @@ use crate::log::{Append, KnownCommand, LogError, event_id};
 
 /// Head, events and commands in one statement: all or none, one round trip.
 /// Nothing is stored unless the head still stands at `$24`; a row comes back if it did.
+/// One `unnest` of all arrays would keep each of them in a store of its own first.
 const STORE: &str = "WITH head AS (
     UPDATE log_head SET position = $22, recorded_at = $23 WHERE partition = 0 AND position = $24 RETURNING position
 ), stored AS (
     INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
         occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context,
         trial_id, site_id, patient_id)
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::smallint[],
-        $8::bytea[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::uuid[], $13::uuid[], $14::uuid[],
-        $15::text[], $16::uuid[], $17::uuid[], $18::uuid[])
+    SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::uuid[]),
+        unnest($6::text[]), unnest($7::smallint[]), unnest($8::bytea[]), unnest($9::timestamptz[]), $23,
+        unnest($10::text[]), unnest($11::uuid[]), unnest($12::uuid[]), unnest($13::uuid[]), unnest($14::text[]),
+        unnest($15::uuid[]), unnest($16::uuid[]), unnest($17::uuid[])
     WHERE EXISTS (SELECT FROM head)
 ), taken AS (
     INSERT INTO commands (command_id, fingerprint, position, recorded_at, event_count)
-    SELECT id, fingerprint, position, $23, event_count
-    FROM unnest($19::uuid[], $20::bytea[], $21::bigint[], $25::smallint[]) AS taken(id, fingerprint, position, event_count)
+    SELECT unnest($18::uuid[]), unnest($19::bytea[]), unnest($20::bigint[]), $23, unnest($21::smallint[])
     WHERE EXISTS (SELECT FROM head)
 )
 SELECT position FROM head";
@@ -233,35 +234,34 @@ fn command_row(row: &PgRow) -> Result<CommandRow, sqlx::Error> {
 
 /// Stores the plan if the head stands at `position`; tells whether it did.
 async fn store(connection: &mut PgConnection, plan: &Plan, position: u64) -> Result<bool, sqlx::Error> {
-    fn column<T>(plan: &Plan, value: impl Fn(&Envelope) -> T) -> Vec<T> {
+    fn column<'plan, T>(plan: &'plan Plan, value: impl Fn(&'plan Envelope) -> T) -> Vec<T> {
         plan.events.iter().map(value).collect()
     }
     sqlx::query(STORE)
         .bind(column(plan, |event| signed(event.position)))
-        .bind(column(plan, |event| event.stream.kind.as_str().to_owned()))
+        .bind(column(plan, |event| event.stream.kind.as_str()))
         .bind(column(plan, |event| event.stream.id))
         .bind(column(plan, |event| signed(event.version)))
         .bind(column(plan, |event| event.event_id))
-        .bind(column(plan, |event| event.event_type.clone()))
+        .bind(column(plan, |event| event.event_type.as_str()))
         .bind(column(plan, |event| event.schema_version.cast_signed()))
-        .bind(column(plan, |event| event.payload.to_vec()))
+        .bind(column(plan, |event| &event.payload[..]))
         .bind(column(plan, |event| event.occurred_at))
-        .bind(column(plan, |event| event.recorded_at))
         .bind(column(plan, |event| actor_text(&event.actor)))
         .bind(column(plan, |event| event.command_id))
         .bind(column(plan, |event| event.correlation_id))
         .bind(column(plan, |event| event.causation_id))
-        .bind(column(plan, |event| event.trace_context.clone()))
+        .bind(column(plan, |event| event.trace_context.as_deref()))
         .bind(column(plan, |event| event.references.trial_id.map(Uuid::from)))
         .bind(column(plan, |event| event.references.site_id.map(Uuid::from)))
         .bind(column(plan, |event| event.references.patient_id.map(Uuid::from)))
         .bind(plan.commands.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(plan.commands.iter().map(|(_, command)| command.fingerprint.to_vec()).collect::<Vec<_>>())
+        .bind(plan.commands.iter().map(|(_, command)| &command.fingerprint[..]).collect::<Vec<_>>())
         .bind(plan.commands.iter().map(|(_, command)| signed(command.receipt.position)).collect::<Vec<_>>())
+        .bind(plan.commands.iter().map(|(_, command)| event_count(&command.receipt)).collect::<Vec<_>>())
         .bind(signed(plan.position))
         .bind(plan.recorded_at)
         .bind(signed(position))
-        .bind(plan.commands.iter().map(|(_, command)| event_count(&command.receipt)).collect::<Vec<_>>())
         .fetch_optional(connection)
         .await
         .map(|row| row.is_some())
