@@ -16,6 +16,18 @@ SELECT command_id, fingerprint, receipt ->> '$.position',
         + CAST(substr(rtrim(substr(receipt ->> '$.recorded_at', 21), 'Z') || '000000', 1, 6) AS INTEGER),
     json_array_length(receipt, '$.events')
 FROM commands;
+-- Refuses to go on where a receipt names other events than the command has.
+CREATE TABLE receipts_of_other_events (
+    count INTEGER NOT NULL CONSTRAINT "a receipt names other events than its command has" CHECK (count = 0)
+) STRICT;
+INSERT INTO receipts_of_other_events
+SELECT count(*) FROM commands LEFT JOIN commands_by_position AS taken USING (command_id)
+WHERE (SELECT group_concat(replace(value ->> '$.event_id', '-', '')) FROM json_each(receipt, '$.events'))
+    IS NOT (SELECT group_concat(lower(hex(event_id))) FROM (SELECT event_id FROM events
+        WHERE events.position > taken.position - event_count AND events.position <= taken.position
+            AND events.command_id = taken.command_id
+        ORDER BY events.position));
+DROP TABLE receipts_of_other_events;
 DROP TABLE commands;
 ALTER TABLE commands_by_position RENAME TO commands;
 CREATE TRIGGER commands_are_immutable BEFORE UPDATE ON commands
@@ -29,6 +41,10 @@ CREATE TABLE earlier_event_ids (
     position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 INSERT INTO earlier_event_ids SELECT event_id, position FROM events;
+CREATE TRIGGER earlier_event_ids_are_immutable BEFORE UPDATE ON earlier_event_ids
+BEGIN SELECT RAISE(ABORT, 'rows of earlier_event_ids are never changed or removed'); END;
+CREATE TRIGGER earlier_event_ids_are_kept BEFORE DELETE ON earlier_event_ids
+BEGIN SELECT RAISE(ABORT, 'rows of earlier_event_ids are never changed or removed'); END;
 CREATE TABLE events_by_position (
     position       INTEGER PRIMARY KEY,
     stream_type    TEXT    NOT NULL,

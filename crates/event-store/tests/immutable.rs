@@ -4,12 +4,17 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use testkit::appends::fill;
 use testkit::stores;
 
-const CHANGES: [&str; 4] = [
+const CHANGES: [&str; 6] = [
     "UPDATE events SET version = 9",
     "DELETE FROM events WHERE position = 1",
     "UPDATE commands SET position = 9",
     "DELETE FROM commands",
+    "UPDATE earlier_event_ids SET position = 9",
+    "DELETE FROM earlier_event_ids",
 ];
+
+/// Rows are needed for a row's trigger to refuse anything.
+const EARLIER: &str = "INSERT INTO earlier_event_ids SELECT event_id, position FROM events";
 
 #[tokio::test]
 async fn sqlite_refuses_changes() {
@@ -17,6 +22,7 @@ async fn sqlite_refuses_changes() {
     fill(&*test.store.log, 2).await;
     let path = test.url.trim_start_matches("sqlite:");
     let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.expect("the file opens");
+    connection.execute(EARLIER).await.expect("an id of before");
     for change in CHANGES {
         connection.execute(AssertSqlSafe(change.to_owned())).await.expect_err(change);
     }
@@ -28,7 +34,8 @@ async fn postgres_refuses_changes() {
     let test = stores::postgres().await;
     fill(&*test.store.log, 2).await;
     let mut connection = PgConnection::connect(&test.url).await.expect("the database answers");
-    for change in CHANGES.into_iter().chain(["TRUNCATE events", "TRUNCATE commands"]) {
+    connection.execute(EARLIER).await.expect("an id of before");
+    for change in CHANGES.into_iter().chain(["TRUNCATE events", "TRUNCATE commands", "TRUNCATE earlier_event_ids"]) {
         connection.execute(AssertSqlSafe(change.to_owned())).await.expect_err(change);
     }
     assert_eq!(test.store.log.read_all(0, 9).await.expect("the log").len(), 2);

@@ -1,6 +1,6 @@
 //! Upgrades of a database that is in use.
 
-use event_store::log::{EventLog, KnownCommand, Receipt, RecordedEvent};
+use event_store::log::{KnownCommand, Receipt, RecordedEvent};
 use event_store::postgres::MIGRATOR;
 use event_store::{Store, StoreOptions, sqlite};
 use events::ids::{StreamId, StreamType};
@@ -60,7 +60,7 @@ async fn documents_of_views_are_the_same_after_the_upgrade_to_json() {
 }
 
 /// The log as it was written before ids held positions and commands were kept without their receipts: a command of
-/// two events and one of none. Ids are written as `x'…'`, which the caller turns into those of its engine.
+/// two events and one of none. Ids are written as `x'…'`, as SQLite has them.
 const EARLIER_LOG: &str = r#"
     INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
         occurred_at, recorded_at, actor, command_id, correlation_id)
@@ -83,6 +83,16 @@ const EARLIER_LOG: &str = r#"
     UPDATE log_head SET position = 2, recorded_at = TIME;
 "#;
 const FINGERPRINT: [u8; 32] = [7; 32];
+
+fn for_postgres(log: &str) -> String {
+    let log = log.replace("x'7b7d'", r"'\x7b7d'").replace("x'", "'");
+    let log = log.replace("TIME", "TIMESTAMPTZ '2026-11-21 20:31:37.012345Z'");
+    log.replace("FINGERPRINT", &format!(r"'\x{}'", "07".repeat(32)))
+}
+
+fn for_sqlite(log: &str) -> String {
+    log.replace("TIME", "1795293097012345").replace("FINGERPRINT", &format!("x'{}'", "07".repeat(32)))
+}
 
 /// What was written before is found by its ids, and what is written then goes on from there.
 async fn answers_as_before(url: &str) {
@@ -120,11 +130,63 @@ async fn an_earlier_log_on_postgres_is_taken_over() {
     let database = testkit::postgres().await;
     let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
     MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
-    let log = EARLIER_LOG.replace("x'7b7d'", r"'\x7b7d'").replace("x'", "'");
-    let log = log.replace("TIME", "TIMESTAMPTZ '2026-11-21 20:31:37.012345Z'");
-    let log = log.replace("FINGERPRINT", &format!(r"'\x{}'", "07".repeat(32)));
-    connection.execute(AssertSqlSafe(log)).await.expect("a log");
+    connection.execute(AssertSqlSafe(for_postgres(EARLIER_LOG))).await.expect("a log");
     answers_as_before(&database.url).await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_appends_during_the_upgrade_is_taken_over() {
+    let database = testkit::postgres().await;
+    let mut earlier = PgConnection::connect(&database.url).await.expect("a connection");
+    MIGRATOR.run_to(202, &mut earlier).await.expect("as it was before");
+    earlier
+        .execute(
+            "BEGIN;
+             INSERT INTO commands
+             VALUES ('00000000-0000-0000-0000-00000000000c', decode(repeat('07', 32), 'hex'),
+                 '{\"position\":0,\"recorded_at\":\"2026-11-21T20:31:37Z\",\"events\":[]}')",
+        )
+        .await
+        .expect("a command that is not committed yet");
+    let mut looking = PgConnection::connect(&database.url).await.expect("a connection");
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                 WHERE NOT granted AND datname = current_database())";
+    let options = StoreOptions::default();
+    let (store, ()) = tokio::join!(Store::open(&database.url, &options), async {
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut looking).await.expect("the locks") {
+            tokio::task::yield_now().await;
+        }
+        earlier.execute("COMMIT").await.expect("committed");
+    });
+    let store = store.expect("the upgrade");
+    let known = store.log.find_command(Uuid::from_u128(0xc)).await.expect("a command");
+    assert_eq!(known.map(|known| known.fingerprint), Some(FINGERPRINT));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_receipt_that_names_other_events_is_not_thrown_away() {
+    let wrong = EARLIER_LOG.replace("9000-00000000000b\",\"event_type", "9000-00000000000f\",\"event_type");
+    assert_ne!(wrong, EARLIER_LOG);
+    let kept = "SELECT count(receipt) FROM commands";
+    let database = testkit::postgres().await;
+    let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
+    MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
+    connection.execute(AssertSqlSafe(for_postgres(&wrong))).await.expect("a log");
+    let refused = MIGRATOR.run(&mut connection).await.expect_err("it is looked at first");
+    assert!(format!("{refused:?}").contains("names other events"), "{refused:?}");
+    let kept_there: i64 = sqlx::query_scalar(kept).fetch_one(&mut connection).await.expect("as it was");
+    assert_eq!(kept_there, 2);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = sqlite::connect_options(&folder.path().join("log.db"));
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("a file");
+    sqlite::MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
+    connection.execute(AssertSqlSafe(for_sqlite(&wrong))).await.expect("a log");
+    let refused = sqlite::MIGRATOR.run(&mut connection).await.expect_err("it is looked at first");
+    assert!(format!("{refused:?}").contains("names other events"), "{refused:?}");
+    let kept_there: i64 = sqlx::query_scalar(kept).fetch_one(&mut connection).await.expect("as it was");
+    assert_eq!(kept_there, 2);
 }
 
 #[tokio::test]
@@ -133,9 +195,7 @@ async fn an_earlier_log_in_a_file_is_taken_over() {
     let path = folder.path().join("log.db");
     let mut connection = SqliteConnection::connect_with(&sqlite::connect_options(&path)).await.expect("a file");
     sqlite::MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
-    let log =
-        EARLIER_LOG.replace("TIME", "1795293097012345").replace("FINGERPRINT", &format!("x'{}'", "07".repeat(32)));
-    connection.execute(AssertSqlSafe(log)).await.expect("a log");
+    connection.execute(AssertSqlSafe(for_sqlite(EARLIER_LOG))).await.expect("a log");
     connection.close().await.expect("closed");
     answers_as_before(&format!("sqlite:{}", path.display())).await;
 }

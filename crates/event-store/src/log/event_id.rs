@@ -1,9 +1,9 @@
 //! Ids of events: a UUIDv7 that ends in the event's position.
 //!
 //! RFC 9562 leaves a UUIDv7 74 bits after its time to be random or counted
-//! (section 6.2). Here the first 12 are random and the other 62 are the
-//! position, which counts, so an event is found by its id without an index
-//! (docs/adr/0016-what-the-log-need-not-keep-twice.md).
+//! (section 6.2). Here the first 12 are those of a counter that begins at random
+//! in every millisecond, and the other 62 are the position, so an event is found
+//! by its id without an index (docs/adr/0016-what-the-log-need-not-keep-twice.md).
 
 use uuid::Uuid;
 

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use events::envelope::{Actor, Envelope, NewEvent};
 use events::ids::{PatientId, SiteId, StreamId, TrialId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -95,7 +95,7 @@ pub struct Append {
 }
 
 /// One event of a [`Receipt`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordedEvent {
     /// Its place in the log.
     pub position: u64,
@@ -109,8 +109,8 @@ pub struct RecordedEvent {
     pub event_type: String,
 }
 
-/// What the log answers to an append; kept with the command's id and given again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the log answers to an append, and again to the same command.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Position of the last event, or of the log's head where there was none.
     pub position: u64,

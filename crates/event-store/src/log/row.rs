@@ -116,7 +116,8 @@ pub fn actor_text(actor: &Actor) -> String {
 pub const COMMANDS: &str = "SELECT commands.command_id, fingerprint, commands.position, commands.recorded_at, \
      event_count, events.position, stream_type, stream_id, version, event_id, event_type \
      FROM commands LEFT JOIN events \
-     ON events.position > commands.position - event_count AND events.position <= commands.position WHERE ";
+     ON events.position > commands.position - event_count AND events.position <= commands.position \
+     AND events.command_id = commands.command_id WHERE ";
 
 /// A remembered command and one of its events; each is `None` where it had no event.
 pub struct CommandRow {
