@@ -36,26 +36,8 @@ impl World {
     /// Where the decision asks without end, or an event cannot be folded.
     #[track_caller]
     pub fn when<C: Command>(&self, target: C::Target, command: &C) -> Outcome {
-        let context = Context {
-            now: now(),
-            command_id: Uuid::from_u128(1),
-            actor: Actor { id: "tester".to_owned(), role: Role::Administrator, organisation: None },
-        };
-        let mut facts = Facts::new();
         let mut world = self.clone();
-        let result = loop {
-            match command.decide(target, &context, &facts) {
-                Ok(decision) => break Ok(decision),
-                Err(Halt::Refused(refusal)) => break Err(refusal),
-                Err(Halt::Needs(need)) => {
-                    assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
-                    let events = self.streams.get(&need.stream).map(Vec::as_slice).unwrap_or_default();
-                    let state = fold(&need.folder, (need.folder.initial)(), events);
-                    world.folders.insert(need.stream, need.folder);
-                    facts.insert(need.stream, Fact { version: events.len() as u64, state });
-                }
-            }
-        };
+        let (result, facts) = self.decide(target, command, &mut world.folders);
         if let Ok(decision) = &result {
             for write in &decision.writes {
                 assert!(facts.version(write.stream).is_some(), "{} is written unread", write.stream);
@@ -63,6 +45,35 @@ impl World {
             }
         }
         Outcome { world, result }
+    }
+
+    /// Everything that the decision looks at.
+    #[track_caller]
+    pub fn facts<C: Command>(&self, target: C::Target, command: &C) -> Facts {
+        self.decide(target, command, &mut BTreeMap::new()).1
+    }
+
+    #[track_caller]
+    fn decide<C: Command>(
+        &self,
+        target: C::Target,
+        command: &C,
+        folders: &mut BTreeMap<StreamId, Folder>,
+    ) -> (Result<Decision, Refusal>, Facts) {
+        let (context, mut facts) = (context(), Facts::new());
+        loop {
+            match command.decide(target, &context, &facts) {
+                Ok(decision) => return (Ok(decision), facts),
+                Err(Halt::Refused(refusal)) => return (Err(refusal), facts),
+                Err(Halt::Needs(need)) => {
+                    assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
+                    let events = self.streams.get(&need.stream).map(Vec::as_slice).unwrap_or_default();
+                    let state = fold(&need.folder, (need.folder.initial)(), events);
+                    folders.insert(need.stream, need.folder);
+                    facts.insert(need.stream, Fact { version: events.len() as u64, state });
+                }
+            }
+        }
     }
 
     /// The events of this type, with their streams.
@@ -137,6 +148,15 @@ impl Outcome {
         let event = events.find(|event| event.event_type == event_type);
         let event = event.unwrap_or_else(|| panic!("no {event_type} in {decision:?}"));
         serde_json::from_slice(&event.payload).expect("a payload is JSON")
+    }
+}
+
+/// What commands are decided with.
+pub fn context() -> Context {
+    Context {
+        now: now(),
+        command_id: Uuid::from_u128(1),
+        actor: Actor { id: "tester".to_owned(), role: Role::Administrator, organisation: None },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between a row of the events table and an envelope, for every engine.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -112,14 +112,10 @@ pub fn actor_text(actor: &Actor) -> String {
     serde_json::to_string(actor).expect("an actor serialises to JSON by construction")
 }
 
-/// Remembered commands with their events, in the order of the columns of [`CommandRow`]; a condition follows.
-pub const COMMANDS: &str = "SELECT commands.command_id, fingerprint, commands.position, commands.recorded_at, \
-     event_count, events.position, stream_type, stream_id, version, event_id, event_type \
-     FROM commands LEFT JOIN events \
-     ON events.position > commands.position - event_count AND events.position <= commands.position \
-     AND events.command_id = commands.command_id WHERE ";
+/// The columns of a remembered command, in the order of [`CommandRow`].
+pub const COMMAND_COLUMNS: &str = "command_id, fingerprint, position, recorded_at, event_count";
 
-/// A remembered command and one of its events; each is `None` where it had no event.
+/// A remembered command as the database gives it.
 pub struct CommandRow {
     /// Column `command_id`.
     pub command_id: Uuid,
@@ -131,40 +127,32 @@ pub struct CommandRow {
     pub recorded_at: DateTime<Utc>,
     /// Column `event_count`.
     pub event_count: i64,
-    /// Columns `position`, `stream_type`, `stream_id`, `version`, `event_id` and `event_type` of the event.
-    pub event: Option<(i64, String, Uuid, i64, Uuid, String)>,
 }
 
-/// The commands that the rows hold, whatever their order.
+impl CommandRow {
+    /// Where its events are.
+    pub fn positions(&self) -> RangeInclusive<i64> {
+        self.position - self.event_count + 1..=self.position
+    }
+}
+
+/// The remembered commands of the rows, with their events out of `events`.
 ///
 /// # Errors
 /// [`LogError::Corrupt`] where they are not what this program writes.
-pub fn known_commands(rows: Vec<CommandRow>) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
+pub fn known_commands(rows: Vec<CommandRow>, events: &[Envelope]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
     let corrupt = |what: &str| LogError::Corrupt { what: what.to_owned() };
-    let mut commands: HashMap<Uuid, (i64, KnownCommand)> = HashMap::new();
-    for row in rows {
-        let (_, command) = match commands.entry(row.command_id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => {
-                let fingerprint = row.fingerprint.try_into().map_err(|_| corrupt("a command's fingerprint"))?;
-                let position = natural(row.position)?;
-                let receipt = Receipt { position, recorded_at: row.recorded_at, events: Vec::new() };
-                unknown.insert((row.event_count, KnownCommand { fingerprint, receipt }))
-            }
-        };
-        if let Some((position, kind, stream, version, event_id, event_type)) = row.event {
-            let kind = kind.parse().map_err(|_| corrupt("the stream type of a command's event"))?;
-            let stream = StreamId::new(kind, stream);
-            let (position, version) = (natural(position)?, natural(version)?);
-            command.receipt.events.push(RecordedEvent { position, stream, version, event_id, event_type });
-        }
-    }
-    let whole = |(command_id, (event_count, mut command)): (Uuid, (i64, KnownCommand))| {
-        command.receipt.events.sort_by_key(|event| event.position);
-        let found = command.receipt.events.len() as u64;
-        (found == natural(event_count)?).then_some((command_id, command)).ok_or_else(|| corrupt("a command's events"))
+    let events: HashMap<i64, &Envelope> = events.iter().map(|event| (signed(event.position), event)).collect();
+    let known = |row: CommandRow| {
+        let own = |position| events.get(&position).filter(|event| event.command_id == row.command_id);
+        let events = row.positions().map(|position| own(position).map(|event| RecordedEvent::from(*event)));
+        let events: Option<Vec<RecordedEvent>> = events.collect();
+        let events = events.ok_or_else(|| corrupt("a command's events"))?;
+        let fingerprint = row.fingerprint.try_into().map_err(|_| corrupt("a command's fingerprint"))?;
+        let receipt = Receipt { position: natural(row.position)?, recorded_at: row.recorded_at, events };
+        Ok((row.command_id, KnownCommand { fingerprint, receipt }))
     };
-    commands.into_iter().map(whole).collect()
+    rows.into_iter().map(known).collect()
 }
 
 /// How many events a command had, as the database keeps it; no more than an append may have.

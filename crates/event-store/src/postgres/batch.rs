@@ -11,11 +11,12 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::log::envelopes;
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
-use crate::log::row::{COMMANDS, CommandRow, actor_text, event_count, known_commands, natural, signed};
+use crate::log::row::{COLUMNS, COMMAND_COLUMNS, CommandRow, actor_text, event_count, known_commands, natural, signed};
 use crate::log::{Append, KnownCommand, LogError, event_id};
 
 /// Head, events and commands in one statement: all or none, one round trip.
@@ -205,31 +206,38 @@ async fn load_versions(
 }
 
 /// The commands of these that were taken before.
+///
+/// Their events are read by position in a statement of their own, not joined: a
+/// plan for a join may look through all events. Neither is ever changed.
 pub async fn load_commands(
     connection: &mut PgConnection,
     ids: Vec<Uuid>,
 ) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-    let query = sqlx::query(AssertSqlSafe(format!("{COMMANDS} commands.command_id = ANY($1)"))).bind(ids);
-    let rows = query.fetch_all(connection).await.map_err(LogError::database("reading known commands"))?;
+    let sql = format!("SELECT {COMMAND_COLUMNS} FROM commands WHERE command_id = ANY($1)");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(&mut *connection).await;
+    let rows = rows.map_err(LogError::database("reading known commands"))?;
     let rows: Result<Vec<CommandRow>, sqlx::Error> = rows.iter().map(command_row).collect();
-    known_commands(rows.map_err(LogError::database("reading a command's row"))?)
+    let rows = rows.map_err(LogError::database("reading a command's row"))?;
+    let positions: Vec<i64> = rows.iter().flat_map(CommandRow::positions).collect();
+    let events = if positions.is_empty() { Vec::new() } else { load_events(connection, positions).await? };
+    known_commands(rows, &events)
 }
 
 fn command_row(row: &PgRow) -> Result<CommandRow, sqlx::Error> {
-    let event = match row.try_get(5)? {
-        Some(position) => {
-            Some((position, row.try_get(6)?, row.try_get(7)?, row.try_get(8)?, row.try_get(9)?, row.try_get(10)?))
-        }
-        None => None,
-    };
     Ok(CommandRow {
         command_id: row.try_get(0)?,
         fingerprint: row.try_get(1)?,
         position: row.try_get(2)?,
         recorded_at: row.try_get(3)?,
         event_count: row.try_get::<i16, _>(4)?.into(),
-        event,
     })
+}
+
+/// The events at these positions.
+async fn load_events(connection: &mut PgConnection, positions: Vec<i64>) -> Result<Vec<Envelope>, LogError> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE position = ANY($1)");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(positions).fetch_all(connection).await;
+    envelopes(rows, "reading the events of known commands")
 }
 
 /// Stores the plan if the head stands at `position`; tells whether it did.

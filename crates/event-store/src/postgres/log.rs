@@ -152,7 +152,7 @@ impl EventLog for PostgresLog {
     }
 }
 
-fn envelopes(rows: Result<Vec<PgRow>, sqlx::Error>, doing: &'static str) -> Result<Vec<Envelope>, LogError> {
+pub fn envelopes(rows: Result<Vec<PgRow>, sqlx::Error>, doing: &'static str) -> Result<Vec<Envelope>, LogError> {
     rows.map_err(LogError::database(doing))?.into_iter().map(envelope).collect()
 }
 

@@ -11,14 +11,14 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection, Row as _, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::log::{from_micros, to_micros};
+use super::log::{envelopes, from_micros, to_micros};
 use super::rows::{ROWS_MAX, chunks, padded, values};
 use super::{BEGIN_APPENDS, Writer};
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
-use crate::log::row::{COLUMNS, COMMANDS, CommandRow, actor_text, event_count, known_commands, natural, signed};
+use crate::log::row::{COLUMNS, COMMAND_COLUMNS, CommandRow, actor_text, event_count, known_commands, natural, signed};
 use crate::log::{Append, KnownCommand, LogError, event_id};
 
 /// Writes the log's batches.
@@ -172,37 +172,33 @@ pub async fn load_commands(
     let mut found = Vec::new();
     for chunk in chunks(ids) {
         let wanted = values(1, chunk.len());
-        let sql = format!("{COMMANDS} commands.command_id IN {wanted}");
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for id in chunk {
-            query = query.bind(*id);
-        }
+        let sql = format!("SELECT {COMMAND_COLUMNS} FROM commands WHERE command_id IN {wanted}");
+        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(*id));
         let rows = query.fetch_all(&mut *connection).await.map_err(LogError::database("reading known commands"))?;
         for row in &rows {
             found.push(command_row(row)?);
         }
     }
-    known_commands(found)
+    let positions: Vec<i64> = found.iter().flat_map(CommandRow::positions).collect();
+    let mut events = Vec::with_capacity(positions.len());
+    for chunk in chunks(&positions) {
+        let wanted = values(1, chunk.len());
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE position IN {wanted}");
+        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, position| query.bind(*position));
+        let rows = query.fetch_all(&mut *connection).await;
+        events.extend(envelopes(rows, "reading the events of known commands")?);
+    }
+    known_commands(found, &events)
 }
 
 fn command_row(row: &SqliteRow) -> Result<CommandRow, LogError> {
-    let read = || {
-        let event = match row.try_get(5)? {
-            Some(position) => {
-                Some((position, row.try_get(6)?, row.try_get(7)?, row.try_get(8)?, row.try_get(9)?, row.try_get(10)?))
-            }
-            None => None,
-        };
-        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, event))
-    };
-    let (command_id, fingerprint, position, recorded_at, event_count, event) =
+    let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?));
+    let (command_id, fingerprint, position, recorded_at, event_count) =
         read().map_err(LogError::database("reading a command's row"))?;
-    Ok(CommandRow { command_id, fingerprint, position, recorded_at: from_micros(recorded_at)?, event_count, event })
+    Ok(CommandRow { command_id, fingerprint, position, recorded_at: from_micros(recorded_at)?, event_count })
 }
 
-/// The columns of a command.
-const COMMAND_COLUMNS: &str = "command_id, fingerprint, position, recorded_at, event_count";
-/// How many they are.
+/// How many columns a command has.
 const COMMAND_WIDTH: usize = 5;
 
 type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;

@@ -183,7 +183,7 @@ pub fn from_micros(micros: i64) -> Result<DateTime<Utc>, LogError> {
     DateTime::from_timestamp_micros(micros).ok_or_else(|| LogError::Corrupt { what: format!("the time {micros}") })
 }
 
-fn envelopes(rows: Result<Vec<SqliteRow>, sqlx::Error>, doing: &'static str) -> Result<Vec<Envelope>, LogError> {
+pub fn envelopes(rows: Result<Vec<SqliteRow>, sqlx::Error>, doing: &'static str) -> Result<Vec<Envelope>, LogError> {
     rows.map_err(LogError::database(doing))?.into_iter().map(envelope).collect()
 }
 
