@@ -5,8 +5,17 @@ use event_store::postgres::MIGRATOR;
 use event_store::{Store, StoreOptions, sqlite};
 use events::ids::{StreamId, StreamType};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use testkit::TestDatabase;
 use testkit::appends::{append, patient};
 use uuid::Uuid;
+
+/// A database as the migration of this version left it.
+async fn postgres_at(version: i64) -> (TestDatabase, PgConnection) {
+    let database = testkit::postgres().await;
+    let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
+    MIGRATOR.run_to(version, &mut connection).await.expect("as it was before");
+    (database, connection)
+}
 
 /// Names of the tables and partitions of a view's generations.
 async fn generations(connection: &mut PgConnection) -> Vec<String> {
@@ -16,9 +25,7 @@ async fn generations(connection: &mut PgConnection) -> Vec<String> {
 
 #[tokio::test]
 async fn documents_of_views_are_the_same_after_the_upgrade_to_json() {
-    let database = testkit::postgres().await;
-    let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
-    MIGRATOR.run_to(201, &mut connection).await.expect("as it was before");
+    let (_database, mut connection) = postgres_at(201).await;
     // A view that is read; a rebuild of it that became a partition and died; one of another that did not get there.
     connection
         .execute(
@@ -127,18 +134,14 @@ async fn answers_as_before(url: &str) {
 
 #[tokio::test]
 async fn an_earlier_log_on_postgres_is_taken_over() {
-    let database = testkit::postgres().await;
-    let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
-    MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
+    let (database, mut connection) = postgres_at(202).await;
     connection.execute(AssertSqlSafe(for_postgres(EARLIER_LOG))).await.expect("a log");
     answers_as_before(&database.url).await;
 }
 
 #[tokio::test]
 async fn what_an_earlier_process_appends_during_the_upgrade_is_taken_over() {
-    let database = testkit::postgres().await;
-    let mut earlier = PgConnection::connect(&database.url).await.expect("a connection");
-    MIGRATOR.run_to(202, &mut earlier).await.expect("as it was before");
+    let (database, mut earlier) = postgres_at(202).await;
     earlier
         .execute(
             "BEGIN;
@@ -169,9 +172,7 @@ async fn a_receipt_that_names_other_events_is_not_thrown_away() {
     let wrong = EARLIER_LOG.replace("9000-00000000000b\",\"event_type", "9000-00000000000f\",\"event_type");
     assert_ne!(wrong, EARLIER_LOG);
     let kept = "SELECT count(receipt) FROM commands";
-    let database = testkit::postgres().await;
-    let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
-    MIGRATOR.run_to(202, &mut connection).await.expect("as it was before");
+    let (_database, mut connection) = postgres_at(202).await;
     connection.execute(AssertSqlSafe(for_postgres(&wrong))).await.expect("a log");
     let refused = MIGRATOR.run(&mut connection).await.expect_err("it is looked at first");
     assert!(format!("{refused:?}").contains("names other events"), "{refused:?}");
