@@ -13,6 +13,16 @@ const CHANGES: [&str; 6] = [
     "DELETE FROM earlier_event_ids",
 ];
 
+/// Changes of the index of references, which is made of tables on SQLite.
+const CHANGES_OF_REFERENCES: [&str; 6] = [
+    "UPDATE events_of_trial SET position = 9",
+    "DELETE FROM events_of_trial",
+    "UPDATE events_of_site SET position = 9",
+    "DELETE FROM events_of_site",
+    "UPDATE events_of_patient SET position = 9",
+    "DELETE FROM events_of_patient",
+];
+
 /// Rows are needed for a row's trigger to refuse anything.
 const EARLIER: &str = "INSERT INTO earlier_event_ids SELECT event_id, position FROM events";
 
@@ -23,7 +33,11 @@ async fn sqlite_refuses_changes() {
     let path = test.url.trim_start_matches("sqlite:");
     let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.expect("the file opens");
     connection.execute(EARLIER).await.expect("an id of before");
-    for change in CHANGES {
+    for kind in ["trial", "site", "patient"] {
+        let merged = format!("INSERT INTO events_of_{kind} SELECT event_id, position FROM events");
+        connection.execute(AssertSqlSafe(merged)).await.expect("a reference");
+    }
+    for change in CHANGES.into_iter().chain(CHANGES_OF_REFERENCES) {
         connection.execute(AssertSqlSafe(change.to_owned())).await.expect_err(change);
     }
     assert_eq!(test.store.log.read_all(0, 9).await.expect("the log").len(), 2);

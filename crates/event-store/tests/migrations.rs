@@ -1,9 +1,9 @@
 //! Upgrades of a database that is in use.
 
-use event_store::log::{KnownCommand, Receipt, RecordedEvent};
+use event_store::log::{KnownCommand, Receipt, RecordedEvent, Reference};
 use event_store::postgres::MIGRATOR;
 use event_store::{Store, StoreOptions, sqlite};
-use events::ids::{StreamId, StreamType};
+use events::ids::{PatientId, SiteId, StreamId, StreamType, TrialId};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use testkit::TestDatabase;
 use testkit::appends::{append, patient};
@@ -70,14 +70,15 @@ async fn documents_of_views_are_the_same_after_the_upgrade_to_json() {
 /// two events and one of none. Ids are written as `x'…'`, as SQLite has them.
 const EARLIER_LOG: &str = r#"
     INSERT INTO events (position, stream_type, stream_id, version, event_id, event_type, schema_version, payload,
-        occurred_at, recorded_at, actor, command_id, correlation_id)
+        occurred_at, recorded_at, actor, command_id, correlation_id, trial_id, site_id, patient_id)
     VALUES
         (1, 'patient', x'00000000000000000000000000000007', 1, x'0190000000007000900000000000000a', 'PatientRegistered',
             1, x'7b7d', TIME, TIME, '{"id":"a","role":"system"}', x'0000000000000000000000000000000c',
-            x'0000000000000000000000000000000c'),
+            x'0000000000000000000000000000000c', NULL, NULL, x'00000000000000000000000000000007'),
         (2, 'patient', x'00000000000000000000000000000007', 2, x'0190000000007000900000000000000b', 'PatientRegistered',
             1, x'7b7d', TIME, TIME, '{"id":"a","role":"system"}', x'0000000000000000000000000000000c',
-            x'0000000000000000000000000000000c');
+            x'0000000000000000000000000000000c', x'0000000000000000000000000000000e',
+            x'0000000000000000000000000000000f', x'00000000000000000000000000000007');
     INSERT INTO commands VALUES
         (x'0000000000000000000000000000000c', FINGERPRINT,
             '{"position":2,"recorded_at":"2026-11-21T20:31:37.012345Z","events":[
@@ -111,6 +112,13 @@ async fn answers_as_before(url: &str) {
     for (event, id) in events.iter().zip(ids.map(Uuid::from_u128)) {
         assert_eq!(event.event_id, id);
         assert_eq!(log.find_event(id).await.expect("an event").as_ref(), Some(event));
+    }
+    let (trial, site) = (TrialId::from(Uuid::from_u128(0xe)), SiteId::from(Uuid::from_u128(0xf)));
+    let patient_of_both = Reference::Patient(PatientId::from(stream.id));
+    for (reference, about) in
+        [(Reference::Trial(trial), &events[1..]), (Reference::Site(site), &events[1..]), (patient_of_both, &events[..])]
+    {
+        assert_eq!(log.read_reference(reference, 0, 9, 9).await.expect("a reference"), about);
     }
     let events: Vec<RecordedEvent> = events.iter().map(RecordedEvent::from).collect();
     assert_eq!(

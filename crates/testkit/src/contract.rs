@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use event_store::log::{AppendError, Appended, Expected, LogError, MalformedAppend, Reference, Snapshot, Write};
+use event_store::log::{
+    APPEND_EVENTS_MAX, AppendError, Appended, EventLog, Expected, LogError, MalformedAppend, Reference, Snapshot, Write,
+};
+use events::envelope::{Envelope, NewEvent, References};
 use events::ids::{StreamKey, TrialId};
 use futures::future::join_all;
 use uuid::Uuid;
@@ -37,6 +40,61 @@ pub async fn positions_are_gapless_and_events_read_back(test: TestStore) {
     assert_eq!(known.receipt, receipt, "with all its events");
     let about = log.read_reference(Reference::Trial(trial_id), 1, 2, 10).await.expect("a reference");
     assert_eq!(about, events[1..2]);
+}
+
+/// What is about a trial, a site or a patient is found as by a look through the whole log, whoever wrote it.
+pub async fn references_are_found_wherever_they_lie(test: TestStore) {
+    let other = test.again().await;
+    // The same ids for trials, sites and patients: one kind is not taken for another.
+    let ids: Vec<Uuid> = (0..7).map(|_| Uuid::now_v7()).collect();
+    let about = |number: usize| References {
+        trial_id: (number % 5 != 0).then(|| ids[number % 2].into()),
+        site_id: (number % 3 != 0).then(|| ids[number % 4].into()),
+        patient_id: (number % 4 != 0).then(|| ids[number % 7].into()),
+    };
+    let references = || {
+        let of = |id: &Uuid| {
+            [Reference::Trial((*id).into()), Reference::Site((*id).into()), Reference::Patient((*id).into())]
+        };
+        ids.iter().flat_map(of)
+    };
+    for turn in 0..20_usize {
+        let patient_id = patient();
+        let event = |number| NewEvent { references: about(turn + number), ..event(patient_id, None) };
+        let events: Vec<NewEvent> = (0..APPEND_EVENTS_MAX - turn).map(event).collect();
+        let count = events.len() as u64;
+        let write = Write { stream: patient_id.stream(), expected: Expected::NoStream, events };
+        let writer = if turn % 3 == 0 { &other } else { &test.store };
+        let position = writer.log.append(of_writes(vec![write])).await.expect("an append").into_receipt().position;
+        // While it is new.
+        same_as_in_the_log(&*test.store.log, references(), position - count, position, 5_000).await;
+    }
+    let head = test.store.log.head().await.expect("the head");
+    for (after, to, limit) in [(0, head, 50_000), (0, head, 3_000), (7_000, 9_000, 700), (head - 9, head + 9, 3)] {
+        same_as_in_the_log(&*other.log, references(), after, to, limit).await;
+    }
+    other.close().await;
+}
+
+async fn same_as_in_the_log(
+    log: &dyn EventLog,
+    references: impl Iterator<Item = Reference>,
+    after: u64,
+    to: u64,
+    limit: usize,
+) {
+    let all = log.read_all(after, usize::MAX).await.expect("the log");
+    for reference in references {
+        let refers = |event: &&Envelope| match reference {
+            Reference::Trial(id) => event.references.trial_id == Some(id),
+            Reference::Site(id) => event.references.site_id == Some(id),
+            Reference::Patient(id) => event.references.patient_id == Some(id),
+        };
+        let expected: Vec<&Envelope> =
+            all.iter().filter(|event| event.position <= to).filter(refers).take(limit).collect();
+        let found = log.read_reference(reference, after, to, limit).await.expect("a reference");
+        assert!(found.iter().eq(expected), "{reference:?} after {after} up to {to}, {limit} of them");
+    }
 }
 
 /// Expected versions are exact, over several streams at once, all or none.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::log::{envelopes, from_micros, to_micros};
 use super::rows::{ROWS_MAX, chunks, padded, values};
-use super::{BEGIN_APPENDS, Writer};
+use super::{BEGIN_APPENDS, Writer, references};
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
@@ -236,7 +236,11 @@ async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) ->
         }
         changed += query.execute(&mut *connection).await?.rows_affected();
     }
-    Ok(changed == (plan.events.len() + plan.commands.len() + 1) as u64)
+    let stored = changed == (plan.events.len() + plan.commands.len() + 1) as u64;
+    if stored {
+        references::merge_when_due(connection, position, plan.position).await?;
+    }
+    Ok(stored)
 }
 
 /// Inserts rows; those without a first column only fill the statement up. `OR FAIL`: the whole

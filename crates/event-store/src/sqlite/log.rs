@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::SqlitePools;
 use super::batch::{SqliteWriter, load_commands};
+use super::references;
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{COLUMNS, EVENT_BY_ID, Row, natural, signed};
 use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot, event_id};
@@ -81,12 +82,8 @@ impl EventLog for SqliteLog {
         to_position: u64,
         limit: usize,
     ) -> Result<Vec<Envelope>, LogError> {
-        let (column, id) = reference.column();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM events WHERE {column} = $1 AND position > $2 AND position <= $3
-             ORDER BY position LIMIT $4"
-        );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(after_position)).bind(signed(to_position));
+        let query = sqlx::query(AssertSqlSafe(references::select(reference))).bind(reference.column().1);
+        let query = query.bind(signed(after_position)).bind(signed(to_position));
         envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pools.read).await, "reading by reference")
     }
 

@@ -3,6 +3,7 @@
 mod batch;
 mod coordination;
 mod log;
+mod references;
 mod rows;
 mod sagas;
 mod views;

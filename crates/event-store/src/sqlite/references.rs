@@ -1,0 +1,53 @@
+//! Where the events about a trial, a site and a patient are.
+//!
+//! In an index nearly every new event changes a page of its own for each of them,
+//! and SQLite writes pages whole. So events are merged in by the thousand, in order,
+//! and the newest are looked through
+//! (docs/adr/0017-references-are-merged-in.md).
+
+use sqlx::sqlite::SqliteConnection;
+
+use crate::log::Reference;
+use crate::log::row::COLUMNS;
+
+/// References are merged in when the log crosses a multiple of this: about so
+/// many events at most are looked through, in a millisecond.
+const RUN: u64 = 8_192;
+
+/// Merges in what was appended since it was last done. In the order of the
+/// index, so that each page of it is changed once.
+const MERGE: &str = "
+    INSERT INTO events_of_trial SELECT trial_id, position FROM events INDEXED BY events_newest
+        WHERE position > (SELECT merged FROM log_head WHERE partition = 0) AND trial_id IS NOT NULL
+        ORDER BY trial_id, position;
+    INSERT INTO events_of_site SELECT site_id, position FROM events INDEXED BY events_newest
+        WHERE position > (SELECT merged FROM log_head WHERE partition = 0) AND site_id IS NOT NULL
+        ORDER BY site_id, position;
+    INSERT INTO events_of_patient SELECT patient_id, position FROM events INDEXED BY events_newest
+        WHERE position > (SELECT merged FROM log_head WHERE partition = 0) AND patient_id IS NOT NULL
+        ORDER BY patient_id, position;
+    UPDATE log_head SET merged = position WHERE partition = 0;";
+
+/// Merges references in where it is time, in the transaction that moved the head.
+pub async fn merge_when_due(connection: &mut SqliteConnection, before: u64, after: u64) -> Result<(), sqlx::Error> {
+    if before / RUN == after / RUN {
+        return Ok(());
+    }
+    sqlx::query(MERGE).execute(connection).await.map(drop)
+}
+
+/// The events of a reference `$1` after position `$2` up to `$3`, at most `$4`, by position.
+pub fn select(reference: Reference) -> String {
+    let (column, _) = reference.column();
+    let table = column.trim_end_matches("_id");
+    format!(
+        "SELECT {COLUMNS} FROM events WHERE position IN (
+             SELECT position FROM events_of_{table} WHERE {column} = $1 AND position > $2 AND position <= $3
+             UNION ALL
+             SELECT position FROM events INDEXED BY events_newest
+             WHERE position > max($2, (SELECT merged FROM log_head WHERE partition = 0))
+                 AND position <= $3 AND {column} = $1
+             ORDER BY position LIMIT $4
+         ) ORDER BY position"
+    )
+}
