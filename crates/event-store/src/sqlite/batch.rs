@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, Row as _, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite};
 use uuid::Uuid;
 
 use super::log::{envelopes, from_micros, to_micros};
+use super::references;
 use super::rows::{ROWS_MAX, chunks, padded, values};
-use super::{BEGIN_APPENDS, Writer, references};
+use super::writer::{LogTurn, Writer};
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
@@ -41,24 +42,20 @@ impl SqliteWriter {
     /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
     async fn write_known(&mut self, appends: &[Append]) -> Result<Option<Written>, LogError> {
         let Some(known) = self.known.take() else { return Ok(None) };
-        let mut connection = self.write.turn().await.map_err(LogError::database("opening the file"))?;
+        let mut turn = self.write.log_turn().await.map_err(LogError::database("opening the file"))?;
         let (position, missing) = (known.position, known.missing(appends));
         // If the head stands where it is known to when the batch is stored, it did so when these were read.
-        let read = load_versions(&mut connection, &missing).await?;
+        let read = load_versions(&mut turn, &missing).await?;
         let plan = plan(known.before(read), appends, clock::now(), event_id::new);
         if plan.commands.is_empty() {
             // Refused on what may be old.
+            turn.end();
             return Ok(None);
         }
-        let mut transaction = begin(&mut connection).await?;
-        match store(&mut transaction, &plan, position).await {
-            Ok(true) => transaction.commit().await.map_err(LogError::database("committing a batch"))?,
-            Ok(false) => {
-                transaction.rollback().await.map_err(LogError::database("giving a batch up"))?;
-                return Ok(None);
-            }
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                transaction.rollback().await.map_err(LogError::database("giving a batch up"))?;
+        match store(&mut turn, BEGIN, &plan, position).await {
+            Ok(()) => {}
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() || error.is_check_violation() => {
+                roll_back(turn).await?;
                 return Ok(None);
             }
             Err(error) => return Err(LogError::database("storing a batch")(error)),
@@ -66,27 +63,28 @@ impl SqliteWriter {
         let (known, mut written) = Known::after(plan);
         let refused = conflicts(appends, &written.outcomes);
         if !refused.is_empty() {
-            recall(appends, &mut written.outcomes, &load_commands(&mut connection, &refused).await?);
+            recall(appends, &mut written.outcomes, &load_commands(&mut turn, &refused).await?);
         }
+        turn.end();
         self.known = Some(known);
         Ok(Some(written))
     }
 
     /// Reads what the batch depends on where nobody else can write, stores it.
     async fn write_locked(&mut self, appends: &[Append]) -> Result<Written, LogError> {
-        let mut connection = self.write.turn().await.map_err(LogError::database("opening the file"))?;
-        let mut transaction = begin(&mut connection).await?;
-        let (position, recorded_at) = head(&mut transaction).await?;
+        let mut turn = self.write.log_turn().await.map_err(LogError::database("opening the file"))?;
+        sqlx::raw_sql(BEGIN).execute(&mut *turn).await.map_err(LogError::database("beginning a batch"))?;
+        let (position, recorded_at) = head(&mut turn).await?;
         let streams: Vec<StreamId> = streams(appends).into_iter().collect();
-        let versions = load_versions(&mut transaction, &streams).await?;
-        let commands = load_commands(&mut transaction, &commands(appends)).await?;
+        let versions = load_versions(&mut turn, &streams).await?;
+        let commands = load_commands(&mut turn, &commands(appends)).await?;
         let before = Before { position, recorded_at, versions, commands };
         let plan = plan(before, appends, clock::now(), event_id::new);
         if plan.commands.is_empty() {
-            transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
+            roll_back(turn).await?;
         } else {
-            store(&mut transaction, &plan, position).await.map_err(LogError::database("storing a batch"))?;
-            transaction.commit().await.map_err(LogError::database("committing a batch"))?;
+            store(&mut turn, "", &plan, position).await.map_err(LogError::database("storing a batch"))?;
+            turn.end();
         }
         let (known, written) = Known::after(plan);
         self.known = Some(known);
@@ -123,8 +121,14 @@ impl BatchWriter for SqliteWriter {
     }
 }
 
-async fn begin(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, LogError> {
-    connection.begin_with(BEGIN_APPENDS).await.map_err(LogError::database("beginning a batch"))
+/// Begins a batch: nobody else writes until it ends.
+const BEGIN: &str = "BEGIN IMMEDIATE;";
+
+/// Ends the turn with nothing stored.
+async fn roll_back(mut turn: LogTurn<'_>) -> Result<(), LogError> {
+    sqlx::raw_sql("ROLLBACK").execute(&mut *turn).await.map_err(LogError::database("giving a batch up"))?;
+    turn.end();
+    Ok(())
 }
 
 /// The head's position and time.
@@ -203,18 +207,25 @@ const COMMAND_WIDTH: usize = 5;
 
 type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
 
-/// Stores the plan if the head stands at `position`; tells whether it did.
+/// Moves the head, or is refused by its CHECK where it does not stand as expected.
+const MOVE_HEAD: &str = "
+    UPDATE log_head SET position = iif(position = ?, ?, -1), recorded_at = ? WHERE partition = 0;";
+
+/// Stores the plan after what `begin` says, and commits; refused where the head does not stand at `position`.
 ///
-/// Events, commands and head go in one piece to SQLite's thread as long as they
-/// are few: handing over costs more than a row.
-async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) -> Result<bool, sqlx::Error> {
+/// From begin to commit it goes in one piece to SQLite's thread as long as rows are few: handing
+/// over costs more than a row.
+async fn store(connection: &mut SqliteConnection, begin: &str, plan: &Plan, position: u64) -> Result<(), sqlx::Error> {
     let (mut events, mut commands) = (plan.events.chunks(ROWS_MAX), plan.commands.chunks(ROWS_MAX));
     let pieces = plan.events.len().max(plan.commands.len()).div_ceil(ROWS_MAX);
-    let mut changed = 0;
     for piece in 1..=pieces {
         let (events, commands) = (events.next().unwrap_or_default(), commands.next().unwrap_or_default());
         let (event_rows, command_rows) = (padded(events.len()), padded(commands.len()));
         let mut sql = String::new();
+        if piece == 1 {
+            sql.push_str(begin);
+            sql.push_str(MOVE_HEAD);
+        }
         if !events.is_empty() {
             sql.push_str(&insert("events", COLUMNS, event_rows, 18));
         }
@@ -222,25 +233,24 @@ async fn store(connection: &mut SqliteConnection, plan: &Plan, position: u64) ->
             sql.push_str(&insert("commands", COMMAND_COLUMNS, command_rows, COMMAND_WIDTH));
         }
         if piece == pieces {
-            sql.push_str("UPDATE log_head SET position = ?, recorded_at = ? WHERE partition = 0 AND position = ?;");
+            if references::are_due(position, plan.position) {
+                sql.push_str(references::MERGE);
+            }
+            sql.push_str("COMMIT;");
         }
-        let mut query = events.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_event);
-        query = bind_nothing(query, (event_rows - events.len()) * 18);
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        if piece == 1 {
+            query = query.bind(signed(position)).bind(signed(plan.position)).bind(to_micros(plan.recorded_at));
+        }
+        query = bind_nothing(events.iter().fold(query, bind_event), (event_rows - events.len()) * 18);
         for (id, command) in commands {
             query = query.bind(*id).bind(&command.fingerprint[..]).bind(signed(command.receipt.position));
             query = query.bind(to_micros(command.receipt.recorded_at)).bind(event_count(&command.receipt));
         }
         query = bind_nothing(query, (command_rows - commands.len()) * COMMAND_WIDTH);
-        if piece == pieces {
-            query = query.bind(signed(plan.position)).bind(to_micros(plan.recorded_at)).bind(signed(position));
-        }
-        changed += query.execute(&mut *connection).await?.rows_affected();
+        query.execute(&mut *connection).await?;
     }
-    let stored = changed == (plan.events.len() + plan.commands.len() + 1) as u64;
-    if stored {
-        references::merge_when_due(connection, position, plan.position).await?;
-    }
-    Ok(stored)
+    Ok(())
 }
 
 /// Inserts rows; those without a first column only fill the statement up. `OR FAIL`: the whole

@@ -7,20 +7,21 @@ mod references;
 mod rows;
 mod sagas;
 mod views;
+mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlitePool};
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use coordination::SqliteCoordination;
 pub use log::SqliteLog;
 pub use sagas::SqliteSagas;
 pub use views::SqliteViews;
+pub use writer::Writer;
 
 /// The schema, in the order of its history.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -37,42 +38,6 @@ pub struct SqlitePools {
     pub write: Arc<Writer>,
     /// Connections that read.
     pub read: SqlitePool,
-}
-
-/// Begins a batch of the log: it is on disk when it is committed.
-const BEGIN_APPENDS: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
-/// Begins a transaction of views and process managers. What can be made again
-/// from the log need not wait for the disk (docs/adr/0010); the next batch of
-/// the log takes it along.
-const BEGIN_DERIVED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
-
-/// The one connection of this process that writes. SQLite has one writer at a
-/// time and lets the others sleep; here they queue. And whatever another
-/// connection writes empties a connection's page cache: this one's stays.
-pub struct Writer {
-    options: SqliteConnectOptions,
-    connection: Mutex<Option<SqliteConnection>>,
-}
-
-impl Writer {
-    /// Waits for the turn to write.
-    ///
-    /// # Errors
-    /// Where the file cannot be opened.
-    pub async fn turn(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, sqlx::Error> {
-        let mut slot = self.connection.lock().await;
-        if slot.is_none() {
-            *slot = Some(self.options.connect().await?);
-        }
-        Ok(MutexGuard::map(slot, |slot| slot.as_mut().expect("it was opened above")))
-    }
-
-    /// Closes the connection; the next turn opens another. An open transaction is rolled back.
-    pub async fn close(&self) {
-        if let Some(connection) = self.connection.lock().await.take() {
-            drop(connection.close().await);
-        }
-    }
 }
 
 /// How to open the file.
@@ -99,7 +64,7 @@ pub fn connect_options(path: &Path) -> SqliteConnectOptions {
 /// Where it cannot be opened.
 pub async fn connect(path: &Path) -> Result<SqlitePools, sqlx::Error> {
     let options = connect_options(path);
-    let write = Arc::new(Writer { options: options.clone(), connection: Mutex::default() });
+    let write = Arc::new(Writer::new(options.clone()));
     drop(write.turn().await?);
     let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await?;
     Ok(SqlitePools { write, read })

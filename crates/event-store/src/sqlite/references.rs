@@ -5,8 +5,6 @@
 //! and the newest are looked through
 //! (docs/adr/0017-references-are-merged-in.md).
 
-use sqlx::sqlite::SqliteConnection;
-
 use crate::log::Reference;
 use crate::log::row::COLUMNS;
 
@@ -14,9 +12,9 @@ use crate::log::row::COLUMNS;
 /// many events at most are looked through, in a millisecond.
 const RUN: u64 = 8_192;
 
-/// Merges in what was appended since it was last done. In the order of the
-/// index, so that each page of it is changed once.
-const MERGE: &str = "
+/// Merges in what was appended since it was last done, in the transaction that moved the head. In the
+/// order of the index, so that each page of it is changed once.
+pub const MERGE: &str = "
     INSERT INTO events_of_trial SELECT trial_id, position FROM events INDEXED BY events_newest
         WHERE position > (SELECT merged FROM log_head WHERE partition = 0) AND trial_id IS NOT NULL
         ORDER BY trial_id, position;
@@ -28,12 +26,9 @@ const MERGE: &str = "
         ORDER BY patient_id, position;
     UPDATE log_head SET merged = position WHERE partition = 0;";
 
-/// Merges references in where it is time, in the transaction that moved the head.
-pub async fn merge_when_due(connection: &mut SqliteConnection, before: u64, after: u64) -> Result<(), sqlx::Error> {
-    if before / RUN == after / RUN {
-        return Ok(());
-    }
-    sqlx::query(MERGE).execute(connection).await.map(drop)
+/// Whether references are to be merged in when the head moves so far.
+pub const fn are_due(before: u64, after: u64) -> bool {
+    before / RUN != after / RUN
 }
 
 /// The events of a reference `$1` after position `$2` up to `$3`, at most `$4`, by position.

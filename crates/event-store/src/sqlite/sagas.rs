@@ -7,7 +7,8 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::{BEGIN_DERIVED, SqlitePools, SqliteViews};
+use super::writer::BEGIN_DERIVED;
+use super::{SqlitePools, SqliteViews};
 use crate::sagas::{SagaStore, StepChange, StepStatus, StoredStep};
 use crate::views::{CommitError, ViewBatch, ViewError};
 
@@ -59,7 +60,7 @@ impl SagaStore for SqliteSagas {
     }
 
     async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
-        let turn = self.pools.write.turn().await;
+        let turn = self.pools.write.derived_turn().await;
         let mut connection = turn.map_err(ViewError::database("opening the file"))?;
         let begun = connection.begin_with(BEGIN_DERIVED).await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;

@@ -13,8 +13,9 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::SqlitePools;
 use super::rows::{chunks, values};
-use super::{BEGIN_DERIVED, SqlitePools};
+use super::writer::BEGIN_DERIVED;
 use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
@@ -144,7 +145,8 @@ impl ViewStore for SqliteViews {
     }
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
-        let mut connection = self.turn().await?;
+        let turn = self.pools.write.derived_turn().await;
+        let mut connection = turn.map_err(ViewError::database("opening the file"))?;
         let begun = connection.begin_with(BEGIN_DERIVED).await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of views"))?;
         self.apply(&mut transaction, &batches).await?;
