@@ -93,7 +93,7 @@ impl Bench {
 
     /// How often a figure is taken.
     pub const fn rounds(&self) -> usize {
-        if self.short { 3 } else { 5 }
+        if self.short { 3 } else { 9 }
     }
 
     /// How long a round is measured.

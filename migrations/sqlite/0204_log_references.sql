@@ -39,3 +39,5 @@ CREATE INDEX events_newest ON events (position, trial_id, site_id, patient_id);
 
 ALTER TABLE log_head ADD COLUMN merged INTEGER NOT NULL DEFAULT 0 CHECK (merged >= 0);
 UPDATE log_head SET merged = position;
+CREATE TRIGGER log_head_is_kept BEFORE DELETE ON log_head
+BEGIN SELECT RAISE(ABORT, 'the row of log_head is never removed'); END;

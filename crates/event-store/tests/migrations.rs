@@ -207,4 +207,7 @@ async fn an_earlier_log_in_a_file_is_taken_over() {
     connection.execute(AssertSqlSafe(for_sqlite(EARLIER_LOG))).await.expect("a log");
     connection.close().await.expect("closed");
     answers_as_before(&format!("sqlite:{}", path.display())).await;
+    let mut connection = SqliteConnection::connect_with(&sqlite::connect_options(&path)).await.expect("the file");
+    let merged: i64 = sqlx::query_scalar("SELECT merged FROM log_head").fetch_one(&mut connection).await.expect("it");
+    assert_eq!(merged, 2, "what was there is merged in, what came is not");
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::log::{envelopes, from_micros, to_micros};
 use super::references;
 use super::rows::{ROWS_MAX, chunks, padded, values};
-use super::writer::{LogTurn, Writer};
+use super::writer::{Turn, Writer};
 use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
@@ -39,10 +39,16 @@ impl SqliteWriter {
         Self { write, known: None }
     }
 
+    async fn turn(&self) -> Result<Turn<'_>, LogError> {
+        let mut turn = self.write.whole_turn().await.map_err(LogError::database("opening the file"))?;
+        turn.make_durable().await.map_err(LogError::database("waiting for the disk"))?;
+        Ok(turn)
+    }
+
     /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
     async fn write_known(&mut self, appends: &[Append]) -> Result<Option<Written>, LogError> {
         let Some(known) = self.known.take() else { return Ok(None) };
-        let mut turn = self.write.log_turn().await.map_err(LogError::database("opening the file"))?;
+        let mut turn = self.turn().await?;
         let (position, missing) = (known.position, known.missing(appends));
         // If the head stands where it is known to when the batch is stored, it did so when these were read.
         let read = load_versions(&mut turn, &missing).await?;
@@ -72,7 +78,7 @@ impl SqliteWriter {
 
     /// Reads what the batch depends on where nobody else can write, stores it.
     async fn write_locked(&mut self, appends: &[Append]) -> Result<Written, LogError> {
-        let mut turn = self.write.log_turn().await.map_err(LogError::database("opening the file"))?;
+        let mut turn = self.turn().await?;
         sqlx::raw_sql(BEGIN).execute(&mut *turn).await.map_err(LogError::database("beginning a batch"))?;
         let (position, recorded_at) = head(&mut turn).await?;
         let streams: Vec<StreamId> = streams(appends).into_iter().collect();
@@ -125,7 +131,7 @@ impl BatchWriter for SqliteWriter {
 const BEGIN: &str = "BEGIN IMMEDIATE;";
 
 /// Ends the turn with nothing stored.
-async fn roll_back(mut turn: LogTurn<'_>) -> Result<(), LogError> {
+async fn roll_back(mut turn: Turn<'_>) -> Result<(), LogError> {
     sqlx::raw_sql("ROLLBACK").execute(&mut *turn).await.map_err(LogError::database("giving a batch up"))?;
     turn.end();
     Ok(())
@@ -211,6 +217,10 @@ type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
 const MOVE_HEAD: &str = "
     UPDATE log_head SET position = iif(position = ?, ?, -1), recorded_at = ? WHERE partition = 0;";
 
+/// Ends a batch. The row is the proof that it was committed: where SQLite's thread dies, sqlx takes the
+/// end of the results for success.
+const COMMIT: &str = "COMMIT; SELECT 1;";
+
 /// Stores the plan after what `begin` says, and commits; refused where the head does not stand at `position`.
 ///
 /// From begin to commit it goes in one piece to SQLite's thread as long as rows are few: handing
@@ -218,6 +228,7 @@ const MOVE_HEAD: &str = "
 async fn store(connection: &mut SqliteConnection, begin: &str, plan: &Plan, position: u64) -> Result<(), sqlx::Error> {
     let (mut events, mut commands) = (plan.events.chunks(ROWS_MAX), plan.commands.chunks(ROWS_MAX));
     let pieces = plan.events.len().max(plan.commands.len()).div_ceil(ROWS_MAX);
+    let merge = references::are_due(position, plan.position);
     for piece in 1..=pieces {
         let (events, commands) = (events.next().unwrap_or_default(), commands.next().unwrap_or_default());
         let (event_rows, command_rows) = (padded(events.len()), padded(commands.len()));
@@ -232,11 +243,9 @@ async fn store(connection: &mut SqliteConnection, begin: &str, plan: &Plan, posi
         if !commands.is_empty() {
             sql.push_str(&insert("commands", COMMAND_COLUMNS, command_rows, COMMAND_WIDTH));
         }
-        if piece == pieces {
-            if references::are_due(position, plan.position) {
-                sql.push_str(references::MERGE);
-            }
-            sql.push_str("COMMIT;");
+        let last = piece == pieces && !merge;
+        if last {
+            sql.push_str(COMMIT);
         }
         let mut query = sqlx::query(AssertSqlSafe(sql));
         if piece == 1 {
@@ -248,9 +257,25 @@ async fn store(connection: &mut SqliteConnection, begin: &str, plan: &Plan, posi
             query = query.bind(to_micros(command.receipt.recorded_at)).bind(event_count(&command.receipt));
         }
         query = bind_nothing(query, (command_rows - commands.len()) * COMMAND_WIDTH);
-        query.execute(&mut *connection).await?;
+        if last {
+            query.fetch_one(&mut *connection).await.map_err(unproved)?;
+        } else {
+            query.execute(&mut *connection).await?;
+        }
+    }
+    if merge {
+        // Apart, so that no second set of statements is kept for the sake of one batch in thousands.
+        let sql = format!("{}{COMMIT}", references::MERGE);
+        sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(connection).await.map_err(unproved)?;
     }
     Ok(())
+}
+
+fn unproved(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::RowNotFound => sqlx::Error::WorkerCrashed,
+        error => error,
+    }
 }
 
 /// Inserts rows; those without a first column only fill the statement up. `OR FAIL`: the whole

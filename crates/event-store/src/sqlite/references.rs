@@ -13,15 +13,15 @@ use crate::log::row::COLUMNS;
 const RUN: u64 = 8_192;
 
 /// Merges in what was appended since it was last done, in the transaction that moved the head. In the
-/// order of the index, so that each page of it is changed once.
+/// order of the index, so that each page of it is changed once. What is there already is the same.
 pub const MERGE: &str = "
-    INSERT INTO events_of_trial SELECT trial_id, position FROM events INDEXED BY events_newest
+    INSERT OR IGNORE INTO events_of_trial SELECT trial_id, position FROM events INDEXED BY events_newest
         WHERE position > (SELECT merged FROM log_head WHERE partition = 0) AND trial_id IS NOT NULL
         ORDER BY trial_id, position;
-    INSERT INTO events_of_site SELECT site_id, position FROM events INDEXED BY events_newest
+    INSERT OR IGNORE INTO events_of_site SELECT site_id, position FROM events INDEXED BY events_newest
         WHERE position > (SELECT merged FROM log_head WHERE partition = 0) AND site_id IS NOT NULL
         ORDER BY site_id, position;
-    INSERT INTO events_of_patient SELECT patient_id, position FROM events INDEXED BY events_newest
+    INSERT OR IGNORE INTO events_of_patient SELECT patient_id, position FROM events INDEXED BY events_newest
         WHERE position > (SELECT merged FROM log_head WHERE partition = 0) AND patient_id IS NOT NULL
         ORDER BY patient_id, position;
     UPDATE log_head SET merged = position WHERE partition = 0;";
@@ -38,11 +38,11 @@ pub fn select(reference: Reference) -> String {
     format!(
         "SELECT {COLUMNS} FROM events WHERE position IN (
              SELECT position FROM events_of_{table} WHERE {column} = $1 AND position > $2 AND position <= $3
-             UNION ALL
+             UNION
              SELECT position FROM events INDEXED BY events_newest
              WHERE position > max($2, (SELECT merged FROM log_head WHERE partition = 0))
                  AND position <= $3 AND {column} = $1
              ORDER BY position LIMIT $4
-         ) ORDER BY position"
+         ) AND {column} = $1 ORDER BY position"
     )
 }

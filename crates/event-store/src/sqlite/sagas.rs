@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::writer::BEGIN_DERIVED;
 use super::{SqlitePools, SqliteViews};
 use crate::sagas::{SagaStore, StepChange, StepStatus, StoredStep};
 use crate::views::{CommitError, ViewBatch, ViewError};
@@ -60,15 +58,16 @@ impl SagaStore for SqliteSagas {
     }
 
     async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
-        let turn = self.pools.write.derived_turn().await;
-        let mut connection = turn.map_err(ViewError::database("opening the file"))?;
-        let begun = connection.begin_with(BEGIN_DERIVED).await;
-        let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;
+        let turn = self.pools.write.whole_turn().await;
+        let mut turn = turn.map_err(ViewError::database("opening the file"))?;
+        let mut transaction =
+            turn.begin_derived().await.map_err(ViewError::database("beginning a batch of instances"))?;
         self.views.apply(&mut transaction, &[instances]).await?;
         for change in steps {
             apply(&mut transaction, change).await.map_err(ViewError::database("changing steps"))?;
         }
         transaction.commit().await.map_err(ViewError::database("committing a batch of instances"))?;
+        turn.end();
         self.views.announce();
         Ok(())
     }

@@ -9,13 +9,12 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::SqlitePools;
 use super::rows::{chunks, values};
-use super::writer::BEGIN_DERIVED;
 use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
@@ -145,12 +144,12 @@ impl ViewStore for SqliteViews {
     }
 
     async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
-        let turn = self.pools.write.derived_turn().await;
-        let mut connection = turn.map_err(ViewError::database("opening the file"))?;
-        let begun = connection.begin_with(BEGIN_DERIVED).await;
-        let mut transaction = begun.map_err(ViewError::database("beginning a batch of views"))?;
+        let turn = self.pools.write.whole_turn().await;
+        let mut turn = turn.map_err(ViewError::database("opening the file"))?;
+        let mut transaction = turn.begin_derived().await.map_err(ViewError::database("beginning a batch of views"))?;
         self.apply(&mut transaction, &batches).await?;
         transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
+        turn.end();
         self.announce();
         Ok(())
     }

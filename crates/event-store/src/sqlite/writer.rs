@@ -2,15 +2,13 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::ConnectOptions;
-use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
-/// Begins a transaction of views and process managers, in a [`Writer::derived_turn`]. What can be
-/// made again from the log need not wait for the disk (docs/adr/0010); the next batch of the log
-/// takes it along.
-pub const BEGIN_DERIVED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
+/// Begins a transaction of views and process managers. What can be made again from the log need
+/// not wait for the disk (docs/adr/0010); the next batch of the log takes it along.
+const BEGIN_DERIVED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
 
 /// The one connection of this process that writes. SQLite has one writer at a
 /// time and lets the others sleep; here they queue. And whatever another
@@ -32,37 +30,23 @@ impl Writer {
         Self { options, opened: Mutex::const_new(None) }
     }
 
-    /// Waits for the turn to write.
+    /// Waits for the turn to write by single statements.
     ///
     /// # Errors
     /// Where the file cannot be opened.
     pub async fn turn(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, sqlx::Error> {
         let opened = self.open().await?;
-        Ok(MutexGuard::map(opened, |opened| &mut present(opened).connection))
+        Ok(MutexGuard::map(opened, |opened| &mut opened.as_mut().expect("it was opened above").connection))
     }
 
-    /// Waits for the turn to write what can be made again from the log.
+    /// Waits for the turn to write by transactions.
     ///
     /// # Errors
     /// Where the file cannot be opened.
-    pub async fn derived_turn(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, sqlx::Error> {
-        let mut opened = self.open().await?;
-        present(&mut opened).durable = false;
-        Ok(MutexGuard::map(opened, |opened| &mut present(opened).connection))
-    }
-
-    /// Waits for the turn to write the log; commits wait for the disk.
-    ///
-    /// # Errors
-    /// Where the file cannot be opened.
-    pub async fn log_turn(&self) -> Result<LogTurn<'_>, sqlx::Error> {
+    pub async fn whole_turn(&self) -> Result<Turn<'_>, sqlx::Error> {
         let mut slot = self.open().await?;
-        let mut opened = slot.take().expect("it was opened above");
-        if !opened.durable {
-            sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut opened.connection).await?;
-            opened.durable = true;
-        }
-        Ok(LogTurn { slot, opened })
+        let opened = slot.take().expect("it was opened above");
+        Ok(Turn { slot, opened })
     }
 
     async fn open(&self) -> Result<MutexGuard<'_, Option<Opened>>, sqlx::Error> {
@@ -81,26 +65,44 @@ impl Writer {
     }
 }
 
-fn present(opened: &mut Option<Opened>) -> &mut Opened {
-    opened.as_mut().expect("it was opened above")
-}
-
-/// The log's turn. Its transactions begin and end in one piece with what they store, which sqlx
-/// does not keep account of: unless the turn is ended, the connection is closed, and whatever
-/// it left open is rolled back.
-pub struct LogTurn<'writer> {
+/// A turn that leaves the connection as it found it, or not at all: unless it is ended, the
+/// connection is closed, and a transaction that is open is rolled back. After a failed commit neither
+/// SQLite's nor sqlx's account of the transaction is worth anything.
+pub struct Turn<'writer> {
     slot: MutexGuard<'writer, Option<Opened>>,
     opened: Opened,
 }
 
-impl LogTurn<'_> {
+impl Turn<'_> {
+    /// Sees to it that commits wait for the disk.
+    ///
+    /// # Errors
+    /// Where SQLite refuses.
+    pub async fn make_durable(&mut self) -> Result<(), sqlx::Error> {
+        if !self.opened.durable {
+            // Raw: it takes effect when it is prepared, so a kept statement would do nothing.
+            sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut self.opened.connection).await?;
+            self.opened.durable = true;
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction of what can be made again from the log.
+    ///
+    /// # Errors
+    /// Where SQLite refuses.
+    pub async fn begin_derived(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+        self.opened.durable = false;
+        self.opened.connection.begin_with(BEGIN_DERIVED).await
+    }
+
     /// Ends the turn. No transaction is open.
     pub fn end(mut self) {
         *self.slot = Some(self.opened);
     }
 }
 
-impl Deref for LogTurn<'_> {
+impl Deref for Turn<'_> {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
@@ -108,8 +110,53 @@ impl Deref for LogTurn<'_> {
     }
 }
 
-impl DerefMut for LogTurn<'_> {
+impl DerefMut for Turn<'_> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.opened.connection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SQLite's number for FULL.
+    const FULL: i64 = 2;
+
+    async fn level(connection: &mut SqliteConnection) -> i64 {
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(connection).await.expect("the level")
+    }
+
+    #[tokio::test]
+    async fn commits_of_the_log_wait_for_the_disk_whatever_came_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let writer = Writer::new(crate::sqlite::connect_options(&folder.path().join("log.db")));
+        for _ in 0..2 {
+            let mut turn = writer.whole_turn().await.expect("a turn");
+            turn.make_durable().await.expect("durable");
+            assert_eq!(level(&mut turn).await, FULL);
+            turn.end();
+            let mut turn = writer.whole_turn().await.expect("a turn");
+            let mut transaction = turn.begin_derived().await.expect("begun");
+            assert_ne!(level(&mut transaction).await, FULL);
+            transaction.commit().await.expect("committed");
+            turn.end();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_not_ended_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let writer = Writer::new(crate::sqlite::connect_options(&folder.path().join("log.db")));
+        let mut turn = writer.whole_turn().await.expect("a turn");
+        sqlx::raw_sql("BEGIN IMMEDIATE; CREATE TABLE halves (half INTEGER)").execute(&mut *turn).await.expect("a half");
+        drop(turn);
+        let mut turn = writer.whole_turn().await.expect("another turn");
+        let begun = turn.begin_derived().await.expect("nothing is open");
+        begun.commit().await.expect("committed");
+        let tables: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *turn).await.expect("a count");
+        assert_eq!(tables, 0);
+        turn.end();
     }
 }
