@@ -48,9 +48,9 @@ pub async fn references_are_found_wherever_they_lie(test: TestStore) {
     // The same ids for trials, sites and patients: one kind is not taken for another.
     let ids: Vec<Uuid> = (0..7).map(|_| Uuid::now_v7()).collect();
     let about = |number: usize| References {
-        trial_id: (number % 5 != 0).then(|| ids[number % 2].into()),
-        site_id: (number % 3 != 0).then(|| ids[number % 4].into()),
-        patient_id: (number % 4 != 0).then(|| ids[number % 7].into()),
+        trial_id: (!number.is_multiple_of(5)).then(|| ids[number % 2].into()),
+        site_id: (!number.is_multiple_of(3)).then(|| ids[number % 4].into()),
+        patient_id: (!number.is_multiple_of(4)).then(|| ids[number % 7].into()),
     };
     let references = || {
         let of = |id: &Uuid| {
