@@ -20,6 +20,9 @@ use crate::{Bench, BenchError};
 const CALLERS: usize = 64;
 /// Events of every stream of the filling: of more events there are more streams.
 const STREAM_EVENTS: u64 = 10;
+/// Into how many turns a round is cut: what disturbs the machine for seconds then disturbs both alike, and not
+/// most of the turns.
+const TURNS: u32 = 5;
 /// Rows of one statement of the filling.
 const CHUNK: u64 = 200_000;
 
@@ -29,7 +32,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let (small, great) = (filled(bench, few).await?, filled(bench, many).await?);
     let (mut appends, mut latencies) = (Vec::new(), Vec::new());
     let mut versions = (vec![STREAM_EVENTS; STREAMS], vec![STREAM_EVENTS; STREAMS]);
-    for _ in 0..bench.rounds() {
+    for _ in 0..bench.rounds() * TURNS as usize {
         let ours = measured(bench, &great.store.log, &mut versions.1).await?;
         let other = measured(bench, &small.store.log, &mut versions.0).await?;
         appends.push((ours.0, other.0));
@@ -46,12 +49,11 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
 
 /// Appends a second, and the latency that 99 % of the commands keep to in milliseconds.
 async fn measured(bench: &Bench, log: &Arc<dyn EventLog>, standing: &mut Vec<u64>) -> Result<(f64, f64), BenchError> {
-    let callers = appenders(log, CALLERS, standing);
-    let (load, callers) = closed_loop(callers, bench.warm_up(), bench.duration(), None).await?;
+    let (warm_up, duration) = (bench.warm_up(), bench.duration() / TURNS);
+    let (load, callers) = closed_loop(appenders(log, CALLERS, standing), warm_up, duration, None).await?;
     *standing = versions(&callers);
     let executor = Executor::new(log.clone(), ExecutorOptions::default());
-    let (commands, callers) =
-        closed_loop(commanders(&executor, CALLERS), bench.warm_up(), bench.duration(), None).await?;
+    let (commands, callers) = closed_loop(commanders(&executor, CALLERS), warm_up, duration, None).await?;
     for number in callers.iter().flat_map(Commander::sent) {
         standing[*number] += 1;
     }
