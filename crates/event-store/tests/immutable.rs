@@ -1,6 +1,6 @@
 //! The database itself refuses to change what is written.
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use testkit::appends::fill;
 use testkit::stores;
 
@@ -31,8 +31,7 @@ const EARLIER: &str = "INSERT INTO earlier_event_ids SELECT event_id, position F
 async fn sqlite_refuses_changes() {
     let test = stores::sqlite().await;
     fill(&*test.store.log, 2).await;
-    let path = test.url.trim_start_matches("sqlite:");
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.expect("the file opens");
+    let mut connection = test.file().await;
     connection.execute(EARLIER).await.expect("an id of before");
     for kind in ["trial", "site", "patient"] {
         let merged = format!("INSERT INTO events_of_{kind} SELECT event_id, position FROM events");

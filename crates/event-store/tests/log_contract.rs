@@ -46,7 +46,8 @@ async fn nothing_looks_through_the_whole_log_on_postgresql() {
     for repeated in join_all(some().map(|append| log.append(append.clone()))).await {
         assert!(matches!(repeated, Ok(Appended::Repeated(_))), "{repeated:?}");
     }
-    let further = some().map(|append| Append { command_id: Uuid::now_v7(), ..append.clone() }).map(|mut append| {
+    let further = some().map(|append| {
+        let mut append = Append { command_id: Uuid::now_v7(), ..append.clone() };
         append.writes[0].expected = Expected::Any;
         append
     });
@@ -64,10 +65,28 @@ async fn nothing_looks_through_the_whole_log_on_postgresql() {
         assert!(log.load_snapshot(stream).await.expect("no snapshot").is_none());
     }
     assert_eq!(log.read_all(5_000, 10).await.expect("the log").len(), 10);
-    assert!(log.position_at(some_time()).await.expect("a position") < 10_000);
+    assert_eq!(log.position_at(some_time()).await.expect("a position"), 0, "before anything");
     store.close().await;
     drop(store);
     assert_eq!(whole_reads(&mut looking).await, before);
+}
+
+#[tokio::test]
+async fn references_are_merged_in_by_thousands_in_a_file() {
+    let test = testkit::stores::sqlite().await;
+    let mut connection = test.file().await;
+    let sql = "SELECT merged, (SELECT count(*) FROM events_of_patient), (SELECT count(*) FROM events_of_trial)
+               FROM log_head";
+    for thousand in 1..=18 {
+        test.store.log.append(append(patient(), Expected::NoStream, 1_000)).await.expect("an append");
+        let merged: (i64, i64, i64) = sqlx::query_as(sql).fetch_one(&mut connection).await.expect("the head");
+        let due = match thousand {
+            ..9 => 0,
+            9..17 => 9_000,
+            _ => 17_000,
+        };
+        assert_eq!(merged, (due, due, 0), "after {thousand} thousand; the batch that crosses 8,192 merges");
+    }
 }
 
 testkit::on_both_engines! {

@@ -10,7 +10,6 @@ use event_store::views::{
     Column, ColumnKind, ColumnValue, CommitError, Cursor, Direction, Filter, FilterOp, ListQuery, QueryError,
     ViewBatch, ViewError, ViewRow, ViewSchema,
 };
-use sqlx::{Connection, SqliteConnection};
 use testkit::appends::{append, patient, some_time};
 use testkit::eventually;
 use testkit::stores::TestStore;
@@ -384,31 +383,6 @@ async fn what_is_written_is_announced_on_postgresql() {
     test.store.log.append(append(patient(), Expected::NoStream, 3)).await.expect("an append");
     let heard = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
     assert_eq!(heard.expect("in time").expect("a notification").payload(), "3");
-}
-
-#[tokio::test]
-async fn references_are_merged_in_by_thousands_in_a_file() {
-    let test = testkit::stores::sqlite().await;
-    let path = test.url.trim_start_matches("sqlite:");
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.expect("the file opens");
-    for thousand in 1..=18_i64 {
-        test.store.log.append(append(patient(), Expected::NoStream, 1_000)).await.expect("an append");
-        let merged: (i64, i64, i64) = sqlx::query_as(
-            "SELECT merged, (SELECT count(*) FROM events_of_patient), (SELECT count(*) FROM events_of_trial) FROM log_head",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .expect("the head");
-        let due = 1_000
-            * if thousand < 9 {
-                0
-            } else if thousand < 17 {
-                9
-            } else {
-                17
-            };
-        assert_eq!(merged, (due, due, 0), "after {thousand} thousand; the batch that crosses 8,192 merges");
-    }
 }
 
 testkit::on_both_engines! {

@@ -1,6 +1,7 @@
 //! Stores for tests: an embedded one, and one on PostgreSQL.
 
 use event_store::{Store, StoreOptions};
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::TestDatabase;
@@ -44,6 +45,15 @@ impl TestStore {
     /// Where it cannot be opened.
     pub async fn again(&self) -> Store {
         Store::open(&self.url, &StoreOptions::default()).await.expect("the store opens again")
+    }
+
+    /// A connection of the test's own to the file of the embedded engine.
+    ///
+    /// # Panics
+    /// Where it does not open, or where the store is no file.
+    pub async fn file(&self) -> SqliteConnection {
+        let path = self.url.strip_prefix("sqlite:").expect("a file");
+        SqliteConnection::connect(&format!("sqlite://{path}")).await.expect("the file opens")
     }
 }
 
