@@ -28,6 +28,7 @@ const ALERTS: ViewSchema = ViewSchema {
         Column { name: "severity_rank", kind: ColumnKind::Integer },
         Column { name: "raised_at", kind: ColumnKind::Time },
     ],
+    access_paths: &[],
 };
 
 fn trial(number: u32) -> Uuid {
@@ -333,6 +334,7 @@ async fn steps_change_with_their_instances(test: TestStore) {
             Column { name: "waiting_since", kind: ColumnKind::Time },
             Column { name: "due_at", kind: ColumnKind::Time },
         ],
+        access_paths: &[],
     };
     let generation = test.store.views.register(&schema).await.expect("registered").generation;
     let moved = |from, to| ViewBatch { view: "sagas".to_owned(), ..batch(generation, from, to, Vec::new(), &[]) };

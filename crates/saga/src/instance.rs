@@ -25,6 +25,7 @@ pub const SCHEMA: ViewSchema = ViewSchema {
         Column { name: "waiting_since", kind: ColumnKind::Time },
         Column { name: "due_at", kind: ColumnKind::Time },
     ],
+    access_paths: &[],
 };
 
 /// An instance.

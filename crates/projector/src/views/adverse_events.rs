@@ -48,6 +48,7 @@ impl View for AdverseEvents {
             column("serious", ColumnKind::Boolean),
             column("reported_at", ColumnKind::Time),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

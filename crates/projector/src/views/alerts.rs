@@ -53,6 +53,7 @@ impl View for Alerts {
             column("severity_rank", ColumnKind::Integer),
             column("raised_at", ColumnKind::Time),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

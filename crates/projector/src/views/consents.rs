@@ -48,6 +48,7 @@ impl View for Consents {
             column("status", ColumnKind::Text),
             column("signed_at", ColumnKind::Time),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

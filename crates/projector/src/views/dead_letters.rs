@@ -41,6 +41,7 @@ impl View for DeadLetters {
             column("status", ColumnKind::Text),
             column("failed_at", ColumnKind::Time),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

@@ -42,6 +42,7 @@ impl View for PatientTimeline {
             column("event_position", ColumnKind::Integer),
             column("occurred_at", ColumnKind::Time),
         ],
+        access_paths: &[],
     };
     const OF_ONE_EVENT: bool = true;
     type Document = Document;

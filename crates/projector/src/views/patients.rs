@@ -34,8 +34,12 @@ struct Observation {
 }
 
 impl View for Patients {
-    const SCHEMA: ViewSchema =
-        ViewSchema { name: "patients", version: 1, columns: &[column("registered_at", ColumnKind::Time)] };
+    const SCHEMA: ViewSchema = ViewSchema {
+        name: "patients",
+        version: 1,
+        columns: &[column("registered_at", ColumnKind::Time)],
+        access_paths: &[],
+    };
     type Document = Document;
 
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {

@@ -52,6 +52,7 @@ impl View for Reports {
             column("instrument", ColumnKind::Text),
             column("completed_at", ColumnKind::Time),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

@@ -35,6 +35,7 @@ impl View for Sites {
             column("site", ColumnKind::Text),
             column("status", ColumnKind::Text),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

@@ -46,6 +46,7 @@ impl View for Subjects {
             column("status", ColumnKind::Text),
             column("screened_at", ColumnKind::Time),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

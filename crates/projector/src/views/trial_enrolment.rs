@@ -82,6 +82,7 @@ impl View for TrialEnrolment {
             column("registered_at", ColumnKind::Time),
             column("enrolled", ColumnKind::Integer),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 

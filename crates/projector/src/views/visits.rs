@@ -38,6 +38,7 @@ impl View for Visits {
             column("subject_id", ColumnKind::Uuid),
             column("attended_on", ColumnKind::Text),
         ],
+        access_paths: &[],
     };
     type Document = Document;
 
