@@ -6,7 +6,7 @@ use std::path::Path;
 use axum::extract::Path as Address;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use domain::report::SubmitReport;
+use domain::epro::report::SubmitReport;
 use service::auth::{self, Authenticator, Key, Principal};
 use tokio::net::TcpListener;
 

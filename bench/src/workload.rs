@@ -1,8 +1,8 @@
 //! What is written: events of about 250 bytes to one of 2,000 streams, about a
 //! patient in a trial at a site.
 
+use decider::{Aggregate, Decision, Facts, Halt};
 use event_store::log::{Append, Expected, Write};
-use events::decider::{Aggregate, Decision, Facts, Halt};
 use events::envelope::{Actor, NewEvent, References};
 use events::ids::{PatientId, SiteId, StreamKey, TrialId};
 use events::patient::{ObservationRecorded, PatientEvent};
@@ -45,6 +45,7 @@ pub fn append(number: usize, version: u64, count: usize) -> Append {
         payload: event.encode(),
         occurred_at: chrono::DateTime::UNIX_EPOCH,
         references: references(number),
+        typed: None,
     };
     let expected = if version == 0 { Expected::NoStream } else { Expected::Exact(version) };
     of_writes(vec![Write { stream: patient(number).stream(), expected, events: vec![new; count] }])
@@ -90,5 +91,5 @@ impl Aggregate for Counter {
 pub fn decide(facts: &Facts, number: usize) -> Result<Decision, Halt> {
     facts.get::<Counter>(patient(number))?;
     let decision = Decision::new(references(number), chrono::DateTime::UNIX_EPOCH);
-    Ok(decision.append::<_, PatientEvent>(patient(number), event()))
+    Ok(decision.append(patient(number), event()))
 }

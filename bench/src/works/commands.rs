@@ -1,8 +1,8 @@
 //! Commands carried out in the process: load, decide, append durably.
 
+use decider::{Context, Facts};
 use event_store::execute::{Executor, ExecutorOptions, Request};
 use event_store::log::EventLog;
-use events::decider::{Context, Facts};
 use events::envelope::Actor;
 use events::ids::StreamKey;
 use futures::stream::{self, StreamExt, TryStreamExt};

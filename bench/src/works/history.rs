@@ -36,6 +36,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
             payload: event.encode(),
             occurred_at: chrono::DateTime::UNIX_EPOCH,
             references: references(NUMBER),
+            typed: None,
         };
         let stream = patient(NUMBER).stream();
         let write = Write { stream, expected: Expected::Any, events: vec![new; EVENTS / 10] };

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use event_store::Store;
 use event_store::log::{Expected, Write};
-use events::any::AnyEvent;
 use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, ReportId, SiteId, StreamKey, SubjectId, TrialId};
+use events::registry::AnyEvent;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -109,7 +109,7 @@ fn write(
     payload: &Value,
 ) -> Result<Write, BenchError> {
     let stream = id.stream();
-    let contract = events::any::contracts()
+    let contract = events::registry::contracts()
         .into_iter()
         .find(|contract| contract.event_type == event_type && contract.stream_type == stream.kind);
     let contract = contract.ok_or_else(|| BenchError::Said(format!("there is no event {event_type}")))?;
@@ -121,6 +121,7 @@ fn write(
         payload: bytes.into(),
         occurred_at: chrono::DateTime::UNIX_EPOCH,
         references,
+        typed: None,
     };
     Ok(Write { stream, expected: Expected::NoStream, events: vec![event] })
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use event_store::history::{History, HistoryError};
+use history_checker::{History, HistoryError};
 
 use crate::output::line;
 

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sdtm::ImportArgs;
 use service::settings::{ServerSettings, StorageSettings};
+use simulation::SimulateArgs;
 
 use crate::check_history::{self, CheckHistoryArgs};
-use crate::import::{self, ImportArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, Roles};
-use crate::simulate::{self, SimulateArgs};
 use crate::token::{self, TokenArgs};
 use crate::{admin, codegen};
 
@@ -101,8 +101,8 @@ impl Cli {
             }
             Task::Replay(args) => return Ok(replay::run(args).await?),
             Task::Token(args) => return Ok(token::run(&args)?),
-            Task::Import(args) => return Ok(import::run(args).await?),
-            Task::Simulate(args) => return Ok(simulate::run(*args).await?),
+            Task::Import(args) => return Ok(sdtm::run(args).await?),
+            Task::Simulate(args) => return Ok(simulation::run(*args).await?),
             Task::CheckHistory(args) => return Ok(check_history::run(&args)?),
             Task::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }

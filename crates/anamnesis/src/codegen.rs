@@ -33,7 +33,7 @@ pub fn run(root: &Path, check: bool) -> io::Result<ExitCode> {
 /// Every generated file with its content.
 fn files() -> Vec<(PathBuf, String)> {
     let mut files = vec![(PathBuf::from("openapi/openapi.json"), pretty(&openapi()))];
-    for contract in events::any::contracts() {
+    for contract in events::registry::contracts() {
         let name = format!("{}.v{}.schema.json", contract.event_type, contract.schema_version);
         files.push((PathBuf::from("schemas/events").join(name), pretty(&(contract.schema)().to_value())));
     }

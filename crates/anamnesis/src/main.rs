@@ -3,15 +3,10 @@
 mod admin;
 mod check_history;
 mod cli;
-mod client;
 mod codegen;
-mod console;
-mod error;
-mod import;
 mod output;
 mod replay;
 mod serve;
-mod simulate;
 mod token;
 
 use std::ffi::OsString;

@@ -9,9 +9,9 @@ use events::ids::{PatientId, StreamId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::{Client, ClientArgs};
-use crate::console;
-use crate::error::CliError;
+use client::ToolError;
+use client::console;
+use client::{Client, ClientArgs};
 
 /// Events that are asked for at once.
 const PAGE: &str = "500";
@@ -85,8 +85,8 @@ struct Event {
 /// Runs the command.
 ///
 /// # Errors
-/// [`CliError`].
-pub async fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
+/// [`ToolError`].
+pub async fn run(args: ReplayArgs) -> Result<ExitCode, ToolError> {
     let What::Patient(args) = args.what;
     let client = Client::new(&args.client)?;
     let path = format!("/v1/patients/{}/history", args.patient_id);
@@ -112,7 +112,7 @@ async fn paged(
     args: &PatientArgs,
     path: &str,
     query: &[(&str, String)],
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, ToolError> {
     let mut items = Vec::new();
     let mut after: Option<String> = None;
     let mut until: Option<u64> = None;
@@ -148,9 +148,9 @@ async fn paged(
 }
 
 /// An event in two lines.
-fn told(item: Value) -> Result<String, CliError> {
+fn told(item: Value) -> Result<String, ToolError> {
     let event: Event = serde_json::from_value(item).map_err(|error| {
-        CliError::Input(format!("the history holds an event that this version cannot read: {error}"))
+        ToolError::Input(format!("the history holds an event that this version cannot read: {error}"))
     })?;
     let role = serde_json::to_value(event.actor.role).unwrap_or_default();
     let time = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S");

@@ -10,7 +10,6 @@ use serde_json::Value;
 use service::auth::Key;
 use service::settings::KeySettings;
 
-use crate::error::CliError;
 use crate::output::line;
 
 /// The longest lifetime of a token, in seconds: ten years.
@@ -39,11 +38,22 @@ pub struct TokenArgs {
     data_dir: PathBuf,
 }
 
+/// Why no token was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The key that signs tokens cannot be used.
+    #[error(transparent)]
+    Key(#[from] service::auth::KeyError),
+    /// A token could not be signed.
+    #[error("the token could not be signed")]
+    Signing(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
 /// Prints a token.
 ///
 /// # Errors
-/// [`CliError`] where the key cannot be used.
-pub fn run(args: &TokenArgs) -> Result<ExitCode, CliError> {
+/// [`TokenError`] where the key cannot be used.
+pub fn run(args: &TokenArgs) -> Result<ExitCode, TokenError> {
     let key = match &args.key.jwt_key {
         Some(key) => Key::parse(key)?,
         None => {
@@ -52,7 +62,7 @@ pub fn run(args: &TokenArgs) -> Result<ExitCode, CliError> {
         }
     };
     let actor = Actor { id: args.subject.clone(), role: args.role, organisation: args.org.clone() };
-    let token = key.issue(&actor, args.ttl).map_err(|error| CliError::Signing(Box::new(error)))?;
+    let token = key.issue(&actor, args.ttl).map_err(|error| TokenError::Signing(Box::new(error)))?;
     line(&token);
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use domain::commands::{AnyCommand, CommandSpec};
 use event_store::execute::{Executed, Request};
 use event_store::log::RecordedEvent;
-use events::decider::{Context, Facts};
 use events::ids::{StreamId, derive_id};
 use serde::Serialize;
 use service::auth::Principal;
@@ -72,7 +71,7 @@ async fn carry_out(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    authority::require(principal.actor.role, spec.name)?;
+    authority::require(principal.actor.role, spec)?;
     require_json(headers)?;
     let body = body.map_err(from_rejection)?;
     let command = (spec.parse)(id, &body).map_err(from_body)?;
@@ -87,8 +86,7 @@ async fn carry_out(
         causation_id: None,
         trace_context: trace::current().map(|trace| trace.traceparent()),
     };
-    let decide = |context: &Context, facts: &Facts| command.decide(context, facts);
-    let executed = api.executor.execute(&request, &decide).await;
+    let executed = api.executor.execute(&request, &command).await;
     let outcome = if executed.is_ok() { "done" } else { "refused" };
     metrics::counter!("anamnesis_commands", "command" => spec.name, "outcome" => outcome).increment(1);
     Ok(render(spec, command.target(), executed.map_err(from_execute)?))

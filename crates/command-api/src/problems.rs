@@ -2,9 +2,9 @@
 
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use decider::{Refusal, RefusalKind};
 use domain::commands::BodyError;
 use event_store::execute::ExecuteError;
-use events::decider::{Refusal, RefusalKind};
 use service::problem::{FieldError, Problem};
 use service::trace;
 

@@ -1,10 +1,10 @@
 //! What a report costs the processor, by itself: `cargo bench -p domain`.
 
+use decider::{Command, Context, Facts};
 use divan::{Bencher, black_box};
-use domain::report::SubmitReport;
-use events::decider::{Command, Context, Facts};
+use domain::epro::report::SubmitReport;
+use events::epro::report::ReportEvent;
 use events::ids::ReportId;
-use events::report::ReportEvent;
 use events::set::EventSet;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -1,7 +1,8 @@
 //! Checks of single fields, each refusal naming the field and what would be right.
 
+use crate::rules;
 use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, TimeDelta, Utc};
-use events::decider::{Context, Halt, Reason, RefusalKind};
+use decider::{Context, Halt, Reason, RefusalKind};
 
 /// Greatest length of a short code.
 pub const CODE_LENGTH_MAX: usize = 100;
@@ -86,15 +87,15 @@ pub enum Invalid {
 impl Reason for Invalid {
     fn rule(&self) -> &'static str {
         match self {
-            Invalid::Blank { .. } => "blank",
-            Invalid::TooLong { .. } => "too-long",
-            Invalid::ControlCharacter { .. } => "control-character",
-            Invalid::TooMany { .. } => "too-many",
-            Invalid::OutOfRange { .. } => "out-of-range",
-            Invalid::Malformed { .. } => "malformed",
-            Invalid::Duplicate { .. } => "duplicate",
-            Invalid::InFuture { .. } => "in-the-future",
-            Invalid::TooEarly { .. } => "too-early",
+            Invalid::Blank { .. } => rules::BLANK,
+            Invalid::TooLong { .. } => rules::TOO_LONG,
+            Invalid::ControlCharacter { .. } => rules::CONTROL_CHARACTER,
+            Invalid::TooMany { .. } => rules::TOO_MANY,
+            Invalid::OutOfRange { .. } => rules::OUT_OF_RANGE,
+            Invalid::Malformed { .. } => rules::MALFORMED,
+            Invalid::Duplicate { .. } => rules::DUPLICATE,
+            Invalid::InFuture { .. } => rules::IN_THE_FUTURE,
+            Invalid::TooEarly { .. } => rules::TOO_EARLY,
         }
     }
 

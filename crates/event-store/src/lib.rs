@@ -3,7 +3,6 @@
 pub mod checkpoints;
 pub mod clock;
 pub mod execute;
-pub mod history;
 pub mod leases;
 pub mod log;
 pub mod postgres;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use decider::{Aggregate, Context, Decision, Facts, Halt, Reason};
 use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Request};
 use event_store::log::{EventLog, Snapshot};
-use events::decider::{Aggregate, Context, Decision, Facts, Halt, Reason};
 use events::envelope::{Actor, References};
 use events::ids::{PatientId, StreamKey};
 use events::patient::{ObservationRecorded, PatientEvent};
@@ -55,7 +55,7 @@ fn add(facts: &Facts, id: PatientId, max: u32) -> Result<Decision, Halt> {
         unit: None,
         observed_at: some_time(),
     };
-    Ok(Decision::new(References::patient(id), some_time()).append::<_, PatientEvent>(id, observed))
+    Ok(Decision::new(References::patient(id), some_time()).append(id, observed))
 }
 
 fn request(id: PatientId) -> Request {

@@ -1,7 +1,7 @@
 //! The history checker finds every kind of fault in a history that was spoilt
 //! on purpose, and none in one that was not.
 
-use event_store::history::{Fault, History, Observation, SeenEvent, SentGuard, SentWrite};
+use history_checker::{Fault, History, Observation, SeenEvent, SentGuard, SentWrite};
 
 /// Appends of the sound history; each writes two streams and guards a third.
 const APPENDS: u64 = 40;

@@ -1,5 +1,8 @@
 //! What the log keeps around every event.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -110,8 +113,11 @@ impl References {
     }
 }
 
+/// An event as its own type: one of the set of its kind of stream.
+pub type TypedEvent = Arc<dyn Any + Send + Sync>;
+
 /// An event that a decision made and the log has not stored yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct NewEvent {
     /// The event's type, such as `ConsentSigned`.
     pub event_type: &'static str,
@@ -123,7 +129,22 @@ pub struct NewEvent {
     pub occurred_at: DateTime<Utc>,
     /// What it is about.
     pub references: References,
+    /// The event itself, kept until the append is done so that nobody has to read its bytes again.
+    pub typed: Option<TypedEvent>,
 }
+
+impl PartialEq for NewEvent {
+    fn eq(&self, other: &Self) -> bool {
+        // What is stored; the typed event says the same as the payload.
+        self.event_type == other.event_type
+            && self.schema_version == other.schema_version
+            && self.payload == other.payload
+            && self.occurred_at == other.occurred_at
+            && self.references == other.references
+    }
+}
+
+impl Eq for NewEvent {}
 
 /// A stored event with all that is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! Every identifier of the system, in one registry.
 
 use std::fmt;
-use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::set::EventSet;
+// All of them: a list here would be a second one to keep.
+pub use crate::registry::*;
 
 /// Namespace of all ids that are derived from other ids or from names.
 ///
@@ -22,50 +25,6 @@ pub fn derive_id(kind: &str, parts: &[&[u8]]) -> Uuid {
         name.extend_from_slice(part);
     }
     Uuid::new_v5(&DERIVED, &name)
-}
-
-macro_rules! stream_types {
-    ($($variant:ident = $name:literal),+ $(,)?) => {
-        /// The kinds of stream in the log; one per aggregate.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-        pub enum StreamType { $(#[serde(rename = $name)] $variant),+ }
-
-        impl StreamType {
-            /// All stream types, in the order of the registry.
-            pub const ALL: &'static [StreamType] = &[$(StreamType::$variant),+];
-
-            /// The name in the log, in subjects and in addresses.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(StreamType::$variant => $name),+ }
-            }
-        }
-
-        impl FromStr for StreamType {
-            type Err = UnknownStreamType;
-            fn from_str(name: &str) -> Result<Self, UnknownStreamType> {
-                match name {
-                    $($name => Ok(StreamType::$variant),)+
-                    other => Err(UnknownStreamType(other.to_owned())),
-                }
-            }
-        }
-    };
-}
-
-stream_types! {
-    Trial = "trial",
-    Protocol = "protocol",
-    Site = "site",
-    Patient = "patient",
-    Consent = "consent",
-    Enrolment = "enrolment",
-    Subject = "subject",
-    Report = "report",
-    AdverseEvent = "adverse-event",
-    Alert = "alert",
-    Visit = "visit",
-    Notification = "notification",
-    DeadLetter = "dead-letter",
 }
 
 /// A stream type that this version of the program does not know.
@@ -106,6 +65,8 @@ impl fmt::Display for StreamId {
 pub trait StreamKey: Copy + fmt::Display + From<Uuid> + Into<Uuid> + Send + Sync + 'static {
     /// The kind of stream that ids of this type name.
     const STREAM_TYPE: StreamType;
+    /// The events that such a stream holds, and no others.
+    type Event: EventSet;
 
     /// The stream that this id names.
     fn stream(self) -> StreamId {
@@ -113,104 +74,51 @@ pub trait StreamKey: Copy + fmt::Display + From<Uuid> + Into<Uuid> + Send + Sync
     }
 }
 
-macro_rules! stream_keys {
-    ($($(#[$doc:meta])* $name:ident => $kind:ident),+ $(,)?) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-        #[serde(transparent)]
-        pub struct $name(Uuid);
-
-        impl $name {
-            /// The id as a plain UUID.
-            pub const fn uuid(self) -> Uuid { self.0 }
-        }
-        impl From<Uuid> for $name { fn from(id: Uuid) -> Self { Self(id) } }
-        impl From<$name> for Uuid { fn from(id: $name) -> Uuid { id.0 } }
-        impl FromStr for $name {
-            type Err = uuid::Error;
-            fn from_str(text: &str) -> Result<Self, uuid::Error> { text.parse().map(Self) }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result { self.0.fmt(formatter) }
-        }
-        impl StreamKey for $name { const STREAM_TYPE: StreamType = StreamType::$kind; }
-    )+};
-}
-
-stream_keys! {
-    /// A clinical trial.
-    TrialId => Trial,
-    /// The claim of one protocol number.
-    ProtocolId => Protocol,
-    /// A site: a hospital or research centre in one trial.
-    SiteId => Site,
-    /// A person.
-    PatientId => Patient,
-    /// The consent of one patient to one trial.
-    ConsentId => Consent,
-    /// The enrolment ledger of one trial: its subject numbers and places.
-    EnrolmentId => Enrolment,
-    /// A patient in a trial.
-    SubjectId => Subject,
-    /// A patient-reported outcome: one filled-in questionnaire.
-    ReportId => Report,
-    /// An adverse event of one subject.
-    AdverseEventId => AdverseEvent,
-    /// A safety alert.
-    AlertId => Alert,
-    /// One attended visit of one subject.
-    VisitId => Visit,
-    /// One message to one recipient.
-    NotificationId => Notification,
-    /// A step of a process manager that could not be carried out.
-    DeadLetterId => DeadLetter,
-}
-
-impl ProtocolId {
+impl ProtocolNumberId {
     /// One claim per protocol number, however it is written in upper and lower case.
-    pub fn of(protocol: &str) -> Self {
-        Self(derive_id("protocol", &[protocol.to_lowercase().as_bytes()]))
+    pub fn of(protocol_number: &str) -> Self {
+        Self::new(derive_id("protocol-number", &[protocol_number.to_lowercase().as_bytes()]))
     }
 }
 
 impl ConsentId {
     /// A patient has one consent per trial, so the two name it.
     pub fn of(patient_id: PatientId, trial_id: TrialId) -> Self {
-        Self(derive_id("consent", &[patient_id.0.as_bytes(), trial_id.0.as_bytes()]))
+        Self::new(derive_id("consent", &[patient_id.uuid().as_bytes(), trial_id.uuid().as_bytes()]))
     }
 }
 
 impl SubjectId {
     /// A patient is in a trial at most once, so the two name the subject.
     pub fn of(patient_id: PatientId, trial_id: TrialId) -> Self {
-        Self(derive_id("subject", &[patient_id.0.as_bytes(), trial_id.0.as_bytes()]))
+        Self::new(derive_id("subject", &[patient_id.uuid().as_bytes(), trial_id.uuid().as_bytes()]))
     }
 }
 
 impl EnrolmentId {
     /// The ledger of a trial carries the trial's id.
     pub const fn of(trial_id: TrialId) -> Self {
-        Self(trial_id.0)
+        Self::new(trial_id.uuid())
     }
 }
 
 impl AlertId {
     /// One alert per rule and source event, however often the event is delivered.
     pub fn of(source_event_id: Uuid, rule: &str) -> Self {
-        Self(derive_id("alert", &[source_event_id.as_bytes(), rule.as_bytes()]))
+        Self::new(derive_id("alert", &[source_event_id.as_bytes(), rule.as_bytes()]))
     }
 }
 
 impl NotificationId {
     /// One notification per cause, template and recipient.
     pub fn of(cause: Uuid, template: &str, recipient: &str) -> Self {
-        Self(derive_id("notification", &[cause.as_bytes(), template.as_bytes(), recipient.as_bytes()]))
+        Self::new(derive_id("notification", &[cause.as_bytes(), template.as_bytes(), recipient.as_bytes()]))
     }
 }
 
 impl DeadLetterId {
     /// The dead letter of a step carries the id of the step's command.
     pub const fn of(step_command_id: Uuid) -> Self {
-        Self(step_command_id)
+        Self::new(step_command_id)
     }
 }

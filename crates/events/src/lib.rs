@@ -1,35 +1,30 @@
-//! The facts of Anamnesis: what an event is, which events exist, and the
-//! vocabulary in which decisions over them are written.
+//! The facts of Anamnesis: what an event is, and which events exist.
 //!
+//! One folder per context, with the same names as in `domain` and `views`.
 //! This crate is pure data and serde. It knows no clock, no randomness and no
 //! I/O, so that a byte written today can be read and checked in twenty-five
 //! years.
 
 mod macros;
 
-pub mod adverse_event;
-pub mod alert;
-pub mod any;
 pub mod consent;
-pub mod dead_letter;
-pub mod decider;
 pub mod enrolment;
 pub mod envelope;
+pub mod epro;
 pub mod ids;
-pub mod notification;
+pub mod messaging;
+pub mod operation;
 pub mod patient;
-pub mod protocol;
-pub mod questionnaire;
-pub mod report;
+pub mod registry;
+pub mod safety;
 pub mod set;
 pub mod site;
-pub mod subject;
 pub mod trial;
 pub mod values;
 pub mod visit;
 
-pub use any::AnyEvent;
 pub use envelope::{Actor, Envelope, NewEvent, References, Role};
 pub use ids::{StreamId, StreamKey, StreamType};
+pub use registry::AnyEvent;
 pub use set::{DecodeError, EventSet};
 pub use values::{PartialDate, Personal, Quantity};

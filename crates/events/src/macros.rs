@@ -14,7 +14,11 @@ macro_rules! event_set {
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
-        $vis enum $set { $($(#[$event_doc])* $event($event)),+ }
+        $vis enum $set { $(
+            #[doc = concat!("See [`", stringify!($event), "`].")]
+            $(#[$event_doc])*
+            $event($event)
+        ),+ }
 
         $(impl From<$event> for $set {
             fn from(event: $event) -> Self { Self::$event(event) }

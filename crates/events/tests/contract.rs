@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use events::any::contracts;
 use events::event_set;
+use events::registry::contracts;
 use events::set::{DecodeError, EventSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

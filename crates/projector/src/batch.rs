@@ -2,8 +2,8 @@
 
 use event_store::log::LogError;
 use event_store::views::{CommitError, ViewBatch, ViewError, ViewStore};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
+use events::registry::AnyEvent;
 
 use crate::view::{DynView, ViewFault};
 

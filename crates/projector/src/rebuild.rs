@@ -3,8 +3,8 @@
 use event_store::Store;
 use event_store::log::LogError;
 use event_store::views::{CommitError, ViewError};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
+use events::registry::AnyEvent;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::{AdvanceError, Cursor, decode, prepare};

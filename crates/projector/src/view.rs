@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use event_store::views::{ColumnValue, ViewRow, ViewSchema};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
+use events::registry::AnyEvent;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;

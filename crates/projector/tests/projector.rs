@@ -8,10 +8,10 @@ use event_bus::LogFeedSource;
 use event_store::Store;
 use event_store::log::{Expected, Write};
 use event_store::views::{ColumnValue, CommitError, Cursor, Direction, ListQuery, ViewBatch, ViewRow, wait_for};
+use events::enrolment::subject::{PatientScreened, SubjectEvent};
 use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, SiteId, StreamKey, SubjectId, TrialId};
 use events::set::EventSet;
-use events::subject::{PatientScreened, SubjectEvent};
 use events::trial::{Blinding, EnrolmentMode, TrialEvent, TrialRegistered};
 use projector::{VIEWS, rebuild, run};
 use testkit::appends::{fill, of_writes, some_time};
@@ -237,6 +237,7 @@ fn write<E: EventSet>(id: impl StreamKey, references: References, event: &E) -> 
         payload: event.encode(),
         occurred_at: some_time(),
         references,
+        typed: None,
     };
     Write { stream: id.stream(), expected: Expected::NoStream, events: vec![event] }
 }

@@ -7,10 +7,10 @@ use domain::process::{Route, Step, step_command_id, timer_trigger};
 use event_store::Store;
 use event_store::sagas::{StepChange, StepStatus};
 use event_store::views::{ColumnValue, Filter, FilterOp, ListQuery, ViewBatch, ViewError};
-use events::any::AnyEvent;
-use events::dead_letter::DeadLetterEvent;
 use events::envelope::Envelope;
 use events::ids::PatientId;
+use events::operation::dead_letter::DeadLetterEvent;
+use events::registry::AnyEvent;
 use uuid::Uuid;
 
 use crate::instance::{Instance, SCHEMA, instance_id, stored};

@@ -3,12 +3,12 @@
 use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
+use decider::Refusal;
 use domain::process::{
     AlertProcess, EnrolmentProcess, OnRefusal, Phase, ProcessManager, Route, Step, WithdrawalProcess,
 };
-use events::any::AnyEvent;
-use events::decider::Refusal;
 use events::envelope::{Envelope, References};
+use events::registry::AnyEvent;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use decider::Refusal;
 use domain::commands::AnyCommand;
-use domain::dead_letter::RecordDeadLetter;
+use domain::operation::dead_letter::RecordDeadLetter;
 use domain::process::{OnRefusal, Step};
 use event_store::Store;
 use event_store::execute::{ExecuteError, Executor, Request};
 use event_store::sagas::{StepChange, StepStatus, StoredStep};
-use events::decider::{Context, Facts, Refusal};
 use events::envelope::{Actor, References};
 use events::ids::DeadLetterId;
 use sha2::{Digest, Sha256};
@@ -155,8 +155,7 @@ async fn send(executor: Executor, step: StoredStep) -> Result<(), ExecuteError> 
                 causation_id: step.causation_id,
                 trace_context: None,
             };
-            let decide = |context: &Context, facts: &Facts| command.decide(context, facts);
-            executor.execute(&request, &decide).await.map(drop)
+            executor.execute(&request, &command).await.map(drop)
         }
         Err(error) => Err(ExecuteError::Malformed(format!("the stored step cannot be read: {error}"))),
     }

@@ -25,6 +25,7 @@ pub fn event(patient_id: PatientId, trial_id: Option<TrialId>) -> NewEvent {
         payload: event.encode(),
         occurred_at: some_time(),
         references: References { trial_id, site_id: None, patient_id: Some(patient_id) },
+        typed: None,
     }
 }
 

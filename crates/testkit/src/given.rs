@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use events::decider::{Command, Context, Decision, Fact, Facts, Folder, Halt, Refusal, State};
+use decider::{Command, Context, Decision, Fact, Facts, Halt, Need, Refusal, State, StreamFold};
 use events::envelope::{Actor, NewEvent, Role};
 use events::ids::StreamId;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::appends::some_time;
 #[derive(Clone, Default)]
 pub struct World {
     streams: BTreeMap<StreamId, Vec<NewEvent>>,
-    folders: BTreeMap<StreamId, Folder>,
+    folds: BTreeMap<StreamId, StreamFold>,
 }
 
 /// What a command led to.
@@ -37,7 +37,7 @@ impl World {
     #[track_caller]
     pub fn when<C: Command>(&self, target: C::Target, command: &C) -> Outcome {
         let mut world = self.clone();
-        let (result, facts) = self.decide(target, command, &mut world.folders);
+        let (result, facts) = self.decide(target, command, &mut world.folds);
         if let Ok(decision) = &result {
             for write in &decision.writes {
                 assert!(facts.version(write.stream).is_some(), "{} is written unread", write.stream);
@@ -58,22 +58,32 @@ impl World {
         &self,
         target: C::Target,
         command: &C,
-        folders: &mut BTreeMap<StreamId, Folder>,
+        folds: &mut BTreeMap<StreamId, StreamFold>,
     ) -> (Result<Decision, Refusal>, Facts) {
         let (context, mut facts) = (context(), Facts::new());
+        for need in command.reads(target) {
+            self.load(&need, &mut facts, folds);
+        }
         loop {
             match command.decide(target, &context, &facts) {
                 Ok(decision) => return (Ok(decision), facts),
                 Err(Halt::Refused(refusal)) => return (Err(refusal), facts),
-                Err(Halt::Needs(need)) => {
-                    assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
-                    let events = self.streams.get(&need.stream).map(Vec::as_slice).unwrap_or_default();
-                    let state = fold(&need.folder, (need.folder.initial)(), events);
-                    folders.insert(need.stream, need.folder);
-                    facts.insert(need.stream, Fact { version: events.len() as u64, state });
+                Err(Halt::Needs(needs)) => {
+                    assert!(!needs.is_empty(), "it halts without a need");
+                    for need in needs {
+                        assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
+                        self.load(&need, &mut facts, folds);
+                    }
                 }
             }
         }
+    }
+
+    fn load(&self, need: &Need, facts: &mut Facts, folds: &mut BTreeMap<StreamId, StreamFold>) {
+        let events = self.streams.get(&need.stream).map(Vec::as_slice).unwrap_or_default();
+        let state = fold(&need.fold, (need.fold.initial)(), events);
+        folds.insert(need.stream, need.fold);
+        facts.insert(need.stream, Fact { version: events.len() as u64, state });
     }
 
     /// The events of this type, with their streams.
@@ -89,7 +99,7 @@ impl World {
     #[track_caller]
     pub fn assert_snapshots_hold(&self) {
         for (stream, events) in &self.streams {
-            let folder = self.folders.get(stream).unwrap_or_else(|| panic!("{stream} is written unread"));
+            let folder = self.folds.get(stream).unwrap_or_else(|| panic!("{stream} is written unread"));
             let whole = (folder.freeze)(&fold(folder, (folder.initial)(), events)).expect("a state freezes");
             for version in 0..events.len() {
                 let (before, after) = events.split_at(version);
@@ -102,7 +112,7 @@ impl World {
     }
 }
 
-fn fold(folder: &Folder, state: State, events: &[NewEvent]) -> State {
+fn fold(folder: &StreamFold, state: State, events: &[NewEvent]) -> State {
     events.iter().fold(state, |state, event| (folder.apply)(state, &event.into()).expect("an event of this program"))
 }
 
@@ -133,7 +143,7 @@ impl Outcome {
     }
 
     /// Whatever came of it.
-    pub fn then_whatever(self) -> World {
+    pub fn then_either(self) -> World {
         self.world
     }
 

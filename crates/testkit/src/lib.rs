@@ -8,6 +8,6 @@ pub mod recorder;
 mod servers;
 pub mod stores;
 
-pub use event_store::history;
 pub use eventually::eventually;
+pub use history_checker as history;
 pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, postgres};

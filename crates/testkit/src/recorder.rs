@@ -5,9 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use event_store::history::{Observation, SeenEvent, SentGuard, SentWrite};
 use event_store::log::{Append, AppendError, EventLog, Expected, LogError, Receipt};
 use events::envelope::Envelope;
+use history_checker::{Observation, SeenEvent, SentGuard, SentWrite};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often an append is sent whose outcome is unknown.

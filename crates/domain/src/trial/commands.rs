@@ -1,23 +1,22 @@
 //! Commands to a trial.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use events::decider::{Command, Context, Decision, Facts, Halt};
+use decider::{Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::References;
-use events::ids::{ProtocolId, TrialId};
-use events::protocol::{ProtocolEvent, ProtocolNumberClaimed};
-use events::questionnaire::QuestionnaireDefinition;
+use events::ids::{ProtocolNumberId, TrialId};
+use events::trial::protocol_number::ProtocolNumberClaimed;
+use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{
     ArmAdded, Blinding, ConsentFormPublished, Criterion, CriterionTest, EligibilityDefined, EnrolmentClosed,
-    EnrolmentMode, EnrolmentOpened, EnrolmentPaused, ObservationValue, QuestionnaireDefined, TrialEvent,
-    TrialRegistered,
+    EnrolmentMode, EnrolmentOpened, EnrolmentPaused, ObservationValue, QuestionnaireDefined, TrialRegistered,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EnrolmentStatus, Trial, TrialError, registered};
-use crate::instruments::{Instrument, check_definition};
-use crate::protocol::ProtocolNumber;
+use crate::epro::instruments::{Instrument, check_definition};
 use crate::site::Site;
+use crate::trial::protocol_number::ProtocolNumber;
 use crate::validate::{self, Invalid, past_time};
 
 /// Greatest planned number of subjects.
@@ -52,6 +51,10 @@ impl Command for RegisterTrial {
     type Target = TrialId;
     const NAME: &'static str = "RegisterTrial";
 
+    fn reads(&self, trial_id: TrialId) -> Vec<Need> {
+        vec![Need::of::<Trial>(trial_id), Need::of::<ProtocolNumber>(ProtocolNumberId::of(&self.protocol))]
+    }
+
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("protocol", &self.protocol)?;
         validate::text("title", &self.title)?;
@@ -61,7 +64,7 @@ impl Command for RegisterTrial {
         if *facts.get::<Trial>(trial_id)? != Trial::Unregistered {
             return Err(TrialError::AlreadyRegistered.into());
         }
-        let claim = ProtocolId::of(&self.protocol);
+        let claim = ProtocolNumberId::of(&self.protocol);
         if *facts.get::<ProtocolNumber>(claim)? != ProtocolNumber::Free {
             return Err(TrialError::ProtocolTaken.into());
         }
@@ -74,9 +77,7 @@ impl Command for RegisterTrial {
             enrolment_mode: self.enrolment_mode,
         };
         let claimed = ProtocolNumberClaimed { trial_id, protocol: self.protocol.clone() };
-        Ok(Decision::new(References::trial(trial_id), occurred_at)
-            .append::<_, TrialEvent>(trial_id, registered)
-            .append::<_, ProtocolEvent>(claim, claimed))
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append(trial_id, registered).append(claim, claimed))
     }
 }
 
@@ -118,7 +119,7 @@ impl Command for AddArm {
         }
         let (code, name) = (self.code.clone(), self.name.clone());
         let added = ArmAdded { code, name, allocation_weight: self.allocation_weight };
-        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, added))
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append(trial_id, added))
     }
 }
 
@@ -143,7 +144,7 @@ impl Command for DefineEligibility {
         let course = registered(facts, trial_id, None)?;
         let criteria_version = course.criteria.as_ref().map_or(1, |criteria| criteria.version + 1);
         let defined = EligibilityDefined { criteria_version, criteria: self.criteria.clone() };
-        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, defined))
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append(trial_id, defined))
     }
 }
 
@@ -207,7 +208,7 @@ impl Command for PublishConsentForm {
             text_sha256: self.text_sha256.clone(),
             effective_on: self.effective_on,
         };
-        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, published))
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append(trial_id, published))
     }
 }
 
@@ -249,7 +250,7 @@ impl Command for DefineQuestionnaire {
             return Err(TrialError::QuestionnaireExists { instrument, version }.into());
         }
         let defined = QuestionnaireDefined { questionnaire };
-        Ok(Decision::new(References::trial(trial_id), occurred_at).append::<_, TrialEvent>(trial_id, defined))
+        Ok(Decision::new(References::trial(trial_id), occurred_at).append(trial_id, defined))
     }
 }
 
@@ -284,11 +285,12 @@ impl Command for OpenEnrolment {
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
             return Err(TrialError::NotReady(what).into());
         }
-        Ok(decision.append::<_, TrialEvent>(trial_id, EnrolmentOpened {}))
+        Ok(decision.append(trial_id, EnrolmentOpened {}))
     }
 }
 
-fn any_site_active(course: &super::Course, facts: &Facts) -> Result<bool, Halt> {
+fn any_site_active(course: &super::RegisteredTrial, facts: &Facts) -> Result<bool, Halt> {
+    facts.require(course.sites.iter().map(|(site_id, _)| Need::of::<Site>(*site_id)))?;
     for (site_id, _) in &course.sites {
         if facts.get::<Site>(*site_id)?.is_active() {
             return Ok(true);
@@ -321,7 +323,7 @@ impl Command for PauseEnrolment {
             EnrolmentStatus::Paused => Ok(decision),
             EnrolmentStatus::Open => {
                 let paused = EnrolmentPaused { reason: self.reason.clone() };
-                Ok(decision.append::<_, TrialEvent>(trial_id, paused))
+                Ok(decision.append(trial_id, paused))
             }
             EnrolmentStatus::NotOpened => Err(TrialError::NotOpen.into()),
             EnrolmentStatus::Closed => Err(TrialError::Closed.into()),
@@ -354,7 +356,7 @@ impl Command for CloseEnrolment {
             EnrolmentStatus::NotOpened => Err(TrialError::NotOpen.into()),
             EnrolmentStatus::Open | EnrolmentStatus::Paused => {
                 let closed = EnrolmentClosed { reason: self.reason.clone() };
-                Ok(decision.append::<_, TrialEvent>(trial_id, closed))
+                Ok(decision.append(trial_id, closed))
             }
         }
     }

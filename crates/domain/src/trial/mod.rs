@@ -1,12 +1,14 @@
 //! The trial: the protocol and its course.
 
 mod commands;
+pub mod protocol_number;
 
+use crate::rules;
 use chrono::NaiveDate;
 use chrono::{DateTime, Utc};
-use events::decider::{Aggregate, Facts, Halt, Reason};
+use decider::{Aggregate, Facts, Halt, Reason};
 use events::ids::{SiteId, TrialId};
-use events::questionnaire::QuestionnaireDefinition;
+use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{Criterion, EnrolmentMode, TrialEvent};
 use serde::{Deserialize, Serialize};
 
@@ -24,12 +26,12 @@ pub enum Trial {
     #[default]
     Unregistered,
     /// Registered.
-    Registered(Box<Course>),
+    Registered(Box<RegisteredTrial>),
 }
 
 /// A registered trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
+pub struct RegisteredTrial {
     /// Whether it enrols.
     pub enrolment: EnrolmentStatus,
     /// Planned number of subjects.
@@ -123,15 +125,15 @@ pub enum TrialError {
 impl Reason for TrialError {
     fn rule(&self) -> &'static str {
         match self {
-            TrialError::AlreadyRegistered => "trial-already-registered",
-            TrialError::ProtocolTaken => "protocol-number-taken",
-            TrialError::ArmExists(_) => "arm-exists",
-            TrialError::ArmsFixed => "arms-fixed",
-            TrialError::FormExists(_) => "consent-form-exists",
-            TrialError::QuestionnaireExists { .. } => "questionnaire-exists",
-            TrialError::NotReady(_) => "trial-not-ready",
-            TrialError::Closed => "trial-closed",
-            TrialError::NotOpen => "trial-not-open",
+            TrialError::AlreadyRegistered => rules::TRIAL_ALREADY_REGISTERED,
+            TrialError::ProtocolTaken => rules::PROTOCOL_NUMBER_TAKEN,
+            TrialError::ArmExists(_) => rules::ARM_EXISTS,
+            TrialError::ArmsFixed => rules::ARMS_FIXED,
+            TrialError::FormExists(_) => rules::CONSENT_FORM_EXISTS,
+            TrialError::QuestionnaireExists { .. } => rules::QUESTIONNAIRE_EXISTS,
+            TrialError::NotReady(_) => rules::TRIAL_NOT_READY,
+            TrialError::Closed => rules::TRIAL_CLOSED,
+            TrialError::NotOpen => rules::TRIAL_NOT_OPEN,
         }
     }
 
@@ -160,14 +162,14 @@ pub fn registered<'facts>(
     facts: &'facts Facts,
     trial_id: TrialId,
     field: Option<&'static str>,
-) -> Result<&'facts Course, Halt> {
+) -> Result<&'facts RegisteredTrial, Halt> {
     match facts.get::<Trial>(trial_id)? {
         Trial::Registered(course) => Ok(course),
-        Trial::Unregistered => Err(NotFound::halt("trial-not-found", "trial", trial_id, field)),
+        Trial::Unregistered => Err(NotFound::halt(rules::TRIAL_NOT_FOUND, "trial", trial_id, field)),
     }
 }
 
-impl Course {
+impl RegisteredTrial {
     /// Refuses unless the trial enrols.
     ///
     /// # Errors
@@ -206,7 +208,7 @@ impl Aggregate for Trial {
         let mut course = match (self, event) {
             (Trial::Registered(course), _) => course,
             (Trial::Unregistered, TrialEvent::TrialRegistered(registered)) => {
-                return Trial::Registered(Box::new(Course {
+                return Trial::Registered(Box::new(RegisteredTrial {
                     enrolment: EnrolmentStatus::NotOpened,
                     planned_enrolment: registered.planned_enrolment,
                     enrolment_mode: registered.enrolment_mode,

@@ -1,8 +1,10 @@
 //! The course of a subject: what follows what, and what is refused out of order.
 
 use domain::consent::WithdrawConsent;
-use domain::report::{CorrectReport, SubmitReport};
-use domain::subject::{CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility};
+use domain::enrolment::subject::{
+    CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
+};
+use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::trial::DefineEligibility;
 use events::ids::ReportId;
 use serde_json::{Value, json};

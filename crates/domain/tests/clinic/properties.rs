@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::consent::{PresentConsentForm, SignConsent, WithdrawConsent};
-use domain::patient::{RecordObservation, RegisterPatient};
-use domain::site::{ActivateSite, SuspendSite};
-use domain::subject::{
+use domain::enrolment::subject::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
     ScreenPatient,
 };
+use domain::patient::{RecordObservation, RegisterPatient};
+use domain::site::{ActivateSite, SuspendSite};
 use domain::trial::{CloseEnrolment, OpenEnrolment, PauseEnrolment};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -58,7 +58,7 @@ fn step(world: &World, number: u128, kind: u8, day: u8) -> World {
         15 => world.when(trial(), &OpenEnrolment::default()),
         _ => world.when(trial(), &command::<CloseEnrolment>(json!({"reason": "Done"}))),
     };
-    outcome.then_whatever()
+    outcome.then_either()
 }
 
 /// How many places are taken, event by event.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::instruments::Instrument;
-use domain::scoring::{check_answers, scores, triggered};
-use events::questionnaire::{Answer, Answers};
+use domain::epro::instruments::Instrument;
+use domain::epro::scoring::{check_answers, scores, triggered};
+use events::trial::questionnaire::{Answer, Answers};
 use events::values::Quantity;
 use proptest::collection::vec;
 use proptest::option;

@@ -1,8 +1,10 @@
 //! Times that contradict each other are refused.
 
 use domain::consent::{PresentConsentForm, SignConsent, WithdrawConsent};
+use domain::enrolment::subject::{
+    CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
+};
 use domain::patient::{RecordObservation, RegisterPatient};
-use domain::subject::{CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility};
 use domain::trial::PublishConsentForm;
 use domain::visit::RecordVisit;
 use events::ids::VisitId;
@@ -66,8 +68,10 @@ fn assessed() -> World {
         command(json!({"code": "AGE", "value": age, "observed_at": time}))
     };
     let world = signed();
-    let screen_at =
-        |time: &str| domain::subject::ScreenPatient { occurred_at: Some(time.parse().expect("a time")), ..screen() };
+    let screen_at = |time: &str| domain::enrolment::subject::ScreenPatient {
+        occurred_at: Some(time.parse().expect("a time")),
+        ..screen()
+    };
     world.when(patient(1), &screen_at("2025-03-10T09:00:00Z")).then_refused("consent-signed-later");
     let world = world.when(patient(1), &screen_at("2025-03-11T09:00:00Z"));
     let world = world.then(&["PatientScreened", "SubjectNumberAssigned"]);

@@ -1,11 +1,11 @@
 //! A trial with one site, and how patients come to take part in it.
 
+use decider::Command;
 use domain::consent::{PresentConsentForm, SignConsent};
+use domain::enrolment::subject::{EnrolSubject, RandomiseSubject, RecordEligibility, ScreenPatient};
 use domain::patient::{RecordObservation, RegisterPatient};
 use domain::site::{ActivateSite, RegisterSite};
-use domain::subject::{EnrolSubject, RandomiseSubject, RecordEligibility, ScreenPatient};
 use domain::trial::{AddArm, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PublishConsentForm, RegisterTrial};
-use events::decider::Command;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use events::decider::{Fact, Facts, Folder};
+use decider::{Fact, Facts, Need, StreamFold};
 use events::envelope::Envelope;
 use events::ids::StreamId;
 use moka::sync::Cache;
@@ -22,7 +22,7 @@ pub struct Aggregates {
     log: Arc<dyn EventLog>,
     // What is kept of a stream is renewed in its place: the cache itself is only
     // written where a stream comes or goes.
-    cache: Cache<StreamId, Arc<Mutex<(Fact, Folder)>>>,
+    cache: Cache<StreamId, Arc<Mutex<(Fact, StreamFold)>>>,
     snapshot_every: u64,
 }
 
@@ -37,32 +37,47 @@ impl Aggregates {
         self.kept(stream).map(|(fact, _)| fact)
     }
 
-    /// The folded stream, read from the log.
-    pub async fn load(&self, stream: StreamId, folder: &Folder) -> Result<Fact, LogError> {
+    /// The folded streams, read from the log: short ones all at once.
+    pub async fn load(&self, needs: Vec<Need>) -> Result<Vec<(Need, Fact)>, LogError> {
+        if needs.is_empty() {
+            return Ok(Vec::new());
+        }
         // A stream shorter than this has no snapshot yet.
         let short = usize::try_from(self.snapshot_every).unwrap_or(READ_EVENTS).min(READ_EVENTS);
-        let events = self.log.read_stream(stream, 0, short).await?;
-        let mut fact = Fact { version: 0, state: (folder.initial)() };
-        if events.len() < short {
-            for envelope in &events {
-                fact = apply(fact, envelope, folder)?;
+        let streams: Vec<StreamId> = needs.iter().map(|need| need.stream).collect();
+        let mut read = self.log.read_streams(&streams, short).await?;
+        let mut loaded = Vec::with_capacity(needs.len());
+        for need in needs {
+            let events = read.remove(&need.stream).unwrap_or_default();
+            let mut fact = Fact { version: 0, state: (need.fold.initial)() };
+            if events.len() < short {
+                for envelope in &events {
+                    fact = apply(fact, envelope, &need.fold)?;
+                }
+            } else {
+                fact = self.load_long(&need).await?;
             }
-        } else {
-            let (start, kept) = self.start(stream, folder).await?;
-            fact = self.fold(stream, folder, start).await?;
-            if fact.version >= kept + self.snapshot_every {
-                self.keep(stream, folder, &fact);
-            }
+            self.insert(need.stream, fact.clone(), need.fold);
+            loaded.push((need, fact));
         }
-        self.insert(stream, fact.clone(), *folder);
+        Ok(loaded)
+    }
+
+    /// A stream that may have a snapshot.
+    async fn load_long(&self, need: &Need) -> Result<Fact, LogError> {
+        let (start, kept) = self.start(need.stream, &need.fold).await?;
+        let fact = self.fold_on(need.stream, &need.fold, start).await?;
+        if fact.version >= kept + self.snapshot_every {
+            self.keep(need.stream, &need.fold, &fact);
+        }
         Ok(fact)
     }
 
     /// Reads what the log holds beyond a kept fold. Where nothing is kept the next decision reads it.
     pub async fn refresh(&self, stream: StreamId) -> Result<(), LogError> {
-        let Some((fact, folder)) = self.kept(stream) else { return Ok(()) };
-        let fact = self.fold(stream, &folder, fact).await?;
-        self.insert(stream, fact, folder);
+        let Some((fact, fold)) = self.kept(stream) else { return Ok(()) };
+        let fact = self.fold_on(stream, &fold, fact).await?;
+        self.insert(stream, fact, fold);
         Ok(())
     }
 
@@ -75,17 +90,18 @@ impl Aggregates {
         Ok(grown)
     }
 
-    /// Folds what was just appended onto what the decision saw.
-    pub fn remember(&self, writes: &[Write], facts: &Facts, folders: &[(StreamId, Folder)]) {
+    /// Folds what was just appended onto what the decision saw, in place where nobody else holds it.
+    pub fn remember(&self, writes: &[Write], facts: &mut Facts, folds: &[(StreamId, StreamFold)]) {
         for write in writes {
-            let Some((_, folder)) = folders.iter().find(|(stream, _)| *stream == write.stream) else { continue };
-            let Some(seen) = facts.fact(write.stream) else { continue };
-            match fold_written(write, seen.clone(), folder) {
+            let Some((_, fold)) = folds.iter().find(|(stream, _)| *stream == write.stream) else { continue };
+            let Some(seen) = facts.remove(write.stream) else { continue };
+            let before = seen.version;
+            match fold_written(write, self.sole(write.stream, seen), fold) {
                 Some(fact) => {
-                    if fact.version / self.snapshot_every > seen.version / self.snapshot_every {
-                        self.keep(write.stream, folder, &fact);
+                    if fact.version / self.snapshot_every > before / self.snapshot_every {
+                        self.keep(write.stream, fold, &fact);
                     }
-                    self.insert(write.stream, fact, *folder);
+                    self.insert(write.stream, fact, *fold);
                 }
                 // It was stored all the same: the next decision reads it.
                 None => self.cache.invalidate(&write.stream),
@@ -93,38 +109,51 @@ impl Aggregates {
         }
     }
 
-    fn kept(&self, stream: StreamId) -> Option<(Fact, Folder)> {
+    /// The fact, no longer shared with what is kept of the stream: a large state is then
+    /// folded on without a copy. What is kept meanwhile is the stream's beginning, which is
+    /// only older.
+    fn sole(&self, stream: StreamId, seen: Fact) -> Fact {
+        if let Some(kept) = self.cache.get(&stream) {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.0.version == seen.version {
+                kept.0 = Fact { version: 0, state: (kept.1.initial)() };
+            }
+        }
+        seen
+    }
+
+    fn kept(&self, stream: StreamId) -> Option<(Fact, StreamFold)> {
         let kept = self.cache.get(&stream)?;
         let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         Some(kept.clone())
     }
 
     /// Keeps the newer of two folds.
-    fn insert(&self, stream: StreamId, fact: Fact, folder: Folder) {
-        let kept = self.cache.get_with(stream, || Arc::new(Mutex::new((fact.clone(), folder))));
+    fn insert(&self, stream: StreamId, fact: Fact, fold: StreamFold) {
+        let kept = self.cache.get_with(stream, || Arc::new(Mutex::new((fact.clone(), fold))));
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.0.version < fact.version {
-            *kept = (fact, folder);
+            *kept = (fact, fold);
         }
     }
 
     /// Where folding starts: the snapshot, or the stream's beginning; and the version of the snapshot.
-    async fn start(&self, stream: StreamId, folder: &Folder) -> Result<(Fact, u64), LogError> {
+    async fn start(&self, stream: StreamId, fold: &StreamFold) -> Result<(Fact, u64), LogError> {
         let snapshot = self.log.load_snapshot(stream).await?;
-        let usable = snapshot.filter(|snapshot| snapshot.state_version == folder.snapshot_version);
-        let thawed = usable.and_then(|snapshot| Some((snapshot.version, (folder.thaw)(&snapshot.state)?)));
+        let usable = snapshot.filter(|snapshot| snapshot.state_version == fold.snapshot_version);
+        let thawed = usable.and_then(|snapshot| Some((snapshot.version, (fold.thaw)(&snapshot.state)?)));
         Ok(match thawed {
             Some((version, state)) => (Fact { version, state }, version),
-            None => (Fact { version: 0, state: (folder.initial)() }, 0),
+            None => (Fact { version: 0, state: (fold.initial)() }, 0),
         })
     }
 
-    async fn fold(&self, stream: StreamId, folder: &Folder, mut fact: Fact) -> Result<Fact, LogError> {
+    async fn fold_on(&self, stream: StreamId, fold: &StreamFold, mut fact: Fact) -> Result<Fact, LogError> {
         loop {
             let events = self.log.read_stream(stream, fact.version, READ_EVENTS).await?;
             let last = events.len() < READ_EVENTS;
             for envelope in &events {
-                fact = apply(fact, envelope, folder)?;
+                fact = apply(fact, envelope, fold)?;
             }
             if last {
                 return Ok(fact);
@@ -133,10 +162,10 @@ impl Aggregates {
     }
 
     /// Keeps a snapshot in the background; without it the stream is read as a whole.
-    fn keep(&self, stream: StreamId, folder: &Folder, fact: &Fact) {
-        let Some(state) = (folder.freeze)(&fact.state) else { return };
+    fn keep(&self, stream: StreamId, fold: &StreamFold, fact: &Fact) {
+        let Some(state) = (fold.freeze)(&fact.state) else { return };
         let snapshot =
-            Snapshot { stream, version: fact.version, state_version: folder.snapshot_version, state: state.into() };
+            Snapshot { stream, version: fact.version, state_version: fold.snapshot_version, state: state.into() };
         let log = self.log.clone();
         tokio::spawn(async move {
             if let Err(error) = log.save_snapshot(snapshot).await {
@@ -146,20 +175,23 @@ impl Aggregates {
     }
 }
 
-fn apply(fact: Fact, envelope: &Envelope, folder: &Folder) -> Result<Fact, LogError> {
+fn apply(fact: Fact, envelope: &Envelope, fold: &StreamFold) -> Result<Fact, LogError> {
     if envelope.version != fact.version + 1 {
         return Err(LogError::Corrupt {
             what: format!("{} goes from version {} to {}", envelope.stream, fact.version, envelope.version),
         });
     }
-    let state = (folder.apply)(fact.state, &envelope.into());
+    let state = (fold.apply)(fact.state, &envelope.into());
     let state = state.map_err(|source| LogError::Decode { position: envelope.position, source })?;
     Ok(Fact { version: envelope.version, state })
 }
 
-fn fold_written(write: &Write, seen: Fact, folder: &Folder) -> Option<Fact> {
+fn fold_written(write: &Write, seen: Fact, fold: &StreamFold) -> Option<Fact> {
     write.events.iter().try_fold(seen, |fact, event| {
-        let state = (folder.apply)(fact.state, &event.into()).ok()?;
+        let state = match &event.typed {
+            Some(typed) => (fold.apply_typed)(fact.state, typed, event.occurred_at)?,
+            None => (fold.apply)(fact.state, &event.into()).ok()?,
+        };
         Some(Fact { version: fact.version + 1, state })
     })
 }

@@ -5,7 +5,7 @@ mod aggregates;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use events::decider::{Context, Decision, Fact, Facts, Folder, Halt, Refusal};
+use decider::{Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, StreamFold};
 use events::envelope::Actor;
 use events::ids::StreamId;
 use tokio::sync::{Mutex, MutexGuard};
@@ -17,8 +17,8 @@ use aggregates::Aggregates;
 
 /// How often a command is decided before its conflicts are reported.
 const TRIES_MAX: usize = 64;
-/// How often one decision may ask for a stream; more is a decision that never ends.
-const NEEDS_MAX: usize = 64;
+/// How often one decision may halt for streams; more is a decision that never ends.
+const HALTS_MAX: usize = 64;
 /// Queues for commands that collided, by stream.
 const TURNS: usize = 256;
 
@@ -108,9 +108,6 @@ impl From<LogError> for ExecuteError {
     }
 }
 
-/// A pure decision, ready to be asked as often as needed.
-pub type Decide<'decision> = dyn Fn(&Context, &Facts) -> Result<Decision, Halt> + Send + Sync + 'decision;
-
 /// Carries commands out. Cheap to clone.
 #[derive(Clone)]
 pub struct Executor {
@@ -128,7 +125,14 @@ struct Inner {
 #[derive(Default)]
 struct Seen {
     facts: Facts,
-    folders: Vec<(StreamId, Folder)>,
+    folds: Vec<(StreamId, StreamFold)>,
+}
+
+impl Seen {
+    fn add(&mut self, need: &Need, fact: Fact) {
+        self.facts.insert(need.stream, fact);
+        self.folds.push((need.stream, need.fold));
+    }
 }
 
 impl Executor {
@@ -143,7 +147,7 @@ impl Executor {
     ///
     /// # Errors
     /// [`ExecuteError`]; nothing is appended then, except perhaps after [`ExecuteError::Log`].
-    pub async fn execute(&self, request: &Request, decide: &Decide<'_>) -> Result<Executed, ExecuteError> {
+    pub async fn execute(&self, request: &Request, command: &dyn Decide) -> Result<Executed, ExecuteError> {
         let inner = &*self.inner;
         let mut turn: Option<MutexGuard<'_, ()>> = None;
         let mut collided = request.target;
@@ -151,8 +155,8 @@ impl Executor {
             let mut seen = Seen::default();
             // What was assumed wrongly is a conflict, or looked at before a refusal; then it is read.
             let assumed = (request.creates && turn_number == 0).then_some(request.target);
-            let outcome = match inner.decide(request, decide, assumed, &mut seen).await {
-                Ok(decision) => inner.append(request, decision, &seen).await,
+            let outcome = match inner.decide(request, command, assumed, &mut seen).await {
+                Ok(decision) => inner.append(request, decision, &mut seen).await,
                 Err(error) => Err(error),
             };
             match outcome {
@@ -208,35 +212,46 @@ impl Inner {
     async fn decide(
         &self,
         request: &Request,
-        decide: &Decide<'_>,
+        command: &dyn Decide,
         assumed: Option<StreamId>,
         seen: &mut Seen,
     ) -> Result<Decision, Failure> {
         let context = Context { now: clock::now(), command_id: request.command_id, actor: request.actor.clone() };
-        for _ in 0..NEEDS_MAX {
-            match decide(&context, &seen.facts) {
+        self.load(command.reads(), assumed, seen).await?;
+        for _ in 0..HALTS_MAX {
+            match command.decide(&context, &seen.facts) {
                 Ok(decision) => return Ok(decision),
                 Err(Halt::Refused(refusal)) => return Err(Failure::Final(ExecuteError::Refused(refusal))),
-                Err(Halt::Needs(need)) => {
-                    let fact = match self.aggregates.cached(need.stream) {
-                        Some(fact) => fact,
-                        None if assumed == Some(need.stream) => Fact { version: 0, state: (need.folder.initial)() },
-                        None => self.aggregates.load(need.stream, &need.folder).await?,
-                    };
-                    seen.facts.insert(need.stream, fact);
-                    seen.folders.push((need.stream, need.folder));
-                }
+                Err(Halt::Needs(needs)) => self.load(needs, assumed, seen).await?,
             }
         }
-        Err(Failure::Final(ExecuteError::Malformed(format!("it asks for more than {NEEDS_MAX} streams"))))
+        Err(Failure::Final(ExecuteError::Malformed(format!("it asked for streams {HALTS_MAX} times"))))
     }
 
-    async fn append(&self, request: &Request, decision: Decision, seen: &Seen) -> Result<Executed, Failure> {
+    /// Adds the streams to what is seen: from memory, or all others in one read.
+    async fn load(&self, needs: Vec<Need>, assumed: Option<StreamId>, seen: &mut Seen) -> Result<(), LogError> {
+        let mut missing = Vec::new();
+        for need in needs {
+            match self.aggregates.cached(need.stream) {
+                Some(fact) => seen.add(&need, fact),
+                None if assumed == Some(need.stream) => {
+                    seen.add(&need, Fact { version: 0, state: (need.fold.initial)() });
+                }
+                None => missing.push(need),
+            }
+        }
+        for (need, fact) in self.aggregates.load(missing).await? {
+            seen.add(&need, fact);
+        }
+        Ok(())
+    }
+
+    async fn append(&self, request: &Request, decision: Decision, seen: &mut Seen) -> Result<Executed, Failure> {
         let append = compose(request, decision, seen).map_err(Failure::Final)?;
         let writes = append.writes.clone();
         match self.log.append(append).await {
             Ok(Appended::Stored(receipt)) => {
-                self.aggregates.remember(&writes, &seen.facts, &seen.folders);
+                self.aggregates.remember(&writes, &mut seen.facts, &seen.folds);
                 Ok(Executed { receipt, repeated: false })
             }
             Ok(Appended::Repeated(receipt)) => Ok(Executed { receipt, repeated: true }),

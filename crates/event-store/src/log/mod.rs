@@ -13,6 +13,7 @@ pub mod plan;
 pub mod row;
 pub mod tail;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -190,7 +191,7 @@ pub struct Snapshot {
     pub stream: StreamId,
     /// The stream's version that the state stands for.
     pub version: u64,
-    /// The version of the state's shape ([`events::decider::Aggregate::SNAPSHOT_VERSION`]).
+    /// The version of the state's shape ([`decider::Aggregate::SNAPSHOT_VERSION`]).
     pub state_version: u16,
     /// The state.
     pub state: Bytes,
@@ -208,6 +209,20 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Events of one stream after `after_version`, in order, at most `limit`.
     async fn read_stream(&self, stream: StreamId, after_version: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;
+
+    /// Events of several streams from their beginnings, in order, at most `limit` of each; in one
+    /// round trip where the engine is across a network.
+    async fn read_streams(
+        &self,
+        streams: &[StreamId],
+        limit: usize,
+    ) -> Result<HashMap<StreamId, Vec<Envelope>>, LogError> {
+        let mut read = HashMap::with_capacity(streams.len());
+        for stream in streams {
+            read.insert(*stream, self.read_stream(*stream, 0, limit).await?);
+        }
+        Ok(read)
+    }
 
     /// Events after `after_position`, in order, at most `limit`.
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::adverse_event::{AdverseEventEvent, AdverseEventSeverity};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
 use events::ids::{AdverseEventId, PatientId, SiteId, SubjectId, TrialId};
+use events::registry::AnyEvent;
+use events::safety::adverse_event::{AdverseEventChange, AdverseEventSeverity};
 use events::values::PartialDate;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ impl View for AdverseEvents {
     fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
         let AnyEvent::AdverseEvent(event) = event else { return document };
         match event {
-            AdverseEventEvent::AdverseEventReported(reported) => Some(Document {
+            AdverseEventChange::AdverseEventReported(reported) => Some(Document {
                 adverse_event_id: AdverseEventId::from(envelope.stream.id),
                 subject_id: reported.subject_id,
                 patient_id: reported.patient_id,
@@ -79,7 +79,7 @@ impl View for AdverseEvents {
                 reported_at: envelope.occurred_at,
                 updates: 0,
             }),
-            AdverseEventEvent::AdverseEventUpdated(updated) => {
+            AdverseEventChange::AdverseEventUpdated(updated) => {
                 let document = document?;
                 Some(Document {
                     severity: updated.severity.unwrap_or(document.severity),

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::alert::{AlertEvent, Severity};
-use events::any::AnyEvent;
 use events::envelope::{Envelope, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
+use events::registry::AnyEvent;
+use events::safety::alert::{AlertEvent, Severity};
 use serde::{Deserialize, Serialize};
 
 use super::column;

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
 use events::consent::{ConsentEvent, Signer, WithdrawalScope};
 use events::envelope::Envelope;
 use events::ids::{ConsentId, PatientId, SiteId, TrialId};
+use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 
 use super::column;

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
-use events::dead_letter::DeadLetterEvent;
 use events::envelope::Envelope;
 use events::ids::{DeadLetterId, StreamId};
+use events::operation::dead_letter::DeadLetterEvent;
+use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
 use events::envelope::{Envelope, Role};
 use events::ids::{PatientId, SiteId, StreamId, TrialId};
+use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

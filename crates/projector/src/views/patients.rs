@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
 use events::ids::PatientId;
 use events::patient::PatientEvent;
+use events::registry::AnyEvent;
 use events::trial::ObservationValue;
 use serde::{Deserialize, Serialize};
 

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
+use events::epro::report::ReportEvent;
 use events::ids::{PatientId, ReportId, SiteId, SubjectId, TrialId};
-use events::questionnaire::{Answers, Score};
-use events::report::ReportEvent;
+use events::registry::AnyEvent;
+use events::trial::questionnaire::{Answers, Score};
 use serde::{Deserialize, Serialize};
 
 use super::column;

@@ -1,9 +1,9 @@
 //! The sites of all trials.
 
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
 use events::ids::{SiteId, TrialId};
+use events::registry::AnyEvent;
 use events::site::SiteEvent;
 use serde::{Deserialize, Serialize};
 

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
+use events::enrolment::subject::{EligibilityOutcome, SubjectEvent};
 use events::envelope::Envelope;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
-use events::subject::{EligibilityOutcome, SubjectEvent};
+use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 
 use super::column;

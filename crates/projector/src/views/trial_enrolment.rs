@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
 use events::consent::ConsentEvent;
+use events::enrolment::subject::SubjectEvent;
 use events::envelope::Envelope;
 use events::ids::{SiteId, TrialId};
+use events::registry::AnyEvent;
 use events::site::SiteEvent;
-use events::subject::SubjectEvent;
 use events::trial::{Blinding, EnrolmentMode, TrialEvent};
 use serde::{Deserialize, Serialize};
 

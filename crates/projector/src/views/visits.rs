@@ -1,9 +1,9 @@
 //! Attended visits.
 
 use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
-use events::any::AnyEvent;
 use events::envelope::Envelope;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId, VisitId};
+use events::registry::AnyEvent;
 use events::values::{PartialDate, Quantity};
 use events::visit::VisitEvent;
 use serde::{Deserialize, Serialize};

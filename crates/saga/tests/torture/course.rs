@@ -6,10 +6,9 @@ use domain::commands::COMMANDS;
 use event_store::Store;
 use event_store::execute::{Executor, ExecutorOptions, Request};
 use event_store::log::{Expected, Write};
-use events::alert::{AlertEvent, AlertRaised, Severity};
-use events::decider::{Context, Facts};
 use events::envelope::{Actor, NewEvent, References, Role};
 use events::ids::{AlertId, PatientId, SiteId, StreamKey, SubjectId, TrialId};
+use events::safety::alert::{AlertEvent, AlertRaised, Severity};
 use events::set::EventSet;
 use serde_json::{Value, json};
 use testkit::appends::{of_writes, some_time};
@@ -129,6 +128,7 @@ impl Course {
             payload: raised.encode(),
             occurred_at: some_time(),
             references: References::subject(trial_id(), site_id, patient_id),
+            typed: None,
         };
         let stream = AlertId::of(source_event_id, "overdue").stream();
         let write = Write { stream, expected: Expected::NoStream, events: vec![event] };
@@ -149,8 +149,7 @@ impl Course {
             causation_id: None,
             trace_context: None,
         };
-        let decide = |context: &Context, facts: &Facts| command.decide(context, facts);
-        self.executor.execute(&request, &decide).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        self.executor.execute(&request, &command).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
 }
 

@@ -1,0 +1,63 @@
+//! What a command is, and what its decision may know.
+
+use chrono::{DateTime, Utc};
+use events::envelope::Actor;
+use events::ids::StreamKey;
+use uuid::Uuid;
+
+use crate::{Decision, Facts, Halt, Need};
+
+/// What a command asks for; implemented on the command's body.
+pub trait Command {
+    /// The id in the command's address.
+    type Target: StreamKey;
+    /// The name, such as `SignConsent`.
+    const NAME: &'static str;
+
+    /// The streams that the decision will look at, as far as address and fields
+    /// tell: a hint, so that they are loaded at once. Whatever it leaves out the
+    /// decision asks for by itself.
+    fn reads(&self, _target: Self::Target) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Decides which events follow. An empty decision means "already so".
+    ///
+    /// # Errors
+    /// [`Halt::Needs`] asks for a stream; [`Halt::Refused`] names the rule that forbids it.
+    fn decide(&self, target: Self::Target, context: &Context, facts: &Facts) -> Result<Decision, Halt>;
+}
+
+/// What a decision may know about its surroundings.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The time at which the command is decided.
+    pub now: DateTime<Utc>,
+    /// The command's id.
+    pub command_id: Uuid,
+    /// Who sent it.
+    pub actor: Actor,
+}
+
+/// A command with its target, ready to be decided as often as needed.
+pub trait Decide: Send + Sync {
+    /// What it will look at; see [`Command::reads`].
+    fn reads(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Decides it; see [`Command::decide`].
+    ///
+    /// # Errors
+    /// [`Halt`].
+    fn decide(&self, context: &Context, facts: &Facts) -> Result<Decision, Halt>;
+}
+
+impl<F> Decide for F
+where
+    F: Fn(&Context, &Facts) -> Result<Decision, Halt> + Send + Sync,
+{
+    fn decide(&self, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        self(context, facts)
+    }
+}

@@ -1,0 +1,66 @@
+//! What follows from a command.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use events::envelope::{NewEvent, References};
+use events::ids::{StreamId, StreamKey};
+use events::set::EventSet;
+
+/// The events that a decision writes to one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamWrite {
+    /// The stream.
+    pub stream: StreamId,
+    /// The events, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// What follows from a command: events on one or several streams, all or none.
+///
+/// Every stream that is written must have been read by [`Facts::get`], so that
+/// its expected version is the one that the decision saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The streams to write, in the order of the first event for each.
+    pub writes: Vec<StreamWrite>,
+    references: References,
+    occurred_at: DateTime<Utc>,
+}
+
+impl Decision {
+    /// A decision about `references`, whose events happened at `occurred_at`.
+    pub const fn new(references: References, occurred_at: DateTime<Utc>) -> Self {
+        Self { writes: Vec::new(), references, occurred_at }
+    }
+
+    /// Adds an event to the stream that `id` names; only an event of that kind of stream compiles:
+    ///
+    /// ```compile_fail
+    /// # use decider::Decision;
+    /// # use events::envelope::References;
+    /// # use events::ids::TrialId;
+    /// # use events::visit::VisitAttended;
+    /// fn misplaced(decision: Decision, trial_id: TrialId, attended: VisitAttended) -> Decision {
+    ///     decision.append(trial_id, attended)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn append<K: StreamKey>(mut self, id: K, event: impl Into<K::Event>) -> Self {
+        let event: K::Event = event.into();
+        let new = NewEvent {
+            event_type: event.event_type(),
+            schema_version: event.schema_version(),
+            payload: event.encode(),
+            occurred_at: self.occurred_at,
+            references: self.references,
+            typed: Some(Arc::new(event)),
+        };
+        let stream = id.stream();
+        match self.writes.iter_mut().find(|write| write.stream == stream) {
+            Some(write) => write.events.push(new),
+            None => self.writes.push(StreamWrite { stream, events: vec![new] }),
+        }
+        self
+    }
+}

@@ -1,0 +1,56 @@
+//! Why a command is refused.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Halt;
+
+/// What kind of refusal it is; decides the HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// The command itself is wrong, whatever the state (400).
+    Invalid,
+    /// What it speaks of does not exist (404).
+    NotFound,
+    /// A rule forbids it in the present state (422).
+    Rule,
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The rule's name in kebab-case, such as `site-cap-reached`.
+    pub rule: String,
+    /// What kind of refusal.
+    pub kind: RefusalKind,
+    /// The command's field that is at fault, as a JSON Pointer without the leading slash.
+    pub field: Option<String>,
+    /// What is wrong and what would be right; no personal data.
+    pub message: String,
+}
+
+/// An aggregate's reasons to refuse, each with its rule's name.
+pub trait Reason: std::error::Error {
+    /// The rule's name in kebab-case.
+    fn rule(&self) -> &'static str;
+    /// What kind of refusal.
+    fn kind(&self) -> RefusalKind {
+        RefusalKind::Rule
+    }
+    /// The command's field at fault.
+    fn field(&self) -> Option<String> {
+        None
+    }
+}
+
+impl<R: Reason> From<R> for Halt {
+    fn from(reason: R) -> Self {
+        Halt::Refused(Refusal {
+            rule: reason.rule().to_owned(),
+            kind: reason.kind(),
+            field: reason.field(),
+            message: reason.to_string(),
+        })
+    }
+}

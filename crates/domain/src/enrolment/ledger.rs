@@ -1,0 +1,112 @@
+//! The enrolment ledger of a trial: subject numbers given out, places taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::rules;
+use chrono::{DateTime, Utc};
+use decider::{Aggregate, Reason};
+use events::enrolment::ledger::EnrolmentEvent;
+use events::ids::{EnrolmentId, SiteId};
+use serde::{Deserialize, Serialize};
+
+/// A trial's ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    subject_numbers: BTreeSet<String>,
+    sites: BTreeMap<SiteId, SiteLedger>,
+}
+
+/// What a site has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct SiteLedger {
+    numbers_assigned: u32,
+    places_taken: u32,
+}
+
+/// Why the ledger gives nothing out.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The number is in use.
+    #[error("the subject number `{0}` is in use in this trial")]
+    SubjectNumberTaken(String),
+    /// No place is left at the site.
+    #[error("the site has enrolled as many subjects as it may ({0})")]
+    SiteCapReached(u32),
+    /// No place is left in the trial.
+    #[error("the trial has enrolled as many subjects as planned ({0})")]
+    TrialFull(u32),
+}
+
+impl Reason for LedgerError {
+    fn rule(&self) -> &'static str {
+        match self {
+            LedgerError::SubjectNumberTaken(_) => rules::SUBJECT_NUMBER_TAKEN,
+            LedgerError::SiteCapReached(_) => rules::SITE_CAP_REACHED,
+            LedgerError::TrialFull(_) => rules::TRIAL_FULL,
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            LedgerError::SubjectNumberTaken(_) => Some("subject_number".to_owned()),
+            LedgerError::SiteCapReached(_) | LedgerError::TrialFull(_) => None,
+        }
+    }
+}
+
+impl Ledger {
+    /// The number asked for, or the site's next: its code and a running number.
+    ///
+    /// # Errors
+    /// [`LedgerError::SubjectNumberTaken`].
+    pub fn number(&self, wanted: Option<&str>, site_id: SiteId, site_code: &str) -> Result<String, LedgerError> {
+        if let Some(wanted) = wanted {
+            if self.subject_numbers.contains(wanted) {
+                return Err(LedgerError::SubjectNumberTaken(wanted.to_owned()));
+            }
+            return Ok(wanted.to_owned());
+        }
+        let assigned = self.sites.get(&site_id).map_or(0, |site| site.numbers_assigned);
+        let free = (assigned + 1..)
+            .map(|number| format!("{site_code}-{number:03}"))
+            .find(|number| !self.subject_numbers.contains(number));
+        Ok(free.unwrap_or_default())
+    }
+
+    /// Refuses where no place is left.
+    ///
+    /// # Errors
+    /// [`LedgerError::SiteCapReached`], [`LedgerError::TrialFull`].
+    pub fn require_place(&self, site_id: SiteId, site_cap: u32, planned: u32) -> Result<(), LedgerError> {
+        let at_site = self.sites.get(&site_id).map_or(0, |site| site.places_taken);
+        if at_site >= site_cap {
+            return Err(LedgerError::SiteCapReached(site_cap));
+        }
+        let in_trial: u32 = self.sites.values().map(|site| site.places_taken).sum();
+        if in_trial >= planned {
+            return Err(LedgerError::TrialFull(planned));
+        }
+        Ok(())
+    }
+}
+
+impl Aggregate for Ledger {
+    type Id = EnrolmentId;
+    type Event = EnrolmentEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(mut self, event: &EnrolmentEvent, _occurred_at: DateTime<Utc>) -> Self {
+        match event {
+            EnrolmentEvent::SubjectNumberAssigned(assigned) => {
+                self.subject_numbers.insert(assigned.subject_number.clone());
+                self.sites.entry(assigned.site_id).or_default().numbers_assigned += 1;
+            }
+            EnrolmentEvent::PlaceTaken(taken) => self.sites.entry(taken.site_id).or_default().places_taken += 1,
+            EnrolmentEvent::PlaceReleased(released) => {
+                let site = self.sites.entry(released.site_id).or_default();
+                site.places_taken = site.places_taken.saturating_sub(1);
+            }
+        }
+        self
+    }
+}

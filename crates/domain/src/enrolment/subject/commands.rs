@@ -1,0 +1,322 @@
+//! Commands to a subject.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use decider::{Command, Context, Decision, Facts, Halt, Need};
+use events::enrolment::ledger::{PlaceReleased, PlaceTaken, SubjectNumberAssigned};
+use events::enrolment::subject::{
+    EligibilityOutcome, EligibilityRecorded, PatientScreened, ScreeningFailed, SubjectCompleted, SubjectDiscontinued,
+    SubjectEnrolled, SubjectRandomised,
+};
+use events::envelope::References;
+use events::ids::{ConsentId, EnrolmentId, PatientId, SubjectId, TrialId};
+use events::trial::CriterionTest;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Stage, Subject, SubjectError, screened};
+use crate::consent::Consent;
+use crate::consent::participant::{Participant, consented_participant};
+use crate::enrolment::eligibility::assess;
+use crate::enrolment::ledger::Ledger;
+use crate::site::Site;
+use crate::validate::{self, Invalid, past_time};
+use crate::{patient, trial};
+
+/// Screens a patient for a trial at the site where the consent was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScreenPatient {
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The subject number, unique in the trial; by default the site's next.
+    #[serde(default)]
+    pub subject_number: Option<String>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for ScreenPatient {
+    type Target = PatientId;
+    const NAME: &'static str = "ScreenPatient";
+
+    fn reads(&self, patient_id: PatientId) -> Vec<Need> {
+        vec![
+            Need::of::<patient::Patient>(patient_id),
+            Need::of::<trial::Trial>(self.trial_id),
+            Need::of::<Subject>(SubjectId::of(patient_id, self.trial_id)),
+            Need::of::<Consent>(ConsentId::of(patient_id, self.trial_id)),
+            Need::of::<Ledger>(EnrolmentId::of(self.trial_id)),
+        ]
+    }
+
+    fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        if let Some(number) = &self.subject_number {
+            validate::code("subject_number", number)?;
+        }
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let trial_id = self.trial_id;
+        patient::registered(facts, patient_id, None)?;
+        let course = trial::registered(facts, trial_id, Some("trial_id"))?;
+        let subject_id = SubjectId::of(patient_id, trial_id);
+        if *facts.get::<Subject>(subject_id)? != Subject::Unscreened {
+            return Err(SubjectError::AlreadyScreened.into());
+        }
+        course.require_open()?;
+        let consent = facts.get::<Consent>(ConsentId::of(patient_id, trial_id))?;
+        let site_id = consent.require_in_force(occurred_at)?.site_id;
+        let site = facts.get::<Site>(site_id)?;
+        site.require_active()?;
+        let site_code = &site.identity(site_id, None)?.code;
+        let ledger_id = EnrolmentId::of(trial_id);
+        let ledger = facts.get::<Ledger>(ledger_id)?;
+        let subject_number = ledger.number(self.subject_number.as_deref(), site_id, site_code)?;
+        let screened = PatientScreened { patient_id, trial_id, site_id, subject_number: subject_number.clone() };
+        let assigned = SubjectNumberAssigned { subject_id, site_id, subject_number };
+        Ok(Decision::new(References::subject(trial_id, site_id, patient_id), occurred_at)
+            .append(subject_id, screened)
+            .append(ledger_id, assigned))
+    }
+}
+
+/// Assesses the trial's criteria on what is known about the patient.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordEligibility {
+    /// For criteria that the investigator judges: whether they are met, by code.
+    /// What was judged before and is not given stays as it was.
+    #[serde(default)]
+    pub judgements: BTreeMap<String, bool>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for RecordEligibility {
+    type Target = SubjectId;
+    const NAME: &'static str = "RecordEligibility";
+
+    fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
+        let participation = screened(facts, subject_id, None)?;
+        if participation.stage != Stage::Screening {
+            return Err(SubjectError::NotInScreening.into());
+        }
+        participation.require_after_stage(occurred_at)?;
+        let course = trial::registered(facts, participant.trial_id, None)?;
+        let criteria = course.criteria.as_ref().ok_or(SubjectError::NoCriteria)?;
+        let person = patient::registered(facts, participant.patient_id, None)?;
+        let judged = |code: &String| {
+            criteria.criteria.iter().any(|known| known.code == *code && known.test == CriterionTest::Judgement)
+        };
+        if let Some(code) = self.judgements.keys().find(|code| !judged(code)) {
+            // The code is the caller's own text: it goes no further than the answer.
+            validate::code("judgements", code)?;
+            return Err(SubjectError::NotJudged(code.clone()).into());
+        }
+        // Judged on other criteria is not judged on these, whatever their codes.
+        let current = |earlier: &&super::Eligibility| earlier.criteria_version == criteria.version;
+        let earlier = participation.eligibility.as_ref().filter(current);
+        let mut judgements = self.judgements.clone();
+        for criterion in criteria.criteria.iter().filter(|criterion| judged(&criterion.code)) {
+            if let Some(judgement) = earlier.and_then(|earlier| earlier.judgement(&criterion.code)) {
+                judgements.entry(criterion.code.clone()).or_insert(judgement);
+            }
+        }
+        let assessment = assess(&criteria.criteria, person, &judgements, occurred_at);
+        let decision = Decision::new(participant.references(), occurred_at);
+        let unchanged = earlier.is_some_and(|earlier| earlier.assessments == assessment.assessments);
+        if unchanged {
+            return Ok(decision);
+        }
+        let recorded = EligibilityRecorded {
+            criteria_version: criteria.version,
+            assessments: assessment.assessments,
+            outcome: assessment.outcome,
+            missing_observations: assessment.missing_observations,
+        };
+        Ok(decision.append(subject_id, recorded))
+    }
+}
+
+/// Ends screening without enrolment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailScreening {
+    /// Why: codes of criteria or of rules, at least one.
+    pub reasons: Vec<String>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for FailScreening {
+    type Target = SubjectId;
+    const NAME: &'static str = "FailScreening";
+
+    fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        if self.reasons.is_empty() {
+            return Err(Invalid::Blank { field: "reasons".to_owned() }.into());
+        }
+        validate::list("reasons", &self.reasons)?;
+        for (index, reason) in self.reasons.iter().enumerate() {
+            validate::text(&format!("reasons/{index}"), reason)?;
+        }
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let participation = screened(facts, subject_id, None)?;
+        if participation.stage != Stage::Screening {
+            return Err(SubjectError::NotInScreening.into());
+        }
+        participation.require_after_stage(occurred_at)?;
+        let participant = Participant::of(subject_id, participation);
+        let failed = ScreeningFailed { reasons: self.reasons.clone() };
+        Ok(Decision::new(participant.references(), occurred_at).append(subject_id, failed))
+    }
+}
+
+/// Enrols an eligible subject and takes a place at site and trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolSubject {
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for EnrolSubject {
+    type Target = SubjectId;
+    const NAME: &'static str = "EnrolSubject";
+
+    fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
+        let participation = screened(facts, subject_id, None)?;
+        if participation.stage != Stage::Screening {
+            return Err(SubjectError::NotInScreening.into());
+        }
+        participation.require_after_stage(occurred_at)?;
+        let course = trial::registered(facts, participant.trial_id, None)?;
+        let in_force = course.criteria.as_ref().map(|criteria| criteria.version);
+        let eligible = participation.eligibility.as_ref().is_some_and(|eligibility| {
+            eligibility.outcome == EligibilityOutcome::Eligible && Some(eligibility.criteria_version) == in_force
+        });
+        if !eligible {
+            return Err(SubjectError::NotEligible.into());
+        }
+        course.require_open()?;
+        let capacity = facts.get::<Site>(participant.site_id)?.require_active()?;
+        let ledger_id = EnrolmentId::of(participant.trial_id);
+        let ledger = facts.get::<Ledger>(ledger_id)?;
+        ledger.require_place(participant.site_id, capacity.enrolment_cap, course.planned_enrolment)?;
+        let taken = PlaceTaken { subject_id, site_id: participant.site_id };
+        Ok(Decision::new(participant.references(), occurred_at)
+            .append(subject_id, SubjectEnrolled {})
+            .append(ledger_id, taken))
+    }
+}
+
+/// Allocates an enrolled subject to an arm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomiseSubject {
+    /// The arm's code.
+    pub arm: String,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for RandomiseSubject {
+    type Target = SubjectId;
+    const NAME: &'static str = "RandomiseSubject";
+
+    fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::code("arm", &self.arm)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
+        let participation = screened(facts, subject_id, None)?;
+        if participation.stage != Stage::Enrolled {
+            return Err(SubjectError::NotEnrolled.into());
+        }
+        participation.require_after_stage(occurred_at)?;
+        let course = trial::registered(facts, participant.trial_id, None)?;
+        if !course.arms.contains(&self.arm) {
+            return Err(SubjectError::UnknownArm.into());
+        }
+        let randomised = SubjectRandomised { arm: self.arm.clone() };
+        Ok(Decision::new(participant.references(), occurred_at).append(subject_id, randomised))
+    }
+}
+
+/// Ends a subject's participation before completion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiscontinueSubject {
+    /// CDISC codelist NCOMPLT (C66727, extensible), such as `ADVERSE EVENT`.
+    pub reason: String,
+    /// More about it.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for DiscontinueSubject {
+    type Target = SubjectId;
+    const NAME: &'static str = "DiscontinueSubject";
+
+    fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::text("reason", &self.reason)?;
+        if let Some(detail) = &self.detail {
+            validate::prose("detail", detail)?;
+        }
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let participation = screened(facts, subject_id, None)?;
+        let gives_place_back = match participation.stage {
+            Stage::Screening | Stage::Randomised => false,
+            Stage::Enrolled => true,
+            Stage::ScreenFailed | Stage::Discontinued | Stage::Completed => return Err(SubjectError::Ended.into()),
+        };
+        participation.require_after_stage(occurred_at)?;
+        let participant = Participant::of(subject_id, participation);
+        let discontinued = SubjectDiscontinued { reason: self.reason.clone(), detail: self.detail.clone() };
+        let decision = Decision::new(participant.references(), occurred_at).append(subject_id, discontinued);
+        if !gives_place_back {
+            return Ok(decision);
+        }
+        let ledger_id = EnrolmentId::of(participant.trial_id);
+        facts.get::<Ledger>(ledger_id)?;
+        let released = PlaceReleased { subject_id, site_id: participant.site_id };
+        Ok(decision.append(ledger_id, released))
+    }
+}
+
+/// Records that a subject completed the trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteSubject {
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Command for CompleteSubject {
+    type Target = SubjectId;
+    const NAME: &'static str = "CompleteSubject";
+
+    fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
+        let participation = screened(facts, subject_id, None)?;
+        match participation.stage {
+            Stage::Randomised => participation.require_after_stage(occurred_at)?,
+            Stage::Screening | Stage::Enrolled => return Err(SubjectError::NotRandomised.into()),
+            Stage::ScreenFailed | Stage::Discontinued | Stage::Completed => return Err(SubjectError::Ended.into()),
+        }
+        Ok(Decision::new(participant.references(), occurred_at).append(subject_id, SubjectCompleted {}))
+    }
+}

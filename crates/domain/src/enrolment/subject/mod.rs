@@ -1,0 +1,236 @@
+//! The subject: a patient in a trial.
+
+mod commands;
+
+use crate::rules;
+use chrono::{DateTime, Utc};
+use decider::{Aggregate, Facts, Halt, Reason};
+use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEvent};
+use events::ids::{PatientId, SiteId, SubjectId, TrialId};
+use serde::{Deserialize, Serialize};
+
+use crate::validate::{NotFound, lies_before};
+
+pub use commands::{
+    CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
+    ScreenPatient,
+};
+
+/// A subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// The patient was not screened for the trial.
+    #[default]
+    Unscreened,
+    /// The patient was screened.
+    Screened(Box<Participation>),
+}
+
+/// A screened subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participation {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site.
+    pub site_id: SiteId,
+    /// Where the subject stands.
+    pub stage: Stage,
+    /// When the subject came there.
+    pub stage_since: DateTime<Utc>,
+    /// The latest assessment of eligibility.
+    pub eligibility: Option<Eligibility>,
+}
+
+/// Where a subject stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// In screening.
+    Screening,
+    /// Screening ended without enrolment.
+    ScreenFailed,
+    /// Enrolled, not allocated yet.
+    Enrolled,
+    /// Allocated to an arm.
+    Randomised,
+    /// Ended before completion.
+    Discontinued,
+    /// Completed the trial.
+    Completed,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Stage::Screening => "screening",
+            Stage::ScreenFailed => "screen failed",
+            Stage::Enrolled => "enrolled",
+            Stage::Randomised => "randomised",
+            Stage::Discontinued => "discontinued",
+            Stage::Completed => "completed",
+        })
+    }
+}
+
+/// An assessment of eligibility.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eligibility {
+    /// The version of the criteria.
+    pub criteria_version: u32,
+    /// The criteria with their results.
+    pub assessments: Vec<CriterionAssessment>,
+    /// What they say together.
+    pub outcome: EligibilityOutcome,
+}
+
+/// Why a command to a subject is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// Screened twice.
+    #[error("the patient was screened for this trial already")]
+    AlreadyScreened,
+    /// Only a subject in screening can be assessed, fail or be enrolled.
+    #[error("the subject is not in screening")]
+    NotInScreening,
+    /// No criteria to assess.
+    #[error("the trial has no eligibility criteria")]
+    NoCriteria,
+    /// A judgement on what nobody judges.
+    #[error("`{0}` is not a criterion that the investigator judges")]
+    NotJudged(String),
+    /// Enrolled only when eligible.
+    #[error("the subject is not known to be eligible")]
+    NotEligible,
+    /// Randomised only when enrolled, and once.
+    #[error("the subject is not enrolled and waiting for allocation")]
+    NotEnrolled,
+    /// The trial has no such arm.
+    #[error("the trial has no such arm")]
+    UnknownArm,
+    /// Only who takes part can be discontinued.
+    #[error("the subject's participation has ended")]
+    Ended,
+    /// Only who was randomised can complete.
+    #[error("the subject was not randomised")]
+    NotRandomised,
+    /// Dated before the stage that it comes after.
+    #[error("the subject is in stage {0} since {1}, later than this")]
+    OutOfOrder(Stage, chrono::NaiveDate),
+}
+
+impl Reason for SubjectError {
+    fn rule(&self) -> &'static str {
+        match self {
+            SubjectError::AlreadyScreened => rules::SUBJECT_ALREADY_SCREENED,
+            SubjectError::NotInScreening => rules::SUBJECT_NOT_IN_SCREENING,
+            SubjectError::NoCriteria => rules::TRIAL_WITHOUT_CRITERIA,
+            SubjectError::NotJudged(_) => rules::CRITERION_NOT_JUDGED,
+            SubjectError::NotEligible => rules::SUBJECT_NOT_ELIGIBLE,
+            SubjectError::NotEnrolled => rules::SUBJECT_NOT_ENROLLED,
+            SubjectError::UnknownArm => rules::ARM_NOT_FOUND,
+            SubjectError::Ended => rules::SUBJECT_ENDED,
+            SubjectError::NotRandomised => rules::SUBJECT_NOT_RANDOMISED,
+            SubjectError::OutOfOrder(..) => rules::SUBJECT_STAGE_LATER,
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            SubjectError::NotJudged(code) => Some(format!("judgements/{code}")),
+            SubjectError::UnknownArm => Some("arm".to_owned()),
+            SubjectError::OutOfOrder(..) => Some("occurred_at".to_owned()),
+            SubjectError::AlreadyScreened
+            | SubjectError::NotInScreening
+            | SubjectError::NoCriteria
+            | SubjectError::NotEligible
+            | SubjectError::NotEnrolled
+            | SubjectError::Ended
+            | SubjectError::NotRandomised => None,
+        }
+    }
+}
+
+/// A screened subject. `field` names the command's field that holds the id.
+///
+/// # Errors
+/// [`Halt`] where it is not loaded, or was never screened.
+pub fn screened<'facts>(
+    facts: &'facts Facts,
+    subject_id: SubjectId,
+    field: Option<&'static str>,
+) -> Result<&'facts Participation, Halt> {
+    match facts.get::<Subject>(subject_id)? {
+        Subject::Screened(participation) => Ok(participation),
+        Subject::Unscreened => Err(NotFound::halt(rules::SUBJECT_NOT_FOUND, "subject", subject_id, field)),
+    }
+}
+
+impl Participation {
+    fn enter(&mut self, stage: Stage, since: DateTime<Utc>) {
+        self.stage = stage;
+        self.stage_since = since;
+    }
+
+    /// What comes next cannot lie before the stage that it comes after.
+    ///
+    /// # Errors
+    /// [`SubjectError::OutOfOrder`].
+    pub fn require_after_stage(&self, occurred_at: DateTime<Utc>) -> Result<(), SubjectError> {
+        if lies_before(occurred_at, self.stage_since) {
+            return Err(SubjectError::OutOfOrder(self.stage, self.stage_since.date_naive()));
+        }
+        Ok(())
+    }
+}
+
+impl Eligibility {
+    /// What was judged about a criterion, where it was.
+    pub fn judgement(&self, code: &str) -> Option<bool> {
+        let assessment = self.assessments.iter().find(|assessment| assessment.code == code)?;
+        match assessment.result {
+            CriterionResult::Met => Some(true),
+            CriterionResult::NotMet => Some(false),
+            CriterionResult::Unknown => None,
+        }
+    }
+}
+
+impl Aggregate for Subject {
+    type Id = SubjectId;
+    type Event = SubjectEvent;
+    const SNAPSHOT_VERSION: u16 = 2;
+
+    fn evolve(self, event: &SubjectEvent, occurred_at: DateTime<Utc>) -> Self {
+        let mut participation = match (self, event) {
+            (Subject::Screened(participation), _) => participation,
+            (Subject::Unscreened, SubjectEvent::PatientScreened(screened)) => {
+                return Subject::Screened(Box::new(Participation {
+                    patient_id: screened.patient_id,
+                    trial_id: screened.trial_id,
+                    site_id: screened.site_id,
+                    stage: Stage::Screening,
+                    stage_since: occurred_at,
+                    eligibility: None,
+                }));
+            }
+            (Subject::Unscreened, _) => return Subject::Unscreened,
+        };
+        match event {
+            SubjectEvent::PatientScreened(_) => {}
+            SubjectEvent::EligibilityRecorded(recorded) => {
+                participation.eligibility = Some(Eligibility {
+                    criteria_version: recorded.criteria_version,
+                    assessments: recorded.assessments.clone(),
+                    outcome: recorded.outcome,
+                });
+            }
+            SubjectEvent::ScreeningFailed(_) => participation.enter(Stage::ScreenFailed, occurred_at),
+            SubjectEvent::SubjectEnrolled(_) => participation.enter(Stage::Enrolled, occurred_at),
+            SubjectEvent::SubjectRandomised(_) => participation.enter(Stage::Randomised, occurred_at),
+            SubjectEvent::SubjectDiscontinued(_) => participation.enter(Stage::Discontinued, occurred_at),
+            SubjectEvent::SubjectCompleted(_) => participation.enter(Stage::Completed, occurred_at),
+        }
+        Subject::Screened(participation)
+    }
+}

@@ -1,0 +1,128 @@
+//! Withdrawal: whoever withdraws consent takes part no longer.
+
+use crate::rules;
+use chrono::{DateTime, Utc};
+use decider::Refusal;
+use events::consent::ConsentEvent;
+use events::enrolment::subject::SubjectEvent;
+use events::envelope::{Envelope, References, Role};
+use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
+use events::registry::AnyEvent;
+use serde::{Deserialize, Serialize};
+
+use crate::enrolment::subject::DiscontinueSubject;
+use crate::messaging::notification::RequestNotification;
+use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
+
+/// CDISC codelist NCOMPLT (C66727).
+const REASON: &str = "WITHDRAWAL BY SUBJECT";
+
+/// The withdrawal process manager; one instance per subject.
+pub struct WithdrawalProcess;
+
+/// What it knows of a subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Nothing yet.
+    #[default]
+    New,
+    /// Consent was withdrawn.
+    Withdrawn(Who),
+    /// The subject was discontinued, or had ended before.
+    Finished(Who),
+}
+
+/// Whom it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    patient_id: PatientId,
+    trial_id: TrialId,
+    site_id: Option<SiteId>,
+}
+
+impl ProcessManager for WithdrawalProcess {
+    const NAME: &'static str = "withdrawal";
+    type State = State;
+
+    fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
+        match event {
+            AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(withdrawn)) => {
+                Route::Start(SubjectId::of(withdrawn.patient_id, withdrawn.trial_id).uuid())
+            }
+            AnyEvent::Subject(_) => Route::Continue(envelope.stream.id),
+            _ => Route::Nobody,
+        }
+    }
+
+    fn evolve(state: State, event: &AnyEvent, envelope: &Envelope) -> State {
+        match (state, event) {
+            (_, AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(withdrawn))) => State::Withdrawn(Who {
+                patient_id: withdrawn.patient_id,
+                trial_id: withdrawn.trial_id,
+                site_id: envelope.references.site_id,
+            }),
+            (
+                State::Withdrawn(who),
+                AnyEvent::Subject(SubjectEvent::SubjectDiscontinued(_) | SubjectEvent::ScreeningFailed(_)),
+            ) => State::Finished(who),
+            (state, _) => state,
+        }
+    }
+
+    fn react(state: &State, event: &AnyEvent, envelope: &Envelope) -> Vec<Step> {
+        let (State::Withdrawn(who), AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(withdrawn))) = (state, event)
+        else {
+            return Vec::new();
+        };
+        let notification_id = NotificationId::of(envelope.event_id, "consent-withdrawn", "investigator");
+        let notify = RequestNotification {
+            cause_event_id: envelope.event_id,
+            template: "consent-withdrawn".to_owned(),
+            recipient: Role::Investigator,
+            trial_id: Some(who.trial_id),
+            site_id: who.site_id,
+            patient_id: Some(who.patient_id),
+        };
+        vec![
+            discontinue("discontinue", who, Some(withdrawn.withdrawn_at)),
+            Step::new("notify-investigator", (notification_id, notify)),
+        ]
+    }
+
+    fn on_refusal(state: &State, step: &Step, refusal: &Refusal) -> OnRefusal {
+        match (refusal.rule.as_str(), state) {
+            // Never screened, or ended before: there is nobody to discontinue.
+            (rules::SUBJECT_NOT_FOUND | rules::SUBJECT_ENDED | rules::NOTIFICATION_ALREADY_REQUESTED, _) => {
+                OnRefusal::Ignore
+            }
+            // The withdrawal was recorded late, and the subject had gone on meanwhile.
+            (rules::SUBJECT_STAGE_LATER, State::Withdrawn(who)) if step.name == "discontinue" => {
+                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, None)])
+            }
+            _ => OnRefusal::DeadLetter,
+        }
+    }
+
+    fn phase(state: &State) -> Phase {
+        let (waiting_for, finished) = match state {
+            State::New => ("withdrawal", false),
+            State::Withdrawn(_) => ("discontinuation", false),
+            State::Finished(_) => ("nothing", true),
+        };
+        Phase { waiting_for: waiting_for.to_owned(), finished }
+    }
+
+    fn references(state: &State) -> References {
+        match state {
+            State::New => References::default(),
+            State::Withdrawn(who) | State::Finished(who) => {
+                References { trial_id: Some(who.trial_id), site_id: who.site_id, patient_id: Some(who.patient_id) }
+            }
+        }
+    }
+}
+
+fn discontinue(step: &str, who: &Who, occurred_at: Option<DateTime<Utc>>) -> Step {
+    let discontinue = DiscontinueSubject { reason: REASON.to_owned(), detail: None, occurred_at };
+    Step::new(step, (SubjectId::of(who.patient_id, who.trial_id), discontinue))
+}

@@ -1,0 +1,261 @@
+//! Instruments that come with the program, and checks of those that do not.
+//!
+//! Definitions hold structure and scoring only: the items' wording is
+//! copyrighted for most instruments.
+
+use std::collections::HashSet;
+
+use events::envelope::Role;
+use events::safety::alert::Severity;
+use events::trial::Comparison;
+use events::trial::questionnaire::{
+    AlertMeasure, AlertRule, AllowedAnswers, Band, Item, MissingRule, QuestionnaireDefinition, ScoreDefinition,
+    ScoreMethod,
+};
+use events::values::Quantity;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::validate::{self, Invalid};
+
+/// Longest time that an alert may wait: thirty days.
+const ACKNOWLEDGE_MINUTES_MAX: u32 = 43_200;
+
+/// An instrument that comes with the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Instrument {
+    /// Patient Health Questionnaire, nine items.
+    #[serde(rename = "PHQ-9")]
+    Phq9,
+    /// Numeric rating scale of pain, 0 to 10.
+    #[serde(rename = "PAIN-NRS")]
+    PainNrs,
+    /// Mini-Mental State Examination.
+    #[serde(rename = "MMSE")]
+    Mmse,
+}
+
+impl Instrument {
+    /// All of them.
+    pub const ALL: [Instrument; 3] = [Instrument::Phq9, Instrument::PainNrs, Instrument::Mmse];
+
+    /// The definition.
+    pub fn definition(self) -> QuestionnaireDefinition {
+        match self {
+            Instrument::Phq9 => phq9(),
+            Instrument::PainNrs => pain_nrs(),
+            Instrument::Mmse => mmse(),
+        }
+    }
+}
+
+/// PHQ-9: nine items of 0 to 3, summed to 0–27; severity bands and cut-offs of
+/// Kroenke, Spitzer and Williams, J Gen Intern Med 2001; 16: 606–613. Up to two
+/// missing items are replaced by the mean of the others (Kroenke et al., Gen
+/// Hosp Psychiatry 2010; 32: 345–359). Item 9 asks for thoughts of death or
+/// self-harm: any answer but "not at all" is looked at, whatever the total.
+fn phq9() -> QuestionnaireDefinition {
+    let items: Vec<Item> = (1..=9).map(|number| integer_item(&format!("PHQ9_{number}"), 0, 3)).collect();
+    let bands =
+        [(0, 4, "minimal"), (5, 9, "mild"), (10, 14, "moderate"), (15, 19, "moderately severe"), (20, 27, "severe")];
+    let total = ScoreDefinition {
+        code: "TOTAL".to_owned(),
+        items: items.iter().map(|item| item.code.clone()).collect(),
+        method: ScoreMethod::Sum,
+        missing: MissingRule::Prorate { missing_max: 2 },
+        // A prorated total is no whole number: a band reaches up to the next one.
+        bands: bands.map(|(from, to, label)| band(from, to, label)).to_vec(),
+    };
+    QuestionnaireDefinition {
+        instrument: "PHQ-9".to_owned(),
+        version: "1".to_owned(),
+        title: "Patient Health Questionnaire (9 items)".to_owned(),
+        source: "Kroenke K, Spitzer RL, Williams JB. J Gen Intern Med 2001; 16: 606-613".to_owned(),
+        items,
+        scores: vec![total],
+        alert_rules: vec![
+            AlertRule {
+                code: "phq9-item9".to_owned(),
+                measure: AlertMeasure::Answer { item: "PHQ9_9".to_owned() },
+                operator: Comparison::AtLeast,
+                value: Quantity::from(1),
+                severity: Severity::Critical,
+                recipients: vec![Role::Investigator],
+                acknowledge_within_minutes: 60,
+            },
+            AlertRule {
+                code: "phq9-severe".to_owned(),
+                measure: AlertMeasure::Score { score: "TOTAL".to_owned() },
+                operator: Comparison::AtLeast,
+                value: Quantity::from(20),
+                severity: Severity::High,
+                recipients: vec![Role::Investigator],
+                acknowledge_within_minutes: 24 * 60,
+            },
+        ],
+    }
+}
+
+/// Pain NRS: one answer of 0 (no pain) to 10 (worst imaginable); 7 and more is
+/// severe pain (Jensen and Karoly 2001; cut-off as in Boonstra et al., Front
+/// Psychol 2016; 7: 1466).
+fn pain_nrs() -> QuestionnaireDefinition {
+    QuestionnaireDefinition {
+        instrument: "PAIN-NRS".to_owned(),
+        version: "1".to_owned(),
+        title: "Numeric rating scale of pain".to_owned(),
+        source: "Boonstra AM et al. Front Psychol 2016; 7: 1466".to_owned(),
+        items: vec![Item { required: true, ..integer_item("PAIN", 0, 10) }],
+        scores: vec![ScoreDefinition {
+            code: "PAIN".to_owned(),
+            items: vec!["PAIN".to_owned()],
+            method: ScoreMethod::Sum,
+            missing: MissingRule::Complete,
+            bands: [(0, 0, "none"), (1, 3, "mild"), (4, 6, "moderate"), (7, 10, "severe")]
+                .map(|(from, to, label)| exact_band(from, to, label))
+                .to_vec(),
+        }],
+        alert_rules: vec![AlertRule {
+            code: "pain-severe".to_owned(),
+            measure: AlertMeasure::Score { score: "PAIN".to_owned() },
+            operator: Comparison::AtLeast,
+            value: Quantity::from(7),
+            severity: Severity::High,
+            recipients: vec![Role::Investigator],
+            acknowledge_within_minutes: 8 * 60,
+        }],
+    }
+}
+
+/// MMSE: six groups of tasks by their CDISC test codes, summed to 0–30
+/// (Folstein, Folstein and McHugh, J Psychiatr Res 1975; 12: 189–198). The
+/// total needs every group.
+fn mmse() -> QuestionnaireDefinition {
+    let maxima = [5, 5, 3, 5, 3, 9];
+    let items: Vec<Item> =
+        maxima.iter().zip(1..).map(|(max, number)| integer_item(&format!("MMITM{number:02}"), 0, *max)).collect();
+    QuestionnaireDefinition {
+        instrument: "MMSE".to_owned(),
+        version: "1".to_owned(),
+        title: "Mini-Mental State Examination".to_owned(),
+        source: "Folstein MF, Folstein SE, McHugh PR. J Psychiatr Res 1975; 12: 189-198".to_owned(),
+        scores: vec![ScoreDefinition {
+            code: "TOTAL".to_owned(),
+            items: items.iter().map(|item| item.code.clone()).collect(),
+            method: ScoreMethod::Sum,
+            missing: MissingRule::Complete,
+            bands: Vec::new(),
+        }],
+        items,
+        alert_rules: Vec::new(),
+    }
+}
+
+fn integer_item(code: &str, min: i32, max: i32) -> Item {
+    Item { code: code.to_owned(), text: None, required: false, answers: AllowedAnswers::Integer { min, max } }
+}
+
+/// A band of whole numbers that also holds what lies between it and the next.
+fn band(from: i32, to: i32, label: &str) -> Band {
+    let beyond = Quantity::new(rust_decimal::Decimal::new(i64::from(to) * 1_000_000 + 999_999, 6));
+    Band { to: beyond.unwrap_or_else(|_| to.into()), ..exact_band(from, to, label) }
+}
+
+fn exact_band(from: i32, to: i32, label: &str) -> Band {
+    Band { from: from.into(), to: to.into(), label: label.to_owned() }
+}
+
+/// Checks that a definition makes sense: codes differ, scores and rules speak
+/// of items and scores that exist, ranges are not empty.
+///
+/// # Errors
+/// [`Invalid`] naming the field under `field`.
+pub fn check_definition(field: &str, definition: &QuestionnaireDefinition) -> Result<(), Invalid> {
+    let at = |name: &str| format!("{field}/{name}");
+    validate::code(&at("instrument"), &definition.instrument)?;
+    validate::code(&at("version"), &definition.version)?;
+    validate::text(&at("title"), &definition.title)?;
+    validate::text(&at("source"), &definition.source)?;
+    if definition.items.is_empty() {
+        return Err(Invalid::Blank { field: at("items") });
+    }
+    validate::list(&at("items"), &definition.items)?;
+    validate::list(&at("scores"), &definition.scores)?;
+    validate::list(&at("alert_rules"), &definition.alert_rules)?;
+    validate::distinct(&at("items"), definition.items.iter().map(|item| item.code.as_str()))?;
+    validate::distinct(&at("scores"), definition.scores.iter().map(|score| score.code.as_str()))?;
+    validate::distinct(&at("alert_rules"), definition.alert_rules.iter().map(|rule| rule.code.as_str()))?;
+    for (index, item) in definition.items.iter().enumerate() {
+        check_item(&at(&format!("items/{index}")), item)?;
+    }
+    let items: HashSet<&str> = definition.items.iter().map(|item| item.code.as_str()).collect();
+    for (index, score) in definition.scores.iter().enumerate() {
+        check_score(&at(&format!("scores/{index}")), score, &items)?;
+    }
+    let scores: HashSet<&str> = definition.scores.iter().map(|score| score.code.as_str()).collect();
+    for (index, rule) in definition.alert_rules.iter().enumerate() {
+        check_rule(&at(&format!("alert_rules/{index}")), rule, &items, &scores)?;
+    }
+    Ok(())
+}
+
+fn check_item(field: &str, item: &Item) -> Result<(), Invalid> {
+    validate::code(&format!("{field}/code"), &item.code)?;
+    if let Some(text) = &item.text {
+        validate::prose(&format!("{field}/text"), text)?;
+    }
+    let answers = format!("{field}/answers");
+    let empty = match &item.answers {
+        AllowedAnswers::Integer { min, max } => min > max,
+        AllowedAnswers::Number { min, max } => min > max,
+        AllowedAnswers::Choice { options } => {
+            validate::list(&answers, options)?;
+            validate::distinct(&answers, options.iter().map(String::as_str))?;
+            for option in options {
+                validate::text(&answers, option)?;
+            }
+            options.is_empty()
+        }
+        AllowedAnswers::Text { length_max } => {
+            let max = u32::try_from(validate::PROSE_LENGTH_MAX).unwrap_or(u32::MAX);
+            validate::range(&format!("{answers}/length_max"), *length_max, 1, max)?;
+            false
+        }
+    };
+    if empty {
+        return Err(Invalid::OutOfRange { field: answers, expected: "a range that allows an answer".to_owned() });
+    }
+    Ok(())
+}
+
+fn check_score(field: &str, score: &ScoreDefinition, items: &HashSet<&str>) -> Result<(), Invalid> {
+    validate::code(&format!("{field}/code"), &score.code)?;
+    if score.items.is_empty() {
+        return Err(Invalid::Blank { field: format!("{field}/items") });
+    }
+    validate::distinct(&format!("{field}/items"), score.items.iter().map(String::as_str))?;
+    if !score.items.iter().all(|item| items.contains(item.as_str())) {
+        let expected = "codes of items of the questionnaire".to_owned();
+        return Err(Invalid::Malformed { field: format!("{field}/items"), expected });
+    }
+    validate::list(&format!("{field}/bands"), &score.bands)?;
+    for (index, band) in score.bands.iter().enumerate() {
+        validate::text(&format!("{field}/bands/{index}/label"), &band.label)?;
+    }
+    Ok(())
+}
+
+fn check_rule(field: &str, rule: &AlertRule, items: &HashSet<&str>, scores: &HashSet<&str>) -> Result<(), Invalid> {
+    validate::code(&format!("{field}/code"), &rule.code)?;
+    let known = match &rule.measure {
+        AlertMeasure::Answer { item } => items.contains(item.as_str()),
+        AlertMeasure::Score { score } => scores.contains(score.as_str()),
+    };
+    if !known {
+        let expected = "an item or a score of the questionnaire".to_owned();
+        return Err(Invalid::Malformed { field: format!("{field}/subject"), expected });
+    }
+    validate::list(&format!("{field}/recipients"), &rule.recipients)?;
+    let minutes = format!("{field}/acknowledge_within_minutes");
+    validate::range(&minutes, rule.acknowledge_within_minutes, 1, ACKNOWLEDGE_MINUTES_MAX)
+}

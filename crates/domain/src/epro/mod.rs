@@ -1,0 +1,5 @@
+//! Patient-reported outcomes.
+
+pub mod instruments;
+pub mod report;
+pub mod scoring;

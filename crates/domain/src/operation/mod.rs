@@ -1,0 +1,3 @@
+//! Running the program.
+
+pub mod dead_letter;

@@ -1,0 +1,276 @@
+//! The alert: raised by a rule, never closed by itself.
+
+use crate::rules;
+use chrono::{DateTime, TimeDelta, Utc};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use events::envelope::{References, Role};
+use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
+use events::safety::alert::{AlertAcknowledged, AlertEscalated, AlertEvent, AlertRaised, AlertResolved, Severity};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::consent::participant::Participant;
+use crate::enrolment::subject::{self, Subject};
+use crate::validate::{self, NotFound, past_time};
+
+/// Who is told at each escalation, in order.
+const ESCALATION: [&[Role]; 2] = [&[Role::Investigator, Role::Coordinator], &[Role::Sponsor, Role::MedicalMonitor]];
+/// Longest time that an alert may wait: thirty days.
+const ACKNOWLEDGE_MINUTES_MAX: u32 = 43_200;
+
+/// An alert.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Alert {
+    /// Not raised.
+    #[default]
+    Absent,
+    /// Nobody took notice yet.
+    Open(Matter),
+    /// Somebody took notice.
+    Acknowledged(Matter),
+    /// Done with.
+    Resolved(Matter),
+}
+
+/// What an alert is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matter {
+    trial_id: TrialId,
+    site_id: SiteId,
+    patient_id: PatientId,
+    acknowledge_within_minutes: u32,
+    acknowledge_by: Option<DateTime<Utc>>,
+    level: u32,
+}
+
+/// Raises an alert. Its id must be the one that follows from source event and rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RaiseAlert {
+    /// The event that met the rule.
+    pub source_event_id: Uuid,
+    /// The stream of that event.
+    pub source: StreamId,
+    /// The rule's code.
+    pub rule: String,
+    /// How urgent.
+    pub severity: Severity,
+    /// What was seen.
+    pub finding: String,
+    /// The subject that it is about.
+    pub subject_id: SubjectId,
+    /// Who is told first.
+    pub recipients: Vec<Role>,
+    /// Minutes until it is escalated unless somebody acknowledges it.
+    pub acknowledge_within_minutes: u32,
+}
+
+/// Takes notice of an alert.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeAlert {
+    /// What is to be said about it.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+/// Tells the next level, because nobody acknowledged in time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EscalateAlert {}
+
+/// Records that what had to be done was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveAlert {
+    /// What was done.
+    pub action_taken: String,
+    /// The adverse event that was reported in consequence.
+    #[serde(default)]
+    pub adverse_event_id: Option<AdverseEventId>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+/// Why a command to an alert is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertError {
+    /// The id is not the one of its source and rule.
+    #[error("the alert's id must be the one that follows from its source event and rule")]
+    ForeignId,
+    /// Done with already.
+    #[error("the alert is resolved")]
+    Resolved,
+    /// Time to acknowledge is left.
+    #[error("the alert may still be acknowledged until {0}")]
+    NotDue(DateTime<Utc>),
+}
+
+impl Reason for AlertError {
+    fn rule(&self) -> &'static str {
+        match self {
+            AlertError::ForeignId => rules::ALERT_ID_FOREIGN,
+            AlertError::Resolved => rules::ALERT_RESOLVED,
+            AlertError::NotDue(_) => rules::ALERT_NOT_DUE,
+        }
+    }
+}
+
+impl Command for RaiseAlert {
+    type Target = AlertId;
+    const NAME: &'static str = "RaiseAlert";
+
+    fn reads(&self, alert_id: AlertId) -> Vec<Need> {
+        vec![Need::of::<Alert>(alert_id), Need::of::<Subject>(self.subject_id)]
+    }
+
+    fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::code("rule", &self.rule)?;
+        validate::prose("finding", &self.finding)?;
+        validate::list("recipients", &self.recipients)?;
+        let minutes = self.acknowledge_within_minutes;
+        validate::range("acknowledge_within_minutes", minutes, 1, ACKNOWLEDGE_MINUTES_MAX)?;
+        if alert_id != AlertId::of(self.source_event_id, &self.rule) {
+            return Err(AlertError::ForeignId.into());
+        }
+        let participation = subject::screened(facts, self.subject_id, Some("subject_id"))?;
+        let participant = Participant::of(self.subject_id, participation);
+        let decision = Decision::new(participant.references(), context.now);
+        if *facts.get::<Alert>(alert_id)? != Alert::Absent {
+            return Ok(decision);
+        }
+        let raised = AlertRaised {
+            source_event_id: self.source_event_id,
+            source: self.source,
+            rule: self.rule.clone(),
+            severity: self.severity,
+            finding: self.finding.clone(),
+            subject_id: self.subject_id,
+            trial_id: participant.trial_id,
+            site_id: participant.site_id,
+            patient_id: participant.patient_id,
+            recipients: self.recipients.clone(),
+            acknowledge_by: context.now + TimeDelta::minutes(minutes.into()),
+            acknowledge_within_minutes: minutes,
+        };
+        Ok(decision.append(alert_id, raised))
+    }
+}
+
+impl Command for AcknowledgeAlert {
+    type Target = AlertId;
+    const NAME: &'static str = "AcknowledgeAlert";
+
+    fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        if let Some(note) = &self.note {
+            validate::prose("note", note)?;
+        }
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let alert = facts.get::<Alert>(alert_id)?;
+        let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
+        match alert {
+            Alert::Open(_) => Ok(decision.append(alert_id, AlertAcknowledged { note: self.note.clone() })),
+            Alert::Acknowledged(_) | Alert::Absent => Ok(decision),
+            Alert::Resolved(_) => Err(AlertError::Resolved.into()),
+        }
+    }
+}
+
+impl Command for EscalateAlert {
+    type Target = AlertId;
+    const NAME: &'static str = "EscalateAlert";
+
+    fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        let alert = facts.get::<Alert>(alert_id)?;
+        let matter = alert.matter(alert_id)?;
+        let decision = Decision::new(matter.references(), context.now);
+        let (Alert::Open(_), Some(acknowledge_by)) = (alert, matter.acknowledge_by) else { return Ok(decision) };
+        if context.now < acknowledge_by {
+            return Err(AlertError::NotDue(acknowledge_by).into());
+        }
+        let level = matter.level + 1;
+        let recipients = ESCALATION.get(matter.level as usize).copied().unwrap_or_default();
+        let last = level as usize >= ESCALATION.len();
+        let wait = TimeDelta::minutes(matter.acknowledge_within_minutes.into());
+        let escalated = AlertEscalated {
+            level,
+            recipients: recipients.to_vec(),
+            acknowledge_by: (!last).then(|| context.now + wait),
+        };
+        Ok(decision.append(alert_id, escalated))
+    }
+}
+
+impl Command for ResolveAlert {
+    type Target = AlertId;
+    const NAME: &'static str = "ResolveAlert";
+
+    fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::prose("action_taken", &self.action_taken)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let alert = facts.get::<Alert>(alert_id)?;
+        let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
+        match alert {
+            Alert::Resolved(_) => Err(AlertError::Resolved.into()),
+            Alert::Open(_) | Alert::Acknowledged(_) | Alert::Absent => {
+                let (action_taken, adverse_event_id) = (self.action_taken.clone(), self.adverse_event_id);
+                Ok(decision.append(alert_id, AlertResolved { action_taken, adverse_event_id }))
+            }
+        }
+    }
+}
+
+impl Alert {
+    fn matter(&self, alert_id: AlertId) -> Result<&Matter, Halt> {
+        match self {
+            Alert::Absent => Err(NotFound::halt(rules::ALERT_NOT_FOUND, "alert", alert_id, None)),
+            Alert::Open(matter) | Alert::Acknowledged(matter) | Alert::Resolved(matter) => Ok(matter),
+        }
+    }
+}
+
+impl Matter {
+    const fn references(&self) -> References {
+        References::subject(self.trial_id, self.site_id, self.patient_id)
+    }
+}
+
+impl Aggregate for Alert {
+    type Id = AlertId;
+    type Event = AlertEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(self, event: &AlertEvent, _occurred_at: DateTime<Utc>) -> Self {
+        match (self, event) {
+            (Alert::Absent, AlertEvent::AlertRaised(raised)) => Alert::Open(Matter {
+                trial_id: raised.trial_id,
+                site_id: raised.site_id,
+                patient_id: raised.patient_id,
+                acknowledge_within_minutes: raised.acknowledge_within_minutes,
+                acknowledge_by: Some(raised.acknowledge_by),
+                level: 0,
+            }),
+            (Alert::Open(matter), AlertEvent::AlertAcknowledged(_)) => Alert::Acknowledged(matter),
+            (Alert::Open(matter), AlertEvent::AlertEscalated(escalated)) => {
+                let (acknowledge_by, level) = (escalated.acknowledge_by, escalated.level);
+                Alert::Open(Matter { acknowledge_by, level, ..matter })
+            }
+            (Alert::Open(matter) | Alert::Acknowledged(matter), AlertEvent::AlertResolved(_)) => {
+                Alert::Resolved(matter)
+            }
+            // Not decided by any command; the log is read all the same.
+            (
+                alert,
+                AlertEvent::AlertRaised(_)
+                | AlertEvent::AlertAcknowledged(_)
+                | AlertEvent::AlertEscalated(_)
+                | AlertEvent::AlertResolved(_),
+            ) => alert,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The site: a hospital or research centre in a trial.
+
+use crate::rules;
+use chrono::{DateTime, Utc};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use events::envelope::References;
+use events::ids::{SiteId, TrialId};
+use events::site::{SiteActivated, SiteEvent, SiteRegistered, SiteSuspended};
+use events::trial::SiteJoined;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::trial;
+use crate::validate::{self, Invalid, NotFound, past_time};
+
+/// Greatest enrolment cap of a site.
+const ENROLMENT_CAP_MAX: u32 = 1_000_000;
+
+/// A site.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Site {
+    /// Not registered.
+    #[default]
+    Unregistered,
+    /// Registered, may not enrol yet.
+    Registered(Identity),
+    /// May enrol.
+    Active(Identity, Capacity),
+    /// May not enrol for now.
+    Suspended(Identity, Capacity),
+}
+
+/// What does not change about a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site's number, unique in the trial.
+    pub code: String,
+}
+
+/// How many a site may enrol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Greatest number of subjects.
+    pub enrolment_cap: u32,
+}
+
+/// Registers a site for a trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterSite {
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site's number, unique in the trial.
+    pub code: String,
+    /// The site's name.
+    pub name: String,
+    /// ISO 3166-1 alpha-3 country code, such as `NOR`.
+    #[serde(default)]
+    pub country: Option<String>,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+/// Lets a site enrol, at first or after a suspension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateSite {
+    /// Greatest number of subjects enrolled at the site, at least 1.
+    pub enrolment_cap: u32,
+    /// The principal investigator's account.
+    pub investigator: String,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+/// Keeps a site from screening and enrolling for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuspendSite {
+    /// Why.
+    pub reason: String,
+    /// When it happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+/// Why a command to a site is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Registered twice.
+    #[error("the site is registered already")]
+    AlreadyRegistered,
+    /// The code is in use in the trial.
+    #[error("the trial has a site `{0}` already")]
+    CodeTaken(String),
+    /// Active already.
+    #[error("the site is active already")]
+    AlreadyActive,
+    /// The site does not enrol.
+    #[error("the site is not active")]
+    NotActive,
+    /// The site is another trial's.
+    #[error("the site belongs to another trial")]
+    OtherTrial,
+}
+
+impl Reason for SiteError {
+    fn rule(&self) -> &'static str {
+        match self {
+            SiteError::AlreadyRegistered => rules::SITE_ALREADY_REGISTERED,
+            SiteError::CodeTaken(_) => rules::SITE_CODE_TAKEN,
+            SiteError::AlreadyActive => rules::SITE_ALREADY_ACTIVE,
+            SiteError::NotActive => rules::SITE_NOT_ACTIVE,
+            SiteError::OtherTrial => rules::SITE_OF_ANOTHER_TRIAL,
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            SiteError::CodeTaken(_) => Some("code".to_owned()),
+            SiteError::OtherTrial => Some("site_id".to_owned()),
+            SiteError::AlreadyRegistered | SiteError::AlreadyActive | SiteError::NotActive => None,
+        }
+    }
+}
+
+impl Command for RegisterSite {
+    type Target = SiteId;
+    const NAME: &'static str = "RegisterSite";
+
+    fn reads(&self, site_id: SiteId) -> Vec<Need> {
+        vec![Need::of::<Site>(site_id), Need::of::<trial::Trial>(self.trial_id)]
+    }
+
+    fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::code("code", &self.code)?;
+        validate::text("name", &self.name)?;
+        let alpha_3 = |code: &String| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        if !self.country.as_ref().is_none_or(alpha_3) {
+            let expected = "an ISO 3166-1 alpha-3 code such as `NOR`".to_owned();
+            return Err(Invalid::Malformed { field: "country".to_owned(), expected }.into());
+        }
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        if *facts.get::<Site>(site_id)? != Site::Unregistered {
+            return Err(SiteError::AlreadyRegistered.into());
+        }
+        let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
+        if course.sites.iter().any(|(_, code)| *code == self.code) {
+            return Err(SiteError::CodeTaken(self.code.clone()).into());
+        }
+        let registered = SiteRegistered {
+            trial_id: self.trial_id,
+            code: self.code.clone(),
+            name: self.name.clone(),
+            country: self.country.clone(),
+        };
+        let joined = SiteJoined { site_id, code: self.code.clone() };
+        Ok(Decision::new(References::site(self.trial_id, site_id), occurred_at)
+            .append(site_id, registered)
+            .append(self.trial_id, joined))
+    }
+}
+
+impl Command for ActivateSite {
+    type Target = SiteId;
+    const NAME: &'static str = "ActivateSite";
+
+    fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::range("enrolment_cap", self.enrolment_cap, 1, ENROLMENT_CAP_MAX)?;
+        validate::text("investigator", &self.investigator)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let site = facts.get::<Site>(site_id)?;
+        if site.is_active() {
+            return Err(SiteError::AlreadyActive.into());
+        }
+        let identity = site.identity(site_id, None)?;
+        let activated = SiteActivated { enrolment_cap: self.enrolment_cap, investigator: self.investigator.clone() };
+        Ok(Decision::new(References::site(identity.trial_id, site_id), occurred_at).append(site_id, activated))
+    }
+}
+
+impl Command for SuspendSite {
+    type Target = SiteId;
+    const NAME: &'static str = "SuspendSite";
+
+    fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::prose("reason", &self.reason)?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let site = facts.get::<Site>(site_id)?;
+        let identity = site.identity(site_id, None)?;
+        let decision = Decision::new(References::site(identity.trial_id, site_id), occurred_at);
+        match site {
+            Site::Suspended(..) => Ok(decision),
+            Site::Active(..) => Ok(decision.append(site_id, SiteSuspended { reason: self.reason.clone() })),
+            Site::Unregistered | Site::Registered(_) => Err(SiteError::NotActive.into()),
+        }
+    }
+}
+
+impl Site {
+    /// Whether the site may screen and enrol.
+    pub const fn is_active(&self) -> bool {
+        matches!(self, Site::Active(..))
+    }
+
+    /// The site's identity. `field` names the command's field that holds the id.
+    ///
+    /// # Errors
+    /// [`Halt`] where it is not registered.
+    pub fn identity(&self, site_id: SiteId, field: Option<&'static str>) -> Result<&Identity, Halt> {
+        match self {
+            Site::Unregistered => Err(NotFound::halt(rules::SITE_NOT_FOUND, "site", site_id, field)),
+            Site::Registered(identity) | Site::Active(identity, _) | Site::Suspended(identity, _) => Ok(identity),
+        }
+    }
+
+    /// How many the site may enrol.
+    ///
+    /// # Errors
+    /// [`SiteError::NotActive`].
+    pub const fn require_active(&self) -> Result<Capacity, SiteError> {
+        match self {
+            Site::Active(_, capacity) => Ok(*capacity),
+            Site::Unregistered | Site::Registered(_) | Site::Suspended(..) => Err(SiteError::NotActive),
+        }
+    }
+}
+
+impl Aggregate for Site {
+    type Id = SiteId;
+    type Event = SiteEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(self, event: &SiteEvent, _occurred_at: DateTime<Utc>) -> Self {
+        match (self, event) {
+            (Site::Unregistered, SiteEvent::SiteRegistered(registered)) => {
+                Site::Registered(Identity { trial_id: registered.trial_id, code: registered.code.clone() })
+            }
+            (
+                Site::Registered(identity) | Site::Active(identity, _) | Site::Suspended(identity, _),
+                SiteEvent::SiteActivated(activated),
+            ) => Site::Active(identity, Capacity { enrolment_cap: activated.enrolment_cap }),
+            (Site::Active(identity, capacity), SiteEvent::SiteSuspended(_)) => Site::Suspended(identity, capacity),
+            // Not decided by any command; the log is read all the same.
+            (site, SiteEvent::SiteRegistered(_) | SiteEvent::SiteActivated(_) | SiteEvent::SiteSuspended(_)) => site,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The visit: follow-up of a subject.
+
+use crate::enrolment::subject::Subject;
+use crate::rules;
+use chrono::{DateTime, Utc};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use events::ids::{SubjectId, VisitId};
+use events::values::{PartialDate, Quantity};
+use events::visit::{VisitAttended, VisitEvent};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::consent::participant::consented_participant;
+use crate::validate::{self, past_day, past_time};
+
+/// A visit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Visit {
+    /// Nothing recorded.
+    #[default]
+    Absent,
+    /// The subject came.
+    Attended,
+}
+
+/// Records that a subject came to a visit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordVisit {
+    /// The subject.
+    pub subject_id: SubjectId,
+    /// The visit's name, such as `WEEK 8`.
+    pub visit: String,
+    /// The visit's number; fractions are unscheduled visits.
+    #[serde(default)]
+    pub visit_number: Option<Quantity>,
+    /// The day of the visit, as far as it is known.
+    pub attended_on: PartialDate,
+    /// When it was recorded or happened; by default now.
+    #[serde(default)]
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+/// Why a command to a visit is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum VisitError {
+    /// Recorded twice.
+    #[error("the visit was recorded already")]
+    AlreadyRecorded,
+}
+
+impl Reason for VisitError {
+    fn rule(&self) -> &'static str {
+        match self {
+            VisitError::AlreadyRecorded => rules::VISIT_ALREADY_RECORDED,
+        }
+    }
+}
+
+impl Command for RecordVisit {
+    type Target = VisitId;
+    const NAME: &'static str = "RecordVisit";
+
+    fn reads(&self, visit_id: VisitId) -> Vec<Need> {
+        vec![Need::of::<Visit>(visit_id), Need::of::<Subject>(self.subject_id)]
+    }
+
+    fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::text("visit", &self.visit)?;
+        past_day(context, "attended_on", self.attended_on.earliest())?;
+        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        if *facts.get::<Visit>(visit_id)? != Visit::Absent {
+            return Err(VisitError::AlreadyRecorded.into());
+        }
+        // That somebody came is not yet a clinical fact: a visit from a day before
+        // the signature is kept, what was found there needs the consent.
+        let participant = consented_participant(facts, self.subject_id, Some("subject_id"), occurred_at)?;
+        let attended = VisitAttended {
+            subject_id: self.subject_id,
+            trial_id: participant.trial_id,
+            site_id: participant.site_id,
+            patient_id: participant.patient_id,
+            visit: self.visit.clone(),
+            visit_number: self.visit_number,
+            attended_on: self.attended_on.clone(),
+        };
+        Ok(Decision::new(participant.references(), occurred_at).append(visit_id, attended))
+    }
+}
+
+impl Aggregate for Visit {
+    type Id = VisitId;
+    type Event = VisitEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(self, event: &VisitEvent, _occurred_at: DateTime<Utc>) -> Self {
+        match event {
+            VisitEvent::VisitAttended(_) => Visit::Attended,
+        }
+    }
+}

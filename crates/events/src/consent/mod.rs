@@ -1,0 +1,95 @@
+//! Events of a `consent` stream: one patient's consent to one trial.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event_set;
+use crate::ids::{PatientId, SiteId, TrialId};
+use crate::trial::EnrolmentMode;
+
+/// Who signed (ICH E6(R3), 2.8.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signer {
+    /// The participant.
+    Participant,
+    /// The participant's legally acceptable representative.
+    LegalRepresentative,
+}
+
+/// How far a withdrawal of consent goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithdrawalScope {
+    /// No further data are collected; what was collected stays in use.
+    FurtherData,
+    /// No further use at all, within the limits of the law.
+    AllUse,
+}
+
+/// A consent form was shown to the patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsentFormPresented {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site that informs the patient.
+    pub site_id: SiteId,
+    /// Version of the form.
+    pub form_version: String,
+    /// Language of the form.
+    pub language: String,
+    /// SHA-256 of the form's text.
+    pub text_sha256: String,
+}
+
+/// The consent form was signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsentSigned {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site that informed the patient.
+    pub site_id: SiteId,
+    /// Version of the form.
+    pub form_version: String,
+    /// Language of the form.
+    pub language: String,
+    /// SHA-256 of the form's text: what exactly was signed.
+    pub text_sha256: String,
+    /// Who signed.
+    pub signer: Signer,
+    /// When the signature was given.
+    pub signed_at: DateTime<Utc>,
+    /// 1 for the patient's first signature in this trial, then up by one.
+    pub signature_number: u32,
+    /// How the trial's participants reach enrolment.
+    pub enrolment_mode: EnrolmentMode,
+}
+
+/// The consent was withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsentWithdrawn {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// How far the withdrawal goes.
+    pub scope: WithdrawalScope,
+    /// Why, where the patient said so.
+    pub reason: Option<String>,
+    /// When the patient withdrew.
+    pub withdrawn_at: DateTime<Utc>,
+}
+
+event_set! {
+    /// What can happen to a consent.
+    pub enum ConsentEvent in Consent {
+        ConsentFormPresented = 1;
+        ConsentSigned = 1;
+        ConsentWithdrawn = 1;
+    }
+}

@@ -1,0 +1,118 @@
+//! Events of a `subject` stream: a patient in a trial.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event_set;
+use crate::ids::{PatientId, SiteId, TrialId};
+use crate::trial::ObservationValue;
+
+/// The patient was screened for the trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PatientScreened {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site.
+    pub site_id: SiteId,
+    /// The subject number, unique in the trial (CDISC `SUBJID`).
+    pub subject_number: String,
+}
+
+/// Whether a criterion was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CriterionResult {
+    /// Met.
+    Met,
+    /// Not met.
+    NotMet,
+    /// Not known yet: the observation or the judgement is missing.
+    Unknown,
+}
+
+/// The result of one criterion with the data that it saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CriterionAssessment {
+    /// The criterion's code.
+    pub code: String,
+    /// Its result.
+    pub result: CriterionResult,
+    /// Whether the result keeps the patient out: an inclusion criterion not
+    /// met, or an exclusion criterion met.
+    pub against: bool,
+    /// The value that was looked at, unless it is personal data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<ObservationValue>,
+}
+
+/// What the criteria say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EligibilityOutcome {
+    /// Every inclusion criterion met, no exclusion criterion met.
+    Eligible,
+    /// At least one criterion decides against.
+    Ineligible,
+    /// Nothing decides against, something is unknown.
+    Undetermined,
+}
+
+/// Eligibility was assessed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EligibilityRecorded {
+    /// Version of the trial's criteria.
+    pub criteria_version: u32,
+    /// Every criterion with its result.
+    pub assessments: Vec<CriterionAssessment>,
+    /// What they say together.
+    pub outcome: EligibilityOutcome,
+    /// Codes of the observations that are missing.
+    pub missing_observations: Vec<String>,
+}
+
+/// Screening ended without enrolment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScreeningFailed {
+    /// Why: codes of criteria, or of rules such as `site-cap-reached`.
+    pub reasons: Vec<String>,
+}
+
+/// The subject was enrolled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectEnrolled {}
+
+/// The subject was allocated to an arm. Blinded roles never receive this payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectRandomised {
+    /// The arm's code.
+    pub arm: String,
+}
+
+/// The subject's participation ended before completion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectDiscontinued {
+    /// CDISC codelist NCOMPLT (C66727, extensible), such as `ADVERSE EVENT`.
+    pub reason: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The subject completed the trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectCompleted {}
+
+event_set! {
+    /// What can happen to a subject.
+    pub enum SubjectEvent in Subject {
+        PatientScreened = 1;
+        EligibilityRecorded = 1;
+        ScreeningFailed = 1;
+        SubjectEnrolled = 1;
+        SubjectRandomised = 1;
+        SubjectDiscontinued = 1;
+        SubjectCompleted = 1;
+    }
+}

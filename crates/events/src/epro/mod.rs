@@ -1,0 +1,3 @@
+//! Patient-reported outcomes.
+
+pub mod report;

@@ -1,0 +1,4 @@
+//! Adverse events and alerts.
+
+pub mod adverse_event;
+pub mod alert;

@@ -1,0 +1,153 @@
+//! Filled-in questionnaires: rows of single answers put together to forms.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use domain::epro::report::SubmitReport;
+use events::ids::ReportId;
+use events::trial::questionnaire::{Answer, Answers};
+
+use super::super::dates::SdtmDate;
+use super::super::rows::{QuestionnaireResult, QuestionnaireRow, Text};
+use super::super::study::tidy;
+use super::clinical::VisitDays;
+use super::subject::{Planner, Rank};
+
+/// What holds the rows of one visit's form together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FormKey {
+    category: Text,
+    visit: Option<Text>,
+    evaluator: Option<Text>,
+}
+
+impl Planner<'_> {
+    /// Plans the forms.
+    pub fn forms(&mut self, rows: Vec<QuestionnaireRow>, visit_days: &VisitDays) {
+        let mut forms: BTreeMap<FormKey, Vec<QuestionnaireRow>> = BTreeMap::new();
+        for row in rows {
+            let (category, visit, evaluator) = (row.category.clone(), row.visit_key.clone(), row.evaluator.clone());
+            forms.entry(FormKey { category, visit, evaluator }).or_default().push(row);
+        }
+        for (key, rows) in forms {
+            for (day, rows) in self.by_day(&key, rows, visit_days) {
+                self.form(&key, day, rows);
+            }
+        }
+    }
+
+    /// The forms of a visit: one a day. An answer without a day of its own belongs to the others'.
+    fn by_day(
+        &mut self,
+        key: &FormKey,
+        rows: Vec<QuestionnaireRow>,
+        visit_days: &VisitDays,
+    ) -> BTreeMap<NaiveDate, Vec<(DateTime<Utc>, QuestionnaireRow)>> {
+        let mut days: BTreeMap<NaiveDate, Vec<(DateTime<Utc>, QuestionnaireRow)>> = BTreeMap::new();
+        let mut without_day = Vec::new();
+        for row in rows {
+            match row.date.as_ref().map(|text| SdtmDate::parse(text)) {
+                Some(Err(error)) => self.reject(row.id(), format!("QSDTC: {error}")),
+                Some(Ok(date)) => match date.moment() {
+                    Some(at) => days.entry(at.date_naive()).or_default().push((at, row)),
+                    None => without_day.push(row),
+                },
+                None => without_day.push(row),
+            }
+        }
+        let visit_day = key.visit.as_ref().and_then(|visit| visit_days.get(visit)).copied();
+        let only_day = (days.len() == 1).then(|| days.values().flatten().map(|(at, _)| *at).max()).flatten();
+        let taken = match (only_day, days.is_empty()) {
+            (Some(at), _) => Some((at, "the other answers' day")),
+            (None, true) => visit_day.map(|at| (at, "the visit's day")),
+            (None, false) => None,
+        };
+        for row in without_day {
+            let told = row.date.as_ref().map_or_else(|| "is empty".to_owned(), |text| format!("`{text}` tells no day"));
+            match taken {
+                Some((at, whose)) => {
+                    self.note(row.id(), format!("QSDTC {told}: {whose}, {}, is taken", at.date_naive()));
+                    days.entry(at.date_naive()).or_default().push((at, row));
+                }
+                None => self.reject(row.id(), format!("QSDTC {told}: the form has no date")),
+            }
+        }
+        days
+    }
+
+    fn form(&mut self, key: &FormKey, day: NaiveDate, rows: Vec<(DateTime<Utc>, QuestionnaireRow)>) {
+        let Some(instrument) = self.frame.instruments.get(&key.category).cloned() else {
+            for (_, row) in &rows {
+                self.reject(row.id(), format!("`{}` cannot be an instrument: no item was answered", key.category));
+            }
+            return;
+        };
+        let mut answers = Answers::new();
+        let mut lines: BTreeMap<&Text, (u64, &QuestionnaireResult)> = BTreeMap::new();
+        let mut sources = BTreeSet::new();
+        let mut not_done = Vec::new();
+        for (_, row) in &rows {
+            if let QuestionnaireResult::NotDone(_) = row.result {
+                not_done.push(row);
+                continue;
+            }
+            match self.answer(&instrument, row, &lines) {
+                Ok(answer) => {
+                    answers.insert(row.item.to_string(), answer);
+                    lines.insert(&row.item, (row.line, &row.result));
+                    sources.insert(row.id());
+                }
+                Err(reason) => self.reject(row.id(), reason),
+            }
+        }
+        for row in not_done {
+            self.not_done(row, &answers);
+        }
+        let (Some(completed_at), false) = (rows.iter().map(|(at, _)| *at).max(), answers.is_empty()) else { return };
+        let visit = rows.iter().find_map(|(_, row)| row.visit.as_ref());
+        let report = SubmitReport {
+            subject_id: self.frame.subject(&self.subject),
+            instrument: instrument.definition.instrument.clone(),
+            questionnaire_version: Some(instrument.definition.version.clone()),
+            answers,
+            started_at: None,
+            completed_at: Some(completed_at),
+            time_zone: None,
+            device: None,
+            visit: visit.map(|visit| tidy(visit)),
+        };
+        let part = |text: &Option<Text>| text.as_ref().map_or("", |text| text).to_owned();
+        let (visit, evaluator, day) = (part(&key.visit), part(&key.evaluator), day.to_string());
+        let parts: [&str; 5] = [&self.subject, &key.category, &visit, &evaluator, &day];
+        let report_id = ReportId::from(self.frame.id("sdtm-report", &parts));
+        self.step(completed_at, Rank::Report, sources.into_iter().collect(), report_id, &report);
+    }
+
+    fn answer(
+        &mut self,
+        instrument: &super::InstrumentPlan,
+        row: &QuestionnaireRow,
+        lines: &BTreeMap<&Text, (u64, &QuestionnaireResult)>,
+    ) -> Result<Answer, String> {
+        match lines.get(&row.item) {
+            Some((line, result)) if **result == row.result => return Err(format!("repeats line {line}")),
+            Some((line, _)) => return Err(format!("the item is answered otherwise at line {line} of the same form")),
+            None => {}
+        }
+        instrument.answer(&row.item, &row.result, row.derived)
+    }
+
+    /// An item that was not done is one without an answer, in a form that has others.
+    fn not_done(&mut self, row: &QuestionnaireRow, answers: &Answers) {
+        let why = match &row.result {
+            QuestionnaireResult::NotDone(Some(why)) => format!("NOT DONE ({why})"),
+            _ => "NOT DONE".to_owned(),
+        };
+        if answers.is_empty() {
+            self.reject(row.id(), format!("{why}: no item of the form was answered"));
+        } else {
+            self.note(row.id(), format!("{why}: the form has no answer to the item"));
+            self.cover(row.id());
+        }
+    }
+}

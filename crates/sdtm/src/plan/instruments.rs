@@ -1,0 +1,163 @@
+//! Questionnaires: the program's own definition where its items fit, else one made from the answers.
+
+use domain::epro::instruments::Instrument;
+use domain::trial::{DefineQuestionnaire, QuestionnaireSource};
+use domain::validate;
+use events::ids::derive_id;
+use events::trial::questionnaire::{AllowedAnswers, Answer, Item, QuestionnaireDefinition};
+use events::values::Quantity;
+
+use super::super::rows::{QuestionnaireResult, Text};
+use super::super::study::InstrumentSeen;
+
+/// Greatest length of a text that answers an item.
+const TEXT_LENGTH_MAX: u32 = 10_000;
+
+/// An instrument as the trial will have it.
+#[derive(Clone, Debug)]
+pub struct InstrumentPlan {
+    /// Its definition.
+    pub definition: QuestionnaireDefinition,
+    /// Whether it comes with the program.
+    pub shipped: Option<Instrument>,
+}
+
+impl InstrumentPlan {
+    /// The instrument of a `QSCAT` whose answers were seen.
+    ///
+    /// # Errors
+    /// What is wrong, where no questionnaire can be called or made like this.
+    pub fn new(category: &str, seen: &InstrumentSeen) -> Result<Self, String> {
+        if let Some(shipped) = shipped(seen) {
+            return Ok(Self { definition: shipped.definition(), shipped: Some(shipped) });
+        }
+        validate::code("QSCAT", category).map_err(|error| error.to_string())?;
+        let items = seen.items.iter().map(|(code, item)| {
+            let bound = Quantity::from(i32::MAX);
+            let answers = if item.numeric {
+                AllowedAnswers::Number { min: Quantity::from(-i32::MAX), max: bound }
+            } else {
+                AllowedAnswers::Text { length_max: TEXT_LENGTH_MAX }
+            };
+            // Most instruments' wording is copyrighted: codes only.
+            Item { code: code.to_string(), text: None, required: false, answers }
+        });
+        let mut definition = QuestionnaireDefinition {
+            instrument: category.to_owned(),
+            version: String::new(),
+            title: category.to_owned(),
+            source: "Items as answered in the SDTM domain QS; no scores are computed".to_owned(),
+            items: items.filter(|item| validate::code("QSTESTCD", &item.code).is_ok()).collect(),
+            scores: Vec::new(),
+            alert_rules: Vec::new(),
+        };
+        definition.items.truncate(validate::LIST_LENGTH_MAX);
+        // Named after its content: another export with other items makes another version.
+        let content = serde_json::to_vec(&definition).map_err(|error| error.to_string())?;
+        let digest = derive_id("sdtm-questionnaire", &[&content]).simple().to_string();
+        definition.version = format!("sdtm-{}", &digest[..12]);
+        Ok(Self { definition, shipped: None })
+    }
+
+    /// The command that defines it.
+    pub fn define(&self) -> DefineQuestionnaire {
+        let questionnaire = match self.shipped {
+            Some(instrument) => QuestionnaireSource::Instrument(instrument),
+            None => QuestionnaireSource::Definition(self.definition.clone()),
+        };
+        DefineQuestionnaire { questionnaire, occurred_at: None }
+    }
+
+    /// The answer to an item in the form that the definition asks for.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn answer(&self, item: &Text, result: &QuestionnaireResult, derived: bool) -> Result<Answer, String> {
+        let Some(defined) = self.definition.items.iter().find(|defined| *defined.code == **item) else {
+            let why = if derived { "a derived score, which the definition computes itself" } else { "no item of it" };
+            return Err(format!("`{item}` of {}: {why}", self.definition.instrument));
+        };
+        let answer = match (result, &defined.answers) {
+            (QuestionnaireResult::Number(number), AllowedAnswers::Text { .. }) => Answer::Text(number.to_string()),
+            (QuestionnaireResult::Number(number), _) => Answer::Number(*number),
+            (QuestionnaireResult::Text(text), _) => Answer::Text(text.to_string()),
+            (QuestionnaireResult::NotDone(_) | QuestionnaireResult::Nothing, _) => {
+                return Err("QSSTRESN, QSSTRESC and QSORRES are empty: there is no result".to_owned());
+            }
+        };
+        match (&answer, &defined.answers) {
+            (Answer::Number(number), AllowedAnswers::Integer { min, max }) => {
+                let whole = number.decimal().is_integer();
+                let fits = whole && Quantity::from(*min) <= *number && *number <= Quantity::from(*max);
+                fits.then_some(answer.clone())
+                    .ok_or_else(|| format!("`{number}` is not a whole number from {min} to {max}"))
+            }
+            (Answer::Number(number), AllowedAnswers::Number { min, max }) => {
+                let fits = min <= number && number <= max;
+                fits.then_some(answer.clone()).ok_or_else(|| format!("`{number}` is not a number from {min} to {max}"))
+            }
+            (Answer::Text(_), AllowedAnswers::Text { .. }) => Ok(answer),
+            _ => Err(format!("`{item}` of {} is answered otherwise", self.definition.instrument)),
+        }
+    }
+}
+
+/// The instrument of the program whose items these are. Scores that were computed from the items
+/// do not count: the program's definition computes its own.
+fn shipped(seen: &InstrumentSeen) -> Option<Instrument> {
+    Instrument::ALL.into_iter().find(|instrument| {
+        let items = instrument.definition().items;
+        let mut asked = seen.items.iter().filter(|(_, item)| !item.derived).peekable();
+        asked.peek().is_some()
+            && asked.all(|(code, item)| item.numeric && items.iter().any(|known| *known.code == **code))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::study::ItemSeen;
+    use super::*;
+
+    fn seen(items: &[(&str, bool, bool)]) -> InstrumentSeen {
+        let item = |(code, numeric, derived): &(&str, bool, bool)| {
+            (Text::from(*code), ItemSeen { numeric: *numeric, derived: *derived })
+        };
+        InstrumentSeen { items: items.iter().map(item).collect() }
+    }
+
+    fn number(text: &str) -> QuestionnaireResult {
+        QuestionnaireResult::Number(text.parse().expect("a quantity"))
+    }
+
+    #[test]
+    fn the_programs_own_definition_is_taken_where_its_items_fit() {
+        let plan = InstrumentPlan::new("MINI-MENTAL", &seen(&[("MMITM01", true, false), ("MMTOT", true, true)]));
+        let plan = plan.expect("an instrument");
+        assert_eq!((plan.definition.instrument.as_str(), plan.shipped), ("MMSE", Some(Instrument::Mmse)));
+        assert_eq!(plan.answer(&"MMITM01".into(), &number("5"), false), Ok(Answer::Number(Quantity::from(5))));
+        assert!(plan.answer(&"MMITM01".into(), &number("6"), false).is_err_and(|why| why.contains("from 0 to 5")));
+        assert!(plan.answer(&"MMTOT".into(), &number("20"), true).is_err_and(|why| why.contains("derived")));
+        let other = InstrumentPlan::new("MMSE", &seen(&[("MMITM01", true, false), ("MMITM99", true, false)]));
+        assert_eq!(other.expect("an instrument").shipped, None);
+    }
+
+    #[test]
+    fn another_instrument_is_defined_by_its_answers() {
+        let plan =
+            InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");
+        domain::epro::instruments::check_definition("definition", &plan.definition)
+            .expect("a definition that the domain takes");
+        assert_eq!(
+            plan.answer(&"A".into(), &number("2.5"), false),
+            Ok(Answer::Number("2.5".parse().expect("a quantity")))
+        );
+        assert_eq!(plan.answer(&"B".into(), &number("2"), false), Ok(Answer::Text("2".to_owned())));
+        assert!(plan.answer(&"C".into(), &number("2"), false).is_err());
+        let again =
+            InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");
+        assert_eq!(again.definition, plan.definition);
+        let more = InstrumentPlan::new("CIBIC", &seen(&[("A", true, false)])).expect("an instrument");
+        assert_ne!(more.definition.version, plan.definition.version);
+        assert!(InstrumentPlan::new(&"X".repeat(101), &seen(&[("A", true, false)])).is_err());
+    }
+}

@@ -1,0 +1,417 @@
+//! Who takes part and what happens to them: made up from the seed alone.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use domain::consent::{PresentConsentForm, SignConsent, WithdrawConsent};
+use domain::enrolment::subject::{CompleteSubject, DiscontinueSubject, RandomiseSubject};
+use domain::epro::instruments::Instrument;
+use domain::epro::report::SubmitReport;
+use domain::patient::{RecordObservation, RegisterPatient};
+use domain::safety::adverse_event::ReportAdverseEvent;
+use domain::site::{ActivateSite, RegisterSite};
+use domain::trial::{
+    AddArm, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PublishConsentForm, QuestionnaireSource,
+    RegisterTrial,
+};
+use domain::visit::RecordVisit;
+use events::consent::{Signer, WithdrawalScope};
+use events::ids::{AdverseEventId, PatientId, ReportId, SiteId, SubjectId, TrialId, VisitId, derive_id};
+use events::patient::Sex;
+use events::safety::adverse_event::AdverseEventSeverity;
+use events::trial::questionnaire::{Answer, Answers};
+use events::trial::{
+    Blinding, Comparison, Criterion, CriterionCategory, CriterionTest, EnrolmentMode, ObservationValue,
+};
+use events::values::{PartialDate, Personal, Quantity};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use uuid::Uuid;
+
+use client::CommandRequest;
+
+/// SHA-256 of the made-up consent form.
+const FORM_SHA256: &str = "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea";
+const FORM_VERSION: &str = "1.0";
+const LANGUAGE: &str = "en";
+/// Days of a subject's visits after randomisation.
+const VISIT_DAYS: [u64; 6] = [0, 14, 28, 56, 84, 112];
+/// Days over which patients come.
+const RECRUITMENT_DAYS: u64 = 180;
+
+/// Everything that happens, from the seed.
+pub struct Cast {
+    /// The trial's protocol number.
+    pub protocol: String,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// Number of patients.
+    pub subjects: u32,
+    seed: u64,
+    start: NaiveDate,
+    sites: Vec<SiteId>,
+}
+
+/// What happens to one patient.
+pub struct Part {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The subject that the patient becomes.
+    pub subject_id: SubjectId,
+    /// The site that the patient comes to.
+    pub site_id: SiteId,
+    /// Up to the signed consent; the rest of enrolment is the process manager's.
+    pub beginning: Vec<CommandRequest>,
+    /// If the subject is enrolled.
+    pub course: Vec<CommandRequest>,
+    /// Alerts that the course raises.
+    pub alerts: usize,
+}
+
+/// How somebody's participation ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Completes,
+    Withdraws,
+    Discontinues(&'static str),
+}
+
+impl Cast {
+    /// The trial of this seed and size.
+    pub fn new(seed: u64, protocol: String, subjects: u32, sites: u32, start: NaiveDate) -> Self {
+        let name = protocol.as_bytes();
+        let trial_id = TrialId::from(derive_id("simulated-trial", &[name]));
+        let site = |number: u32| SiteId::from(derive_id("simulated-site", &[name, &number.to_be_bytes()]));
+        Self { trial_id, subjects, seed, start, sites: (0..sites).map(site).collect(), protocol }
+    }
+
+    /// The commands that set the trial up.
+    pub fn setting(&self) -> Vec<CommandRequest> {
+        let at = Some(time(self.start, 8));
+        let trial = self.trial_id;
+        let mut commands = vec![CommandRequest::new(
+            trial,
+            &RegisterTrial {
+                protocol: self.protocol.clone(),
+                title: "A simulated trial of pain and mood".to_owned(),
+                phase: Some("PHASE III TRIAL".to_owned()),
+                blinding: Blinding::DoubleBlind,
+                planned_enrolment: self.subjects,
+                enrolment_mode: EnrolmentMode::Automatic,
+                occurred_at: at,
+            },
+        )];
+        for (code, name) in [("PBO", "Placebo"), ("ACT", "Active treatment")] {
+            let (code, name) = (code.to_owned(), name.to_owned());
+            commands.push(CommandRequest::new(trial, &AddArm { code, name, allocation_weight: 1, occurred_at: at }));
+        }
+        commands.push(CommandRequest::new(trial, &DefineEligibility { criteria: criteria(), occurred_at: at }));
+        let form = PublishConsentForm {
+            form_version: FORM_VERSION.to_owned(),
+            language: LANGUAGE.to_owned(),
+            text_sha256: FORM_SHA256.to_owned(),
+            effective_on: self.start,
+            occurred_at: at,
+        };
+        commands.push(CommandRequest::new(trial, &form));
+        for instrument in [Instrument::Phq9, Instrument::PainNrs] {
+            let questionnaire = QuestionnaireSource::Instrument(instrument);
+            commands.push(CommandRequest::new(trial, &DefineQuestionnaire { questionnaire, occurred_at: at }));
+        }
+        for (index, site_id) in self.sites.iter().enumerate() {
+            let code = format!("{}", 701 + index);
+            let register = RegisterSite {
+                trial_id: trial,
+                name: format!("Hospital {code}"),
+                code: code.clone(),
+                country: None,
+                occurred_at: at,
+            };
+            let activate = ActivateSite {
+                enrolment_cap: self.subjects,
+                investigator: format!("investigator-{code}"),
+                occurred_at: at,
+            };
+            commands.push(CommandRequest::new(*site_id, &register));
+            commands.push(CommandRequest::new(*site_id, &activate));
+        }
+        commands.push(CommandRequest::new(trial, &OpenEnrolment { occurred_at: at }));
+        commands
+    }
+
+    /// What happens to the patient of this number.
+    pub fn part(&self, number: u32) -> Part {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        // A stream of its own, so that nobody's life depends on anybody else's.
+        random.set_stream(u64::from(number) + 1);
+        let patient_id =
+            PatientId::from(derive_id("simulated-patient", &[self.protocol.as_bytes(), &number.to_be_bytes()]));
+        let subject_id = SubjectId::of(patient_id, self.trial_id);
+        // Sites recruit at different speed: the first ones more.
+        let speed = random.random::<f64>().powi(2);
+        let site_id = self.sites[(speed * self.sites.len() as f64) as usize % self.sites.len()];
+        let came_on = self.start + Days::new(random.random_range(1..RECRUITMENT_DAYS));
+        let beginning = self.beginning(&mut random, patient_id, site_id, came_on);
+        let randomised_on = came_on + Days::new(random.random_range(3..10));
+        let mut story = Story { cast: self, random, patient_id, subject_id, commands: Vec::new(), alerts: 0 };
+        story.tell(randomised_on);
+        Part { patient_id, subject_id, site_id, beginning, course: story.commands, alerts: story.alerts }
+    }
+
+    fn beginning(
+        &self,
+        random: &mut ChaCha8Rng,
+        patient_id: PatientId,
+        site_id: SiteId,
+        came_on: NaiveDate,
+    ) -> Vec<CommandRequest> {
+        let at = time(came_on, 9);
+        // Some are too young or their pain too mild: screening fails.
+        let age = random.random_range(14..85);
+        let born = came_on - Days::new(age * 365 + random.random_range(0..365));
+        let sex = if random.random_bool(0.55) { Sex::F } else { Sex::M };
+        let register = RegisterPatient {
+            birth_date: Some(Personal::new(PartialDate::from(born))),
+            sex: Some(Personal::new(sex)),
+            occurred_at: Some(at),
+            ..RegisterPatient::default()
+        };
+        let observe = |code: &str, value: i32, unit: &str| RecordObservation {
+            code: code.to_owned(),
+            value: ObservationValue::Number(Quantity::from(value)),
+            unit: Some(unit.to_owned()),
+            observed_at: Some(at),
+        };
+        let pain = CommandRequest::new(patient_id, &observe("PAIN-BASELINE", random.random_range(2..=10), "{score}"));
+        let pressure = CommandRequest::new(patient_id, &observe("SYSBP", random.random_range(100..175), "mm[Hg]"));
+        let present = PresentConsentForm {
+            trial_id: self.trial_id,
+            site_id,
+            form_version: FORM_VERSION.to_owned(),
+            language: LANGUAGE.to_owned(),
+            occurred_at: Some(at),
+        };
+        let sign = SignConsent {
+            trial_id: self.trial_id,
+            form_version: FORM_VERSION.to_owned(),
+            language: LANGUAGE.to_owned(),
+            signer: Signer::Participant,
+            signed_at: Some(time(came_on, 10)),
+        };
+        let mut commands = vec![
+            CommandRequest::new(patient_id, &register),
+            pressure,
+            CommandRequest::new(patient_id, &present),
+            CommandRequest::new(patient_id, &sign),
+        ];
+        // For some the baseline comes late: the process manager waits for it.
+        let place = if random.random_bool(0.2) { commands.len() } else { 1 };
+        commands.insert(place, pain);
+        commands
+    }
+}
+
+/// The course of one subject.
+struct Story<'cast> {
+    cast: &'cast Cast,
+    random: ChaCha8Rng,
+    patient_id: PatientId,
+    subject_id: SubjectId,
+    commands: Vec<CommandRequest>,
+    alerts: usize,
+}
+
+impl Story<'_> {
+    fn tell(&mut self, randomised_on: NaiveDate) {
+        let arm = if self.random.random_bool(0.5) { "ACT" } else { "PBO" };
+        let randomise = RandomiseSubject { arm: arm.to_owned(), occurred_at: Some(time(randomised_on, 11)) };
+        self.commands.push(CommandRequest::new(self.subject_id, &randomise));
+        let (ending, visits) = self.ending();
+        let mut pain: f64 = self.random.random_range(4.0..8.5);
+        let mut mood: f64 = self.random.random_range(0.2..2.0);
+        // Treatment helps; time helps a little, too.
+        let slope = if arm == "ACT" { 0.75 } else { 0.25 };
+        let mut last = randomised_on;
+        for (visit, days) in VISIT_DAYS.iter().enumerate().take(visits) {
+            let day = randomised_on + Days::new(*days + u64::from(self.random.random_range(0..3_u32)));
+            last = day;
+            self.visit(visit, day);
+            // Now and then a report is missed.
+            if self.random.random_bool(0.93) {
+                self.pain_report(visit, day, pain);
+            }
+            if self.random.random_bool(0.90) {
+                self.mood_report(visit, day, mood);
+            }
+            if self.random.random_bool(0.18) {
+                self.adverse_event(visit, day);
+            }
+            pain = (pain - slope + self.random.random_range(-1.2..1.2)).clamp(0.0, 10.0);
+            mood = (mood - slope * 0.2 + self.random.random_range(-0.4..0.45)).clamp(0.0, 3.0);
+        }
+        self.end(ending, last + Days::new(1));
+    }
+
+    fn ending(&mut self) -> (Ending, usize) {
+        let all = VISIT_DAYS.len();
+        let early = self.random.random_range(1..all);
+        match self.random.random_range(0..100) {
+            0..4 => (Ending::Withdraws, early),
+            4..9 => (Ending::Discontinues("ADVERSE EVENT"), early),
+            9..13 => (Ending::Discontinues("LOST TO FOLLOW-UP"), early),
+            13..16 => (Ending::Discontinues("PHYSICIAN DECISION"), early),
+            _ => (Ending::Completes, all),
+        }
+    }
+
+    fn end(&mut self, ending: Ending, day: NaiveDate) {
+        let at = Some(time(day, 15));
+        self.commands.push(match ending {
+            Ending::Completes => CommandRequest::new(self.subject_id, &CompleteSubject { occurred_at: at }),
+            Ending::Discontinues(reason) => {
+                let discontinue = DiscontinueSubject { reason: reason.to_owned(), detail: None, occurred_at: at };
+                CommandRequest::new(self.subject_id, &discontinue)
+            }
+            Ending::Withdraws => {
+                let withdraw = WithdrawConsent {
+                    trial_id: self.cast.trial_id,
+                    scope: WithdrawalScope::FurtherData,
+                    reason: None,
+                    withdrawn_at: at,
+                };
+                CommandRequest::new(self.patient_id, &withdraw)
+            }
+        });
+    }
+
+    fn id(&self, kind: &str, visit: usize) -> Uuid {
+        derive_id(kind, &[self.subject_id.uuid().as_bytes(), &(visit as u64).to_be_bytes()])
+    }
+
+    fn visit(&mut self, visit: usize, day: NaiveDate) {
+        let record = RecordVisit {
+            subject_id: self.subject_id,
+            visit: visit_name(visit),
+            visit_number: i32::try_from(visit + 1).ok().map(Quantity::from),
+            attended_on: PartialDate::from(day),
+            occurred_at: Some(time(day, 12)),
+        };
+        self.commands.push(CommandRequest::new(VisitId::from(self.id("simulated-visit", visit)), &record));
+    }
+
+    fn pain_report(&mut self, visit: usize, day: NaiveDate, pain: f64) {
+        let answer = pain.round() as i32;
+        self.alerts += usize::from(answer >= 7);
+        let answers = Answers::from([("PAIN".to_owned(), Answer::Number(Quantity::from(answer)))]);
+        self.report("PAIN-NRS", "simulated-pain", visit, day, answers);
+    }
+
+    fn mood_report(&mut self, visit: usize, day: NaiveDate, mood: f64) {
+        let mut total = 0;
+        let mut answers = Answers::new();
+        for item in 1..=9 {
+            // Thoughts of self-harm are rare.
+            let level = if item == 9 { mood - 2.2 } else { mood + self.random.random_range(-0.8..0.8) };
+            let answer = level.round().clamp(0.0, 3.0) as i32;
+            total += answer;
+            self.alerts += usize::from(item == 9 && answer >= 1);
+            answers.insert(format!("PHQ9_{item}"), Answer::Number(Quantity::from(answer)));
+        }
+        self.alerts += usize::from(total >= 20);
+        self.report("PHQ-9", "simulated-mood", visit, day, answers);
+    }
+
+    fn report(&mut self, instrument: &str, kind: &str, visit: usize, day: NaiveDate, answers: Answers) {
+        let submit = SubmitReport {
+            subject_id: self.subject_id,
+            instrument: instrument.to_owned(),
+            questionnaire_version: None,
+            answers,
+            started_at: Some(time(day, 18)),
+            completed_at: Some(time(day, 19)),
+            time_zone: Some("Europe/Oslo".to_owned()),
+            device: Some("simulated-telephone".to_owned()),
+            visit: Some(visit_name(visit)),
+        };
+        self.commands.push(CommandRequest::new(ReportId::from(self.id(kind, visit)), &submit));
+    }
+
+    fn adverse_event(&mut self, visit: usize, day: NaiveDate) {
+        let terms = ["HEADACHE", "NAUSEA", "DIZZINESS", "FATIGUE", "RASH", "INSOMNIA"];
+        let severity = match self.random.random_range(0..10) {
+            0..6 => AdverseEventSeverity::Mild,
+            6..9 => AdverseEventSeverity::Moderate,
+            _ => AdverseEventSeverity::Severe,
+        };
+        let serious = severity == AdverseEventSeverity::Severe && self.random.random_bool(0.5);
+        self.alerts += usize::from(serious);
+        let report = ReportAdverseEvent {
+            subject_id: self.subject_id,
+            term: terms[self.random.random_range(0..terms.len())].to_owned(),
+            severity,
+            ctcae_grade: None,
+            serious,
+            relatedness: Some("POSSIBLE".to_owned()),
+            onset: Some(PartialDate::from(day)),
+            ended: None,
+            outcome: None,
+            occurred_at: Some(time(day, 13)),
+        };
+        let id = AdverseEventId::from(self.id("simulated-adverse-event", visit));
+        self.commands.push(CommandRequest::new(id, &report));
+    }
+}
+
+fn visit_name(visit: usize) -> String {
+    match visit {
+        0 => "BASELINE".to_owned(),
+        visit => format!("WEEK {}", VISIT_DAYS[visit] / 7),
+    }
+}
+
+fn time(day: NaiveDate, hour: u32) -> DateTime<Utc> {
+    day.and_time(NaiveTime::from_hms_opt(hour, 0, 0).unwrap_or_default()).and_utc()
+}
+
+fn criteria() -> Vec<Criterion> {
+    let criterion = |code: &str, text: &str, category, observed: &str, operator, value: i32| Criterion {
+        code: code.to_owned(),
+        text: text.to_owned(),
+        category,
+        test: CriterionTest::Observation {
+            code: observed.to_owned(),
+            operator,
+            value: ObservationValue::Number(Quantity::from(value)),
+        },
+    };
+    let (inclusion, exclusion) = (CriterionCategory::Inclusion, CriterionCategory::Exclusion);
+    vec![
+        criterion("INCL01", "At least 18 years old", inclusion, "AGE", Comparison::AtLeast, 18),
+        criterion("INCL02", "Pain of at least 4 at baseline", inclusion, "PAIN-BASELINE", Comparison::AtLeast, 4),
+        criterion("EXCL01", "Systolic blood pressure over 170", exclusion, "SYSBP", Comparison::GreaterThan, 170),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_trial() {
+        let start = NaiveDate::from_ymd_opt(2024, 1, 8).expect("a day");
+        let cast = |seed| Cast::new(seed, "SIM".to_owned(), 20, 3, start);
+        let story = |seed| -> Vec<CommandRequest> {
+            let cast = cast(seed);
+            (0..20).flat_map(|number| cast.part(number).course).collect()
+        };
+        assert_eq!(story(1), story(1));
+        assert_ne!(story(1), story(2));
+        assert_eq!(cast(1).setting(), cast(1).setting());
+    }
+
+    #[test]
+    fn sizes_do_not_change_a_life() {
+        let start = NaiveDate::from_ymd_opt(2024, 1, 8).expect("a day");
+        let few = Cast::new(7, "SIM".to_owned(), 5, 3, start);
+        let many = Cast::new(7, "SIM".to_owned(), 500, 3, start);
+        assert_eq!(few.part(4).course, many.part(4).course);
+    }
+}
