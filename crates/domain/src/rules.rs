@@ -15,6 +15,7 @@ macro_rules! rules {
 }
 
 rules! {
+    // tidy: sorted
     ADVERSE_EVENT_ALREADY_REPORTED = "adverse-event-already-reported";
     ADVERSE_EVENT_ENDED_BEFORE_ONSET = "adverse-event-ended-before-onset";
     ADVERSE_EVENT_NOT_FOUND = "adverse-event-not-found";
@@ -79,4 +80,5 @@ rules! {
     TRIAL_NOT_READY = "trial-not-ready";
     TRIAL_WITHOUT_CRITERIA = "trial-without-criteria";
     VISIT_ALREADY_RECORDED = "visit-already-recorded";
+    // tidy: end
 }

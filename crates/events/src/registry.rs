@@ -15,7 +15,10 @@ macro_rules! streams {
     ($($(#[$doc:meta])* $kind:ident($key:ident, $name:literal, $set:path);)+) => {
         /// The kinds of stream in the log; one per aggregate.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-        pub enum StreamType { $($(#[$doc])* #[serde(rename = $name)] $kind),+ }
+        pub enum StreamType { $(
+            #[serde(rename = $name)]
+            $kind
+        ),+ }
 
         impl StreamType {
             /// All kinds, in the order of the registry.

@@ -6,6 +6,7 @@
 
 mod cast;
 mod play;
+mod story;
 
 use std::process::ExitCode;
 

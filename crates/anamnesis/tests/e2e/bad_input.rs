@@ -34,6 +34,7 @@ fn of(body: Value) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table, a line for each case")]
 async fn bad_commands_are_refused_by_name_and_leave_nothing() {
     let system = System::embedded().await;
     let clinic = Clinic::open(&system.api, Plan::default()).await;

@@ -5,13 +5,11 @@ use events::trial::questionnaire::{
     ScoreMethod, TriggeredRule,
 };
 use events::values::Quantity;
-use rust_decimal::{Decimal, RoundingStrategy};
+use methods::score;
+use rust_decimal::Decimal;
 
 use crate::enrolment::eligibility::holds;
 use crate::validate::{self, Invalid};
-
-/// Decimals to which a mean is rounded.
-const MEAN_DECIMALS: u32 = 6;
 
 /// Checks every answer against its item.
 ///
@@ -67,10 +65,10 @@ fn check_answer(item: &Item, answer: &Answer) -> Result<(), Invalid> {
 
 /// Computes every score of the questionnaire.
 pub fn scores(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Vec<Score> {
-    questionnaire.scores.iter().map(|definition| score(definition, answers)).collect()
+    questionnaire.scores.iter().map(|definition| scored(definition, answers)).collect()
 }
 
-fn score(definition: &ScoreDefinition, answers: &Answers) -> Score {
+fn scored(definition: &ScoreDefinition, answers: &Answers) -> Score {
     let numbers: Vec<Decimal> = definition
         .items
         .iter()
@@ -99,20 +97,12 @@ fn combine(definition: &ScoreDefinition, numbers: &[Decimal]) -> Option<Decimal>
         MissingRule::Complete => 0,
         MissingRule::Prorate { missing_max } => missing_max as usize,
     };
-    if missing > missing_max || numbers.is_empty() {
+    if missing > missing_max {
         return None;
     }
-    let sum: Decimal = numbers.iter().sum();
-    let round = |value: Decimal| value.round_dp_with_strategy(MEAN_DECIMALS, RoundingStrategy::MidpointAwayFromZero);
-    let mean = round(sum.checked_div(Decimal::from(numbers.len()))?);
     match definition.method {
-        ScoreMethod::Mean => Some(mean),
-        ScoreMethod::Sum if missing == 0 => Some(sum),
-        // Each missing item counts as the mean of the answered ones.
-        ScoreMethod::Sum => {
-            let whole = sum.checked_mul(Decimal::from(definition.items.len()))?;
-            Some(round(whole.checked_div(Decimal::from(numbers.len()))?))
-        }
+        ScoreMethod::Mean => score::mean(numbers),
+        ScoreMethod::Sum => score::prorated_sum(numbers, definition.items.len()),
     }
 }
 
