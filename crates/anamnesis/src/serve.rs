@@ -11,7 +11,7 @@ use event_bus::{FeedSource, JetStreamFeedSource, LogFeedSource, RelayOptions};
 use event_store::execute::{Executor, ExecutorOptions};
 use event_store::{OpenError, Store, StoreOptions};
 use events::envelope::{Actor, Role};
-use query_api::QueryApi;
+use query_api::{EventStreams, QueryApi};
 use service::auth::{self, Authenticator, Key, KeyError};
 use service::health::Health;
 use service::limits::Limits;
@@ -153,7 +153,11 @@ fn router(
         protected = protected.merge(query_api::router(QueryApi {
             store: store.clone(),
             at_least_patience: AT_LEAST_PATIENCE,
-            shutdown: shutdown.clone(),
+            streams: EventStreams::new(
+                store.log.clone(),
+                usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX),
+                shutdown.clone(),
+            ),
         }));
     }
     if roles.command_api || roles.query_api {

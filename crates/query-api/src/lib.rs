@@ -3,7 +3,6 @@
 //! A view is read by name from its storage; what it means is the projector's.
 
 mod blinding;
-mod events;
 mod history;
 mod lists;
 pub mod openapi;
@@ -11,15 +10,16 @@ mod parameters;
 mod render;
 mod reports;
 mod resources;
+mod stream;
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use event_store::Store;
-use tokio_util::sync::CancellationToken;
 
 pub use resources::RESOURCES;
+pub use stream::EventStreams;
 
 /// What the read side needs.
 #[derive(Clone)]
@@ -28,8 +28,8 @@ pub struct QueryApi {
     pub store: Store,
     /// How long `at_least` waits.
     pub at_least_patience: Duration,
-    /// Ends event streams when the process stops.
-    pub shutdown: CancellationToken,
+    /// Who follows the log through this process.
+    pub streams: EventStreams,
 }
 
 /// The routes; each needs an authenticated [`service::auth::Principal`].
@@ -48,8 +48,8 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/patients/{id}/timeline", get(reports::timeline))
         .route("/v1/patients/{id}/history", get(history::patient))
         .route("/v1/views", get(reports::views))
-        .route("/v1/events", get(events::stream))
-        .route("/v1/events/{id}", get(events::one))
+        .route("/v1/events", get(stream::stream))
+        .route("/v1/events/{id}", get(stream::one))
         .with_state(api)
 }
 

@@ -12,6 +12,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use event_store::clock;
 use events::envelope::{Actor, Role};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -68,6 +69,8 @@ struct Claims {
 pub struct Principal {
     /// The account, and the role in which it acts.
     pub actor: Actor,
+    /// When the token runs out; whatever is still being answered then ends.
+    pub expires_at: DateTime<Utc>,
 }
 
 impl Key {
@@ -140,7 +143,17 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     // A link, unlike a rename, does not replace what is there.
-    let linked = fs::hard_link(&part, path);
+    let linked = match fs::hard_link(&part, path) {
+        // File systems without links, such as those of desktop containers: not whole or not at all
+        // any more, but still never in place of what is there.
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+            File::options().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            })
+        }
+        linked => linked,
+    };
     fs::remove_file(&part)?;
     linked
 }
@@ -154,7 +167,7 @@ pub struct Authenticator {
 struct Inner {
     key: DecodingKey,
     validation: Validation,
-    verified: Cache<String, (Actor, i64)>,
+    verified: Cache<String, (Actor, DateTime<Utc>)>,
 }
 
 impl Authenticator {
@@ -180,9 +193,9 @@ impl Authenticator {
         }
         let inner = &*self.inner;
         if let Some((actor, expires)) = inner.verified.get(token)
-            && expires > clock::now().timestamp()
+            && expires > clock::now()
         {
-            return Ok(Principal { actor });
+            return Ok(Principal { actor, expires_at: expires });
         }
         let decoded = jsonwebtoken::decode::<Claims>(token, &inner.key, &inner.validation).map_err(|_| invalid())?;
         let Claims { sub, role, org, exp, .. } = decoded.claims;
@@ -190,8 +203,9 @@ impl Authenticator {
             return Err(invalid());
         }
         let actor = Actor { id: sub, role, organisation: org };
-        inner.verified.insert(token.to_owned(), (actor.clone(), exp));
-        Ok(Principal { actor })
+        let expires_at = DateTime::from_timestamp(exp, 0).ok_or_else(invalid)?;
+        inner.verified.insert(token.to_owned(), (actor.clone(), expires_at));
+        Ok(Principal { actor, expires_at })
     }
 }
 

@@ -86,6 +86,9 @@ pub struct ServerSettings {
     /// Requests that are worked on at once; more are answered 503.
     #[arg(long, env = "ANAMNESIS_REQUESTS_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
     pub requests_max: u64,
+    /// Clients that follow the event stream at once; more are answered 503.
+    #[arg(long, env = "ANAMNESIS_EVENT_STREAMS_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
+    pub event_streams_max: u64,
     /// Seconds that a request may take.
     #[arg(long, env = "ANAMNESIS_REQUEST_SECONDS_MAX", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub request_seconds_max: u64,

@@ -11,6 +11,7 @@ mod contract;
 mod crash;
 mod import;
 mod scenarios;
+mod stream;
 mod system;
 
 use system::System;

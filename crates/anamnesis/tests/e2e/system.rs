@@ -112,6 +112,12 @@ const DEPLOYED_URL: &str = "ANAMNESIS_E2E_URL";
 const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_JWT_KEY";
 
 impl System {
+    /// Everything in one process on the embedded engine, with these settings.
+    pub async fn embedded_with(settings: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        Self::serve(folder, settings).await
+    }
+
     /// Everything in one process on the embedded engine; or the system that the
     /// environment names (docs/guides/test-a-deployment.md).
     pub async fn embedded() -> Self {
@@ -119,8 +125,13 @@ impl System {
         if let (Ok(url), Ok(key)) = (std::env::var(DEPLOYED_URL), std::env::var(DEPLOYED_KEY)) {
             return Self::deployed(folder, url, &key);
         }
+        Self::serve(folder, &[]).await
+    }
+
+    async fn serve(folder: TempDir, settings: &[&str]) -> Self {
         let data = folder.path().join("data");
-        let arguments = ["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
+        let mut arguments = vec!["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
+        arguments.extend(settings.iter().map(|setting| (*setting).to_owned()));
         let mut process = Process::start("serve", folder.path(), &arguments);
         process.ready().await;
         let token = std::fs::read_to_string(data.join("admin.token")).expect("the administrator's token");
@@ -193,6 +204,12 @@ impl System {
         self.api.with_token(Some(issue_token(&self.key_file.to_string_lossy(), role, self.folder.path())))
     }
 
+    /// The system as seen by an administrator whose token lasts only so long, such as `2s`.
+    pub fn for_a_time(&self, lifetime: &str) -> Api {
+        let key_file = self.key_file.to_string_lossy();
+        self.api.with_token(Some(issue(&key_file, "administrator", self.folder.path(), &["--ttl", lifetime])))
+    }
+
     /// The flags by which an operator's command finds the database.
     pub fn database_arguments(&self) -> Vec<String> {
         match &self._database {
@@ -203,8 +220,13 @@ impl System {
 }
 
 fn issue_token(key_file: &str, role: &str, folder: &Path) -> String {
-    let output =
-        run(&["token", "--jwt-key-file", key_file, "--role", role, "--subject", &format!("test-{role}")], folder);
+    issue(key_file, role, folder, &[])
+}
+
+fn issue(key_file: &str, role: &str, folder: &Path, more: &[&str]) -> String {
+    let subject = format!("test-{role}");
+    let arguments = ["token", "--jwt-key-file", key_file, "--role", role, "--subject", &subject];
+    let output = run(&[&arguments, more].concat(), folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()
 }

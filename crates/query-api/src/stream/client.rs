@@ -1,0 +1,164 @@
+//! One client that follows: what it has seen, what passes its filter, when its token runs out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use event_store::clock;
+use event_store::log::{EventLog, LogError, Reference};
+use events::ids::{PatientId, TrialId};
+use futures::{Stream, stream};
+use service::auth::Principal;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::window::{Read, Rendered, Window};
+use super::{Filter, PIECE};
+use crate::render::log as log_error;
+
+/// How often a quiet stream shows that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events that did not pass after which the client is told how far it has come all the same.
+const SKIPPED_MAX: usize = 1_000;
+/// Said first: how long a browser waits before it comes again.
+const RETRY: &str = "retry: 2000\n\n";
+
+/// A client of the event stream.
+pub struct Client {
+    log: Arc<dyn EventLog>,
+    window: Arc<Window>,
+    end: watch::Receiver<u64>,
+    principal: Principal,
+    filter: Filter,
+    position: u64,
+    // The last event that was looked at, and how many since the last frame.
+    last: Option<Uuid>,
+    skipped: usize,
+    said: Instant,
+    greeted: bool,
+    // Held for as long as the stream lasts.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Client {
+    /// Follows from behind `position`.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub async fn new(
+        log: Arc<dyn EventLog>,
+        window: &Arc<Window>,
+        principal: Principal,
+        filter: Filter,
+        position: u64,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Self, LogError> {
+        let end = window.follow().await?;
+        let (window, said) = (window.clone(), Instant::now());
+        let (last, skipped, greeted) = (None, 0, false);
+        Ok(Self { log, window, end, principal, filter, position, last, skipped, said, greeted, _room: room })
+    }
+
+    /// Piece after piece; a slow client reads slower, nothing piles up. Ends with the token, and
+    /// where the log does not answer: the client comes again where it stopped.
+    pub fn frames(self) -> impl Stream<Item = Result<Bytes, LogError>> + Send {
+        stream::unfold(self, |mut client| async move {
+            let frame = client.next().await?;
+            client.said = Instant::now();
+            Some((Ok(frame), client))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            return Some(Bytes::from_static(RETRY.as_bytes()));
+        }
+        loop {
+            if self.principal.expires_at <= clock::now() {
+                return None;
+            }
+            self.end.borrow_and_update();
+            let events = match self.window.read(self.position) {
+                Read::Events(events) => events,
+                Read::Gone => match self.read_log().await {
+                    Ok(events) => events,
+                    Err(error) => {
+                        log_error(&error);
+                        return None;
+                    }
+                },
+                Read::UpToDate => match self.wait().await {
+                    Some(frame) => return Some(frame),
+                    None => continue,
+                },
+            };
+            if let Some(frame) = self.take(&events) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Waits for more, until the token runs out or it is time to show a sign of life.
+    async fn wait(&mut self) -> Option<Bytes> {
+        let left = (self.principal.expires_at - clock::now()).to_std().unwrap_or_default();
+        let quiet = HEARTBEAT.saturating_sub(self.said.elapsed());
+        if tokio::time::timeout(quiet.min(left), self.end.changed()).await.is_ok() || left < quiet {
+            return None;
+        }
+        Some(self.sign_of_life())
+    }
+
+    /// The frames of those that pass; how far the client has come where none did for long.
+    fn take(&mut self, events: &[Arc<Rendered>]) -> Option<Bytes> {
+        let mut passing = Vec::new();
+        for rendered in events {
+            self.position = rendered.event.position;
+            self.last = Some(rendered.event.event_id);
+            if self.filter.passes(&rendered.event) {
+                passing.push(rendered);
+                self.skipped = 0;
+            } else {
+                self.skipped += 1;
+            }
+        }
+        match passing.as_slice() {
+            [] if self.skipped >= SKIPPED_MAX => Some(self.sign_of_life()),
+            [] => None,
+            [one] => Some(one.frame(&self.principal)),
+            many => Some(many.iter().flat_map(|rendered| rendered.frame(&self.principal)).collect()),
+        }
+    }
+
+    /// A comment, and an id without an event: whoever reconnects need not read again what did not pass.
+    fn sign_of_life(&mut self) -> Bytes {
+        self.skipped = 0;
+        match self.last {
+            Some(last) => format!(":\nid: {last}\n\n").into(),
+            None => Bytes::from_static(b":\n\n"),
+        }
+    }
+
+    /// What follows in the log, for a client that is further behind than the window.
+    async fn read_log(&self) -> Result<Vec<Arc<Rendered>>, LogError> {
+        let reference = match (self.filter.patient, self.filter.trial) {
+            (Some(patient), _) => Some(Reference::Patient(PatientId::from(patient))),
+            (None, Some(trial)) => Some(Reference::Trial(TrialId::from(trial))),
+            (None, None) => None,
+        };
+        let events = match reference {
+            None => self.log.read_all(self.position, PIECE).await?,
+            Some(reference) => {
+                // The window's end is visible already: nothing at or below it can follow later.
+                let end = *self.end.borrow();
+                let mut events = self.log.read_reference(reference, self.position, end, PIECE).await?;
+                if events.len() < PIECE && events.last().is_none_or(|event| event.position < end) {
+                    // So far everything was looked through, whatever the last event there is about.
+                    events.extend(self.log.read_all(end.saturating_sub(1), 1).await?);
+                }
+                events
+            }
+        };
+        Ok(events.into_iter().map(Rendered::new).map(Arc::new).collect())
+    }
+}

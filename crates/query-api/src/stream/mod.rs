@@ -1,0 +1,140 @@
+//! The event stream (server-sent events) and single events.
+
+mod client;
+mod window;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use event_store::log::EventLog;
+use events::envelope::Envelope;
+use events::ids::{PatientId, TrialId};
+use futures::StreamExt;
+use service::auth::Principal;
+use service::problem::Problem;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::client::Client;
+use self::window::Window;
+use crate::QueryApi;
+use crate::history::Entry;
+use crate::lists::uuid_in_path;
+use crate::parameters::Parameters;
+use crate::render::from_log;
+
+/// Events that are read at a time.
+const PIECE: usize = 256;
+/// Seconds after which a stream that found no room is worth another try.
+const FULL_SECONDS: u32 = 5;
+
+/// The event streams of one process.
+#[derive(Clone)]
+pub struct EventStreams {
+    window: Arc<Window>,
+    room: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl EventStreams {
+    /// At most `streams_max` at once; all end when `shutdown` is cancelled.
+    pub fn new(log: Arc<dyn EventLog>, streams_max: usize, shutdown: CancellationToken) -> Self {
+        Self { window: Window::new(log), room: Arc::new(Semaphore::new(streams_max)), shutdown }
+    }
+}
+
+/// What a stream lets through.
+struct Filter {
+    trial: Option<Uuid>,
+    patient: Option<Uuid>,
+    stream: Option<Uuid>,
+    event_type: Option<String>,
+}
+
+/// `GET /v1/events/<event id>`.
+pub async fn one(
+    State(api): State<QueryApi>,
+    principal: Principal,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let id = uuid_in_path(&id)?;
+    Parameters::of(&uri)?.finish()?;
+    let event = api.store.log.find_event(id).await.map_err(from_log)?;
+    let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
+    Ok(Json(Entry::new(&event, &principal)).into_response())
+}
+
+/// `GET /v1/events`: from a position on, then live. Each frame's id is the event's own id, so
+/// that a client that reconnects with `Last-Event-ID` misses nothing, and is told where the log
+/// no longer holds what it has seen.
+pub async fn stream(
+    State(api): State<QueryApi>,
+    principal: Principal,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut parameters = Parameters::of(&uri)?;
+    let filter = Filter {
+        trial: parameters.uuid("trial")?,
+        patient: parameters.uuid("patient")?,
+        stream: parameters.uuid("stream")?,
+        event_type: parameters.text("type"),
+    };
+    let after = parameters.position("after")?;
+    parameters.finish()?;
+    let start = start(&*api.store.log, headers.get("last-event-id"), after).await?;
+    let streams = &api.streams;
+    let full = |_| Problem::unavailable("too-many-streams", "This server follows for as many as it can.", FULL_SECONDS);
+    let room = streams.room.clone().try_acquire_owned().map_err(full)?;
+    let client = Client::new(api.store.log.clone(), &streams.window, principal, filter, start, room);
+    let client = client.await.map_err(from_log)?;
+    let live = client.frames().take_until(streams.shutdown.clone().cancelled_owned());
+    let mut response = Response::new(Body::from_stream(live));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    // Proxies that gather answers would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The position behind which the stream begins; a client that says nothing wants what happens from now on.
+async fn start(log: &dyn EventLog, resumed: Option<&HeaderValue>, after: Option<u64>) -> Result<u64, Problem> {
+    if let Some(value) = resumed {
+        let id = value.to_str().ok().and_then(|text| Uuid::try_parse(text).ok());
+        let message = "Last-Event-ID must be the id of an event of this stream: a UUID.";
+        let id = id.ok_or_else(|| Problem::invalid("Last-Event-ID", "malformed", message))?;
+        let event = log.find_event(id).await.map_err(from_log)?;
+        let gone = || {
+            let detail = "The log does not hold the event that you saw last: it is another log, or one that was \
+                          restored or failed over with a loss. Forget what you have and begin at `after=0`.";
+            Problem::new(StatusCode::CONFLICT, "log-went-back", detail)
+        };
+        return Ok(event.ok_or_else(gone)?.position);
+    }
+    let head = log.head().await.map_err(from_log)?;
+    match after {
+        Some(position) if position > head => {
+            let detail = format!("The log stands at {head}: there is nothing behind {position}.");
+            Err(Problem::new(StatusCode::CONFLICT, "position-beyond-head", detail))
+        }
+        Some(position) => Ok(position),
+        None => Ok(head),
+    }
+}
+
+impl Filter {
+    fn passes(&self, event: &Envelope) -> bool {
+        let references = &event.references;
+        self.trial.is_none_or(|trial| references.trial_id == Some(TrialId::from(trial)))
+            && self.patient.is_none_or(|patient| references.patient_id == Some(PatientId::from(patient)))
+            && self.stream.is_none_or(|stream| event.stream.id == stream)
+            && self.event_type.as_ref().is_none_or(|event_type| event.event_type == *event_type)
+    }
+}

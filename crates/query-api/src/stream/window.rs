@@ -1,0 +1,160 @@
+//! The newest events as every client of the event stream gets them: read and rendered once for
+//! all who follow, however many they are.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use event_store::log::{EventLog, LogError};
+use events::envelope::Envelope;
+use service::auth::Principal;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::PIECE;
+use crate::history::Entry;
+use crate::render::log as log_error;
+
+/// Events that are kept for those who follow; who is further behind reads the log.
+const EVENTS_MAX: usize = 4_096;
+/// Payload bytes that are kept.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long to wait for the head to move before looking all the same: another process may have appended.
+const IDLE_LOOK: Duration = Duration::from_secs(2);
+/// Pause after the log did not answer.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// An event, and what is sent of it: one form for those who see treatment allocation and one for
+/// those who must not, each made when the first of them asks.
+pub struct Rendered {
+    /// The event.
+    pub event: Envelope,
+    open: OnceLock<Bytes>,
+    blinded: OnceLock<Bytes>,
+}
+
+impl Rendered {
+    /// Renders nothing yet.
+    pub const fn new(event: Envelope) -> Self {
+        Self { event, open: OnceLock::new(), blinded: OnceLock::new() }
+    }
+
+    /// The event as a frame of the stream.
+    pub fn frame(&self, principal: &Principal) -> Bytes {
+        let form = if principal.actor.role.sees_allocation() { &self.open } else { &self.blinded };
+        form.get_or_init(|| {
+            // JSON holds no line break, so one `data` line is enough.
+            let (id, data) = (self.event.event_id, Entry::new(&self.event, principal));
+            format!("id: {id}\nevent: {}\ndata: {data}\n\n", self.event.event_type).into()
+        })
+        .clone()
+    }
+}
+
+/// What the window can say about the events behind a position.
+pub enum Read {
+    /// These follow.
+    Events(Vec<Arc<Rendered>>),
+    /// None yet.
+    UpToDate,
+    /// They are no longer kept: the log has them.
+    Gone,
+}
+
+/// The newest events of the log, without a gap.
+pub struct Window {
+    log: Arc<dyn EventLog>,
+    kept: RwLock<Kept>,
+    end: watch::Sender<u64>,
+    reader: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<Arc<Rendered>>,
+    bytes: usize,
+}
+
+impl Window {
+    /// A window over `log`; it is read from the first time that somebody follows.
+    pub fn new(log: Arc<dyn EventLog>) -> Arc<Self> {
+        Arc::new(Self { log, kept: RwLock::default(), end: watch::Sender::new(0), reader: Mutex::default() })
+    }
+
+    /// Tells where the window ends, as it moves. Begins to read where nobody has followed before.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub async fn follow(self: &Arc<Self>) -> Result<watch::Receiver<u64>, LogError> {
+        let head = self.log.head().await?;
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if reader.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.begin_at(head);
+            *reader = Some(tokio::spawn(read_on(Arc::downgrade(self))));
+        }
+        Ok(self.end.subscribe())
+    }
+
+    /// What follows `position`, at most [`PIECE`] events.
+    pub fn read(&self, position: u64) -> Read {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if position >= *self.end.borrow() {
+            return Read::UpToDate;
+        }
+        let first = kept.events.front().map(|rendered| rendered.event.position);
+        match first.and_then(|first| usize::try_from((position + 1).checked_sub(first)?).ok()) {
+            Some(skipped) => Read::Events(kept.events.iter().skip(skipped).take(PIECE).cloned().collect()),
+            None => Read::Gone,
+        }
+    }
+
+    fn begin_at(&self, position: u64) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        self.end.send_replace(position);
+    }
+
+    fn add(&self, events: Vec<Envelope>) {
+        let Some(end) = events.last().map(|event| event.position) else { return };
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes += events.iter().map(|event| event.payload.len()).sum::<usize>();
+        kept.events.extend(events.into_iter().map(|event| Arc::new(Rendered::new(event))));
+        while kept.events.len() > EVENTS_MAX || kept.bytes > BYTES_MAX {
+            let Some(oldest) = kept.events.pop_front() else { break };
+            kept.bytes -= oldest.event.payload.len();
+        }
+        drop(kept);
+        self.end.send_replace(end);
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            reader.abort();
+        }
+    }
+}
+
+/// Keeps the window at the head of the log for as long as somebody holds it.
+async fn read_on(window: std::sync::Weak<Window>) {
+    let Some(mut head) = window.upgrade().map(|window| window.log.watch_head()) else { return };
+    loop {
+        let Some(window) = window.upgrade() else { return };
+        head.borrow_and_update();
+        let position = *window.end.borrow();
+        match window.log.follow(position, PIECE).await {
+            Ok(events) if events.is_empty() => {
+                drop(window);
+                // Elapsed or moved: either way it is time to look.
+                drop(tokio::time::timeout(IDLE_LOOK, head.changed()).await);
+            }
+            Ok(events) => window.add(events),
+            Err(error) => {
+                log_error(&error);
+                drop(window);
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
