@@ -86,6 +86,7 @@ async fn carry_out(
         correlation_id: None,
         causation_id: None,
         trace_context: trace::current().map(|trace| trace.traceparent()),
+        keep_refusal: false,
     };
     let decide = |context: &Context, facts: &Facts| command.decide(context, facts);
     let executed = api.executor.execute(&request, &decide).await;
