@@ -124,7 +124,8 @@ impl<'run> Lane<'run> {
             let keys: Vec<String> = keys.into_iter().collect();
             let loaded = self.store.views.load(SCHEMA.name, self.generation, &keys).await?;
             for id in ids {
-                let read = || loaded.get(&id.to_string()).map(|document| Instance::read(self.process.name(), *id, document));
+                let read =
+                    || loaded.get(&id.to_string()).map(|document| Instance::read(self.process.name(), *id, document));
                 self.instances.entry(*id).or_insert_with(read);
             }
         }

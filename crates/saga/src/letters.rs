@@ -37,7 +37,13 @@ fn addressed(step: &StoredStep) -> (String, StreamId) {
 
 impl Lane<'_> {
     /// Lays a step aside for an operator and records why.
-    pub async fn bury(&mut self, step: &StoredStep, rule: &str, cause: &str, at: DateTime<Utc>) -> Result<(), RunError> {
+    pub async fn bury(
+        &mut self,
+        step: &StoredStep,
+        rule: &str,
+        cause: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), RunError> {
         self.lay_aside(step);
         self.fetch(&[step.instance_id], &[]).await?;
         let Some(instance) = self.instance_mut(step.instance_id) else { return Ok(()) };

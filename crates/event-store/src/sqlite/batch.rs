@@ -204,7 +204,8 @@ pub async fn load_commands(
 }
 
 fn command_row(row: &SqliteRow) -> Result<CommandRow, LogError> {
-    let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?));
+    let read =
+        || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?));
     let (command_id, fingerprint, position, recorded_at, event_count, refusal) =
         read().map_err(LogError::database("reading a command's row"))?;
     Ok(CommandRow { command_id, fingerprint, position, recorded_at: from_micros(recorded_at)?, event_count, refusal })
