@@ -114,12 +114,16 @@ impl Instance {
         }
     }
 
-    /// The instance that a document holds; one that cannot be read is stuck, with the document as its state.
-    pub fn read(saga: &str, id: Uuid, document: &RawValue) -> Self {
-        let error = match serde_json::from_str(document.get()) {
-            Ok(instance) => return instance,
-            Err(error) => error,
-        };
+    /// The instance that a document holds, and whether it could be read: one that cannot is stuck, with the document
+    /// as its state.
+    pub fn read(saga: &str, id: Uuid, document: &RawValue) -> (Self, bool) {
+        match serde_json::from_str(document.get()) {
+            Ok(instance) => (instance, true),
+            Err(error) => (Self::unreadable(saga, id, document, &error), false),
+        }
+    }
+
+    fn unreadable(saga: &str, id: Uuid, document: &RawValue, error: &serde_json::Error) -> Self {
         let state: Value = serde_json::from_str(document.get()).unwrap_or_default();
         let named = |name: &str| state.get(name).and_then(Value::as_str).and_then(|text| text.parse::<Uuid>().ok());
         Self {

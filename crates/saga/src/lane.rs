@@ -123,10 +123,9 @@ impl<'run> Lane<'run> {
         if !keys.is_empty() {
             let keys: Vec<String> = keys.into_iter().collect();
             let loaded = self.store.views.load(SCHEMA.name, self.generation, &keys).await?;
+            self.know(loaded.into_iter().collect());
             for id in ids {
-                let read =
-                    || loaded.get(&id.to_string()).map(|document| Instance::read(self.process.name(), *id, document));
-                self.instances.entry(*id).or_insert_with(read);
+                self.instances.entry(*id).or_insert(None);
             }
         }
         let unknown: BTreeSet<Uuid> = patients.iter().filter(|id| !self.patients.contains_key(id)).copied().collect();
@@ -178,9 +177,10 @@ impl<'run> Lane<'run> {
             let Ok(id) = key.parse::<Uuid>() else { continue };
             let known = self.instances.entry(id).or_insert(None);
             if known.is_none() {
-                let instance = Instance::read(self.process.name(), id, &document);
-                if !instance.is_running() {
-                    // It cannot be read, and is to be shown as such.
+                let (instance, could_be_read) = Instance::read(self.process.name(), id, &document);
+                if !could_be_read {
+                    // To be shown as such.
+                    tracing::error!(saga = instance.saga, saga_id = %id, cause = instance.cause, "an instance is stuck");
                     self.dirty.insert(id);
                 }
                 *known = Some(instance);

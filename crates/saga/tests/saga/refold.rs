@@ -13,7 +13,7 @@ use testkit::{on_both_engines, stores};
 use crate::clinic::Clinic;
 use crate::courses::{Alert, Course, Enrolment, Withdrawal};
 use crate::faults::{Faults, Place};
-use crate::world::{Processes, instances, run_until_quiet, runner};
+use crate::world::{Processes, instances, only, run_until_quiet, runner};
 
 on_both_engines!(
     enrolment_is_folded_again,
@@ -62,8 +62,10 @@ async fn play<C: Course>(test: &TestStore) {
     let clinic = Clinic::new(test.store.clone());
     for phase in 0..C::PHASES {
         C::play(&clinic, phase).await;
-        run_until_quiet(&test.store, runner(&test.store, PROCESSES)).await;
+        run_until_quiet(&test.store, runner(&test.store, only(C::PROCESS))).await;
     }
+    // The others come later, when everything is done.
+    run_until_quiet(&test.store, runner(&test.store, PROCESSES)).await;
 }
 
 /// Runs a runner over a store that counts, until all is done: it must send nothing.
