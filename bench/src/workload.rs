@@ -63,6 +63,7 @@ pub fn of_writes(writes: Vec<Write>) -> Append {
         correlation_id: command_id,
         causation_id: None,
         trace_context: None,
+        refusal: None,
     }
 }
 

@@ -49,6 +49,7 @@ impl Caller for Commander {
             correlation_id: None,
             causation_id: None,
             trace_context: None,
+            keep_refusal: false,
         };
         self.executor.execute(&request, &|_: &Context, facts: &Facts| decide(facts, number)).await?;
         self.sent.push(number);

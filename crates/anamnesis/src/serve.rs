@@ -204,8 +204,7 @@ fn start(
         tasks.spawn(projector::run(store.clone(), feed.clone(), shutdown.clone()));
     }
     if roles.saga {
-        let options = saga::Options::default();
-        tasks.spawn(saga::run(store.clone(), executor.clone(), feed, options, shutdown.clone()));
+        tasks.spawn(saga::Runner::new(store.clone(), executor.clone(), feed).run(shutdown.clone()));
     }
     tasks
 }

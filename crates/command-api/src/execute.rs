@@ -85,6 +85,7 @@ async fn carry_out(
         correlation_id: None,
         causation_id: None,
         trace_context: trace::current().map(|trace| trace.traceparent()),
+        keep_refusal: false,
     };
     let executed = api.executor.execute(&request, &command).await;
     let outcome = if executed.is_ok() { "done" } else { "refused" };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use decider::Refusal;
 use events::envelope::{Envelope, References};
-use events::ids::{PatientId, derive_id};
+use events::ids::{PatientId, TrialId, derive_id};
 use events::registry::AnyEvent;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ pub enum Route {
     Continue(Uuid),
     /// All unfinished ones about this patient.
     Patient(PatientId),
+    /// All unfinished ones of this trial, however many: they are gone through in pages, and later events wait.
+    Trial(TrialId),
 }
 
 /// A command that follows, with the name of the step that it is.
@@ -68,6 +70,9 @@ pub struct Phase {
 pub trait ProcessManager: Send + Sync + 'static {
     /// Its name, such as `enrolment`.
     const NAME: &'static str;
+    /// Raised whenever [`ProcessManager::State`] or what follows from it changes: the instances are then folded
+    /// again from the log. What was sent is not sent again (docs/adr/0028).
+    const STATE_VERSION: u32;
     /// What it knows of an instance; `Default` is one that begins.
     type State: Default + Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
 
@@ -85,12 +90,14 @@ pub trait ProcessManager: Send + Sync + 'static {
         None
     }
 
-    /// What follows because the time of [`ProcessManager::wake_at`] has come.
-    fn wake(_state: &Self::State, _now: DateTime<Utc>) -> Vec<Step> {
+    /// What follows because the time of [`ProcessManager::wake_at`], `due`, has come. Of state and `due` only, not of
+    /// the clock: it must be possible to say again.
+    fn wake(_state: &Self::State, _due: DateTime<Utc>) -> Vec<Step> {
         Vec::new()
     }
 
-    /// What follows because a rule refused a step.
+    /// What follows because a rule refused a step; `state` is the one in which the step was decided, so that the
+    /// answer is the same whenever it is asked for.
     fn on_refusal(state: &Self::State, step: &Step, refusal: &Refusal) -> OnRefusal;
 
     /// Where the instance stands.

@@ -70,6 +70,7 @@ fn request(id: PatientId) -> Request {
         correlation_id: None,
         causation_id: None,
         trace_context: None,
+        keep_refusal: false,
     }
 }
 

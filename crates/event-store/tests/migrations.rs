@@ -130,7 +130,7 @@ async fn answers_as_before(url: &str) {
         [(0xc, time("2026-11-21T20:31:37.012345Z"), events), (0xd, time("2026-11-21T20:31:37Z"), Vec::new())]
     {
         let known = log.find_command(Uuid::from_u128(command_id)).await.expect("a command");
-        let receipt = Receipt { position: 2, recorded_at, events };
+        let receipt = Receipt { position: 2, recorded_at, events, refusal: None };
         assert_eq!(known, Some(KnownCommand { fingerprint: FINGERPRINT, receipt }));
     }
     let added = log.append(append(patient(), event_store::log::Expected::NoStream, 1)).await.expect("an append");

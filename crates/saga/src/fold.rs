@@ -1,247 +1,207 @@
-//! Folding a batch of events onto the instances that they concern.
+//! Folding events onto the instances that they concern.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
 use domain::process::{Route, Step, step_command_id, timer_trigger};
-use event_store::Store;
-use event_store::sagas::{StepChange, StepStatus};
-use event_store::views::{ColumnValue, Filter, FilterOp, ListQuery, ViewBatch, ViewError};
+use event_store::sagas::{About, FanOut};
 use events::envelope::Envelope;
-use events::ids::PatientId;
-use events::operation::dead_letter::DeadLetterEvent;
 use events::registry::AnyEvent;
 use uuid::Uuid;
 
-use crate::instance::{Instance, SCHEMA, instance_id, stored};
-use crate::process::{DynProcess, PROCESSES, find};
+use crate::instance::{FINISHED, Instance, RUNNING, STUCK, instance_id};
+use crate::lane::{Lane, Trigger};
 use crate::run::RunError;
 
-/// Unfinished instances about one patient that are looked for.
-const PATIENT_INSTANCES_MAX: u32 = 1_000;
+/// Instances that one page of an event that concerns a whole trial is folded onto.
+pub const FAN_OUT_PAGE: u32 = 500;
 /// Instances that are woken at a time.
 const DUE_INSTANCES_MAX: u32 = 100;
-/// Steps of one trigger, at most: leaves room in a step's sequence.
-const STEPS_PER_TRIGGER: i64 = 256;
 
-/// What is to be stored in one transaction.
-pub struct Work {
-    generation: i64,
-    instances: BTreeMap<Uuid, Instance>,
-    /// Changes of steps.
-    pub steps: Vec<StepChange>,
+/// An event with the instances that it concerns.
+pub struct Incoming {
+    /// The event.
+    pub event: AnyEvent,
+    /// What is around it.
+    pub envelope: Envelope,
+    /// Which instances it concerns.
+    pub route: Route,
 }
 
-impl Work {
-    /// Nothing yet.
-    pub const fn new(generation: i64) -> Self {
-        Self { generation, instances: BTreeMap::new(), steps: Vec::new() }
+/// Asks a process manager. One that cannot answer, or that breaks down over it, stops one instance and no other.
+pub fn asked<T>(question: impl FnOnce() -> Result<T, serde_json::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(question)) {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(format!("the state cannot be read: {error}")),
+        Err(_) => Err("the process manager broke down over it; the program's log says where".to_owned()),
     }
+}
 
-    /// The instance, as this work has it or as it is kept.
-    pub async fn instance(&mut self, store: &Store, id: Uuid) -> Result<Option<&mut Instance>, RunError> {
-        if !self.instances.contains_key(&id) {
-            let key = id.to_string();
-            let loaded = store.views.load(SCHEMA.name, self.generation, std::slice::from_ref(&key)).await?;
-            let Some(document) = loaded.get(&key) else { return Ok(None) };
-            self.instances.insert(id, serde_json::from_str(document.get()).map_err(RunError::Document)?);
+impl Lane<'_> {
+    /// Folds events none of which concerns a whole trial.
+    pub async fn fold(&mut self, events: &[Incoming]) -> Result<(), RunError> {
+        let saga = self.process.name();
+        let (mut ids, mut patients) = (Vec::new(), Vec::new());
+        for incoming in events {
+            match incoming.route {
+                Route::Start(key) | Route::Continue(key) => ids.push(instance_id(saga, key)),
+                Route::Patient(patient_id) => patients.push(patient_id.uuid()),
+                Route::Nobody | Route::Trial(_) => {}
+            }
         }
-        Ok(self.instances.get_mut(&id))
-    }
-
-    /// Folds one event onto every instance that it concerns.
-    pub async fn fold(&mut self, store: &Store, event: &AnyEvent, envelope: &Envelope) -> Result<(), RunError> {
-        if let AnyEvent::DeadLetter(event) = event {
-            return self.dead_letter(store, event, envelope).await;
-        }
-        for process in PROCESSES {
-            match process.route(event, envelope) {
-                Route::Nobody => {}
-                Route::Start(key) => self.fold_one(store, *process, key, true, event, envelope).await?,
-                Route::Continue(key) => self.fold_one(store, *process, key, false, event, envelope).await?,
+        self.fetch(&ids, &patients).await?;
+        for Incoming { event, envelope, route } in events {
+            if let AnyEvent::DeadLetter(event) = event {
+                self.dead_letter(event, envelope).await?;
+            }
+            match *route {
+                Route::Nobody | Route::Trial(_) => {}
+                Route::Start(key) => self.fold_one(instance_id(saga, key), Some(key), event, envelope).await?,
+                Route::Continue(key) => self.fold_one(instance_id(saga, key), None, event, envelope).await?,
                 Route::Patient(patient_id) => {
-                    for key in self.of_patient(store, *process, patient_id).await? {
-                        self.fold_one(store, *process, key, false, event, envelope).await?;
+                    for id in self.of_patient(patient_id.uuid()) {
+                        if self.instance(id).is_some_and(Instance::is_running) {
+                            self.fold_one(id, None, event, envelope).await?;
+                        }
                     }
                 }
             }
+            self.cursor.position = envelope.position;
+        }
+        if let Some(last) = events.last().filter(|last| last.envelope.position <= self.catch_up_to) {
+            self.settle_known().await?;
+            tracing::debug!(saga, position = last.envelope.position, "catching up");
         }
         Ok(())
     }
 
+    /// Folds an event onto the next page of a trial's instances; tells whether it was the last. Everything before
+    /// must be stored. What is stored afterwards holds the place, so that whoever goes on does so behind it.
+    pub async fn fan_out(&mut self, incoming: &Incoming, trial_id: Uuid) -> Result<bool, RunError> {
+        let Incoming { event, envelope, .. } = incoming;
+        let begun = self.cursor.fan_out.take().filter(|fan_out| fan_out.position == envelope.position);
+        let after = begun.map(|fan_out| fan_out.after);
+        let page = self.running(&About::Trial(trial_id), after.as_deref(), FAN_OUT_PAGE).await?;
+        for id in &page {
+            if self.instance(*id).is_some_and(Instance::is_running) {
+                self.fold_one(*id, None, event, envelope).await?;
+            }
+        }
+        if envelope.position <= self.catch_up_to {
+            self.settle_known().await?;
+        }
+        match page.last() {
+            Some(last) if page.len() == FAN_OUT_PAGE as usize => {
+                self.cursor.fan_out = Some(FanOut { position: envelope.position, after: last.to_string() });
+                Ok(false)
+            }
+            _ => {
+                self.cursor.position = envelope.position;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Folds an event onto one instance; `begins` is what it is about where the event may begin it.
     async fn fold_one(
         &mut self,
-        store: &Store,
-        process: &dyn DynProcess,
-        key: Uuid,
-        starts: bool,
+        id: Uuid,
+        begins: Option<Uuid>,
         event: &AnyEvent,
         envelope: &Envelope,
     ) -> Result<(), RunError> {
-        let id = instance_id(process.name(), key);
-        let known = self.instance(store, id).await?;
-        if known.is_none() && !starts {
+        let due = self.instance(id).and_then(|instance| instance.due_at);
+        if let Some(due) = due.filter(|due| *due <= envelope.recorded_at && envelope.position <= self.catch_up_to) {
+            self.wake_if_sent(id, due).await?;
+        }
+        let known = self.instance(id);
+        let begun = |key| Instance::begun(self.process.name(), id, key, envelope);
+        let Some(mut instance) = known.cloned().or_else(|| begins.map(begun)) else { return Ok(()) };
+        if instance.status == STUCK {
             return Ok(());
         }
-        let folded = process.fold(known.map(|instance| &instance.state), event, envelope);
-        let folded = folded.map_err(RunError::Document)?;
-        let instance = self.instances.entry(id).or_insert_with(|| begun(process, id, key, envelope));
+        let folded = asked(|| self.process.fold(known.map(|instance| &instance.state), event, envelope));
+        let folded = match folded {
+            Ok(folded) => folded,
+            Err(cause) => {
+                self.stick(instance, &format!("{cause} (event {})", envelope.event_id), envelope.recorded_at);
+                return Ok(());
+            }
+        };
         if instance.waiting_for != folded.phase.waiting_for {
             instance.waiting_since = envelope.recorded_at;
         }
         instance.waiting_for = folded.phase.waiting_for;
-        instance.status = if folded.phase.finished { "finished" } else { "running" }.to_owned();
-        instance.due_at = folded.wake_at;
+        if folded.phase.finished { FINISHED } else { RUNNING }.clone_into(&mut instance.status);
+        // For one time it is woken once.
+        instance.due_at = folded.wake_at.filter(|due| instance.woken_for != Some(*due));
         instance.state = folded.state;
         instance.refer(&folded.references);
-        let sequence = i64::try_from(envelope.position).unwrap_or(i64::MAX / STEPS_PER_TRIGGER) * STEPS_PER_TRIGGER;
-        self.plan(id, &folded.steps, envelope.event_id, Some(envelope.event_id), sequence, envelope.recorded_at)
+        self.keep(instance);
+        self.plan(id, &folded.steps, &Trigger::event(envelope), None);
+        Ok(())
     }
 
-    /// Plans the steps of one trigger.
-    pub fn plan(
-        &mut self,
-        id: Uuid,
-        steps: &[Step],
-        trigger_id: Uuid,
-        causation_id: Option<Uuid>,
-        sequence: i64,
-        now: DateTime<Utc>,
-    ) -> Result<(), RunError> {
-        let Some(instance) = self.instances.get_mut(&id) else { return Ok(()) };
-        for (step, place) in steps.iter().zip(0..STEPS_PER_TRIGGER) {
-            let command_id = step_command_id(&instance.saga, instance.key, trigger_id, &step.name);
-            instance.note(step, command_id, now);
-            let row = stored(instance, step, command_id, trigger_id, causation_id, sequence + place);
-            self.steps.push(StepChange::Add(row.map_err(RunError::Document)?));
+    /// Keeps an instance that cannot go on, for people to see.
+    pub fn stick(&mut self, mut instance: Instance, cause: &str, at: DateTime<Utc>) {
+        tracing::error!(saga = instance.saga, saga_id = %instance.saga_id, cause, "an instance is stuck");
+        instance.stick(cause.to_owned(), at);
+        self.keep(instance);
+    }
+
+    /// What follows because the instance's time has come.
+    fn wake_steps(&mut self, id: Uuid, due: DateTime<Utc>) -> Option<Vec<Step>> {
+        let instance = self.instance(id)?;
+        match asked(|| self.process.wake(&instance.state, due)) {
+            Ok(steps) => Some(steps),
+            Err(cause) => {
+                let instance = instance.clone();
+                self.stick(instance, &cause, due);
+                None
+            }
+        }
+    }
+
+    /// Wakes an instance if it was woken before: the log knows of a command that followed.
+    async fn wake_if_sent(&mut self, id: Uuid, due: DateTime<Utc>) -> Result<(), RunError> {
+        let Some(steps) = self.wake_steps(id, due) else { return Ok(()) };
+        let Some(key) = self.instance(id).map(|instance| instance.key) else { return Ok(()) };
+        let (saga, trigger) = (self.process.name(), timer_trigger(key, due));
+        let ids: Vec<Uuid> = steps.iter().map(|step| step_command_id(saga, key, trigger, &step.name)).collect();
+        let known = match ids.is_empty() {
+            true => HashMap::new(),
+            false => self.store.log.find_commands(&ids).await?,
+        };
+        if ids.is_empty() || !known.is_empty() {
+            self.fire(id, due, &steps);
         }
         Ok(())
     }
 
-    /// Unfinished instances about a patient: those that are kept, and those that this work began.
-    async fn of_patient(
-        &self,
-        store: &Store,
-        process: &dyn DynProcess,
-        patient_id: PatientId,
-    ) -> Result<Vec<Uuid>, RunError> {
-        let equals =
-            |column: &str, value: ColumnValue| Filter { column: column.to_owned(), op: FilterOp::Equals, value };
-        let query = ListQuery {
-            filters: vec![
-                equals("patient_id", patient_id.uuid().into()),
-                equals("saga", process.name().into()),
-                equals("status", "running".into()),
-            ],
-            limit: PATIENT_INSTANCES_MAX,
-            ..ListQuery::default()
-        };
-        let mut keys = Vec::new();
-        for (_, document) in store.views.list(SCHEMA.name, &query).await?.rows {
-            let instance: Instance = serde_json::from_str(document.get()).map_err(RunError::Document)?;
-            keys.push(instance.key);
-        }
-        let begun = self.instances.values().filter(|instance| {
-            instance.saga == process.name() && instance.patient_id == Some(patient_id) && instance.status == "running"
-        });
-        for instance in begun {
-            if !keys.contains(&instance.key) {
-                keys.push(instance.key);
+    fn fire(&mut self, id: Uuid, due: DateTime<Utc>, steps: &[Step]) {
+        let Some(instance) = self.instance_mut(id) else { return };
+        // It is woken once; what its step leads to sets the next time.
+        instance.due_at = None;
+        instance.woken_for = Some(due);
+        let trigger =
+            Trigger { id: timer_trigger(instance.key, due), causation_id: None, trace_context: None, at: due };
+        self.plan(id, steps, &trigger, None);
+    }
+
+    /// Wakes instances whose time has come; tells whether there may be more.
+    pub async fn wake(&mut self, now: DateTime<Utc>) -> Result<bool, RunError> {
+        let due = self.due(now, DUE_INSTANCES_MAX).await?;
+        for id in &due {
+            let Some(time) = self.instance(*id).and_then(|instance| instance.due_at).filter(|time| *time <= now) else {
+                continue;
+            };
+            let overdue = (now - time).num_seconds().max(0);
+            metrics::gauge!("anamnesis_saga_timer_overdue_seconds", "saga" => self.process.name()).set(overdue as f64);
+            if let Some(steps) = self.wake_steps(*id, time) {
+                self.fire(*id, time, &steps);
             }
         }
-        Ok(keys)
+        Ok(due.len() == DUE_INSTANCES_MAX as usize)
     }
-
-    /// An operator has looked at a step: it is sent again, or given up.
-    async fn dead_letter(
-        &mut self,
-        store: &Store,
-        event: &DeadLetterEvent,
-        envelope: &Envelope,
-    ) -> Result<(), RunError> {
-        let command_id = envelope.stream.id;
-        let Some(step) = store.sagas.find(command_id).await? else { return Ok(()) };
-        let (status, change) = match event {
-            DeadLetterEvent::StepDeadLettered(_) => return Ok(()),
-            DeadLetterEvent::DeadLetterRetried(_) => {
-                ("pending", StepChange::Set { command_id, status: StepStatus::Pending, attempts: 0 })
-            }
-            DeadLetterEvent::DeadLetterDropped(_) => ("dropped", StepChange::Remove(command_id)),
-        };
-        self.steps.push(change);
-        if let Some(instance) = self.instance(store, step.instance_id).await? {
-            instance.settle(command_id, status, None, envelope.recorded_at);
-        }
-        Ok(())
-    }
-
-    /// Wakes the instances whose time has come; gives how many there were.
-    pub async fn wake(&mut self, store: &Store, now: DateTime<Utc>) -> Result<usize, RunError> {
-        let due = due(store, Some(now), DUE_INSTANCES_MAX).await?;
-        let count = due.len();
-        for mut instance in due {
-            let Some((process, due_at)) = find(&instance.saga).zip(instance.due_at) else { continue };
-            let steps = process.wake(&instance.state, now).map_err(RunError::Document)?;
-            // It is woken once; what its step leads to sets the next time.
-            instance.due_at = None;
-            let (id, trigger_id) = (instance.saga_id, timer_trigger(instance.key, due_at));
-            self.instances.insert(id, instance);
-            let sequence = i64::try_from(store.log.head().await?).unwrap_or(i64::MAX / STEPS_PER_TRIGGER);
-            self.plan(id, &steps, trigger_id, None, sequence * STEPS_PER_TRIGGER, now)?;
-        }
-        Ok(count)
-    }
-
-    /// What is to be stored, standing at `from` and then at `to`.
-    pub fn finish(self, from_position: u64, to_position: u64) -> Result<(ViewBatch, Vec<StepChange>), RunError> {
-        let rows: Result<Vec<_>, _> = self.instances.values().map(Instance::row).collect();
-        let batch = ViewBatch {
-            view: SCHEMA.name.to_owned(),
-            generation: self.generation,
-            from_position,
-            to_position,
-            upserts: rows.map_err(RunError::Document)?,
-            deletes: Vec::new(),
-        };
-        Ok((batch, self.steps))
-    }
-}
-
-fn begun(process: &dyn DynProcess, id: Uuid, key: Uuid, envelope: &Envelope) -> Instance {
-    Instance {
-        saga_id: id,
-        saga: process.name().to_owned(),
-        key,
-        status: "running".to_owned(),
-        waiting_for: String::new(),
-        waiting_since: envelope.recorded_at,
-        due_at: None,
-        trial_id: None,
-        patient_id: None,
-        correlation_id: envelope.correlation_id,
-        steps: Vec::new(),
-        state: serde_json::Value::Null,
-    }
-}
-
-/// Instances that want to be woken, soonest first: all of them, or those whose time has come.
-pub async fn due(store: &Store, now: Option<DateTime<Utc>>, limit: u32) -> Result<Vec<Instance>, RunError> {
-    let far_past = DateTime::UNIX_EPOCH;
-    let op = if now.is_some() { FilterOp::AtMost } else { FilterOp::AtLeast };
-    let value = ColumnValue::Time(now.unwrap_or(far_past));
-    let query = ListQuery {
-        filters: vec![Filter { column: "due_at".to_owned(), op, value }],
-        sort: Some(("due_at".to_owned(), event_store::views::Direction::Ascending)),
-        after: None,
-        limit,
-    };
-    let page = match store.views.list(SCHEMA.name, &query).await {
-        Ok(page) => page,
-        Err(ViewError::Unknown(_)) => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    let read = |(_, document): (String, Box<serde_json::value::RawValue>)| {
-        serde_json::from_str(document.get()).map_err(RunError::Document)
-    };
-    page.rows.into_iter().map(read).collect()
 }

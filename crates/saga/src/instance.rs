@@ -1,21 +1,28 @@
 //! An instance of a process manager, as it is kept and as it is shown.
 
 use chrono::{DateTime, Utc};
-use domain::process::Step;
-use event_store::sagas::StoredStep;
+use event_store::sagas::VIEW;
 use event_store::views::{Column, ColumnKind, ColumnValue, ViewRow, ViewSchema};
-use events::envelope::References;
+use events::envelope::{Envelope, References};
 use events::ids::{PatientId, TrialId, derive_id};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// Steps of an instance that are shown; older ones are in the log.
 const SHOWN_STEPS_MAX: usize = 50;
 
+/// The status of an instance that goes on.
+pub const RUNNING: &str = "running";
+/// The status of one that has ended.
+pub const FINISHED: &str = "finished";
+/// The status of one that cannot be folded: a new version of its process manager takes it up again.
+pub const STUCK: &str = "stuck";
+
 /// The view that holds the instances.
 pub const SCHEMA: ViewSchema = ViewSchema {
-    name: "sagas",
+    name: VIEW,
     version: 1,
     columns: &[
         Column { name: "saga", kind: ColumnKind::Text },
@@ -29,7 +36,7 @@ pub const SCHEMA: ViewSchema = ViewSchema {
 };
 
 /// An instance.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
     /// Its id, derived from the process manager and what it is about.
     pub saga_id: Uuid,
@@ -37,14 +44,20 @@ pub struct Instance {
     pub saga: String,
     /// What it is about: a subject, an alert, or the event that raises some.
     pub key: Uuid,
-    /// `running` or `finished`.
+    /// `running`, `finished`, or `stuck` where it cannot be folded.
     pub status: String,
+    /// Why it is stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// What it waits for.
     pub waiting_for: String,
     /// Since when.
     pub waiting_since: DateTime<Utc>,
     /// When it wants to be woken.
     pub due_at: Option<DateTime<Utc>>,
+    /// For which time it was woken last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woken_for: Option<DateTime<Utc>>,
     /// What it is about.
     pub trial_id: Option<TrialId>,
     /// What it is about.
@@ -58,7 +71,7 @@ pub struct Instance {
 }
 
 /// A step as it is shown.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// The step's name.
     pub name: String,
@@ -66,7 +79,7 @@ pub struct StepRecord {
     pub command: String,
     /// The command's id.
     pub command_id: Uuid,
-    /// `pending`, `done`, `refused`, `dead` or `dropped`.
+    /// `pending`, `done`, `refused`, `dead`, `retried` or `dropped`.
     pub status: String,
     /// The rule that refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,29 +94,94 @@ pub fn instance_id(saga: &str, key: Uuid) -> Uuid {
 }
 
 impl Instance {
-    /// Notes a step that is to be sent.
-    pub fn note(&mut self, step: &Step, command_id: Uuid, now: DateTime<Utc>) {
+    /// One that begins with an event.
+    pub fn begun(saga: &str, id: Uuid, key: Uuid, envelope: &Envelope) -> Self {
+        Self {
+            saga_id: id,
+            saga: saga.to_owned(),
+            key,
+            status: RUNNING.to_owned(),
+            cause: None,
+            waiting_for: String::new(),
+            waiting_since: envelope.recorded_at,
+            due_at: None,
+            woken_for: None,
+            trial_id: None,
+            patient_id: None,
+            correlation_id: envelope.correlation_id,
+            steps: Vec::new(),
+            state: Value::Null,
+        }
+    }
+
+    /// The instance that a document holds, and whether it could be read: one that cannot is stuck, with the document
+    /// as its state.
+    pub fn read(saga: &str, id: Uuid, document: &RawValue) -> (Self, bool) {
+        match serde_json::from_str(document.get()) {
+            Ok(instance) => (instance, true),
+            Err(error) => (Self::unreadable(saga, id, document, &error), false),
+        }
+    }
+
+    fn unreadable(saga: &str, id: Uuid, document: &RawValue, error: &serde_json::Error) -> Self {
+        let state: Value = serde_json::from_str(document.get()).unwrap_or_default();
+        let named = |name: &str| state.get(name).and_then(Value::as_str).and_then(|text| text.parse::<Uuid>().ok());
+        Self {
+            saga_id: id,
+            saga: saga.to_owned(),
+            key: named("key").unwrap_or(id),
+            status: STUCK.to_owned(),
+            cause: Some(format!("the document cannot be read: {error}")),
+            waiting_for: "a new version of the process manager".to_owned(),
+            waiting_since: DateTime::UNIX_EPOCH,
+            due_at: None,
+            woken_for: None,
+            trial_id: named("trial_id").map(TrialId::from),
+            patient_id: named("patient_id").map(PatientId::from),
+            correlation_id: named("correlation_id").unwrap_or(id),
+            steps: Vec::new(),
+            state,
+        }
+    }
+
+    /// Whether it goes on.
+    pub fn is_running(&self) -> bool {
+        self.status == RUNNING
+    }
+
+    /// Marks it as one that cannot go on, and why.
+    pub fn stick(&mut self, cause: String, at: DateTime<Utc>) {
+        STUCK.clone_into(&mut self.status);
+        self.cause = Some(cause);
+        "a new version of the process manager".clone_into(&mut self.waiting_for);
+        self.waiting_since = at;
+        self.due_at = None;
+    }
+
+    /// Notes a step that is to be sent; tells whether it is new.
+    pub fn note(&mut self, name: &str, command: &str, command_id: Uuid, at: DateTime<Utc>) -> bool {
         if self.steps.iter().any(|record| record.command_id == command_id) {
-            return;
+            return false;
         }
         self.steps.push(StepRecord {
-            name: step.name.clone(),
-            command: step.command.name().to_owned(),
+            name: name.to_owned(),
+            command: command.to_owned(),
             command_id,
             status: "pending".to_owned(),
             rule: None,
-            since: now,
+            since: at,
         });
         let surplus = self.steps.len().saturating_sub(SHOWN_STEPS_MAX);
         self.steps.drain(..surplus);
+        true
     }
 
     /// Notes what became of a step.
-    pub fn settle(&mut self, command_id: Uuid, status: &str, rule: Option<String>, now: DateTime<Utc>) {
+    pub fn settle(&mut self, command_id: Uuid, status: &str, rule: Option<&str>, at: DateTime<Utc>) {
         if let Some(record) = self.steps.iter_mut().find(|record| record.command_id == command_id) {
-            record.status = status.to_owned();
-            record.rule = rule;
-            record.since = now;
+            status.clone_into(&mut record.status);
+            record.rule = rule.map(str::to_owned);
+            record.since = at;
         }
     }
 
@@ -132,26 +210,4 @@ impl Instance {
             is_new: false,
         })
     }
-}
-
-/// The row of a step that is to be sent. `place` orders the steps of one trigger.
-pub fn stored(
-    instance: &Instance,
-    step: &Step,
-    command_id: Uuid,
-    trigger_id: Uuid,
-    causation_id: Option<Uuid>,
-    sequence: i64,
-) -> Result<StoredStep, serde_json::Error> {
-    Ok(StoredStep {
-        command_id,
-        instance_id: instance.saga_id,
-        sequence,
-        name: step.name.clone(),
-        trigger_id,
-        causation_id,
-        correlation_id: instance.correlation_id,
-        command: serde_json::to_string(&step.command)?,
-        attempts: 0,
-    })
 }

@@ -34,32 +34,50 @@ pub struct Folded {
 pub trait DynProcess: Send + Sync + 'static {
     /// Its name.
     fn name(&self) -> &'static str;
+    /// The version of its states.
+    fn state_version(&self) -> u32;
     /// Which instances the event concerns.
     fn route(&self, event: &AnyEvent, envelope: &Envelope) -> Route;
     /// Folds an event onto a state; `None` is an instance that begins.
+    ///
+    /// # Errors
+    /// Where the state is not one of this process manager.
     fn fold(&self, state: Option<&Value>, event: &AnyEvent, envelope: &Envelope) -> Result<Folded, serde_json::Error>;
     /// What follows because the instance's time has come.
-    fn wake(&self, state: &Value, now: DateTime<Utc>) -> Result<Vec<Step>, serde_json::Error>;
-    /// What follows because a rule refused a step.
-    fn on_refusal(&self, state: &Value, step: &Step, refusal: &Refusal) -> Result<OnRefusal, serde_json::Error>;
+    ///
+    /// # Errors
+    /// Where the state is not one of this process manager.
+    fn wake(&self, state: &Value, due: DateTime<Utc>) -> Result<Vec<Step>, serde_json::Error>;
+    /// What follows because a rule refused a step that was decided in `state` (JSON).
+    ///
+    /// # Errors
+    /// Where the state is not one of this process manager.
+    fn on_refusal(&self, state: &str, step: &Step, refusal: &Refusal) -> Result<OnRefusal, serde_json::Error>;
 }
 
-/// The process manager of this name.
-pub fn find(name: &str) -> Option<&'static dyn DynProcess> {
-    PROCESSES.iter().copied().find(|process| process.name() == name)
-}
-
-struct Erased<P>(PhantomData<P>);
+/// A process manager whose type is left aside.
+pub struct Erased<P>(PhantomData<fn() -> P>);
 
 impl<P> Erased<P> {
-    const fn new() -> Self {
+    /// The process manager `P`.
+    pub const fn new() -> Self {
         Self(PhantomData)
+    }
+}
+
+impl<P> Default for Erased<P> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl<P: ProcessManager> DynProcess for Erased<P> {
     fn name(&self) -> &'static str {
         P::NAME
+    }
+
+    fn state_version(&self) -> u32 {
+        P::STATE_VERSION
     }
 
     fn route(&self, event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -81,11 +99,11 @@ impl<P: ProcessManager> DynProcess for Erased<P> {
         })
     }
 
-    fn wake(&self, state: &Value, now: DateTime<Utc>) -> Result<Vec<Step>, serde_json::Error> {
-        Ok(P::wake(&P::State::deserialize(state)?, now))
+    fn wake(&self, state: &Value, due: DateTime<Utc>) -> Result<Vec<Step>, serde_json::Error> {
+        Ok(P::wake(&P::State::deserialize(state)?, due))
     }
 
-    fn on_refusal(&self, state: &Value, step: &Step, refusal: &Refusal) -> Result<OnRefusal, serde_json::Error> {
-        Ok(P::on_refusal(&P::State::deserialize(state)?, step, refusal))
+    fn on_refusal(&self, state: &str, step: &Step, refusal: &Refusal) -> Result<OnRefusal, serde_json::Error> {
+        Ok(P::on_refusal(&serde_json::from_str(state)?, step, refusal))
     }
 }

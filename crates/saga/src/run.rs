@@ -1,45 +1,40 @@
-//! The runner: one task that folds events, sends steps, and keeps time.
+//! The runner: one task for each process manager.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_bus::{Feed, FeedError, FeedSource};
+use event_bus::{FeedError, FeedSource};
 use event_store::Store;
-use event_store::clock;
 use event_store::execute::Executor;
 use event_store::leases::CoordinationError;
 use event_store::log::LogError;
-use event_store::sagas::StepChange;
 use event_store::views::{CommitError, ViewError};
-use events::envelope::Envelope;
-use events::registry::AnyEvent;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::fold::{Work, due};
-use crate::instance::SCHEMA;
-use crate::steps::{Outcome, Steps, settle};
+use crate::follow::follow;
+use crate::process::{DynProcess, PROCESSES};
+use crate::standing::Standing;
 
-/// The lease of the one active runner.
-const LEASE: &str = "saga";
-/// Pause after a failure.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// Steps that are read from storage at a time.
-const PENDING_MAX: u32 = 10_000;
+/// First pause after a failure; doubles up to half a minute.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How the runner works.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How often timers and forgotten steps are looked for.
+    /// How often timers are looked for.
     pub look_every: Duration,
-    /// How long the lease of the active runner holds without being renewed: the time until another takes over.
+    /// How long the lease of an active process manager holds without being renewed: the time until another runner
+    /// takes over.
     pub lease_time: Duration,
 }
 
 impl Options {
     /// How often the lease is renewed: often enough to miss two renewals.
-    fn lease_renewal(&self) -> Duration {
+    pub(crate) fn lease_renewal(&self) -> Duration {
         self.lease_time.mul_f32(0.3)
     }
 }
@@ -50,53 +45,104 @@ impl Default for Options {
     }
 }
 
-/// Why the runner stopped for the moment; it begins again by itself.
+/// Why a process manager stopped for the moment; it begins again by itself.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// The storage did not answer.
-    #[error(transparent)]
+    #[error("the instances' storage did not answer")]
     View(#[from] ViewError),
     /// The storage did not take a batch.
-    #[error(transparent)]
+    #[error("the instances' storage did not take a batch")]
     Commit(#[from] CommitError),
     /// The log did not answer, or holds what this program does not know.
-    #[error(transparent)]
+    #[error("the log cannot be followed")]
     Log(#[from] LogError),
     /// The feed broke off.
-    #[error(transparent)]
+    #[error("the feed broke off")]
     Feed(#[from] FeedError),
     /// The lease could not be read.
-    #[error(transparent)]
+    #[error("the lease cannot be read")]
     Lease(#[from] CoordinationError),
-    /// A stored instance or step does not fit its type.
-    #[error("an instance or step does not fit its type")]
+    /// An instance cannot be written.
+    #[error("an instance cannot be written")]
     Document(#[source] serde_json::Error),
 }
 
-/// Runs all process managers until asked to stop. Of several runners one works.
-pub async fn run(
-    store: Store,
-    executor: Executor,
-    feed: Arc<dyn FeedSource>,
-    options: Options,
+/// Runs process managers. Of several runners one works for each of them.
+#[derive(Clone)]
+pub struct Runner {
+    /// Where instances and steps are kept, and the log.
+    pub store: Store,
+    /// What carries steps out.
+    pub executor: Executor,
+    /// Where events come from.
+    pub feed: Arc<dyn FeedSource>,
+    /// Which process managers.
+    pub processes: &'static [&'static dyn DynProcess],
+    /// How.
+    pub options: Options,
+    /// How they stand, for whoever asks.
+    pub standing: Standing,
+}
+
+impl Runner {
+    /// Of all process managers.
+    pub fn new(store: Store, executor: Executor, feed: Arc<dyn FeedSource>) -> Self {
+        let (options, standing) = (Options::default(), Standing::default());
+        Self { store, executor, feed, processes: PROCESSES, options, standing }
+    }
+
+    /// Runs until asked to stop.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let among: Arc<[String]> = self.processes.iter().map(|process| process.name().to_owned()).collect();
+        let mut tasks = JoinSet::new();
+        for process in self.processes {
+            tasks.spawn(supervise(self.clone(), *process, among.clone(), shutdown.clone()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            // A fault of the program, not of an instance: whoever runs this decides what becomes of the process.
+            if let Err(error) = ended
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// Has one process manager follow the log, again and again, until asked to stop.
+async fn supervise(
+    runner: Runner,
+    process: &'static dyn DynProcess,
+    among: Arc<[String]>,
     shutdown: CancellationToken,
 ) {
-    let holder = Uuid::now_v7();
+    let (name, lease, holder) = (process.name(), format!("saga-{}", process.name()), Uuid::now_v7());
     let work = async {
+        let mut pause = RETRY_PAUSE;
         loop {
-            match store.leases.acquire(LEASE, holder, options.lease_time).await {
-                Ok(Some(_)) => {
-                    let followed = follow(&store, &executor, &*feed, options, holder).await;
-                    if let Err(error) = followed {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "the process managers begin again");
-                    }
+            let began = Instant::now();
+            let worked = turn(&runner, process, &among, &lease, holder).await;
+            if began.elapsed() > RETRY_PAUSE_MAX {
+                pause = RETRY_PAUSE;
+            }
+            match worked {
+                Ok(()) => {
+                    runner.standing.set(name, None);
+                    pause = RETRY_PAUSE;
+                    tokio::time::sleep(runner.options.lease_renewal().min(Duration::from_millis(500))).await;
                 }
-                Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the lease cannot be taken");
+                    let text = described(&error);
+                    if runner.standing.set(name, Some(text.clone())) {
+                        tracing::warn!(saga = name, error = text, "a process manager begins again");
+                    }
+                    // Another may be able to, such as one of a newer version.
+                    drop(runner.store.leases.release(&lease, holder).await);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_PAUSE_MAX);
                 }
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
         }
     };
     tokio::select! {
@@ -104,141 +150,31 @@ pub async fn run(
         () = work => {}
     }
     // Another need not wait for the lease to run out; if this fails it does.
-    drop(store.leases.release(LEASE, holder).await);
+    drop(runner.store.leases.release(&lease, holder).await);
 }
 
-struct Runner<'run> {
-    store: &'run Store,
-    executor: &'run Executor,
-    generation: i64,
-    position: u64,
-    steps: Steps,
-}
-
-/// Works from where the instances stand; ends when the lease is lost.
-async fn follow(
-    store: &Store,
-    executor: &Executor,
-    feed: &dyn FeedSource,
-    options: Options,
+/// Works for as long as the lease is held. Ends well where another works, or has to.
+async fn turn(
+    runner: &Runner,
+    process: &'static dyn DynProcess,
+    among: &[String],
+    lease: &str,
     holder: Uuid,
 ) -> Result<(), RunError> {
-    let state = store.views.register(&SCHEMA).await?;
-    let (generation, position) = (state.generation, state.position);
-    let mut runner = Runner { store, executor, generation, position, steps: Steps::default() };
-    runner.steps.add(store.sagas.pending(PENDING_MAX).await?);
-    let mut feed = Pump::open(feed, position);
-    let mut renew_at = Instant::now() + options.lease_renewal();
-    let mut look_at = Instant::now();
-    loop {
-        runner.steps.start(executor);
-        metrics::gauge!("anamnesis_saga_steps_pending").set(runner.steps.len() as f64);
-        let retry_at = runner.steps.next_retry().unwrap_or(look_at + options.look_every);
-        let wake_at = renew_at.min(look_at).min(retry_at);
-        tokio::select! {
-            events = feed.next() => runner.fold(events?).await?,
-            outcomes = runner.steps.ended() => runner.settle(outcomes).await?,
-            () = tokio::time::sleep_until(wake_at) => {}
-        }
-        if Instant::now() >= renew_at {
-            if store.leases.acquire(LEASE, holder, options.lease_time).await?.is_none() {
-                return Ok(());
-            }
-            renew_at = Instant::now() + options.lease_renewal();
-        }
-        if Instant::now() >= look_at {
-            runner.look().await?;
-            look_at = Instant::now() + options.look_every;
-        }
+    let kept = runner.store.sagas.cursor(process.name()).await?;
+    if kept.is_some_and(|cursor| cursor.state_version > process.state_version()) {
+        // What a newer program keeps is its own: this one would spoil it, so it does not stand in its way.
+        tracing::debug!(saga = process.name(), "a newer version of the process manager is at work");
+        return Ok(());
     }
+    if runner.store.leases.acquire(lease, holder, runner.options.lease_time).await?.is_none() {
+        return Ok(());
+    }
+    follow(runner, process, among, lease, holder).await
 }
 
-impl Runner<'_> {
-    async fn fold(&mut self, mut envelopes: Vec<Envelope>) -> Result<(), RunError> {
-        // Delivered again: folded before.
-        envelopes.retain(|envelope| envelope.position > self.position);
-        let Some(to) = envelopes.last().map(|envelope| envelope.position) else { return Ok(()) };
-        let mut work = Work::new(self.generation);
-        for envelope in &envelopes {
-            let event = AnyEvent::from_envelope(envelope);
-            let event = event.map_err(|source| LogError::Decode { position: envelope.position, source })?;
-            work.fold(self.store, &event, envelope).await?;
-        }
-        self.commit(work, to).await
-    }
-
-    async fn settle(&mut self, outcomes: Vec<Outcome>) -> Result<(), RunError> {
-        let mut work = Work::new(self.generation);
-        settle(&mut work, &mut self.steps, self.store, outcomes).await?;
-        self.commit(work, self.position).await
-    }
-
-    /// Wakes whose time has come; takes up again what was forgotten.
-    async fn look(&mut self) -> Result<(), RunError> {
-        let mut work = Work::new(self.generation);
-        if work.wake(self.store, clock::now()).await? > 0 {
-            self.commit(work, self.position).await?;
-        }
-        if self.steps.is_empty() {
-            self.steps.add(self.store.sagas.pending(PENDING_MAX).await?);
-        }
-        if let Some(next) = due(self.store, None, 1).await?.first().and_then(|instance| instance.due_at) {
-            let overdue = (clock::now() - next).num_seconds().max(0);
-            metrics::gauge!("anamnesis_saga_timer_overdue_seconds").set(overdue as f64);
-        }
-        Ok(())
-    }
-
-    async fn commit(&mut self, work: Work, to: u64) -> Result<(), RunError> {
-        let (batch, changes) = work.finish(self.position, to)?;
-        let mut revived = Vec::new();
-        let mut added = Vec::new();
-        for change in &changes {
-            match change {
-                StepChange::Add(step) => added.push(step.clone()),
-                StepChange::Set { command_id, status: event_store::sagas::StepStatus::Pending, .. } => {
-                    revived.push(*command_id);
-                }
-                StepChange::Set { .. } | StepChange::Remove(_) => {}
-            }
-        }
-        self.store.sagas.commit(batch, changes).await?;
-        self.position = to;
-        self.steps.add(added);
-        for command_id in revived {
-            self.steps.add(self.store.sagas.find(command_id).await?);
-        }
-        self.steps.start(self.executor);
-        Ok(())
-    }
-}
-
-/// A feed whose next batch survives being waited for in vain.
-struct Pump {
-    batches: tokio::sync::mpsc::Receiver<Result<Vec<Envelope>, FeedError>>,
-    _task: tokio_util::task::AbortOnDropHandle<()>,
-}
-
-impl Pump {
-    fn open(source: &dyn FeedSource, after_position: u64) -> Self {
-        let mut feed: Box<dyn Feed> = source.open(after_position);
-        let (sender, batches) = tokio::sync::mpsc::channel(2);
-        let task = tokio::spawn(async move {
-            loop {
-                let batch = feed.next().await;
-                let ends = batch.is_err();
-                if sender.send(batch).await.is_err() || ends {
-                    return;
-                }
-            }
-        });
-        Self { batches, _task: tokio_util::task::AbortOnDropHandle::new(task) }
-    }
-
-    async fn next(&mut self) -> Result<Vec<Envelope>, FeedError> {
-        match self.batches.recv().await {
-            Some(batch) => batch,
-            None => std::future::pending().await,
-        }
-    }
+/// An error with its causes.
+fn described(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

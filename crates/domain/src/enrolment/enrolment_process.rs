@@ -76,6 +76,7 @@ pub enum Stage {
 
 impl ProcessManager for EnrolmentProcess {
     const NAME: &'static str = "enrolment";
+    const STATE_VERSION: u32 = 1;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {

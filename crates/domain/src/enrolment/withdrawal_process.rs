@@ -42,6 +42,7 @@ pub struct Who {
 
 impl ProcessManager for WithdrawalProcess {
     const NAME: &'static str = "withdrawal";
+    const STATE_VERSION: u32 = 1;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {

@@ -48,6 +48,7 @@ pub enum State {
 
 impl ProcessManager for AlertProcess {
     const NAME: &'static str = "alert";
+    const STATE_VERSION: u32 = 1;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -96,7 +97,7 @@ impl ProcessManager for AlertProcess {
         }
     }
 
-    fn wake(state: &State, _now: DateTime<Utc>) -> Vec<Step> {
+    fn wake(state: &State, _due: DateTime<Utc>) -> Vec<Step> {
         match state {
             State::Open { alert_id, .. } => vec![Step::new("escalate", (*alert_id, EscalateAlert {}))],
             State::New | State::Raising(_) | State::Acknowledged(_) | State::Finished(_) => Vec::new(),

@@ -58,9 +58,12 @@ pub struct Request {
     pub causation_id: Option<Uuid>,
     /// W3C `traceparent`.
     pub trace_context: Option<String>,
+    /// Whether a rule's refusal is remembered: the same command then gets the same refusal for ever
+    /// (docs/adr/0027). Such a command ends well with [`Receipt::refusal`].
+    pub keep_refusal: bool,
 }
 
-/// How a command ended well.
+/// How a command ended well, or with a refusal that is remembered.
 #[derive(Clone, Debug)]
 pub struct Executed {
     /// What was appended.
@@ -156,7 +159,15 @@ impl Executor {
             // What was assumed wrongly is a conflict, or looked at before a refusal; then it is read.
             let assumed = (request.creates && turn_number == 0).then_some(request.target);
             let outcome = match inner.decide(request, command, assumed, &mut seen).await {
-                Ok(decision) => inner.append(request, decision, &mut seen).await,
+                Ok(decision) => match compose(request, decision, &seen) {
+                    Ok(append) => inner.append(request, append, &mut seen).await,
+                    Err(error) => Err(Failure::Final(error)),
+                },
+                Err(Failure::Final(ExecuteError::Refused(refusal))) if request.keep_refusal => {
+                    // The guards prove that the refusal rests on what the log holds now.
+                    let append = remembered(request, refusal, &seen);
+                    inner.append(request, append, &mut seen).await
+                }
                 Err(error) => Err(error),
             };
             match outcome {
@@ -246,15 +257,14 @@ impl Inner {
         Ok(())
     }
 
-    async fn append(&self, request: &Request, decision: Decision, seen: &mut Seen) -> Result<Executed, Failure> {
-        let append = compose(request, decision, seen).map_err(Failure::Final)?;
+    async fn append(&self, request: &Request, append: Append, seen: &mut Seen) -> Result<Executed, Failure> {
         let writes = append.writes.clone();
         match self.log.append(append).await {
             Ok(Appended::Stored(receipt)) => {
                 self.aggregates.remember(&writes, &mut seen.facts, &seen.folds);
                 Ok(Executed { receipt, repeated: false })
             }
-            Ok(Appended::Repeated(receipt)) => Ok(Executed { receipt, repeated: true }),
+            Ok(Appended::Repeated(receipt)) => repeated(request, receipt).map_err(Failure::Final),
             Err(AppendError::Conflict { stream, .. }) => Err(Failure::Conflict(stream)),
             Err(AppendError::CommandReused) => Err(Failure::Final(ExecuteError::CommandReused)),
             Err(AppendError::Malformed(how)) => Err(Failure::Final(ExecuteError::Malformed(how.to_string()))),
@@ -275,13 +285,25 @@ impl Inner {
     /// be refused now: its first answer.
     async fn first_answer(&self, request: &Request, error: ExecuteError) -> Result<Executed, ExecuteError> {
         match self.log.find_command(request.command_id).await? {
-            Some(known) if known.fingerprint == request.fingerprint => {
-                Ok(Executed { receipt: known.receipt, repeated: true })
-            }
+            Some(known) if known.fingerprint == request.fingerprint => repeated(request, known.receipt),
             Some(_) => Err(ExecuteError::CommandReused),
             None => Err(error),
         }
     }
+}
+
+/// The answer to a command that was carried out, or refused for good, before.
+fn repeated(request: &Request, receipt: Receipt) -> Result<Executed, ExecuteError> {
+    match receipt.refusal {
+        Some(refusal) if !request.keep_refusal => Err(ExecuteError::Refused(refusal)),
+        _ => Ok(Executed { receipt, repeated: true }),
+    }
+}
+
+/// The append that remembers a refusal: nothing is written, and everything that was seen must still be so.
+fn remembered(request: &Request, refusal: Refusal, seen: &Seen) -> Append {
+    let guards = seen.facts.versions().map(|(stream, version)| Guard { stream, version }).collect();
+    Append { refusal: Some(refusal), ..surroundings(request, guards, Vec::new()) }
 }
 
 /// The append that a decision stands for: what it wrote at the version that it
@@ -303,7 +325,11 @@ fn compose(request: &Request, decision: Decision, seen: &Seen) -> Result<Append,
     let written = |stream| writes.iter().any(|write| write.stream == stream);
     let others = seen.facts.versions().filter(|(stream, _)| !written(*stream));
     let guards = others.map(|(stream, version)| Guard { stream, version }).collect();
-    Ok(Append {
+    Ok(surroundings(request, guards, writes))
+}
+
+fn surroundings(request: &Request, guards: Vec<Guard>, writes: Vec<Write>) -> Append {
+    Append {
         command_id: request.command_id,
         fingerprint: request.fingerprint,
         guards,
@@ -312,5 +338,6 @@ fn compose(request: &Request, decision: Decision, seen: &Seen) -> Result<Append,
         correlation_id: request.correlation_id.unwrap_or(request.command_id),
         causation_id: request.causation_id,
         trace_context: request.trace_context.clone(),
-    })
+        refusal: None,
+    }
 }

@@ -92,4 +92,7 @@ pub enum MalformedAppend {
     /// A write without events.
     #[error("a write without events")]
     EmptyWrite,
+    /// Events, and a rule that forbids them.
+    #[error("a refusal with events")]
+    RefusedWithEvents,
 }

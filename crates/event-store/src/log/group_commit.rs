@@ -113,6 +113,9 @@ fn check_form(append: &Append) -> Result<(), AppendError> {
     if append.writes.iter().any(|write| write.events.is_empty()) {
         return malformed(MalformedAppend::EmptyWrite);
     }
+    if append.refusal.is_some() && !append.writes.is_empty() {
+        return malformed(MalformedAppend::RefusedWithEvents);
+    }
     let written = append.writes.iter().map(|write| write.stream);
     let guarded = append.guards.iter().map(|guard| guard.stream);
     let mut seen = HashSet::new();

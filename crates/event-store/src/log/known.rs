@@ -110,6 +110,7 @@ mod tests {
             correlation_id: Uuid::from_u128(1),
             causation_id: None,
             trace_context: None,
+            refusal: None,
         };
         let appends = std::slice::from_ref(&guarded);
         let kept = known(VERSIONS_MAX);

@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use decider::Refusal;
 use events::envelope::{Actor, Envelope, NewEvent};
 use events::ids::{PatientId, SiteId, StreamId, TrialId};
 use serde::Serialize;
@@ -93,6 +94,8 @@ pub struct Append {
     pub causation_id: Option<Uuid>,
     /// W3C `traceparent`.
     pub trace_context: Option<String>,
+    /// The rule that refused the command, where the refusal itself is to be remembered; nothing is written then.
+    pub refusal: Option<Refusal>,
 }
 
 /// One event of a [`Receipt`].
@@ -119,6 +122,8 @@ pub struct Receipt {
     pub recorded_at: DateTime<Utc>,
     /// The events, in order of position.
     pub events: Vec<RecordedEvent>,
+    /// The rule that refused the command, where its refusal was remembered; there are no events then.
+    pub refusal: Option<Refusal>,
 }
 
 /// How an append ended well.
@@ -267,7 +272,12 @@ pub trait EventLog: Send + Sync + 'static {
     }
 
     /// A remembered command.
-    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError>;
+    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
+        Ok(self.find_commands(&[command_id]).await?.remove(&command_id))
+    }
+
+    /// Those of many commands that are remembered, however many in one question.
+    async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError>;
 
     /// Tells the head as it moves, in this process at once, in others within a
     /// moment. A hint for waking up: the log itself is the truth.

@@ -112,7 +112,7 @@ impl Plan {
             }
         }
         let events = self.events[first..].iter().map(RecordedEvent::from).collect();
-        Receipt { position: self.position, recorded_at: self.recorded_at, events }
+        Receipt { position: self.position, recorded_at: self.recorded_at, events, refusal: append.refusal.clone() }
     }
 }
 

@@ -113,7 +113,7 @@ pub fn actor_text(actor: &Actor) -> String {
 }
 
 /// The columns of a remembered command, in the order of [`CommandRow`].
-pub const COMMAND_COLUMNS: &str = "command_id, fingerprint, position, recorded_at, event_count";
+pub const COMMAND_COLUMNS: &str = "command_id, fingerprint, position, recorded_at, event_count, refusal";
 
 /// A remembered command as the database gives it.
 pub struct CommandRow {
@@ -127,6 +127,8 @@ pub struct CommandRow {
     pub recorded_at: DateTime<Utc>,
     /// Column `event_count`.
     pub event_count: i64,
+    /// Column `refusal` (JSON).
+    pub refusal: Option<String>,
 }
 
 impl CommandRow {
@@ -149,7 +151,9 @@ pub fn known_commands(rows: Vec<CommandRow>, events: &[Envelope]) -> Result<Hash
         let events: Option<Vec<RecordedEvent>> = events.collect();
         let events = events.ok_or_else(|| corrupt("a command's events"))?;
         let fingerprint = row.fingerprint.try_into().map_err(|_| corrupt("a command's fingerprint"))?;
-        let receipt = Receipt { position: natural(row.position)?, recorded_at: row.recorded_at, events };
+        let refusal = row.refusal.as_deref().map(serde_json::from_str).transpose();
+        let refusal = refusal.map_err(|_| corrupt("a command's refusal"))?;
+        let receipt = Receipt { position: natural(row.position)?, recorded_at: row.recorded_at, events, refusal };
         Ok((row.command_id, KnownCommand { fingerprint, receipt }))
     };
     rows.into_iter().map(known).collect()
@@ -158,4 +162,10 @@ pub fn known_commands(rows: Vec<CommandRow>, events: &[Envelope]) -> Result<Hash
 /// How many events a command had, as the database keeps it; no more than an append may have.
 pub fn event_count(receipt: &Receipt) -> i16 {
     i16::try_from(receipt.events.len()).expect("an append has no more than a thousand events")
+}
+
+/// Why a command was refused, as the database keeps it.
+pub fn refusal_text(receipt: &Receipt) -> Option<String> {
+    let text = |refusal| serde_json::to_string(refusal).expect("a refusal serialises to JSON by construction");
+    receipt.refusal.as_ref().map(text)
 }

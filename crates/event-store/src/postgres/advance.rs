@@ -77,7 +77,8 @@ fn statement(batches: &[ViewBatch], columns: &[&'static [Column]]) -> Result<Str
     Ok(sql)
 }
 
-fn write_rows(sql: &mut String, table: &str, name: &str, is_new: bool, parameter: &mut usize, columns: &[Column]) {
+/// Adds to a statement what writes rows, under the condition of its part `all_standing`; `parameter` is the next one.
+pub fn write_rows(sql: &mut String, table: &str, name: &str, is_new: bool, parameter: &mut usize, columns: &[Column]) {
     let (mut listed, mut updated, mut arrays) = (String::new(), String::new(), String::new());
     let first = *parameter;
     for (offset, Column { name, kind }) in columns.iter().enumerate() {
@@ -124,16 +125,27 @@ fn bind_batch<'query>(mut query: PgQuery<'query>, batch: &'query ViewBatch, colu
         if rows.clone().next().is_none() {
             continue;
         }
-        query = query
-            .bind(batch.generation)
-            .bind(rows.clone().map(|row| row.key.as_str()).collect::<Vec<_>>())
-            .bind(rows.clone().map(|row| row.document.get()).collect::<Vec<_>>());
-        for (index, column) in columns.iter().enumerate() {
-            query = bind_column(query, rows.clone(), index, column);
-        }
+        query = bind_rows(query, batch.generation, rows, columns);
     }
     if !batch.deletes.is_empty() {
         query = query.bind(batch.generation).bind(&batch.deletes);
+    }
+    query
+}
+
+/// Binds the rows that [`write_rows`] writes.
+pub fn bind_rows<'query>(
+    mut query: PgQuery<'query>,
+    generation: i64,
+    rows: impl Iterator<Item = &'query ViewRow> + Clone,
+    columns: &[Column],
+) -> PgQuery<'query> {
+    query = query
+        .bind(generation)
+        .bind(rows.clone().map(|row| row.key.as_str()).collect::<Vec<_>>())
+        .bind(rows.clone().map(|row| row.document.get()).collect::<Vec<_>>());
+    for (index, column) in columns.iter().enumerate() {
+        query = bind_column(query, rows.clone(), index, column);
     }
     query
 }

@@ -16,7 +16,9 @@ use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
-use crate::log::row::{COLUMNS, COMMAND_COLUMNS, CommandRow, actor_text, event_count, known_commands, natural, signed};
+use crate::log::row::{
+    COLUMNS, COMMAND_COLUMNS, CommandRow, actor_text, event_count, known_commands, natural, refusal_text, signed,
+};
 use crate::log::{Append, KnownCommand, LogError, event_id};
 
 /// Head, events and commands in one statement: all or none, one round trip.
@@ -34,8 +36,9 @@ const STORE: &str = "WITH head AS (
         unnest($15::uuid[]), unnest($16::uuid[]), unnest($17::uuid[])
     WHERE EXISTS (SELECT FROM head)
 ), taken AS (
-    INSERT INTO commands (command_id, fingerprint, position, recorded_at, event_count)
-    SELECT unnest($18::uuid[]), unnest($19::bytea[]), unnest($20::bigint[]), $23, unnest($21::smallint[])
+    INSERT INTO commands (command_id, fingerprint, position, recorded_at, event_count, refusal)
+    SELECT unnest($18::uuid[]), unnest($19::bytea[]), unnest($20::bigint[]), $23, unnest($21::smallint[]),
+        unnest($25::text[])
     WHERE EXISTS (SELECT FROM head)
 )
 SELECT position FROM head";
@@ -230,6 +233,7 @@ fn command_row(row: &PgRow) -> Result<CommandRow, sqlx::Error> {
         position: row.try_get(2)?,
         recorded_at: row.try_get(3)?,
         event_count: row.try_get::<i16, _>(4)?.into(),
+        refusal: row.try_get(5)?,
     })
 }
 
@@ -270,6 +274,7 @@ async fn store(connection: &mut PgConnection, plan: &Plan, position: u64) -> Res
         .bind(signed(plan.position))
         .bind(plan.recorded_at)
         .bind(signed(position))
+        .bind(plan.commands.iter().map(|(_, command)| refusal_text(&command.receipt)).collect::<Vec<_>>())
         .fetch_optional(connection)
         .await
         .map(|row| row.is_some())

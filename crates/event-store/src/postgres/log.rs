@@ -1,5 +1,6 @@
 //! The log on PostgreSQL.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -99,9 +100,9 @@ impl EventLog for PostgresLog {
         head::read(&self.pool).await
     }
 
-    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
-        let mut connection = self.pool.acquire().await.map_err(LogError::database("finding a command"))?;
-        Ok(load_commands(&mut connection, vec![command_id]).await?.remove(&command_id))
+    async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
+        let mut connection = self.pool.acquire().await.map_err(LogError::database("finding commands"))?;
+        load_commands(&mut connection, command_ids.to_vec()).await
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {

@@ -63,7 +63,8 @@ impl PostgresViews {
         schemas.insert(schema.name.to_owned(), schema.columns);
     }
 
-    fn columns(&self, view: &str) -> Result<&'static [Column], ViewError> {
+    /// The columns of a view that this process writes.
+    pub(super) fn columns(&self, view: &str) -> Result<&'static [Column], ViewError> {
         let schemas = self.schemas.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         schemas.get(view).copied().ok_or_else(|| ViewError::Unknown(view.to_owned()))
     }
@@ -219,7 +220,8 @@ fn position_of(position: i64) -> Result<u64, ViewError> {
     natural(position).map_err(|_| ViewError::Corrupt("a negative position".to_owned()))
 }
 
-fn raw(document: String) -> Result<Box<RawValue>, ViewError> {
+/// A document as the database gives it.
+pub(super) fn raw(document: String) -> Result<Box<RawValue>, ViewError> {
     RawValue::from_string(document).map_err(|_| ViewError::Corrupt("a document that is not JSON".to_owned()))
 }
 

@@ -19,7 +19,9 @@ use crate::clock;
 use crate::log::group_commit::{BatchWriter, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
-use crate::log::row::{COLUMNS, COMMAND_COLUMNS, CommandRow, actor_text, event_count, known_commands, natural, signed};
+use crate::log::row::{
+    COLUMNS, COMMAND_COLUMNS, CommandRow, actor_text, event_count, known_commands, natural, refusal_text, signed,
+};
 use crate::log::{Append, KnownCommand, LogError, event_id};
 
 /// Writes the log's batches.
@@ -202,14 +204,15 @@ pub async fn load_commands(
 }
 
 fn command_row(row: &SqliteRow) -> Result<CommandRow, LogError> {
-    let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?));
-    let (command_id, fingerprint, position, recorded_at, event_count) =
+    let read =
+        || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?));
+    let (command_id, fingerprint, position, recorded_at, event_count, refusal) =
         read().map_err(LogError::database("reading a command's row"))?;
-    Ok(CommandRow { command_id, fingerprint, position, recorded_at: from_micros(recorded_at)?, event_count })
+    Ok(CommandRow { command_id, fingerprint, position, recorded_at: from_micros(recorded_at)?, event_count, refusal })
 }
 
 /// How many columns a command has.
-const COMMAND_WIDTH: usize = 5;
+const COMMAND_WIDTH: usize = 6;
 
 type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
 
@@ -255,6 +258,7 @@ async fn store(connection: &mut SqliteConnection, begin: &str, plan: &Plan, posi
         for (id, command) in commands {
             query = query.bind(*id).bind(&command.fingerprint[..]).bind(signed(command.receipt.position));
             query = query.bind(to_micros(command.receipt.recorded_at)).bind(event_count(&command.receipt));
+            query = query.bind(refusal_text(&command.receipt));
         }
         query = bind_nothing(query, (command_rows - commands.len()) * COMMAND_WIDTH);
         if last {

@@ -1,5 +1,6 @@
 //! The log in a SQLite file.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -98,9 +99,9 @@ impl EventLog for SqliteLog {
         read_head(&self.pools.read).await
     }
 
-    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
-        let mut connection = self.pools.read.acquire().await.map_err(LogError::database("finding a command"))?;
-        Ok(load_commands(&mut connection, &[command_id]).await?.remove(&command_id))
+    async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
+        let mut connection = self.pools.read.acquire().await.map_err(LogError::database("finding commands"))?;
+        load_commands(&mut connection, command_ids).await
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {

@@ -19,7 +19,7 @@ use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
     Column, ColumnKind, ColumnValue, CommitError, Cursor, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
-    ViewError, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
+    ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
 };
 
 /// Old rows that are removed at a time.
@@ -57,7 +57,8 @@ impl SqliteViews {
         catalogue::all_moved(batches, &moved.map_err(ViewError::database("moving views"))?)?;
         for batch in batches {
             if !batch.upserts.is_empty() {
-                upsert(connection, batch, self.columns(&batch.view)?).await?;
+                let columns = self.columns(&batch.view)?;
+                upsert(connection, &batch.view, batch.generation, &batch.upserts, columns).await?;
             }
             if !batch.deletes.is_empty() {
                 let sql = format!(
@@ -81,7 +82,8 @@ impl SqliteViews {
         schemas.insert(schema.name.to_owned(), schema.columns);
     }
 
-    fn columns(&self, view: &str) -> Result<&'static [Column], ViewError> {
+    /// The columns of a view that this process writes.
+    pub(super) fn columns(&self, view: &str) -> Result<&'static [Column], ViewError> {
         let schemas = self.schemas.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         schemas.get(view).copied().ok_or_else(|| ViewError::Unknown(view.to_owned()))
     }
@@ -240,7 +242,8 @@ fn position_of(position: i64) -> Result<u64, ViewError> {
     natural(position).map_err(|_| ViewError::Corrupt("a negative position".to_owned()))
 }
 
-fn raw(document: String) -> Result<Box<RawValue>, ViewError> {
+/// A document as the database gives it.
+pub(super) fn raw(document: String) -> Result<Box<RawValue>, ViewError> {
     RawValue::from_string(document).map_err(|_| ViewError::Corrupt("a document that is not JSON".to_owned()))
 }
 
@@ -308,18 +311,24 @@ fn decoding(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Erro
 }
 
 /// Writes the rows of a batch, many in one statement.
-async fn upsert(connection: &mut SqliteConnection, batch: &ViewBatch, columns: &[Column]) -> Result<(), ViewError> {
+pub(super) async fn upsert(
+    connection: &mut SqliteConnection,
+    view: &str,
+    generation: i64,
+    rows: &[ViewRow],
+    columns: &[Column],
+) -> Result<(), ViewError> {
     let listed = columns.iter().map(|column| format!(", {}", column.name)).collect::<String>();
     let updated = columns.iter().map(|column| format!(", {0} = excluded.{0}", column.name)).collect::<String>();
-    let table = table(&batch.view)?;
-    for rows in chunks(&batch.upserts) {
+    let table = table(view)?;
+    for rows in chunks(rows) {
         let sql = format!(
             "INSERT OR FAIL INTO {table} (generation, key, document{listed}) VALUES {}
              ON CONFLICT (generation, key) DO UPDATE SET document = excluded.document{updated}",
             values(rows.len(), 3 + columns.len()),
         );
         let query = rows.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, row| {
-            let query = query.bind(batch.generation).bind(&row.key).bind(row.document.get());
+            let query = query.bind(generation).bind(&row.key).bind(row.document.get());
             row.columns.iter().fold(query, bind)
         });
         query.execute(&mut *connection).await.map_err(ViewError::database("writing documents"))?;

@@ -1,5 +1,6 @@
 //! A log and a saga store that fail, lose answers and crash at a moment of choice.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +10,8 @@ use chrono::{DateTime, Utc};
 use event_bus::{Feed, FeedError, FeedSource};
 use event_store::Store;
 use event_store::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
-use event_store::sagas::{SagaStore, StepChange, StoredStep};
-use event_store::views::{CommitError, ViewBatch, ViewError};
+use event_store::sagas::{About, Documents, SagaBatch, SagaCursor, SagaStore, StepOrder, StoredStep, Troubles};
+use event_store::views::{CommitError, ViewError};
 use events::envelope::Envelope;
 use events::ids::StreamId;
 use tokio::sync::{Notify, watch};
@@ -130,17 +131,54 @@ struct DisturbedSagas {
 
 #[async_trait]
 impl SagaStore for DisturbedSagas {
-    async fn pending(&self, limit: u32) -> Result<Vec<StoredStep>, ViewError> {
-        self.inner.pending(limit).await
+    async fn cursor(&self, saga: &str) -> Result<Option<SagaCursor>, ViewError> {
+        self.inner.cursor(saga).await
     }
 
-    async fn find(&self, command_id: Uuid) -> Result<Option<StoredStep>, ViewError> {
-        self.inner.find(command_id).await
+    async fn restart(
+        &self,
+        saga: &str,
+        generation: i64,
+        state_version: u32,
+        from: Option<SagaCursor>,
+    ) -> Result<SagaCursor, CommitError> {
+        self.inner.restart(saga, generation, state_version, from).await
     }
 
-    async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
+    async fn running(
+        &self,
+        saga: &str,
+        generation: i64,
+        about: &About,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Documents, ViewError> {
+        self.inner.running(saga, generation, about, after, limit).await
+    }
+
+    async fn due(&self, saga: &str, generation: i64, by: DateTime<Utc>, limit: u32) -> Result<Documents, ViewError> {
+        self.inner.due(saga, generation, by, limit).await
+    }
+
+    async fn pending(&self, saga: &str, after: Option<StepOrder>, limit: u32) -> Result<Vec<StoredStep>, ViewError> {
+        self.inner.pending(saga, after, limit).await
+    }
+
+    async fn find(&self, saga: &str, command_id: Uuid) -> Result<Option<StoredStep>, ViewError> {
+        self.inner.find(saga, command_id).await
+    }
+
+    async fn troubles(&self, saga: &str, generation: i64) -> Result<Troubles, ViewError> {
+        self.inner.troubles(saga, generation).await
+    }
+
+    async fn announce(&self, among: &[String]) -> Result<(), ViewError> {
+        self.inner.announce(among).await
+    }
+
+    async fn commit(&self, batch: SagaBatch) -> Result<(), CommitError> {
         let failure = || CommitError::View(ViewError::Corrupt("on purpose".to_owned()));
-        self.faults.strike(Place::Commit, self.inner.commit(instances, steps), failure).await
+        self.faults.strike(Place::Commit, self.inner.commit(batch), failure).await
     }
 }
 
@@ -190,8 +228,8 @@ impl EventLog for DisturbedLog {
         self.inner.position_at(time).await
     }
 
-    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
-        self.inner.find_command(command_id).await
+    async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
+        self.inner.find_commands(command_ids).await
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {
