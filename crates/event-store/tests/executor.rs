@@ -118,6 +118,51 @@ async fn a_limit_over_two_streams_holds_under_a_race(test: TestStore) {
     assert_eq!(taken, 1, "either the one or the other, never both");
 }
 
+/// A refusal that is to be remembered is: the same command gets it again, whatever the facts are by then.
+async fn a_refusal_that_is_kept_stays(test: TestStore) {
+    let id = patient();
+    let keeping = Request { keep_refusal: true, ..request(id) };
+    let refuse = |_: &Context, facts: &Facts| add(facts, id, 0);
+    let allow = |_: &Context, facts: &Facts| add(facts, id, 9);
+    let first = executor(&test.store.log).execute(&keeping, &refuse).await.expect("it ends well");
+    assert_eq!(first.receipt.refusal.as_ref().map(|refusal| refusal.rule.as_str()), Some("full"));
+    assert!(!first.repeated && first.receipt.events.is_empty());
+    assert_eq!(test.store.log.head().await.expect("the head"), 0, "it leaves no event");
+    let other = test.again().await;
+    for log in [&test.store.log, &other.log] {
+        let again = executor(log).execute(&keeping, &allow).await.expect("its first answer");
+        assert!(again.repeated);
+        assert_eq!(again.receipt, first.receipt);
+        let plain = Request { keep_refusal: false, ..keeping.clone() };
+        let end = executor(log).execute(&plain, &allow).await;
+        assert!(matches!(&end, Err(ExecuteError::Refused(refusal)) if refusal.rule == "full"), "{end:?}");
+    }
+    let taken = request(id);
+    executor(&test.store.log).execute(&taken, &allow).await.expect("another is taken");
+    let ids = [keeping.command_id, taken.command_id, Uuid::now_v7()];
+    let known = other.log.find_commands(&ids).await.expect("an answer");
+    assert_eq!(known.len(), 2);
+    assert_eq!(known[&keeping.command_id].receipt, first.receipt);
+    assert_eq!(known[&taken.command_id].receipt.refusal, None);
+    other.close().await;
+}
+
+/// A refusal that rests on what is old by now is not remembered: it is decided anew.
+async fn a_stale_refusal_is_not_kept(test: TestStore) {
+    let (id, other) = (patient(), test.again().await);
+    let (here, there) = (executor(&test.store.log), executor(&other.log));
+    send(&here, id, 9).await.expect("here it is known that there is one");
+    send(&there, id, 9).await.expect("and there are two");
+    let decide = |_: &Context, facts: &Facts| match facts.get::<Counter>(id)?.count {
+        1 => Err(Full(1).into()),
+        _ => add(facts, id, 9),
+    };
+    let keeping = Request { keep_refusal: true, ..request(id) };
+    let executed = here.execute(&keeping, &decide).await.expect("it is decided anew");
+    assert_eq!((executed.receipt.refusal, executed.receipt.events.len()), (None, 1));
+    other.close().await;
+}
+
 /// A repeated command gives its first answer, also when it would be refused now.
 async fn a_repeated_command_gives_its_first_answer(test: TestStore) {
     let id = patient();
@@ -241,6 +286,8 @@ async fn snapshots_change_nothing_but_the_way(test: TestStore) {
 }
 
 testkit::on_both_engines! {
+    a_refusal_that_is_kept_stays,
+    a_stale_refusal_is_not_kept,
     a_limit_holds_under_a_race,
     a_limit_over_two_streams_holds_under_a_race,
     a_repeated_command_gives_its_first_answer,

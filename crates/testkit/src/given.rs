@@ -1,5 +1,7 @@
 //! Given events, when a command, then events or a refusal.
 
+pub mod process;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
