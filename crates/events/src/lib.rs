@@ -9,6 +9,7 @@ mod macros;
 
 pub mod adverse_event;
 pub mod alert;
+pub mod allocation;
 pub mod any;
 pub mod consent;
 pub mod dead_letter;
@@ -32,4 +33,4 @@ pub use any::AnyEvent;
 pub use envelope::{Actor, Envelope, NewEvent, References, Role};
 pub use ids::{StreamId, StreamKey, StreamType};
 pub use set::{DecodeError, EventSet};
-pub use values::{PartialDate, Personal, Quantity};
+pub use values::{Blinded, PartialDate, Personal, Quantity};

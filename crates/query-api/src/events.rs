@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::QueryApi;
-use crate::history::Entry;
+use crate::entry::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
 use crate::render::{from_log, log};

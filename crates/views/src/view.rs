@@ -1,24 +1,21 @@
 //! What a view is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
-use event_store::views::{ColumnValue, ViewRow, ViewSchema};
 use events::any::AnyEvent;
 use events::envelope::Envelope;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use schemars::{Schema, SchemaGenerator};
 use serde_json::value::RawValue;
+use view_schema::{ColumnKind, ViewRow, ViewSchema};
 
-/// A view: documents by key, each folded from the events about it.
-pub trait View: Send + Sync + 'static {
-    /// Its name, version and columns.
-    const SCHEMA: ViewSchema;
-    /// Whether a document is made by one event and never changes: then it is not read before it is written.
-    const OF_ONE_EVENT: bool = false;
-    /// What it holds under a key.
-    type Document: Serialize + DeserializeOwned;
+use crate::table::{Collection, DynTable, Scope, Table};
 
+/// Columns of a table at most; more do not compile.
+const COLUMNS_MAX: usize = 16;
+
+/// A table whose documents are folded from the events about them.
+pub trait View: Table {
     /// The keys of the documents that the event changes.
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String>;
 
@@ -29,9 +26,6 @@ pub trait View: Send + Sync + 'static {
         event: &AnyEvent,
         envelope: &Envelope,
     ) -> Option<Self::Document>;
-
-    /// The columns' values, in the schema's order.
-    fn columns(document: &Self::Document) -> Vec<ColumnValue>;
 }
 
 /// A view cannot fold what it was given; it stands still, the others go on.
@@ -50,6 +44,25 @@ pub enum ViewFault {
     },
 }
 
+/// Which documents a batch of events touches, event by event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched(Vec<(usize, String)>);
+
+impl Touched {
+    /// The keys, each once, in order: the documents to be loaded before the events are folded.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.0.iter().map(|(_, key)| key.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Whether the events change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// What a batch of events does to a view's documents.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -60,93 +73,112 @@ pub struct Changes {
 }
 
 /// A view without its type.
-pub trait DynView: Send + Sync + 'static {
-    /// Its name, version and columns.
-    fn schema(&self) -> &'static ViewSchema;
+pub trait DynView: DynTable {
+    /// Which documents the events touch.
+    fn touched(&self, events: &[(AnyEvent, Envelope)]) -> Touched;
 
-    /// Whether a document is made by one event and never changes.
-    fn is_of_one_event(&self) -> bool;
-
-    /// The keys that the events touch, each once.
-    fn keys(&self, events: &[(AnyEvent, Envelope)]) -> Vec<String>;
-
-    /// Folds the events onto the loaded documents.
+    /// Folds the events onto the loaded documents of [`Touched::keys`]. `touched` is
+    /// that of the same events.
     ///
     /// # Errors
     /// [`ViewFault`].
     fn fold(
         &self,
         events: &[(AnyEvent, Envelope)],
+        touched: &Touched,
         loaded: HashMap<String, Box<RawValue>>,
     ) -> Result<Changes, ViewFault>;
 }
 
-/// Makes a [`DynView`] of a [`View`].
-pub struct Erased<V>(PhantomData<V>);
+/// Makes a [`DynTable`] of a [`Table`], and a [`DynView`] of a [`View`].
+pub struct Erased<T>(PhantomData<fn() -> T>);
 
-impl<V> Erased<V> {
-    /// The view `V` without its type.
+impl<T: Table> Erased<T> {
+    /// What the storage is told, made from the table's columns when the program is compiled.
+    const SCHEMA: &'static ViewSchema = &ViewSchema {
+        name: T::NAME,
+        version: T::VERSION,
+        columns: Self::DECLARED.split_at(T::COLUMNS.len()).0,
+        access_paths: T::ACCESS_PATHS,
+    };
+    const DECLARED: &'static [view_schema::Column; COLUMNS_MAX] = &{
+        let mut declared = [view_schema::Column { name: "", kind: ColumnKind::Text }; COLUMNS_MAX];
+        let mut index = 0;
+        while index < T::COLUMNS.len() {
+            declared[index] = T::COLUMNS[index].declared();
+            index += 1;
+        }
+        declared
+    };
+
+    /// The table `T` without its type.
     pub const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<V> Default for Erased<V> {
+impl<T: Table> Default for Erased<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<V: View> DynView for Erased<V> {
+impl<T: Table> DynTable for Erased<T> {
     fn schema(&self) -> &'static ViewSchema {
-        &V::SCHEMA
+        Self::SCHEMA
     }
 
-    fn is_of_one_event(&self) -> bool {
-        V::OF_ONE_EVENT
+    fn collection(&self) -> &'static Collection {
+        const { &T::COLLECTION }
     }
 
-    fn keys(&self, events: &[(AnyEvent, Envelope)]) -> Vec<String> {
-        let mut keys: Vec<String> = events.iter().flat_map(|(event, envelope)| V::keys(event, envelope)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
+    fn scope(&self) -> Scope {
+        T::SCOPE
+    }
+
+    fn document_schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T::Document>()
+    }
+}
+
+impl<V: View> DynView for Erased<V> {
+    fn touched(&self, events: &[(AnyEvent, Envelope)]) -> Touched {
+        let keys = |(index, (event, envelope)): (usize, &(AnyEvent, Envelope))| {
+            V::keys(event, envelope).into_iter().map(move |key| (index, key))
+        };
+        Touched(events.iter().enumerate().flat_map(keys).collect())
     }
 
     fn fold(
         &self,
         events: &[(AnyEvent, Envelope)],
+        touched: &Touched,
         loaded: HashMap<String, Box<RawValue>>,
     ) -> Result<Changes, ViewFault> {
-        let view = V::SCHEMA.name;
-        let fault = |key: &str| {
-            let key = key.to_owned();
-            move |source| ViewFault::Document { view, key, source }
-        };
-        let mut documents: HashMap<String, Option<V::Document>> = HashMap::new();
+        let fault = |key: &str, source| ViewFault::Document { view: V::NAME, key: key.to_owned(), source };
+        let mut documents: BTreeMap<&str, Option<V::Document>> = BTreeMap::new();
         for (key, raw) in &loaded {
-            let document = serde_json::from_str(raw.get()).map_err(fault(key))?;
-            documents.insert(key.clone(), Some(document));
+            let document = serde_json::from_str(raw.get()).map_err(|source| fault(key, source))?;
+            documents.insert(key, Some(document));
         }
-        let mut touched = std::collections::BTreeSet::new();
-        for (event, envelope) in events {
-            for key in V::keys(event, envelope) {
-                let document = documents.remove(&key).flatten();
-                let document = V::fold(document, &key, event, envelope);
-                documents.insert(key.clone(), document);
-                touched.insert(key);
-            }
+        for (index, key) in &touched.0 {
+            let (event, envelope) = &events[*index];
+            let document = documents.entry(key).or_default();
+            *document = V::fold(document.take(), key, event, envelope);
         }
         let mut changes = Changes::default();
-        for key in touched {
-            match documents.remove(&key).flatten() {
-                Some(document) => {
-                    let columns = V::columns(&document);
-                    let document = serde_json::value::to_raw_value(&document).map_err(fault(&key))?;
-                    let is_new = !loaded.contains_key(&key);
-                    changes.upserts.push(ViewRow { key, document, columns, is_new });
-                }
-                None => changes.deletes.push(key),
+        for (key, document) in documents {
+            let is_new = !loaded.contains_key(key);
+            match document {
+                Some(document) => changes.upserts.push(ViewRow {
+                    key: key.to_owned(),
+                    columns: V::COLUMNS.iter().map(|column| column.value(&document)).collect(),
+                    document: serde_json::value::to_raw_value(&document).map_err(|source| fault(key, source))?,
+                    is_new,
+                }),
+                // What was never there need not go.
+                None if is_new => {}
+                None => changes.deletes.push(key.to_owned()),
             }
         }
         Ok(changes)

@@ -12,6 +12,7 @@ use events::subject::{
     SubjectEnrolled, SubjectEvent, SubjectRandomised,
 };
 use events::trial::CriterionTest;
+use events::values::Blinded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +237,7 @@ impl Command for RandomiseSubject {
         if !course.arms.contains(&self.arm) {
             return Err(SubjectError::UnknownArm.into());
         }
-        let randomised = SubjectRandomised { arm: self.arm.clone() };
+        let randomised = SubjectRandomised { arm: Blinded::new(self.arm.clone()) };
         Ok(Decision::new(participant.references(), occurred_at).append::<_, SubjectEvent>(subject_id, randomised))
     }
 }

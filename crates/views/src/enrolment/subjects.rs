@@ -1,32 +1,35 @@
 //! Subjects: where everybody in a trial stands.
 
 use chrono::{DateTime, Utc};
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::any::AnyEvent;
 use events::envelope::Envelope;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
 use events::subject::{EligibilityOutcome, SubjectEvent};
+use events::values::Blinded;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::column;
+use crate::column::{Column, name_of, text, time, uuid};
+use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, TRIAL, Table, equal};
 use crate::view::View;
 
 /// The view.
 pub struct Subjects;
 
-/// A subject. `arm` is for roles that may see allocation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+/// A patient in a trial.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Subject {
     subject_id: SubjectId,
     patient_id: PatientId,
     trial_id: TrialId,
     site_id: SiteId,
     subject_number: String,
-    status: String,
+    status: SubjectStatus,
     eligibility: Option<EligibilityOutcome>,
     missing_observations: Vec<String>,
     screen_failure_reasons: Vec<String>,
-    arm: Option<String>,
+    /// The arm that the subject was allocated to; only for roles that may see allocation.
+    arm: Blinded<Option<String>>,
     discontinuation_reason: Option<String>,
     screened_at: DateTime<Utc>,
     enrolled_at: Option<DateTime<Utc>>,
@@ -34,22 +37,57 @@ pub struct Document {
     ended_at: Option<DateTime<Utc>>,
 }
 
-impl View for Subjects {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "subjects",
-        version: 1,
-        columns: &[
-            column("trial_id", ColumnKind::Uuid),
-            column("site_id", ColumnKind::Uuid),
-            column("patient_id", ColumnKind::Uuid),
-            column("subject_number", ColumnKind::Text),
-            column("status", ColumnKind::Text),
-            column("screened_at", ColumnKind::Time),
-        ],
-        access_paths: &[],
-    };
-    type Document = Document;
+/// How far a subject is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum SubjectStatus {
+    /// Screened; whether the criteria are met is in `eligibility`.
+    Screened,
+    /// Screening ended without enrolment.
+    ScreenFailed,
+    /// Enrolled.
+    Enrolled,
+    /// Allocated to an arm.
+    Randomised,
+    /// Participation ended early.
+    Discontinued,
+    /// Participation ended as planned.
+    Completed,
+}
 
+impl Table for Subjects {
+    type Document = Subject;
+    const NAME: &'static str = "subjects";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Subject>] = &[
+        uuid("trial_id", |subject| subject.trial_id.uuid().into()),
+        uuid("site_id", |subject| subject.site_id.uuid().into()),
+        uuid("patient_id", |subject| subject.patient_id.uuid().into()),
+        text("subject_number", |subject| subject.subject_number.clone().into()),
+        text("status", |subject| name_of(&subject.status)),
+        time("screened_at", |subject| subject.screened_at.into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "subject_number"],
+        &["trial_id", "status", "subject_number"],
+        &["trial_id", "screened_at"],
+        &["site_id", "subject_number"],
+        &["patient_id", "subject_number"],
+        &["status", "subject_number"],
+        &["subject_number"],
+        &["screened_at"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "subjects",
+        summary: "subject",
+        filters: &[TRIAL, SITE, PATIENT, STATUS, equal("number", "subject_number")],
+        sorts: &["subject_number", "screened_at"],
+        order: "subject_number",
+    };
+    const SCOPE: Scope = Scope::SUBJECT;
+}
+
+impl View for Subjects {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         match event {
             AnyEvent::Subject(_) => vec![envelope.stream.id.to_string()],
@@ -57,7 +95,7 @@ impl View for Subjects {
         }
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<Subject>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Subject> {
         let AnyEvent::Subject(event) = event else { return document };
         let at = envelope.occurred_at;
         let Some(mut document) = document else { return screened(event, envelope) };
@@ -68,57 +106,46 @@ impl View for Subjects {
                 document.missing_observations = recorded.missing_observations.clone();
             }
             SubjectEvent::ScreeningFailed(failed) => {
-                document.status = "screen-failed".to_owned();
+                document.status = SubjectStatus::ScreenFailed;
                 document.screen_failure_reasons = failed.reasons.clone();
                 document.ended_at = Some(at);
             }
             SubjectEvent::SubjectEnrolled(_) => {
-                document.status = "enrolled".to_owned();
+                document.status = SubjectStatus::Enrolled;
                 document.enrolled_at = Some(at);
             }
             SubjectEvent::SubjectRandomised(randomised) => {
-                document.status = "randomised".to_owned();
-                document.arm = Some(randomised.arm.clone());
+                document.status = SubjectStatus::Randomised;
+                document.arm = Blinded::new(Some(randomised.arm.expose().clone()));
                 document.randomised_at = Some(at);
             }
             SubjectEvent::SubjectDiscontinued(discontinued) => {
-                document.status = "discontinued".to_owned();
+                document.status = SubjectStatus::Discontinued;
                 document.discontinuation_reason = Some(discontinued.reason.clone());
                 document.ended_at = Some(at);
             }
             SubjectEvent::SubjectCompleted(_) => {
-                document.status = "completed".to_owned();
+                document.status = SubjectStatus::Completed;
                 document.ended_at = Some(at);
             }
         }
         Some(document)
     }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        vec![
-            document.trial_id.uuid().into(),
-            document.site_id.uuid().into(),
-            document.patient_id.uuid().into(),
-            document.subject_number.clone().into(),
-            document.status.clone().into(),
-            document.screened_at.into(),
-        ]
-    }
 }
 
-fn screened(event: &SubjectEvent, envelope: &Envelope) -> Option<Document> {
+fn screened(event: &SubjectEvent, envelope: &Envelope) -> Option<Subject> {
     let SubjectEvent::PatientScreened(screened) = event else { return None };
-    Some(Document {
+    Some(Subject {
         subject_id: SubjectId::from(envelope.stream.id),
         patient_id: screened.patient_id,
         trial_id: screened.trial_id,
         site_id: screened.site_id,
         subject_number: screened.subject_number.clone(),
-        status: "screened".to_owned(),
+        status: SubjectStatus::Screened,
         eligibility: None,
         missing_observations: Vec::new(),
         screen_failure_reasons: Vec::new(),
-        arm: None,
+        arm: Blinded::new(None),
         discontinuation_reason: None,
         screened_at: envelope.occurred_at,
         enrolled_at: None,

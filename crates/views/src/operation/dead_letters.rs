@@ -1,23 +1,24 @@
 //! Steps of process managers that wait for an operator, and what became of them.
 
 use chrono::{DateTime, Utc};
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::any::AnyEvent;
 use events::dead_letter::DeadLetterEvent;
 use events::envelope::Envelope;
 use events::ids::{DeadLetterId, StreamId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::column;
+use crate::column::{Column, name_of, text, time};
+use crate::table::{Collection, STATUS, Scope, Table, equal};
 use crate::view::View;
 
 /// The view.
 pub struct DeadLetters;
 
-/// A dead letter. `status` is `waiting`, `retried` or `dropped`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+/// A step of a process manager that could not be carried out.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
     dead_letter_id: DeadLetterId,
     saga: String,
     saga_id: Uuid,
@@ -27,24 +28,45 @@ pub struct Document {
     rule: String,
     cause: String,
     attempts: u32,
-    status: String,
+    status: DeadLetterStatus,
     failed_at: DateTime<Utc>,
     reason: Option<String>,
 }
 
-impl View for DeadLetters {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "dead_letters",
-        version: 1,
-        columns: &[
-            column("saga", ColumnKind::Text),
-            column("status", ColumnKind::Text),
-            column("failed_at", ColumnKind::Time),
-        ],
-        access_paths: &[],
-    };
-    type Document = Document;
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum DeadLetterStatus {
+    /// It waits for an operator.
+    Waiting,
+    /// The step was tried again.
+    Retried,
+    /// The step was given up.
+    Dropped,
+}
 
+impl Table for DeadLetters {
+    type Document = DeadLetter;
+    const NAME: &'static str = "dead_letters";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<DeadLetter>] = &[
+        text("saga", |letter| letter.saga.clone().into()),
+        text("status", |letter| name_of(&letter.status)),
+        time("failed_at", |letter| letter.failed_at.into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] =
+        &[&["saga", "failed_at"], &["status", "failed_at"], &["failed_at"]];
+    const COLLECTION: Collection = Collection {
+        address: "dead-letters",
+        summary: "step that waits for an operator",
+        filters: &[equal("saga", "saga"), STATUS],
+        sorts: &["failed_at"],
+        order: "-failed_at",
+    };
+    const SCOPE: Scope = Scope::INSTALLATION;
+}
+
+impl View for DeadLetters {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         match event {
             AnyEvent::DeadLetter(_) => vec![envelope.stream.id.to_string()],
@@ -52,10 +74,10 @@ impl View for DeadLetters {
         }
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<DeadLetter>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<DeadLetter> {
         let AnyEvent::DeadLetter(event) = event else { return document };
         match event {
-            DeadLetterEvent::StepDeadLettered(lettered) => Some(Document {
+            DeadLetterEvent::StepDeadLettered(lettered) => Some(DeadLetter {
                 dead_letter_id: DeadLetterId::from(envelope.stream.id),
                 saga: lettered.saga.clone(),
                 saga_id: lettered.saga_id,
@@ -65,24 +87,20 @@ impl View for DeadLetters {
                 rule: lettered.rule.clone(),
                 cause: lettered.cause.clone(),
                 attempts: lettered.attempts,
-                status: "waiting".to_owned(),
+                status: DeadLetterStatus::Waiting,
                 failed_at: envelope.occurred_at,
                 reason: None,
             }),
-            DeadLetterEvent::DeadLetterRetried(retried) => document.map(|document| Document {
-                status: "retried".to_owned(),
+            DeadLetterEvent::DeadLetterRetried(retried) => document.map(|document| DeadLetter {
+                status: DeadLetterStatus::Retried,
                 reason: Some(retried.reason.clone()),
                 ..document
             }),
-            DeadLetterEvent::DeadLetterDropped(dropped) => document.map(|document| Document {
-                status: "dropped".to_owned(),
+            DeadLetterEvent::DeadLetterDropped(dropped) => document.map(|document| DeadLetter {
+                status: DeadLetterStatus::Dropped,
                 reason: Some(dropped.reason.clone()),
                 ..document
             }),
         }
-    }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        vec![document.saga.clone().into(), document.status.clone().into(), document.failed_at.into()]
     }
 }

@@ -1,22 +1,23 @@
 //! Attended visits.
 
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::any::AnyEvent;
 use events::envelope::Envelope;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId, VisitId};
 use events::values::{PartialDate, Quantity};
 use events::visit::VisitEvent;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::column;
+use crate::column::{Column, text, uuid};
+use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, TRIAL, Table};
 use crate::view::View;
 
 /// The view.
 pub struct Visits;
 
-/// A visit.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+/// A visit that a subject attended.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Visit {
     visit_id: VisitId,
     subject_id: SubjectId,
     patient_id: PatientId,
@@ -27,21 +28,35 @@ pub struct Document {
     attended_on: PartialDate,
 }
 
-impl View for Visits {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "visits",
-        version: 1,
-        columns: &[
-            column("trial_id", ColumnKind::Uuid),
-            column("site_id", ColumnKind::Uuid),
-            column("patient_id", ColumnKind::Uuid),
-            column("subject_id", ColumnKind::Uuid),
-            column("attended_on", ColumnKind::Text),
-        ],
-        access_paths: &[],
+impl Table for Visits {
+    type Document = Visit;
+    const NAME: &'static str = "visits";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Visit>] = &[
+        uuid("trial_id", |visit| visit.trial_id.uuid().into()),
+        uuid("site_id", |visit| visit.site_id.uuid().into()),
+        uuid("patient_id", |visit| visit.patient_id.uuid().into()),
+        uuid("subject_id", |visit| visit.subject_id.uuid().into()),
+        text("attended_on", |visit| visit.attended_on.as_str().to_owned().into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "attended_on"],
+        &["site_id", "attended_on"],
+        &["patient_id", "attended_on"],
+        &["subject_id", "attended_on"],
+        &["attended_on"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "visits",
+        summary: "visit",
+        filters: &[TRIAL, SITE, PATIENT, SUBJECT],
+        sorts: &["attended_on"],
+        order: "-attended_on",
     };
-    type Document = Document;
+    const SCOPE: Scope = Scope::SUBJECT;
+}
 
+impl View for Visits {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         match event {
             AnyEvent::Visit(_) => vec![envelope.stream.id.to_string()],
@@ -49,10 +64,10 @@ impl View for Visits {
         }
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<Visit>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Visit> {
         let AnyEvent::Visit(event) = event else { return document };
         match event {
-            VisitEvent::VisitAttended(attended) => Some(Document {
+            VisitEvent::VisitAttended(attended) => Some(Visit {
                 visit_id: VisitId::from(envelope.stream.id),
                 subject_id: attended.subject_id,
                 patient_id: attended.patient_id,
@@ -63,15 +78,5 @@ impl View for Visits {
                 attended_on: attended.attended_on.clone(),
             }),
         }
-    }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        vec![
-            document.trial_id.uuid().into(),
-            document.site_id.uuid().into(),
-            document.patient_id.uuid().into(),
-            document.subject_id.uuid().into(),
-            document.attended_on.as_str().into(),
-        ]
     }
 }
