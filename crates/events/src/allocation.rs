@@ -61,9 +61,9 @@ impl Allocation {
             self.find(root, property, path, within);
             path.pop();
         }
-        for each in ["items", "additionalProperties"] {
+        for each in ["items", "additionalProperties"].iter().filter_map(|name| schema.get(name)) {
             path.push(Step::Each);
-            self.find(root, &schema[each], path, within);
+            self.find(root, each, path, within);
             path.pop();
         }
     }
