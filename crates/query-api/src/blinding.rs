@@ -45,10 +45,15 @@ impl<'event> Payload<'event> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use events::any::contracts;
+    use events::envelope::{Actor, Envelope, References, Role};
+    use events::ids::{StreamId, StreamType};
     use serde_json::{Value, json};
     use service::openapi::tidied;
+    use uuid::Uuid;
 
+    use super::Payload;
     use crate::listing::LISTINGS;
 
     /// Names under which somebody might write an allocation.
@@ -96,6 +101,43 @@ mod tests {
             check(contract.event_type, tidied((contract.schema)().to_value()));
         }
         assert_eq!(declared, ["subjects", "trial_enrolment", "SubjectRandomised"]);
+    }
+
+    #[test]
+    fn a_payload_that_nobody_knows_is_withheld_from_blinded_roles() {
+        let told = |event_type: &str, schema_version, role| {
+            let mut event = event(event_type, schema_version);
+            event.payload = r#"{"arm": "A"}"#.into();
+            serde_json::to_value(Payload::of(&event, role)).expect("JSON")
+        };
+        let whole = json!({"arm": "A"});
+        for (event_type, version, blinded) in
+            [("SubjectRandomised", 1, json!({})), ("SubjectRandomised", 2, Value::Null), ("Novel", 1, Value::Null)]
+        {
+            assert_eq!(told(event_type, version, Role::Investigator), blinded, "{event_type} {version}");
+            assert_eq!(told(event_type, version, Role::UnblindedStatistician), whole, "{event_type} {version}");
+        }
+        assert_eq!(told("SubjectEnrolled", 1, Role::Investigator), whole, "nothing is declared of it");
+    }
+
+    fn event(event_type: &str, schema_version: u16) -> Envelope {
+        Envelope {
+            position: 1,
+            stream: StreamId::new(StreamType::Subject, Uuid::nil()),
+            version: 1,
+            event_id: Uuid::nil(),
+            event_type: event_type.to_owned(),
+            schema_version,
+            payload: Default::default(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+            actor: Actor::system("test"),
+            command_id: Uuid::nil(),
+            correlation_id: Uuid::nil(),
+            causation_id: None,
+            trace_context: None,
+            references: References::default(),
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -21,7 +20,7 @@ use crate::QueryApi;
 use crate::entry::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
-use crate::render::{from_log, log};
+use crate::render::{from_log, from_the_log, log};
 
 /// Events that are read at a time.
 const PIECE: usize = 256;
@@ -49,7 +48,7 @@ pub async fn one(
     Parameters::of(&uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
     let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
-    Ok(Json(Entry::new(&event, &principal)).into_response())
+    Ok(from_the_log(&Entry::new(&event, &principal)))
 }
 
 /// `GET /v1/events`: from a position on, then live. Each event's id is its

@@ -1,6 +1,5 @@
 //! A patient's history: every event about them, in order, as it is or as it was known.
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -17,7 +16,7 @@ use crate::blinding::Payload;
 use crate::entry::Entry;
 use crate::lists::{Page, uuid_in_path};
 use crate::parameters::Parameters;
-use crate::render::{from_log, log};
+use crate::render::{from_log, from_the_log, log, private};
 
 /// Events of a page where the caller does not say.
 const LIMIT_DEFAULT: usize = 500;
@@ -123,8 +122,8 @@ fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Proble
 fn page(principal: &Principal, events: &[Envelope], to_position: u64, limit: usize) -> Response {
     let shown = &events[..events.len().min(limit)];
     let next = shown.last().filter(|_| events.len() > limit).map(|event| event.position.to_string());
-    let items = shown.iter().map(|event| Entry::new(event, principal)).collect();
-    Json(Page { items, next, position: to_position }).into_response()
+    let items: Vec<Entry<'_>> = shown.iter().map(|event| Entry::new(event, principal)).collect();
+    from_the_log(&Page { items, next, position: to_position })
 }
 
 /// The whole history piece by piece, `first` the first of them: memory stays
@@ -160,7 +159,7 @@ fn streamed(
     let header_line = if form == Form::Csv { CSV_HEADER } else { "" };
     let begin = stream::iter([Ok(Bytes::from_static(header_line.as_bytes()))]);
     let body = Body::from_stream(futures::StreamExt::chain(begin, pieces));
-    (StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response()
+    private((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
 fn lines(events: &[Envelope], principal: &Principal, form: Form) -> String {

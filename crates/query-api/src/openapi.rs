@@ -59,10 +59,22 @@ fn collection(listing: &Listing, generator: &mut SchemaGenerator, paths: &mut Ma
     let name = reference["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
     let of_schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let list = format!("list every {summary}");
-    let list = Operation { id: id_of(&list), summary: list, tag: address, answer: of_schema(&format!("{name}Page")) };
+    let list = Operation {
+        id: id_of(&list),
+        summary: list,
+        tag: address,
+        answer: of_schema(&format!("{name}Page")),
+        source: Source::View,
+    };
     paths.insert(format!("/v1/{address}"), list.get(list_parameters(listing)));
     let one = format!("get one {summary}");
-    let one = Operation { id: id_of(&one), summary: one, tag: address, answer: of_schema(&format!("{name}Document")) };
+    let one = Operation {
+        id: id_of(&one),
+        summary: one,
+        tag: address,
+        answer: of_schema(&format!("{name}Document")),
+        source: Source::View,
+    };
     paths.insert(format!("/v1/{address}/{{id}}"), one.get(document_parameters()));
     name.to_owned()
 }
@@ -70,52 +82,54 @@ fn collection(listing: &Listing, generator: &mut SchemaGenerator, paths: &mut Ma
 /// The operations that are not of a collection as such.
 fn named(generator: &mut SchemaGenerator) -> [(String, Value); 7] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
-    let operation = |id: &str, summary: &str, tag, answer: &Value| Operation {
-        id: id.to_owned(),
-        summary: summary.to_owned(),
-        tag,
-        answer: answer.clone(),
-    };
-    let trial = json!({"$ref": "#/components/schemas/TrialDocument"});
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
     let state = generator.subschema_for::<PatientState>().to_value();
     let views = generator.subschema_for::<Page<ViewStatus>>().to_value();
+    let trial = json!({"$ref": "#/components/schemas/TrialDocument"});
+    let operation = |id: &str, summary: &str, tag, answer| {
+        let (id, summary) = (id.to_owned(), summary.to_owned());
+        Operation { id, summary, tag, answer, source: Source::Log }
+    };
+    let enrolment = operation("HowFarEnrolmentIs", "how far enrolment is", "trials", trial);
+    let enrolment = Operation { source: Source::View, ..enrolment };
+    let timeline = operation("APatientSTimeline", "a patient's timeline", "patients", timeline);
+    let state = operation("WhatWasKnownAboutAPatient", "what was known about a patient", "patients", state);
+    let views = operation("WhereEveryViewStands", "where every view stands", "views", views);
     let order = query("sort", json!({"type": "string", "enum": ["position", "-position"], "default": "-position"}));
-    let in_time =
-        vec![id(), query("as_of", json!({"type": "string", "format": "date-time"})), query("at_position", position())];
+    let operations = [
+        ("trials/{id}/enrolment", enrolment.get(document_parameters())),
+        ("patients/{id}/timeline", timeline.get([vec![id(), order], paging("position")].concat())),
+        ("patients/{id}/history", history_of(history)),
+        ("patients/{id}/state", state.get(in_time())),
+        ("views", views.get(Vec::new())),
+        ("events", events()),
+        ("events/{id}", operation("GetOneEvent", "get one event", "events", stored).get(vec![id()])),
+    ];
+    operations.map(|(path, item)| (format!("/v1/{path}"), item))
+}
+
+fn history_of(answer: Value) -> Value {
+    let history = Operation {
+        id: "EverythingThatIsKnownAboutAPatient".to_owned(),
+        summary: "everything that is known about a patient".to_owned(),
+        tag: "patients",
+        answer,
+        source: Source::Log,
+    };
     let form = vec![query("format", json!({"type": "string", "enum": ["json", "ndjson", "csv"]}))];
-    let everything = operation(
-        "EverythingThatIsKnownAboutAPatient",
-        "everything that is known about a patient",
-        "patients",
-        &history,
-    );
-    let mut everything = everything.get([in_time.clone(), form, paging("position")].concat());
-    let content = &mut everything["get"]["responses"]["200"]["content"];
+    let mut operation = history.get([in_time(), form, paging("position")].concat());
+    let content = &mut operation["get"]["responses"]["200"]["content"];
     let lines = "One `StoredEvent` a line.";
     content["application/x-ndjson"] = json!({"schema": {"type": "string", "description": lines}});
-    content["text/csv"] = json!({"schema": {"type": "string"}});
-    let entries = [
-        (
-            "trials/{id}/enrolment",
-            operation("HowFarEnrolmentIs", "how far enrolment is", "trials", &trial).get(document_parameters()),
-        ),
-        (
-            "patients/{id}/timeline",
-            operation("APatientSTimeline", "a patient's timeline", "patients", &timeline)
-                .get([vec![id(), order], paging("position")].concat()),
-        ),
-        ("patients/{id}/history", everything),
-        (
-            "patients/{id}/state",
-            operation("WhatWasKnownAboutAPatient", "what was known about a patient", "patients", &state).get(in_time),
-        ),
-        ("views", operation("WhereEveryViewStands", "where every view stands", "views", &views).get(Vec::new())),
-        ("events", events()),
-        ("events/{id}", operation("GetOneEvent", "get one event", "events", &stored).get(vec![id()])),
-    ];
-    entries.map(|(path, item)| (format!("/v1/{path}"), item))
+    content["text/csv"] = json!({"schema": {"type": "string", "description": "One event a line, under a header."}});
+    operation
+}
+
+/// A patient, now or at a time.
+fn in_time() -> Vec<Value> {
+    let as_of = query("as_of", json!({"type": "string", "format": "date-time"}));
+    vec![id(), as_of, query("at_position", position())]
 }
 
 fn list_parameters(listing: &Listing) -> Vec<Value> {
@@ -148,7 +162,8 @@ fn events() -> Value {
             "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}),
     ];
     let (id, summary) = ("EventsAsTheyHappen".to_owned(), "events as they happen".to_owned());
-    let mut operation = Operation { id, summary, tag: "events", answer: Value::Null }.get(parameters);
+    let mut operation =
+        Operation { id, summary, tag: "events", answer: Value::Null, source: Source::Log }.get(parameters);
     let stream = "Server-sent events: `id` is the position, `event` the type, `data` a `StoredEvent`.";
     let content = json!({"text/event-stream": {"schema": {"type": "string", "description": stream}}});
     operation["get"]["responses"]["200"]["content"] = content;
@@ -161,6 +176,14 @@ struct Operation<'a> {
     summary: String,
     tag: &'a str,
     answer: Value,
+    source: Source,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    View,
+    Log,
 }
 
 impl Operation<'_> {
@@ -168,7 +191,10 @@ impl Operation<'_> {
         let mut responses = Map::new();
         let content = json!({"application/json": {"schema": self.answer}});
         responses.insert("200".to_owned(), json!({"description": "Found.", "content": content}));
-        responses.insert("304".to_owned(), json!({"description": "The caller has it: nothing happened since."}));
+        // What a view answers has a tag.
+        if matches!(self.source, Source::View) {
+            responses.insert("304".to_owned(), json!({"description": "The caller has it: nothing happened since."}));
+        }
         for status in ["400", "401", "403", "404", "405", "429", "500", "503"] {
             responses.insert(status.to_owned(), json!({"$ref": "#/components/responses/Problem"}));
         }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use event_store::log::Reference;
 use events::envelope::{Envelope, Role};
@@ -21,7 +20,7 @@ use crate::blinding::Payload;
 use crate::history::{PIECE_EVENTS, must_be_known, until};
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
-use crate::render::from_log;
+use crate::render::{from_log, from_the_log};
 
 /// What was known about a patient.
 #[derive(Serialize, JsonSchema)]
@@ -68,7 +67,7 @@ pub async fn patient(
             _ => break,
         }
     }
-    Ok(Json(PatientState { streams: streams.into_values().collect(), position }).into_response())
+    Ok(from_the_log(&PatientState { streams: streams.into_values().collect(), position }))
 }
 
 fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, role: Role) {

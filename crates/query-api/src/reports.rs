@@ -4,7 +4,7 @@ use ::views::Table;
 use ::views::trial::trial_enrolment::TrialEnrolment;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::Response;
 use event_store::log::Reference;
 use event_store::views::ViewState;
 use events::ids::PatientId;
@@ -19,7 +19,7 @@ use crate::history;
 use crate::listing::LISTINGS;
 use crate::lists::{Page, document, uuid_in_path};
 use crate::parameters::Parameters;
-use crate::render::{from_log, from_view};
+use crate::render::{from_log, from_the_log, from_view};
 
 /// `GET /v1/trials/<id>/enrolment`: the funnel, by site and, for roles that may see allocation, by arm.
 pub async fn enrolment(
@@ -69,8 +69,8 @@ pub async fn timeline(
     }
     let shown = &events[..events.len().min(limit)];
     let next = shown.last().filter(|_| events.len() > limit).map(|event| event.position.to_string());
-    let items = shown.iter().map(TimelineEntry::new).collect();
-    Ok(Json(Page { items, next, position: head }).into_response())
+    let items: Vec<TimelineEntry<'_>> = shown.iter().map(TimelineEntry::new).collect();
+    Ok(from_the_log(&Page { items, next, position: head }))
 }
 
 /// Where a view stands.
@@ -108,6 +108,6 @@ pub async fn views(State(api): State<QueryApi>, _principal: Principal, uri: Uri)
         position: state.position,
         failure: state.failure,
     };
-    let items = states.into_iter().map(status).collect();
-    Ok(Json(Page { items, next: None, position: head }).into_response())
+    let items: Vec<ViewStatus> = states.into_iter().map(status).collect();
+    Ok(from_the_log(&Page { items, next: None, position: head }))
 }
