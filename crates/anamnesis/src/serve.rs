@@ -249,7 +249,7 @@ fn views_are_registered(
         let views = views.clone();
         Box::pin(async move {
             let Ok(states) = views.states().await else { return false };
-            query_api::RESOURCES.iter().all(|resource| states.iter().any(|state| state.name == resource.view))
+            ::views::tables().all(|table| states.iter().any(|state| state.name == table.schema().name))
         })
     }
 }

@@ -3,6 +3,7 @@
 use domain::commands::{COMMANDS, CommandSpec};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+use service::openapi::tidied;
 
 /// Paths and schemas of the write side.
 pub fn fragment() -> Value {
@@ -25,8 +26,9 @@ pub fn fragment() -> Value {
         }
     }
     let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
-    schemas.insert("Answer".to_owned(), answer_schema());
-    json!({"paths": paths, "components": {"schemas": schemas}})
+    // Not `Answer`: that is what a patient answers to an item.
+    schemas.insert("CommandAnswer".to_owned(), answer_schema());
+    tidied(json!({"paths": paths, "components": {"schemas": schemas}}))
 }
 
 fn operation(spec: &CommandSpec, schema: &Value, with_id: bool, suffix: &str) -> Value {
@@ -47,7 +49,7 @@ fn operation(spec: &CommandSpec, schema: &Value, with_id: bool, suffix: &str) ->
     responses.insert(
         success.to_owned(),
         json!({"description": "Carried out, or carried out before by the same Idempotency-Key.",
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}}}),
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CommandAnswer"}}}}),
     );
     for status in ["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "429", "500", "503"] {
         responses.insert(status.to_owned(), json!({"$ref": "#/components/responses/Problem"}));

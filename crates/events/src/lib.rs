@@ -7,6 +7,7 @@
 
 mod macros;
 
+pub mod allocation;
 pub mod consent;
 pub mod enrolment;
 pub mod envelope;
@@ -27,4 +28,4 @@ pub use envelope::{Actor, Envelope, NewEvent, References, Role};
 pub use ids::{StreamId, StreamKey, StreamType};
 pub use registry::AnyEvent;
 pub use set::{DecodeError, EventSet};
-pub use values::{PartialDate, Personal, Quantity};
+pub use values::{Blinded, PartialDate, Personal, Quantity};

@@ -10,6 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::allocation::ALLOCATION;
+
 /// Personal data: a value that must not reach logs, subjects or ids.
 ///
 /// Its own type, so that sealing per patient has one place to act and
@@ -46,6 +48,51 @@ impl<T: JsonSchema> JsonSchema for Personal<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = T::json_schema(generator);
         schema.insert("x-personal-data".to_owned(), true.into());
+        schema
+    }
+}
+
+/// Treatment allocation: a value that a blinded role must not receive, in any answer.
+///
+/// Its own type, so that what is withheld follows from what is declared
+/// ([`crate::allocation`]), and `Debug` never prints it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Blinded<T>(T);
+
+impl<T> Blinded<T> {
+    /// Marks `value` as treatment allocation.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// Gives the value; each call is a place that handles treatment allocation.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+
+    /// Gives the value to be changed.
+    pub const fn expose_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> fmt::Debug for Blinded<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Blinded(…)")
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Blinded<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Blinded_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        schema.insert(ALLOCATION.to_owned(), true.into());
         schema
     }
 }

@@ -4,8 +4,7 @@ use event_store::log::LogError;
 use event_store::views::{CommitError, ViewBatch, ViewError, ViewStore};
 use events::envelope::Envelope;
 use events::registry::AnyEvent;
-
-use crate::view::{DynView, ViewFault};
+use views::{DynView, ViewFault};
 
 /// One generation of a view, and where it stands.
 #[derive(Clone, Copy)]
@@ -59,9 +58,12 @@ pub async fn prepare(
     let new = events.partition_point(|(_, envelope)| envelope.position <= cursor.position);
     let events = &events[new..];
     let name = cursor.view.schema().name;
-    let keys = if cursor.view.is_of_one_event() { Vec::new() } else { cursor.view.keys(events) };
-    let loaded = if keys.is_empty() { Default::default() } else { views.load(name, cursor.generation, &keys).await? };
-    let changes = cursor.view.fold(events, loaded)?;
+    let touched = cursor.view.touched(events);
+    let loaded = match touched.keys() {
+        keys if keys.is_empty() => Default::default(),
+        keys => views.load(name, cursor.generation, &keys).await?,
+    };
+    let changes = cursor.view.fold(events, &touched, loaded)?;
     Ok(ViewBatch {
         view: name.to_owned(),
         generation: cursor.generation,

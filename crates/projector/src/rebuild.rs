@@ -6,10 +6,9 @@ use event_store::views::{CommitError, ViewError};
 use events::envelope::Envelope;
 use events::registry::AnyEvent;
 use tokio_util::task::AbortOnDropHandle;
+use views::DynView;
 
 use crate::batch::{AdvanceError, Cursor, decode, prepare};
-use crate::view::DynView;
-use crate::views::VIEWS;
 
 /// Events that are read at a time.
 const BATCH_EVENTS: usize = 2_000;
@@ -51,8 +50,8 @@ pub async fn rebuild(
     view: &str,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), RebuildError> {
-    let names = || VIEWS.iter().map(|view| view.schema().name).collect::<Vec<_>>().join(", ");
-    let found = VIEWS.iter().find(|candidate| candidate.schema().name == view);
+    let names = || views::ALL.iter().map(|view| view.schema().name).collect::<Vec<_>>().join(", ");
+    let found = views::ALL.iter().find(|candidate| candidate.schema().name == view);
     let view = found.ok_or_else(|| RebuildError::Unknown(view.to_owned(), names()))?;
     store.views.register(view.schema()).await?;
     fill(store, &[*view], progress).await
@@ -63,10 +62,10 @@ pub async fn rebuild(
 /// # Errors
 /// [`RebuildError`]; every view that is read is then as it was, or rebuilt.
 pub async fn rebuild_all(store: &Store, progress: &mut (dyn FnMut(u64, u64) + Send)) -> Result<(), RebuildError> {
-    for view in VIEWS {
+    for view in views::ALL {
         store.views.register(view.schema()).await?;
     }
-    fill(store, VIEWS, progress).await
+    fill(store, views::ALL, progress).await
 }
 
 /// Fills a new generation of each view, puts it in place, and clears the old one away.

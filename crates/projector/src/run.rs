@@ -13,11 +13,10 @@ use events::registry::AnyEvent;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use views::DynView;
 
 use crate::batch::{AdvanceError, Cursor, decode, prepare};
 use crate::rebuild::{RebuildError, fill};
-use crate::view::DynView;
-use crate::views::VIEWS;
 
 /// The lease of the one active projector.
 const LEASE: &str = "projector";
@@ -143,8 +142,8 @@ async fn renew(store: &Store, holder: Uuid, renewed: &mut Instant) -> Result<boo
 
 /// Registers every view; rebuilds those whose schema was raised.
 async fn begin(store: &Store) -> Result<Vec<Cursor>, ProjectorError> {
-    let mut cursors = Vec::with_capacity(VIEWS.len());
-    for view in VIEWS {
+    let mut cursors = Vec::with_capacity(views::ALL.len());
+    for view in views::ALL {
         let view: &'static dyn DynView = *view;
         let schema = view.schema();
         let mut state = store.views.register(schema).await?;

@@ -13,7 +13,7 @@ use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, SiteId, StreamKey, SubjectId, TrialId};
 use events::set::EventSet;
 use events::trial::{Blinding, EnrolmentMode, TrialEvent, TrialRegistered};
-use projector::{VIEWS, rebuild, run};
+use projector::{rebuild, run};
 use testkit::appends::{fill, of_writes, some_time};
 use testkit::eventually;
 use testkit::stores::{self, TestStore};
@@ -60,7 +60,7 @@ async fn follows_and_is_rebuilt(test: TestStore) {
     assert!(wait_for(&*store.views, "patients", 100, PATIENCE).await.expect("the view"));
     let seen = all(store, "patients", None).await;
     assert_eq!(seen.len(), 100);
-    for view in VIEWS {
+    for view in views::ALL {
         rebuild(store, view.schema().name, &mut |_, _| {}).await.expect("a rebuild");
     }
     assert_eq!(all(store, "patients", None).await, seen, "equal to the one made from the log");
@@ -72,7 +72,7 @@ async fn follows_and_is_rebuilt(test: TestStore) {
 
 /// What the migrations made fits what the views say of themselves.
 async fn every_view_has_its_table(test: TestStore) {
-    for view in VIEWS {
+    for view in views::ALL {
         let schema = view.schema();
         let views = &test.store.views;
         let generation = views.register(schema).await.expect("registered").generation;
@@ -107,30 +107,30 @@ async fn a_rebuild_never_shows_a_half_built_view() {
     let store = test.store.clone();
     fill(&*store.log, 3_000).await;
     let _projector = start(&store);
-    let built = async || store.views.position("patient_timeline").await.is_ok_and(|at| at >= 3_000);
+    let built = async || store.views.position("patients").await.is_ok_and(|at| at >= 3_000);
     eventually("the view is built", PATIENCE, built).await;
-    let first = all(&store, "patient_timeline", None).await.first().cloned();
+    let first = all(&store, "patients", None).await.first().cloned();
     let watching = tokio::spawn({
         let store = store.clone();
         async move {
             let query = ListQuery { limit: 1_000, ..ListQuery::default() };
             for _ in 0..200 {
-                let page = store.views.list("patient_timeline", &query).await.expect("a page");
+                let page = store.views.list("patients", &query).await.expect("a page");
                 assert_eq!((page.rows.len(), page.position), (1_000, 3_000), "whole at every moment");
             }
         }
     });
     for _ in 0..3 {
-        rebuild(&store, "patient_timeline", &mut |_, _| {}).await.expect("a rebuild");
+        rebuild(&store, "patients", &mut |_, _| {}).await.expect("a rebuild");
     }
     watching.await.expect("the reader");
-    assert_eq!(all(&store, "patient_timeline", None).await.first().cloned(), first);
+    assert_eq!(all(&store, "patients", None).await.first().cloned(), first);
 }
 
 #[tokio::test]
 async fn a_batch_that_begins_elsewhere_is_not_taken() {
     let test = stores::sqlite().await;
-    let schema = VIEWS[0].schema();
+    let schema = views::ALL[0].schema();
     let state = test.store.views.register(schema).await.expect("registered");
     let batch = |from_position, to_position| ViewBatch {
         view: schema.name.to_owned(),

@@ -1,15 +1,18 @@
 //! The read side: lists and documents of views, history, event stream.
 //!
-//! A view is read by name from its storage; what it means is the projector's.
+//! Collections, their parameters and the schemas of answers come from what each view
+//! declares of itself (crate `views`); histories are read from the log.
 
 mod blinding;
+mod entry;
 mod history;
+mod listing;
 mod lists;
 pub mod openapi;
 mod parameters;
+mod patient_state;
 mod render;
 mod reports;
-mod resources;
 mod stream;
 
 use std::time::Duration;
@@ -18,7 +21,6 @@ use axum::Router;
 use axum::routing::get;
 use event_store::Store;
 
-pub use resources::RESOURCES;
 pub use stream::EventStreams;
 
 /// What the read side needs.
@@ -35,18 +37,17 @@ pub struct QueryApi {
 /// The routes; each needs an authenticated [`service::auth::Principal`].
 pub fn router(api: QueryApi) -> Router {
     let mut router = Router::new();
-    for resource in RESOURCES {
-        let list = move |state, principal, uri, headers| lists::list(resource, state, principal, uri, headers);
-        let one =
-            move |state, principal, path, uri, headers| lists::one(resource, state, principal, path, uri, headers);
-        router = router
-            .route(&format!("/v1/{}", resource.collection), get(list))
-            .route(&format!("/v1/{}/{{id}}", resource.collection), get(one));
+    for listing in listing::LISTINGS.iter() {
+        let list = move |state, principal, uri, headers| lists::list(listing, state, principal, uri, headers);
+        let one = move |state, principal, path, uri, headers| lists::one(listing, state, principal, path, uri, headers);
+        let address = listing.collection.address;
+        router = router.route(&format!("/v1/{address}"), get(list)).route(&format!("/v1/{address}/{{id}}"), get(one));
     }
     router
         .route("/v1/trials/{id}/enrolment", get(reports::enrolment))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))
         .route("/v1/patients/{id}/history", get(history::patient))
+        .route("/v1/patients/{id}/state", get(patient_state::patient))
         .route("/v1/views", get(reports::views))
         .route("/v1/events", get(stream::stream))
         .route("/v1/events/{id}", get(stream::one))

@@ -2,9 +2,16 @@
 
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
+use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
+use service::openapi::tidied;
+use view_schema::ColumnKind;
 
-use crate::resources::{Kind, RESOURCES, Resource};
+use crate::entry::{Entry, TimelineEntry};
+use crate::listing::{LISTINGS, Listing};
+use crate::lists::Page;
+use crate::patient_state::PatientState;
+use crate::reports::ViewStatus;
 
 /// The whole document as it is checked in (`cargo xtask codegen` writes it).
 const DOCUMENT: &str = include_str!("../../../openapi/openapi.json");
@@ -23,60 +30,125 @@ pub async fn page() -> Html<&'static str> {
 
 /// Paths and schemas of the read side.
 pub fn fragment() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let mut answers = Map::new();
     let mut paths = Map::new();
-    for resource in RESOURCES {
-        let one = get(&format!("get one {}", resource.summary), resource.collection, document_parameters(), "Document");
-        paths.insert(format!("/v1/{}", resource.collection), json!({"get": list_operation(resource)}));
-        paths.insert(format!("/v1/{}/{{id}}", resource.collection), json!({"get": one}));
+    for listing in LISTINGS.iter() {
+        let name = collection(listing, &mut generator, &mut paths);
+        answers.extend([page_schema(&name), (format!("{name}Document"), Value::Null)]);
     }
-    let enrolment = get("how far enrolment is", "trials", document_parameters(), "Enrolment");
-    paths.insert("/v1/trials/{id}/enrolment".to_owned(), json!({"get": enrolment}));
-    let timeline: Vec<Value> = [vec![id()], at_least(), paging("cursor")].concat();
-    paths.insert(
-        "/v1/patients/{id}/timeline".to_owned(),
-        json!({"get": get("a patient's timeline", "patients", timeline, "List")}),
-    );
-    paths.insert("/v1/patients/{id}/history".to_owned(), json!({"get": history()}));
-    paths.insert("/v1/views".to_owned(), json!({"get": get("where every view stands", "views", Vec::new(), "List")}));
-    paths.insert("/v1/events".to_owned(), json!({"get": events()}));
-    paths.insert("/v1/events/{id}".to_owned(), json!({"get": get("get one event", "events", vec![id()], "Document")}));
-    json!({"paths": paths, "components": {"schemas": schemas()}})
+    paths.extend(named(&mut generator));
+    let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
+    for (name, schema) in &mut answers {
+        if let Some(document) = name.strip_suffix("Document") {
+            *schema = document_schema(&schemas[document]);
+        }
+    }
+    schemas.extend(answers);
+    tidied(json!({"paths": paths, "components": {"schemas": schemas}}))
 }
 
-fn list_operation(resource: &Resource) -> Value {
-    let mut parameters: Vec<Value> = resource
-        .filters
-        .iter()
-        .map(|filter| {
-            let schema = match filter.kind {
-                Kind::Text => json!({"type": "string", "pattern": "^[^\\u0000]*$"}),
-                Kind::Uuid => json!({"type": "string", "format": "uuid"}),
-                Kind::Boolean => json!({"type": "boolean"}),
-                Kind::Since | Kind::Until => json!({"type": "string", "format": "date-time"}),
-            };
-            query(filter.parameter, schema)
-        })
-        .collect();
-    let sorts: Vec<String> = resource.sorts.iter().flat_map(|sort| [(*sort).to_owned(), format!("-{sort}")]).collect();
-    parameters.push(query("sort", json!({"type": "string", "enum": sorts})));
-    parameters.extend(at_least());
-    parameters.extend(paging("cursor"));
-    get(&format!("list every {}", resource.summary), resource.collection, parameters, "List")
+/// The two operations of a collection; gives the name of its documents' schema.
+fn collection(listing: &Listing, generator: &mut SchemaGenerator, paths: &mut Map<String, Value>) -> String {
+    let (address, summary) = (listing.collection.address, listing.collection.summary);
+    let reference = listing.reference(generator).to_value();
+    let name = reference["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
+    let of_schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let list = format!("list every {summary}");
+    let list = Operation {
+        id: id_of(&list),
+        summary: list,
+        tag: address,
+        answer: of_schema(&format!("{name}Page")),
+        source: Source::View,
+    };
+    paths.insert(format!("/v1/{address}"), list.get(list_parameters(listing)));
+    let one = format!("get one {summary}");
+    let one = Operation {
+        id: id_of(&one),
+        summary: one,
+        tag: address,
+        answer: of_schema(&format!("{name}Document")),
+        source: Source::View,
+    };
+    paths.insert(format!("/v1/{address}/{{id}}"), one.get(document_parameters()));
+    name.to_owned()
 }
 
-fn history() -> Value {
-    let own = vec![
-        id(),
-        query("as_of", json!({"type": "string", "format": "date-time"})),
-        query("at_position", position()),
-        query("format", json!({"type": "string", "enum": ["json", "ndjson", "csv"]})),
+/// The operations that are not of a collection as such.
+fn named(generator: &mut SchemaGenerator) -> [(String, Value); 7] {
+    let stored = generator.subschema_for::<Entry<'_>>().to_value();
+    let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
+    let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
+    let state = generator.subschema_for::<PatientState>().to_value();
+    let views = generator.subschema_for::<Page<ViewStatus>>().to_value();
+    let trial = json!({"$ref": "#/components/schemas/TrialDocument"});
+    let operation = |id: &str, summary: &str, tag, answer| {
+        let (id, summary) = (id.to_owned(), summary.to_owned());
+        Operation { id, summary, tag, answer, source: Source::Log }
+    };
+    let enrolment = operation("HowFarEnrolmentIs", "how far enrolment is", "trials", trial);
+    let enrolment = Operation { source: Source::View, ..enrolment };
+    let timeline = operation("APatientSTimeline", "a patient's timeline", "patients", timeline);
+    let state = operation("WhatWasKnownAboutAPatient", "what was known about a patient", "patients", state);
+    let views = operation("WhereEveryViewStands", "where every view stands", "views", views);
+    let order = query("sort", json!({"type": "string", "enum": ["position", "-position"], "default": "-position"}));
+    let operations = [
+        ("trials/{id}/enrolment", enrolment.get(document_parameters())),
+        ("patients/{id}/timeline", timeline.get([vec![id(), order], paging("position")].concat())),
+        ("patients/{id}/history", history_of(history)),
+        ("patients/{id}/state", state.get(in_time())),
+        ("views", views.get(Vec::new())),
+        ("events", events()),
+        ("events/{id}", operation("GetOneEvent", "get one event", "events", stored).get(vec![id()])),
     ];
-    let mut operation =
-        get("everything that is known about a patient", "patients", [own, paging("position")].concat(), "List");
-    let content = &mut operation["responses"]["200"]["content"];
-    content["application/x-ndjson"] = json!({"schema": {"type": "string"}});
-    content["text/csv"] = json!({"schema": {"type": "string"}});
+    operations.map(|(path, item)| (format!("/v1/{path}"), item))
+}
+
+fn history_of(answer: Value) -> Value {
+    let history = Operation {
+        id: "EverythingThatIsKnownAboutAPatient".to_owned(),
+        summary: "everything that is known about a patient".to_owned(),
+        tag: "patients",
+        answer,
+        source: Source::Log,
+    };
+    let form = vec![query("format", json!({"type": "string", "enum": ["json", "ndjson", "csv"]}))];
+    let mut operation = history.get([in_time(), form, paging("position")].concat());
+    let content = &mut operation["get"]["responses"]["200"]["content"];
+    let lines = "One `StoredEvent` a line.";
+    content["application/x-ndjson"] = json!({"schema": {"type": "string", "description": lines}});
+    content["text/csv"] = json!({"schema": {"type": "string", "description": "One event a line, under a header."}});
     operation
+}
+
+/// A patient, now or at a time.
+fn in_time() -> Vec<Value> {
+    let as_of = query("as_of", json!({"type": "string", "format": "date-time"}));
+    vec![id(), as_of, query("at_position", position())]
+}
+
+fn list_parameters(listing: &Listing) -> Vec<Value> {
+    let filters = listing.parameters.iter().map(|parameter| {
+        let schema = match (parameter.kind, &parameter.words) {
+            (ColumnKind::Text, Some(words)) => json!({"type": "string", "enum": words}),
+            (ColumnKind::Text, None) => json!({"type": "string", "pattern": "^[^\\u0000]*$"}),
+            (ColumnKind::Uuid, _) => json!({"type": "string", "format": "uuid"}),
+            (ColumnKind::Integer, _) => json!({"type": "integer"}),
+            (ColumnKind::Boolean, _) => json!({"type": "boolean"}),
+            (ColumnKind::Time, _) => json!({"type": "string", "format": "date-time"}),
+        };
+        query(parameter.name, schema)
+    });
+    let collection = listing.collection;
+    let sorts: Vec<String> =
+        collection.sorts.iter().flat_map(|sort| [(*sort).to_owned(), format!("-{sort}")]).collect();
+    let order = query("sort", json!({"type": "string", "enum": sorts, "default": collection.order}));
+    filters.chain([order]).chain(at_least()).chain(paging("cursor")).collect()
 }
 
 fn events() -> Value {
@@ -89,26 +161,77 @@ fn events() -> Value {
         json!({"name": "Last-Event-ID", "in": "header", "required": false,
             "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}),
     ];
-    let mut operation = get("events as they happen", "events", parameters, "List");
-    operation["responses"]["200"]["content"] = json!({"text/event-stream": {}});
+    let (id, summary) = ("EventsAsTheyHappen".to_owned(), "events as they happen".to_owned());
+    let mut operation =
+        Operation { id, summary, tag: "events", answer: Value::Null, source: Source::Log }.get(parameters);
+    let stream = "Server-sent events: `id` is the position, `event` the type, `data` a `StoredEvent`.";
+    let content = json!({"text/event-stream": {"schema": {"type": "string", "description": stream}}});
+    operation["get"]["responses"]["200"]["content"] = content;
     operation
 }
 
-fn get(summary: &str, tag: &str, parameters: Vec<Value>, schema: &str) -> Value {
-    let mut responses = Map::new();
-    let body = json!({"schema": {"$ref": format!("#/components/schemas/{schema}")}});
-    responses.insert("200".to_owned(), json!({"description": "Found.", "content": {"application/json": body}}));
-    responses.insert("304".to_owned(), json!({"description": "The caller has it: nothing happened since."}));
-    for status in ["400", "401", "403", "404", "405", "429", "500", "503"] {
-        responses.insert(status.to_owned(), json!({"$ref": "#/components/responses/Problem"}));
+/// A query.
+struct Operation<'a> {
+    id: String,
+    summary: String,
+    tag: &'a str,
+    answer: Value,
+    source: Source,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    View,
+    Log,
+}
+
+impl Operation<'_> {
+    fn get(self, parameters: Vec<Value>) -> Value {
+        let mut responses = Map::new();
+        let content = json!({"application/json": {"schema": self.answer}});
+        responses.insert("200".to_owned(), json!({"description": "Found.", "content": content}));
+        // What a view answers has a tag.
+        if matches!(self.source, Source::View) {
+            responses.insert("304".to_owned(), json!({"description": "The caller has it: nothing happened since."}));
+        }
+        for status in ["400", "401", "403", "404", "405", "429", "500", "503"] {
+            responses.insert(status.to_owned(), json!({"$ref": "#/components/responses/Problem"}));
+        }
+        let summary = format!("{}{}.", self.summary[..1].to_uppercase(), &self.summary[1..]);
+        json!({"get": {"operationId": self.id, "summary": summary,
+            "tags": [self.tag], "parameters": parameters, "responses": responses}})
     }
-    let operation_id: String = summary
-        .split([' ', ',', '\''])
-        .filter(|word| !word.is_empty())
-        .map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]))
-        .collect();
-    json!({"operationId": operation_id, "summary": format!("{}{}.", summary[..1].to_uppercase(), &summary[1..]),
-        "tags": [tag], "parameters": parameters, "responses": responses})
+}
+
+/// The id of a collection's operation: its summary's words in one.
+fn id_of(summary: &str) -> String {
+    let words = summary.split([' ', ',', '\'']).filter(|word| !word.is_empty());
+    words.map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..])).collect()
+}
+
+/// A page of a collection.
+fn page_schema(name: &str) -> (String, Value) {
+    let schema = json!({"type": "object", "required": ["items", "next", "position"], "properties": {
+        "items": {"type": "array", "items": {"$ref": format!("#/components/schemas/{name}")}},
+        "next": {"type": ["string", "null"], "description": "Pass it as `after` to get the next page."},
+        "position": view_position()
+    }});
+    (format!("{name}Page"), schema)
+}
+
+/// A document by itself: it tells how far the view stands.
+fn document_schema(document: &Value) -> Value {
+    let mut schema = document.clone();
+    schema["properties"]["position"] = view_position();
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.push("position".into());
+    }
+    schema
+}
+
+fn view_position() -> Value {
+    json!({"type": "integer", "format": "int64", "minimum": 0, "description": "How far the view stands."})
 }
 
 fn document_parameters() -> Vec<Value> {
@@ -136,27 +259,60 @@ fn query(name: &str, schema: Value) -> Value {
     json!({"name": name, "in": "query", "required": false, "schema": schema})
 }
 
-fn schemas() -> Value {
-    let counts =
-        ["planned", "consented", "screened", "screen_failed", "enrolled", "randomised", "completed", "position"];
-    let mut properties: Map<String, Value> =
-        counts.iter().map(|name| ((*name).to_owned(), json!({"type": "integer", "minimum": 0}))).collect();
-    properties
-        .insert("discontinued".to_owned(), json!({"type": "object", "additionalProperties": {"type": "integer"}}));
-    properties
-        .insert("by_site".to_owned(), json!({"type": "array", "items": {"type": "object", "required": ["site"]}}));
-    properties.insert(
-        "by_arm".to_owned(),
-        json!({"type": "array", "items": {"type": "object", "required": ["arm"]},
-            "description": "Only for roles that may see allocation."}),
-    );
-    json!({
-        "Document": {"type": "object"},
-        "List": {"type": "object", "required": ["items", "next", "position"], "properties": {
-            "items": {"type": "array", "items": {"type": "object"}},
-            "next": {"type": ["string", "null"], "description": "Pass it as `after` to get the next page."},
-            "position": {"type": "integer", "minimum": 0}
-        }},
-        "Enrolment": {"type": "object", "required": ["planned", "screened", "by_site", "position"], "properties": properties}
-    })
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::fragment;
+
+    /// Whether the schema says what is in the answer.
+    fn is_typed(document: &Value, schema: &Value) -> bool {
+        if let Some(reference) = schema["$ref"].as_str() {
+            return document.pointer(reference.trim_start_matches('#')).is_some_and(|found| is_typed(document, found));
+        }
+        match schema["type"].as_str() {
+            Some("object") => schema["properties"].as_object().is_some_and(|properties| !properties.is_empty()),
+            Some("array") => is_typed(document, &schema["items"]),
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    #[test]
+    fn every_answer_is_typed() {
+        let document = fragment();
+        let mut answers = 0;
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let content = item["get"]["responses"]["200"]["content"].as_object().expect("an answer");
+            for (kind, answer) in content {
+                assert!(is_typed(&document, &answer["schema"]), "{path} as {kind}: {answer:#}");
+                answers += 1;
+            }
+        }
+        assert!(answers > 20, "{answers} answers");
+        for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+            // Generators take these for their own.
+            assert!(!["List", "Document", "Object"].contains(&name.as_str()), "{name}");
+            for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+                assert_ne!(*property, json!({"type": "object"}), "{name}.{field}");
+            }
+            assert!(!is_words(schema), "{name} is an enum in disguise: {schema:#}");
+        }
+    }
+
+    /// Whether it is a `oneOf` of nothing but constants.
+    fn is_words(schema: &Value) -> bool {
+        let constant = |alternative: &Value| alternative.get("const").is_some();
+        schema["oneOf"].as_array().is_some_and(|alternatives| alternatives.iter().all(constant))
+    }
+
+    #[test]
+    fn every_reference_is_defined() {
+        let document = fragment();
+        let text = document.to_string();
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().expect("a name");
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name} is not defined");
+        }
+    }
 }

@@ -39,7 +39,16 @@ pub fn at_position(position: u64, headers: &HeaderMap, body: &impl Serialize) ->
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }
-    // Clinical data: a client may keep it to compare, nobody in between may.
+    private(response)
+}
+
+/// Answers with a body that is read from the log.
+pub fn from_the_log(body: &impl Serialize) -> Response {
+    private(Json(body).into_response())
+}
+
+/// Marks an answer as clinical data: a client may keep it to compare, nobody in between may.
+pub fn private(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     // The answer depends on who asks: blinded roles get less.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("authorization"));

@@ -1,17 +1,25 @@
 //! Named reports.
 
+use ::views::Table;
+use ::views::trial::trial_enrolment::TrialEnrolment;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Json, Response};
-use event_store::views::{ColumnValue, Direction, Filter, FilterOp, ListQuery};
-use serde_json::json;
+use axum::response::Response;
+use event_store::log::Reference;
+use event_store::views::ViewState;
+use events::ids::PatientId;
+use schemars::JsonSchema;
+use serde::Serialize;
 use service::auth::Principal;
 use service::problem::Problem;
 
 use crate::QueryApi;
-use crate::lists::{cursor, document, limit, page, uuid_in_path};
+use crate::entry::TimelineEntry;
+use crate::history;
+use crate::listing::LISTINGS;
+use crate::lists::{Page, document, uuid_in_path};
 use crate::parameters::Parameters;
-use crate::render::{from_log, from_view, wait};
+use crate::render::{from_log, from_the_log, from_view};
 
 /// `GET /v1/trials/<id>/enrolment`: the funnel, by site and, for roles that may see allocation, by arm.
 pub async fn enrolment(
@@ -25,30 +33,66 @@ pub async fn enrolment(
     let mut parameters = Parameters::of(&uri)?;
     let at_least = parameters.at_least(api.at_least_patience)?;
     parameters.finish()?;
-    document(&api, "trial_enrolment", "trial", id, at_least, &principal, &headers).await
+    let trials = LISTINGS.iter().find(|listing| listing.name == TrialEnrolment::NAME).ok_or_else(Problem::internal)?;
+    document(&api, trials, id, at_least, &principal, &headers).await
 }
 
-/// `GET /v1/patients/<id>/timeline`: what happened, in order, one line an event.
+/// `GET /v1/patients/<id>/timeline`: what happened, one line an event, newest first
+/// unless `sort=position` asks otherwise. Read from the log: nothing lags behind it.
 pub async fn timeline(
     State(api): State<QueryApi>,
-    principal: Principal,
+    _principal: Principal,
     Path(id): Path<String>,
     uri: Uri,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = uuid_in_path(&id)?;
+    let reference = Reference::Patient(PatientId::from(uuid_in_path(&id)?));
     let mut parameters = Parameters::of(&uri)?;
-    let at_least = parameters.at_least(api.at_least_patience)?;
-    let about = Filter { column: "patient_id".to_owned(), op: FilterOp::Equals, value: ColumnValue::Uuid(id) };
-    let query = ListQuery {
-        filters: vec![about],
-        sort: Some(("event_position".to_owned(), Direction::Ascending)),
-        after: cursor(&mut parameters)?,
-        limit: limit(&mut parameters)?,
+    let ascending = match parameters.text("sort").as_deref() {
+        Some("position") => true,
+        Some("-position") | None => false,
+        Some(_) => return Err(Problem::invalid("sort", "unknown-column", "`sort` must be position or -position.")),
     };
+    let after = parameters.position("after")?;
+    let limit = history::limit(&mut parameters)?;
     parameters.finish()?;
-    wait(&api, "patient_timeline", at_least).await?;
-    page(&api, "patient_timeline", &query, &principal, &headers).await
+    let log = &api.store.log;
+    let head = log.head().await.map_err(from_log)?;
+    // One more than is shown tells whether more follows.
+    let events = if ascending {
+        log.read_reference(reference, after.unwrap_or(0), head, limit + 1).await
+    } else {
+        log.read_reference_back(reference, after.unwrap_or(head + 1), limit + 1).await
+    };
+    let events = events.map_err(from_log)?;
+    if events.is_empty() {
+        history::must_be_known(&api, reference, head).await?;
+    }
+    let shown = &events[..events.len().min(limit)];
+    let next = shown.last().filter(|_| events.len() > limit).map(|event| event.position.to_string());
+    let items: Vec<TimelineEntry<'_>> = shown.iter().map(TimelineEntry::new).collect();
+    Ok(from_the_log(&Page { items, next, position: head }))
+}
+
+/// Where a view stands.
+#[derive(Serialize, JsonSchema)]
+pub struct ViewStatus {
+    view: String,
+    /// The version of the documents that are read.
+    version: u32,
+    /// How far it stands.
+    position: u64,
+    /// Events that it has not seen yet.
+    behind: u64,
+    /// How far a new version stands that is filled beside the one that is read.
+    rebuilding: Option<Rebuilding>,
+    /// Why it stands still, where it does.
+    failure: Option<String>,
+}
+
+/// How far a rebuild stands.
+#[derive(Serialize, JsonSchema)]
+struct Rebuilding {
+    position: u64,
 }
 
 /// `GET /v1/views`: where every view stands.
@@ -56,16 +100,14 @@ pub async fn views(State(api): State<QueryApi>, _principal: Principal, uri: Uri)
     Parameters::of(&uri)?.finish()?;
     let states = api.store.views.states().await.map_err(from_view)?;
     let head = api.store.log.head().await.map_err(from_log)?;
-    let items: Vec<_> = states
-        .into_iter()
-        .map(|state| {
-            json!({
-                "view": state.name, "version": state.version, "position": state.position,
-                "behind": head.saturating_sub(state.position),
-                "rebuilding": state.rebuild.map(|rebuild| json!({"position": rebuild.position})),
-                "failure": state.failure,
-            })
-        })
-        .collect();
-    Ok(Json(json!({"items": items, "next": null, "position": head})).into_response())
+    let status = |state: ViewState| ViewStatus {
+        behind: head.saturating_sub(state.position),
+        rebuilding: state.rebuild.map(|rebuild| Rebuilding { position: rebuild.position }),
+        view: state.name,
+        version: state.version,
+        position: state.position,
+        failure: state.failure,
+    };
+    let items: Vec<ViewStatus> = states.into_iter().map(status).collect();
+    Ok(from_the_log(&Page { items, next: None, position: head }))
 }

@@ -40,6 +40,8 @@ pub async fn positions_are_gapless_and_events_read_back(test: TestStore) {
     assert_eq!(known.receipt, receipt, "with all its events");
     let about = log.read_reference(Reference::Trial(trial_id), 1, 2, 10).await.expect("a reference");
     assert_eq!(about, events[1..2]);
+    let back = log.read_reference_back(Reference::Trial(trial_id), 3, 10).await.expect("a reference");
+    assert_eq!(back, [events[1].clone(), events[0].clone()], "newest first");
 }
 
 /// What is about a trial, a site or a patient is found as by a look through the whole log, whoever wrote it.
@@ -94,6 +96,11 @@ async fn same_as_in_the_log(
             all.iter().filter(|event| event.position <= to).filter(refers).take(limit).collect();
         let found = log.read_reference(reference, after, to, limit).await.expect("a reference");
         assert!(found.iter().eq(expected), "{reference:?} after {after} up to {to}, {limit} of them");
+        let back: Vec<&Envelope> =
+            all.iter().rev().filter(|event| event.position < to).filter(refers).take(limit).collect();
+        let found = log.read_reference_back(reference, to, limit).await.expect("a reference");
+        let found: Vec<&Envelope> = found.iter().filter(|event| event.position > after).collect();
+        assert_eq!(found, back, "{reference:?} back from {to} to {after}, {limit} of them");
     }
 }
 

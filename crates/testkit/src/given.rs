@@ -1,4 +1,6 @@
-//! Given events, when a command, then events or a refusal.
+//! Given events, when a command, then events or a refusal; given events, then a view's document.
+
+pub mod view;
 
 pub mod process;
 

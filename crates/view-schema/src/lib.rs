@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// What a column holds.
@@ -43,6 +44,19 @@ pub struct ViewSchema {
     pub columns: &'static [Column],
     /// The columns of each index, in the order in which they are read; the key follows by itself.
     pub access_paths: &'static [&'static [&'static str]],
+}
+
+/// A row to write.
+#[derive(Clone, Debug)]
+pub struct ViewRow {
+    /// What names the document.
+    pub key: String,
+    /// The document (JSON).
+    pub document: Box<RawValue>,
+    /// The columns' values, in the schema's order.
+    pub columns: Vec<ColumnValue>,
+    /// Whether the generation is known to have no such document where the batch begins: it is stored for less then.
+    pub is_new: bool,
 }
 
 /// The value of a column.

@@ -254,6 +254,7 @@ async fn bad_requests_of_every_other_kind_are_refused() {
         ("/v1/subjects?at_least=-1", "malformed", "at_least"),
         ("/v1/subjects?at_least=99999999999999999999", "malformed", "at_least"),
         ("/v1/adverse-events?serious=perhaps", "malformed", "serious"),
+        ("/v1/alerts?status=open", "unknown-value", "status"),
         ("/v1/reports?since=yesterday", "malformed", "since"),
         ("/v1/patients/7", "malformed", "id"),
         ("/v1/events?after=x", "malformed", "after"),

@@ -1,21 +1,36 @@
 //! What the crates promise each other and no compiler checks.
 
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
 
-use event_store::views::ViewSchema;
-use projector::VIEWS;
-use query_api::RESOURCES;
-
+/// Who runs process managers keeps them as the table that is listed says.
 #[test]
-fn every_resource_reads_a_view_by_columns_that_it_has() {
-    let schemas: Vec<&ViewSchema> = VIEWS.iter().map(|view| view.schema()).chain([&saga::SCHEMA]).collect();
-    for resource in RESOURCES {
-        let schema = schemas.iter().find(|schema| schema.name == resource.view);
-        let schema = schema.unwrap_or_else(|| panic!("{}: there is no view `{}`", resource.collection, resource.view));
-        let columns: BTreeSet<&str> = schema.columns.iter().map(|column| column.name).collect();
-        let named = resource.filters.iter().map(|filter| filter.column).chain(resource.sorts.iter().copied());
-        for column in named {
-            assert!(columns.contains(column), "{}: `{}` has no column `{column}`", resource.collection, schema.name);
-        }
+fn instances_of_process_managers_are_what_is_listed() {
+    let (kept, listed) = (saga::SCHEMA, views::PROCESS_MANAGERS.schema());
+    assert_eq!((kept.name, kept.columns), (listed.name, listed.columns));
+    let id = uuid::Uuid::nil();
+    let step = |status| {
+        json!({"name": "screen", "command": "ScreenPatient", "command_id": id, "status": status, "rule": "a-rule",
+            "since": "2026-01-31T12:00:00Z"})
+    };
+    let steps: Vec<Value> = ["pending", "done", "refused", "dead", "dropped"].map(step).into();
+    let instance = json!({
+        "saga_id": id, "saga": "enrolment", "key": id, "status": "running", "waiting_for": "screening",
+        "waiting_since": "2026-01-31T12:00:00Z", "due_at": null, "trial_id": id, "patient_id": null,
+        "correlation_id": id, "steps": steps, "state": {"any": "thing"}
+    });
+    let kept: saga::Instance = serde_json::from_value(instance.clone()).expect("an instance");
+    let listed: views::operation::process_managers::ProcessManagerInstance =
+        serde_json::from_value(json!(kept)).expect("a document");
+    assert_eq!((json!(kept), json!(listed)), (instance.clone(), instance));
+}
+
+/// Both sides describe one interface: a name means the same in both.
+#[test]
+fn both_sides_of_the_interface_mean_the_same_by_a_name() {
+    let (commands, queries) = (command_api::openapi::fragment(), query_api::openapi::fragment());
+    let schemas = commands["components"]["schemas"].as_object().expect("schemas");
+    for (name, schema) in schemas {
+        let other = &queries["components"]["schemas"][name];
+        assert!(other.is_null() || other == schema, "{name}: {schema:#} and {other:#}");
     }
 }

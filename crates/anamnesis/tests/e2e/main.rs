@@ -50,4 +50,5 @@ everywhere! {
     a_report_stands_before_the_withdrawal_or_is_refused,
     pages_stay_whole_while_patients_come,
     a_history_has_three_forms,
+    a_timeline_is_read_from_either_end,
 }

@@ -274,6 +274,36 @@ pub async fn a_history_tells_what_was_known_at_a_time(system: &System) {
     assert!(now.is_sorted() && now.contains(&report["position"].as_u64().expect("a position")));
     assert_eq!(then.last(), Some(&before), "nothing later is known");
     assert_eq!(then, now[..then.len()], "the past does not change");
+    let state = clinic.api.get(&format!("/v1/patients/{patient}/state?at_position={before}")).await.ok();
+    let streams = state["streams"].as_array().expect("streams");
+    let reports = streams.iter().filter(|stream| stream["stream"]["type"] == "report").collect::<Vec<_>>();
+    assert_eq!((reports.len(), &state["position"]), (1, &json!(before)), "{state:#}");
+    assert_eq!(reports[0]["fields"]["answers"]["PHQ9_1"], 1, "{state:#}");
+}
+
+pub async fn a_timeline_is_read_from_either_end(system: &System) {
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let (patient, _) = clinic.randomised_subject("ARMACTIVE").await;
+    let history = clinic.api.get(&format!("/v1/patients/{patient}/history")).await.ok();
+    let told = |event: &Value| (event["position"].clone(), event["type"].clone(), event["stream"].clone());
+    let expected: Vec<_> = history["items"].as_array().expect("events").iter().map(told).collect();
+    assert!(expected.len() > 5, "{history:#}");
+    for (sort, newest_first) in [("", true), ("&sort=-position", true), ("&sort=position", false)] {
+        let mut seen = Vec::new();
+        let mut after = String::new();
+        loop {
+            let path = format!("/v1/patients/{patient}/timeline?limit=3{sort}{after}");
+            let page = clinic.api.get(&path).await.ok();
+            seen.extend(page["items"].as_array().expect("lines").iter().map(told));
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        if newest_first {
+            seen.reverse();
+        }
+        assert_eq!(seen, expected, "{sort}");
+    }
+    clinic.api.get(&format!("/v1/patients/{}/timeline", fresh())).await.refused(404, "not-found");
 }
 
 pub async fn blinded_roles_never_see_the_arm(system: &System) {
@@ -288,6 +318,7 @@ pub async fn blinded_roles_never_see_the_arm(system: &System) {
             format!("/v1/subjects?trial={trial}"),
             format!("/v1/patients/{patient}/history"),
             format!("/v1/patients/{patient}/timeline"),
+            format!("/v1/patients/{patient}/state"),
             format!("/v1/sites/{site}"),
             "/v1/sagas".to_owned(),
         ] {

@@ -1,17 +1,17 @@
 //! The process managers: from events to whole commands.
 
-use domain::safety::alert::EscalateAlert;
+use domain::enrolment::subject::{DiscontinueSubject, EnrolSubject, FailScreening, RecordEligibility, ScreenPatient};
 use domain::messaging::notification::RequestNotification;
 use domain::process::{AlertProcess, EnrolmentProcess, OnRefusal, Step, WithdrawalProcess};
-use domain::enrolment::subject::{DiscontinueSubject, EnrolSubject, FailScreening, RecordEligibility, ScreenPatient};
-use events::safety::alert::{AlertAcknowledged, AlertEscalated, AlertEvent, AlertRaised, Severity};
+use domain::safety::alert::EscalateAlert;
 use events::consent::{ConsentEvent, ConsentSigned, ConsentWithdrawn, Signer, WithdrawalScope};
-use events::envelope::{References, Role};
-use events::ids::{AlertId, ConsentId, NotificationId, PatientId, SiteId, StreamKey as _, SubjectId, TrialId};
-use events::patient::{ObservationRecorded, PatientEvent};
 use events::enrolment::subject::{
     EligibilityOutcome, EligibilityRecorded, PatientScreened, SubjectDiscontinued, SubjectEnrolled, SubjectEvent,
 };
+use events::envelope::{References, Role};
+use events::ids::{AlertId, ConsentId, NotificationId, PatientId, SiteId, StreamKey as _, SubjectId, TrialId};
+use events::patient::{ObservationRecorded, PatientEvent};
+use events::safety::alert::{AlertAcknowledged, AlertEscalated, AlertEvent, AlertRaised, Severity};
 use events::trial::{EnrolmentMode, ObservationValue};
 use events::values::Quantity;
 use testkit::given::process::{Happened, event_id, event_time, given, happened};

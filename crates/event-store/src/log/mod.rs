@@ -251,6 +251,14 @@ pub trait EventLog: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Envelope>, LogError>;
 
+    /// Events about `reference` before `before_position`, newest first, at most `limit`.
+    async fn read_reference_back(
+        &self,
+        reference: Reference,
+        before_position: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, LogError>;
+
     /// The event with this id.
     async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError>;
 

@@ -89,6 +89,20 @@ impl EventLog for PostgresLog {
         envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pool).await, "reading by reference")
     }
 
+    async fn read_reference_back(
+        &self,
+        reference: Reference,
+        before_position: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, LogError> {
+        let (column, id) = reference.column();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE {column} = $1 AND position < $2 ORDER BY position DESC LIMIT $3"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(before_position)).bind(signed(limit as u64));
+        envelopes(query.fetch_all(&self.pool).await, "reading back by reference")
+    }
+
     async fn find_event(&self, id: Uuid) -> Result<Option<Envelope>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE {EVENT_BY_ID}");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(event_id::position(id)));

@@ -88,6 +88,17 @@ impl EventLog for SqliteLog {
         envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pools.read).await, "reading by reference")
     }
 
+    async fn read_reference_back(
+        &self,
+        reference: Reference,
+        before_position: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, LogError> {
+        let query = sqlx::query(AssertSqlSafe(references::select_back(reference))).bind(reference.column().1);
+        let query = query.bind(signed(before_position)).bind(signed(limit as u64));
+        envelopes(query.fetch_all(&self.pools.read).await, "reading back by reference")
+    }
+
     async fn find_event(&self, id: Uuid) -> Result<Option<Envelope>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE {EVENT_BY_ID}");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(event_id::position(id)));

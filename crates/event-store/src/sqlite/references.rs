@@ -46,3 +46,19 @@ pub fn select(reference: Reference) -> String {
          ) AND {column} = $1 ORDER BY position"
     )
 }
+
+/// The events of a reference `$1` before position `$2`, at most `$3`, newest first.
+pub fn select_back(reference: Reference) -> String {
+    let (column, _) = reference.column();
+    let table = column.trim_end_matches("_id");
+    format!(
+        "SELECT {COLUMNS} FROM events WHERE position IN (
+             SELECT position FROM events_of_{table} WHERE {column} = $1 AND position < $2
+             UNION
+             SELECT position FROM events INDEXED BY events_newest
+             WHERE position > (SELECT merged FROM log_head WHERE partition = 0)
+                 AND position < $2 AND {column} = $1
+             ORDER BY position DESC LIMIT $3
+         ) AND {column} = $1 ORDER BY position DESC"
+    )
+}

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError};
 pub(crate) use query::{ListSql, SortKey, cursor_behind};
-pub use view_schema::{Column, ColumnKind, ColumnValue, ViewSchema};
+pub use view_schema::{Column, ColumnKind, ColumnValue, ViewRow, ViewSchema};
 pub use wait::wait_for;
 
 /// Rows that one list answers at most.
@@ -25,19 +25,6 @@ pub const LIST_LIMIT_MAX: u32 = 1_000;
 /// A time as text that sorts like the time itself.
 pub(crate) fn time_text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-/// A row to write.
-#[derive(Clone, Debug)]
-pub struct ViewRow {
-    /// What names the document.
-    pub key: String,
-    /// The document (JSON).
-    pub document: Box<RawValue>,
-    /// The columns' values, in the schema's order.
-    pub columns: Vec<ColumnValue>,
-    /// Whether the generation is known to have no such document where the batch begins: it is stored for less then.
-    pub is_new: bool,
 }
 
 /// A rebuild on its way.

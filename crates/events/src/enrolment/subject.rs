@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::event_set;
 use crate::ids::{PatientId, SiteId, TrialId};
 use crate::trial::ObservationValue;
+use crate::values::Blinded;
 
 /// The patient was screened for the trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -83,11 +84,11 @@ pub struct ScreeningFailed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectEnrolled {}
 
-/// The subject was allocated to an arm. Blinded roles never receive this payload.
+/// The subject was allocated to an arm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectRandomised {
     /// The arm's code.
-    pub arm: String,
+    pub arm: Blinded<String>,
 }
 
 /// The subject's participation ended before completion.

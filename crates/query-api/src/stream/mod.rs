@@ -5,11 +5,10 @@ mod window;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use event_store::log::EventLog;
 use events::envelope::Envelope;
 use events::ids::{PatientId, TrialId};
@@ -23,10 +22,10 @@ use uuid::Uuid;
 use self::client::Client;
 use self::window::Window;
 use crate::QueryApi;
-use crate::history::Entry;
+use crate::entry::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
-use crate::render::from_log;
+use crate::render::{from_log, from_the_log};
 
 /// Events that are read at a time.
 const PIECE: usize = 256;
@@ -67,7 +66,7 @@ pub async fn one(
     Parameters::of(&uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
     let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
-    Ok(Json(Entry::new(&event, &principal)).into_response())
+    Ok(from_the_log(&Entry::new(&event, &principal)))
 }
 
 /// `GET /v1/events`: from a position on, then live. Each frame's id is the event's own id, so

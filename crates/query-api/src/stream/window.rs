@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::PIECE;
-use crate::history::Entry;
+use crate::entry::Entry;
 use crate::render::log as log_error;
 
 /// Events that are kept for those who follow; who is further behind reads the log.

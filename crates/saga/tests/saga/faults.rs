@@ -216,6 +216,15 @@ impl EventLog for DisturbedLog {
         self.inner.read_reference(reference, after, to, limit).await
     }
 
+    async fn read_reference_back(
+        &self,
+        reference: Reference,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, LogError> {
+        self.inner.read_reference_back(reference, before, limit).await
+    }
+
     async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError> {
         self.inner.find_event(event_id).await
     }

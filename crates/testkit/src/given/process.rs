@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
-use domain::process::{OnRefusal, Phase, ProcessManager, Route, Step};
-use events::registry::AnyEvent;
 use decider::{Refusal, RefusalKind};
+use domain::process::{OnRefusal, Phase, ProcessManager, Route, Step};
 use events::envelope::{Actor, Envelope, References};
 use events::ids::{StreamId, StreamKey};
+use events::registry::AnyEvent;
 use events::set::EventSet;
 use uuid::Uuid;
 

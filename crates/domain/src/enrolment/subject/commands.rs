@@ -12,6 +12,7 @@ use events::enrolment::subject::{
 use events::envelope::References;
 use events::ids::{ConsentId, EnrolmentId, PatientId, SubjectId, TrialId};
 use events::trial::CriterionTest;
+use events::values::Blinded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -246,7 +247,7 @@ impl Command for RandomiseSubject {
         if !course.arms.contains(&self.arm) {
             return Err(SubjectError::UnknownArm.into());
         }
-        let randomised = SubjectRandomised { arm: self.arm.clone() };
+        let randomised = SubjectRandomised { arm: Blinded::new(self.arm.clone()) };
         Ok(Decision::new(participant.references(), occurred_at).append(subject_id, randomised))
     }
 }

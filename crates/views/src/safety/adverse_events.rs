@@ -1,23 +1,24 @@
 //! Adverse events as they are known now.
 
 use chrono::{DateTime, Utc};
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::envelope::Envelope;
 use events::ids::{AdverseEventId, PatientId, SiteId, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::safety::adverse_event::{AdverseEventChange, AdverseEventSeverity};
 use events::values::PartialDate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::column;
+use crate::column::{Column, boolean, name_of, text, time, uuid};
+use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, TRIAL, Table, equal};
 use crate::view::View;
 
 /// The view.
 pub struct AdverseEvents;
 
 /// An adverse event.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AdverseEvent {
     adverse_event_id: AdverseEventId,
     subject_id: SubjectId,
     patient_id: PatientId,
@@ -35,23 +36,40 @@ pub struct Document {
     updates: u32,
 }
 
-impl View for AdverseEvents {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "adverse_events",
-        version: 1,
-        columns: &[
-            column("trial_id", ColumnKind::Uuid),
-            column("site_id", ColumnKind::Uuid),
-            column("patient_id", ColumnKind::Uuid),
-            column("subject_id", ColumnKind::Uuid),
-            column("severity", ColumnKind::Text),
-            column("serious", ColumnKind::Boolean),
-            column("reported_at", ColumnKind::Time),
-        ],
-        access_paths: &[],
+impl Table for AdverseEvents {
+    type Document = AdverseEvent;
+    const NAME: &'static str = "adverse_events";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<AdverseEvent>] = &[
+        uuid("trial_id", |event| event.trial_id.uuid().into()),
+        uuid("site_id", |event| event.site_id.uuid().into()),
+        uuid("patient_id", |event| event.patient_id.uuid().into()),
+        uuid("subject_id", |event| event.subject_id.uuid().into()),
+        text("severity", |event| name_of(&event.severity)),
+        boolean("serious", |event| event.serious.into()),
+        time("reported_at", |event| event.reported_at.into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "reported_at"],
+        &["trial_id", "serious", "reported_at"],
+        &["site_id", "reported_at"],
+        &["patient_id", "reported_at"],
+        &["subject_id", "reported_at"],
+        &["severity", "reported_at"],
+        &["serious", "reported_at"],
+        &["reported_at"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "adverse-events",
+        summary: "adverse event",
+        filters: &[TRIAL, SITE, PATIENT, SUBJECT, equal("severity", "severity"), equal("serious", "serious")],
+        sorts: &["reported_at"],
+        order: "-reported_at",
     };
-    type Document = Document;
+    const SCOPE: Scope = Scope::SUBJECT;
+}
 
+impl View for AdverseEvents {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         match event {
             AnyEvent::AdverseEvent(_) => vec![envelope.stream.id.to_string()],
@@ -59,10 +77,10 @@ impl View for AdverseEvents {
         }
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<AdverseEvent>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<AdverseEvent> {
         let AnyEvent::AdverseEvent(event) = event else { return document };
         match event {
-            AdverseEventChange::AdverseEventReported(reported) => Some(Document {
+            AdverseEventChange::AdverseEventReported(reported) => Some(AdverseEvent {
                 adverse_event_id: AdverseEventId::from(envelope.stream.id),
                 subject_id: reported.subject_id,
                 patient_id: reported.patient_id,
@@ -81,7 +99,7 @@ impl View for AdverseEvents {
             }),
             AdverseEventChange::AdverseEventUpdated(updated) => {
                 let document = document?;
-                Some(Document {
+                Some(AdverseEvent {
                     severity: updated.severity.unwrap_or(document.severity),
                     ctcae_grade: updated.ctcae_grade.or(document.ctcae_grade),
                     serious: updated.serious.unwrap_or(document.serious),
@@ -93,22 +111,5 @@ impl View for AdverseEvents {
                 })
             }
         }
-    }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        let severity = match document.severity {
-            AdverseEventSeverity::Mild => "mild",
-            AdverseEventSeverity::Moderate => "moderate",
-            AdverseEventSeverity::Severe => "severe",
-        };
-        vec![
-            document.trial_id.uuid().into(),
-            document.site_id.uuid().into(),
-            document.patient_id.uuid().into(),
-            document.subject_id.uuid().into(),
-            severity.into(),
-            document.serious.into(),
-            document.reported_at.into(),
-        ]
     }
 }

@@ -1,23 +1,24 @@
 //! Reports with their scores; earlier answers and scores stay in the history.
 
 use chrono::{DateTime, Utc};
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::envelope::Envelope;
 use events::epro::report::ReportEvent;
 use events::ids::{PatientId, ReportId, SiteId, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::trial::questionnaire::{Answers, Score};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::column;
+use crate::column::{Column, text, time, uuid};
+use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, TRIAL, Table, equal, since, until};
 use crate::view::View;
 
 /// The view.
 pub struct Reports;
 
 /// A report as it stands, and what was corrected.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
     report_id: ReportId,
     subject_id: SubjectId,
     patient_id: PatientId,
@@ -30,32 +31,57 @@ pub struct Document {
     scores: Vec<Score>,
     completed_at: DateTime<Utc>,
     recorded_at: DateTime<Utc>,
-    corrections: Vec<Correction>,
+    corrections: Vec<ReportCorrection>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Correction {
+/// What a correction changed, and why.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct ReportCorrection {
     corrected_at: DateTime<Utc>,
     reason: String,
     previous_scores: Vec<Score>,
 }
 
-impl View for Reports {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "reports",
-        version: 1,
-        columns: &[
-            column("trial_id", ColumnKind::Uuid),
-            column("site_id", ColumnKind::Uuid),
-            column("patient_id", ColumnKind::Uuid),
-            column("subject_id", ColumnKind::Uuid),
-            column("instrument", ColumnKind::Text),
-            column("completed_at", ColumnKind::Time),
+impl Table for Reports {
+    type Document = Report;
+    const NAME: &'static str = "reports";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Report>] = &[
+        uuid("trial_id", |report| report.trial_id.uuid().into()),
+        uuid("site_id", |report| report.site_id.uuid().into()),
+        uuid("patient_id", |report| report.patient_id.uuid().into()),
+        uuid("subject_id", |report| report.subject_id.uuid().into()),
+        text("instrument", |report| report.instrument.clone().into()),
+        time("completed_at", |report| report.completed_at.into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "completed_at"],
+        &["trial_id", "instrument", "completed_at"],
+        &["site_id", "completed_at"],
+        &["patient_id", "completed_at"],
+        &["subject_id", "completed_at"],
+        &["instrument", "completed_at"],
+        &["completed_at"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "reports",
+        summary: "report",
+        filters: &[
+            TRIAL,
+            SITE,
+            PATIENT,
+            SUBJECT,
+            equal("instrument", "instrument"),
+            since("completed_at"),
+            until("completed_at"),
         ],
-        access_paths: &[],
+        sorts: &["completed_at"],
+        order: "-completed_at",
     };
-    type Document = Document;
+    const SCOPE: Scope = Scope::SUBJECT;
+}
 
+impl View for Reports {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         match event {
             AnyEvent::Report(_) => vec![envelope.stream.id.to_string()],
@@ -63,10 +89,10 @@ impl View for Reports {
         }
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<Report>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Report> {
         let AnyEvent::Report(event) = event else { return document };
         match event {
-            ReportEvent::ReportSubmitted(submitted) => Some(Document {
+            ReportEvent::ReportSubmitted(submitted) => Some(Report {
                 report_id: ReportId::from(envelope.stream.id),
                 subject_id: submitted.subject_id,
                 patient_id: submitted.patient_id,
@@ -83,7 +109,7 @@ impl View for Reports {
             }),
             ReportEvent::ReportCorrected(corrected) => {
                 let mut document = document?;
-                document.corrections.push(Correction {
+                document.corrections.push(ReportCorrection {
                     corrected_at: envelope.occurred_at,
                     reason: corrected.reason.clone(),
                     previous_scores: corrected.previous_scores.clone(),
@@ -93,16 +119,5 @@ impl View for Reports {
                 Some(document)
             }
         }
-    }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        vec![
-            document.trial_id.uuid().into(),
-            document.site_id.uuid().into(),
-            document.patient_id.uuid().into(),
-            document.subject_id.uuid().into(),
-            document.instrument.clone().into(),
-            document.completed_at.into(),
-        ]
     }
 }

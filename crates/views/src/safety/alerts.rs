@@ -1,22 +1,23 @@
 //! The inbox of alerts.
 
 use chrono::{DateTime, Utc};
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::envelope::{Envelope, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::safety::alert::{AlertEvent, Severity};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::column;
+use crate::column::{Column, integer, name_of, text, time, uuid};
+use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, TRIAL, Table, equal};
 use crate::view::View;
 
 /// The view.
 pub struct Alerts;
 
-/// An alert. `status` is `raised`, `escalated`, `acknowledged` or `resolved`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+/// An alert.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Alert {
     alert_id: AlertId,
     subject_id: SubjectId,
     patient_id: PatientId,
@@ -26,7 +27,7 @@ pub struct Document {
     severity: Severity,
     finding: String,
     source: StreamId,
-    status: String,
+    status: AlertStatus,
     escalation_level: u32,
     recipients: Vec<Role>,
     raised_at: DateTime<Utc>,
@@ -39,24 +40,65 @@ pub struct Document {
     adverse_event_id: Option<AdverseEventId>,
 }
 
-impl View for Alerts {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "alerts",
-        version: 1,
-        columns: &[
-            column("trial_id", ColumnKind::Uuid),
-            column("site_id", ColumnKind::Uuid),
-            column("patient_id", ColumnKind::Uuid),
-            column("status", ColumnKind::Text),
-            column("severity", ColumnKind::Text),
-            // Sorts by urgency, which the names do not.
-            column("severity_rank", ColumnKind::Integer),
-            column("raised_at", ColumnKind::Time),
-        ],
-        access_paths: &[],
-    };
-    type Document = Document;
+/// How far an alert is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum AlertStatus {
+    /// Nobody has taken notice yet.
+    Raised,
+    /// Nobody took notice in time: others were told.
+    Escalated,
+    /// Somebody took notice.
+    Acknowledged,
+    /// Settled.
+    Resolved,
+}
 
+impl Table for Alerts {
+    type Document = Alert;
+    const NAME: &'static str = "alerts";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Alert>] = &[
+        uuid("trial_id", |alert| alert.trial_id.uuid().into()),
+        uuid("site_id", |alert| alert.site_id.uuid().into()),
+        uuid("patient_id", |alert| alert.patient_id.uuid().into()),
+        text("status", |alert| name_of(&alert.status)),
+        text("severity", |alert| name_of(&alert.severity)),
+        // Sorts by urgency, which the names do not.
+        integer("severity_rank", |alert| rank(alert.severity).into()),
+        time("raised_at", |alert| alert.raised_at.into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "raised_at"],
+        &["trial_id", "status", "raised_at"],
+        &["site_id", "status", "raised_at"],
+        &["patient_id", "raised_at"],
+        &["status", "raised_at"],
+        &["status", "severity_rank"],
+        &["severity", "raised_at"],
+        &["severity_rank"],
+        &["raised_at"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "alerts",
+        summary: "alert",
+        filters: &[TRIAL, SITE, PATIENT, STATUS, equal("severity", "severity")],
+        sorts: &["raised_at", "severity_rank"],
+        order: "-raised_at",
+    };
+    const SCOPE: Scope = Scope::SUBJECT;
+}
+
+const fn rank(severity: Severity) -> i64 {
+    match severity {
+        Severity::Low => 1,
+        Severity::Medium => 2,
+        Severity::High => 3,
+        Severity::Critical => 4,
+    }
+}
+
+impl View for Alerts {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         match event {
             AnyEvent::Alert(_) => vec![envelope.stream.id.to_string()],
@@ -64,11 +106,11 @@ impl View for Alerts {
         }
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<Alert>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Alert> {
         let AnyEvent::Alert(event) = event else { return document };
         let at = envelope.occurred_at;
         match event {
-            AlertEvent::AlertRaised(raised) => Some(Document {
+            AlertEvent::AlertRaised(raised) => Some(Alert {
                 alert_id: AlertId::from(envelope.stream.id),
                 subject_id: raised.subject_id,
                 patient_id: raised.patient_id,
@@ -78,7 +120,7 @@ impl View for Alerts {
                 severity: raised.severity,
                 finding: raised.finding.clone(),
                 source: raised.source,
-                status: "raised".to_owned(),
+                status: AlertStatus::Raised,
                 escalation_level: 0,
                 recipients: raised.recipients.clone(),
                 raised_at: at,
@@ -90,23 +132,23 @@ impl View for Alerts {
                 action_taken: None,
                 adverse_event_id: None,
             }),
-            AlertEvent::AlertAcknowledged(_) => document.map(|document| Document {
-                status: "acknowledged".to_owned(),
+            AlertEvent::AlertAcknowledged(_) => document.map(|document| Alert {
+                status: AlertStatus::Acknowledged,
                 acknowledged_at: Some(at),
                 acknowledged_by: Some(envelope.actor.id.clone()),
                 seconds_to_acknowledge: Some((at - document.raised_at).num_seconds()),
                 acknowledge_by: None,
                 ..document
             }),
-            AlertEvent::AlertEscalated(escalated) => document.map(|document| Document {
-                status: "escalated".to_owned(),
+            AlertEvent::AlertEscalated(escalated) => document.map(|document| Alert {
+                status: AlertStatus::Escalated,
                 escalation_level: escalated.level,
                 recipients: escalated.recipients.clone(),
                 acknowledge_by: escalated.acknowledge_by,
                 ..document
             }),
-            AlertEvent::AlertResolved(resolved) => document.map(|document| Document {
-                status: "resolved".to_owned(),
+            AlertEvent::AlertResolved(resolved) => document.map(|document| Alert {
+                status: AlertStatus::Resolved,
                 resolved_at: Some(at),
                 action_taken: Some(resolved.action_taken.clone()),
                 adverse_event_id: resolved.adverse_event_id,
@@ -114,23 +156,5 @@ impl View for Alerts {
                 ..document
             }),
         }
-    }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        let (severity, rank) = match document.severity {
-            Severity::Low => ("low", 1_u32),
-            Severity::Medium => ("medium", 2),
-            Severity::High => ("high", 3),
-            Severity::Critical => ("critical", 4),
-        };
-        vec![
-            document.trial_id.uuid().into(),
-            document.site_id.uuid().into(),
-            document.patient_id.uuid().into(),
-            document.status.clone().into(),
-            severity.into(),
-            rank.into(),
-            document.raised_at.into(),
-        ]
     }
 }

@@ -3,45 +3,55 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::envelope::Envelope;
 use events::ids::PatientId;
 use events::patient::PatientEvent;
 use events::registry::AnyEvent;
 use events::trial::ObservationValue;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::column;
+use crate::column::{Column, time};
+use crate::table::{Collection, Place, Scope, Table, since, until};
 use crate::view::View;
 
 /// The view.
 pub struct Patients;
 
 /// A patient. Which fields are known is told, not what they say.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Patient {
     patient_id: PatientId,
     registered_at: DateTime<Utc>,
     known: Vec<String>,
-    observations: BTreeMap<String, Observation>,
+    observations: BTreeMap<String, PatientObservation>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Observation {
+/// The latest value of an observation.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct PatientObservation {
     value: ObservationValue,
     unit: Option<String>,
     observed_at: DateTime<Utc>,
 }
 
-impl View for Patients {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "patients",
-        version: 1,
-        columns: &[column("registered_at", ColumnKind::Time)],
-        access_paths: &[],
+impl Table for Patients {
+    type Document = Patient;
+    const NAME: &'static str = "patients";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Patient>] = &[time("registered_at", |patient| patient.registered_at.into())];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["registered_at"]];
+    const COLLECTION: Collection = Collection {
+        address: "patients",
+        summary: "patient, masked",
+        filters: &[since("registered_at"), until("registered_at")],
+        sorts: &["registered_at"],
+        order: "-registered_at",
     };
-    type Document = Document;
+    const SCOPE: Scope = Scope { patient: Some(Place::Key), ..Scope::INSTALLATION };
+}
 
+impl View for Patients {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         match event {
             AnyEvent::Patient(_) => vec![envelope.stream.id.to_string()],
@@ -49,7 +59,7 @@ impl View for Patients {
         }
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<Patient>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Patient> {
         let AnyEvent::Patient(event) = event else { return document };
         match event {
             PatientEvent::PatientRegistered(registered) => {
@@ -61,7 +71,7 @@ impl View for Patients {
                     ("sex", registered.sex.is_some()),
                 ];
                 let known = fields.into_iter().filter(|(_, known)| *known).map(|(name, _)| name.to_owned());
-                Some(Document {
+                Some(Patient {
                     patient_id: PatientId::from(envelope.stream.id),
                     registered_at: envelope.occurred_at,
                     known: known.collect(),
@@ -72,7 +82,7 @@ impl View for Patients {
                 let mut document = document?;
                 let earlier = document.observations.get(&recorded.code);
                 if earlier.is_none_or(|earlier| earlier.observed_at <= recorded.observed_at) {
-                    let observation = Observation {
+                    let observation = PatientObservation {
                         value: recorded.value.clone(),
                         unit: recorded.unit.clone(),
                         observed_at: recorded.observed_at,
@@ -82,9 +92,5 @@ impl View for Patients {
                 Some(document)
             }
         }
-    }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        vec![document.registered_at.into()]
     }
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use event_store::views::{ColumnKind, ColumnValue, ViewSchema};
 use events::consent::ConsentEvent;
 use events::enrolment::subject::SubjectEvent;
 use events::envelope::Envelope;
 use events::ids::{SiteId, TrialId};
 use events::registry::AnyEvent;
-use events::site::SiteEvent;
 use events::trial::{Blinding, EnrolmentMode, TrialEvent};
+use events::values::Blinded;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::column;
+use crate::column::{Column, integer, name_of, text, time};
+use crate::table::{Collection, Place, STATUS, Scope, Table, equal};
 use crate::view::View;
 
 /// The view.
@@ -21,15 +22,15 @@ pub struct TrialEnrolment;
 
 /// A trial and its figures. `screened` counts everybody who was screened, also
 /// those who failed; `enrolled` everybody who ever was.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Trial {
     trial_id: TrialId,
     protocol: String,
     title: String,
     phase: Option<String>,
     blinding: Blinding,
     enrolment_mode: EnrolmentMode,
-    status: Status,
+    status: TrialStatus,
     registered_at: DateTime<Utc>,
     planned: u32,
     consented: u32,
@@ -40,19 +41,26 @@ pub struct Document {
     discontinued: BTreeMap<String, u32>,
     completed: u32,
     by_site: Vec<SiteFigures>,
-    by_arm: Vec<ArmFigures>,
+    /// Only for roles that may see allocation.
+    by_arm: Blinded<Vec<ArmFigures>>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// Whether a trial enrols.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Status {
+enum TrialStatus {
+    /// Not yet.
     Registered,
+    /// It does.
     Open,
+    /// Not for the moment.
     Paused,
+    /// No longer.
     Closed,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The figures of one site.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct SiteFigures {
     site: String,
     site_id: SiteId,
@@ -65,30 +73,40 @@ struct SiteFigures {
     completed: u32,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The figures of one arm.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct ArmFigures {
     arm: String,
     name: String,
     randomised: u32,
 }
 
-impl View for TrialEnrolment {
-    const SCHEMA: ViewSchema = ViewSchema {
-        name: "trial_enrolment",
-        version: 1,
-        columns: &[
-            column("protocol", ColumnKind::Text),
-            column("status", ColumnKind::Text),
-            column("registered_at", ColumnKind::Time),
-            column("enrolled", ColumnKind::Integer),
-        ],
-        access_paths: &[],
+impl Table for TrialEnrolment {
+    type Document = Trial;
+    const NAME: &'static str = "trial_enrolment";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Trial>] = &[
+        text("protocol", |trial| trial.protocol.clone().into()),
+        text("status", |trial| name_of(&trial.status)),
+        time("registered_at", |trial| trial.registered_at.into()),
+        integer("enrolled", |trial| i64::from(trial.enrolled).into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] =
+        &[&["protocol"], &["status", "protocol"], &["registered_at"], &["enrolled"]];
+    const COLLECTION: Collection = Collection {
+        address: "trials",
+        summary: "trial",
+        filters: &[equal("protocol", "protocol"), STATUS],
+        sorts: &["protocol", "registered_at", "enrolled"],
+        order: "protocol",
     };
-    type Document = Document;
+    const SCOPE: Scope = Scope { trial: Some(Place::Key), ..Scope::INSTALLATION };
+}
 
+impl View for TrialEnrolment {
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         let counts = match event {
-            AnyEvent::Trial(_) | AnyEvent::Subject(_) | AnyEvent::Site(SiteEvent::SiteRegistered(_)) => true,
+            AnyEvent::Trial(_) | AnyEvent::Subject(_) => true,
             AnyEvent::Consent(ConsentEvent::ConsentSigned(signed)) => signed.signature_number == 1,
             _ => false,
         };
@@ -96,7 +114,7 @@ impl View for TrialEnrolment {
         trial_id.iter().map(ToString::to_string).collect()
     }
 
-    fn fold(document: Option<Document>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+    fn fold(document: Option<Trial>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Trial> {
         let Some(mut document) = document else {
             return registered(event, envelope);
         };
@@ -111,28 +129,18 @@ impl View for TrialEnrolment {
         }
         Some(document)
     }
-
-    fn columns(document: &Document) -> Vec<ColumnValue> {
-        let status = match document.status {
-            Status::Registered => "registered",
-            Status::Open => "open",
-            Status::Paused => "paused",
-            Status::Closed => "closed",
-        };
-        vec![document.protocol.clone().into(), status.into(), document.registered_at.into(), document.enrolled.into()]
-    }
 }
 
-fn registered(event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
+fn registered(event: &AnyEvent, envelope: &Envelope) -> Option<Trial> {
     let AnyEvent::Trial(TrialEvent::TrialRegistered(registered)) = event else { return None };
-    Some(Document {
+    Some(Trial {
         trial_id: TrialId::from(envelope.stream.id),
         protocol: registered.protocol.clone(),
         title: registered.title.clone(),
         phase: registered.phase.clone(),
         blinding: registered.blinding,
         enrolment_mode: registered.enrolment_mode,
-        status: Status::Registered,
+        status: TrialStatus::Registered,
         registered_at: envelope.occurred_at,
         planned: registered.planned_enrolment,
         consented: 0,
@@ -143,11 +151,11 @@ fn registered(event: &AnyEvent, envelope: &Envelope) -> Option<Document> {
         discontinued: BTreeMap::new(),
         completed: 0,
         by_site: Vec::new(),
-        by_arm: Vec::new(),
+        by_arm: Blinded::new(Vec::new()),
     })
 }
 
-impl Document {
+impl Trial {
     fn trial(&mut self, event: &TrialEvent) {
         match event {
             TrialEvent::SiteJoined(joined) => self.by_site.push(SiteFigures {
@@ -162,11 +170,12 @@ impl Document {
                 completed: 0,
             }),
             TrialEvent::ArmAdded(arm) => {
-                self.by_arm.push(ArmFigures { arm: arm.code.clone(), name: arm.name.clone(), randomised: 0 });
+                let figures = ArmFigures { arm: arm.code.clone(), name: arm.name.clone(), randomised: 0 };
+                self.by_arm.expose_mut().push(figures);
             }
-            TrialEvent::EnrolmentOpened(_) => self.status = Status::Open,
-            TrialEvent::EnrolmentPaused(_) => self.status = Status::Paused,
-            TrialEvent::EnrolmentClosed(_) => self.status = Status::Closed,
+            TrialEvent::EnrolmentOpened(_) => self.status = TrialStatus::Open,
+            TrialEvent::EnrolmentPaused(_) => self.status = TrialStatus::Paused,
+            TrialEvent::EnrolmentClosed(_) => self.status = TrialStatus::Closed,
             TrialEvent::TrialRegistered(_)
             | TrialEvent::EligibilityDefined(_)
             | TrialEvent::ConsentFormPublished(_)
@@ -192,7 +201,7 @@ impl Document {
             SubjectEvent::SubjectRandomised(randomised) => {
                 self.randomised += 1;
                 self.at_site(site_id, |site| site.randomised += 1);
-                if let Some(arm) = self.by_arm.iter_mut().find(|arm| arm.arm == randomised.arm) {
+                if let Some(arm) = self.arm(randomised.arm.expose()) {
                     arm.randomised += 1;
                 }
             }
@@ -205,6 +214,10 @@ impl Document {
                 self.at_site(site_id, |site| site.completed += 1);
             }
         }
+    }
+
+    fn arm(&mut self, code: &str) -> Option<&mut ArmFigures> {
+        self.by_arm.expose_mut().iter_mut().find(|arm| arm.arm == code)
     }
 
     fn at_site(&mut self, site_id: Option<SiteId>, count: impl FnOnce(&mut SiteFigures)) {

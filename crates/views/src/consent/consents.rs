@@ -1,0 +1,130 @@
+//! Consents: which form is in force for whom.
+
+use chrono::{DateTime, Utc};
+use events::consent::{ConsentEvent, Signer, WithdrawalScope};
+use events::envelope::Envelope;
+use events::ids::{ConsentId, PatientId, SiteId, TrialId};
+use events::registry::AnyEvent;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::column::{Column, name_of, text, time, uuid};
+use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, TRIAL, Table};
+use crate::view::View;
+
+/// The view.
+pub struct Consents;
+
+/// The consent of one patient to one trial, with everything that was signed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Consent {
+    consent_id: ConsentId,
+    patient_id: PatientId,
+    trial_id: TrialId,
+    site_id: SiteId,
+    status: ConsentStatus,
+    presented_version: Option<String>,
+    signatures: Vec<ConsentSignature>,
+    withdrawn_at: Option<DateTime<Utc>>,
+    withdrawal_scope: Option<WithdrawalScope>,
+}
+
+/// Whether a consent holds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum ConsentStatus {
+    /// A form was shown and not signed yet.
+    Presented,
+    /// Signed.
+    InForce,
+    /// Withdrawn.
+    Withdrawn,
+}
+
+/// What was signed, by whom, when.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct ConsentSignature {
+    form_version: String,
+    language: String,
+    text_sha256: String,
+    signer: Signer,
+    signed_at: DateTime<Utc>,
+}
+
+impl Table for Consents {
+    type Document = Consent;
+    const NAME: &'static str = "consents";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Consent>] = &[
+        uuid("trial_id", |consent| consent.trial_id.uuid().into()),
+        uuid("site_id", |consent| consent.site_id.uuid().into()),
+        uuid("patient_id", |consent| consent.patient_id.uuid().into()),
+        text("status", |consent| name_of(&consent.status)),
+        time("signed_at", |consent| consent.signatures.last().map(|signature| signature.signed_at)),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "signed_at"],
+        &["trial_id", "status", "signed_at"],
+        &["site_id", "signed_at"],
+        &["patient_id", "signed_at"],
+        &["status", "signed_at"],
+        &["signed_at"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "consents",
+        summary: "consent",
+        filters: &[TRIAL, SITE, PATIENT, STATUS],
+        sorts: &["signed_at"],
+        order: "-signed_at",
+    };
+    const SCOPE: Scope = Scope::SUBJECT;
+}
+
+impl View for Consents {
+    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
+        match event {
+            AnyEvent::Consent(_) => vec![envelope.stream.id.to_string()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn fold(document: Option<Consent>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Consent> {
+        let AnyEvent::Consent(event) = event else { return document };
+        match event {
+            ConsentEvent::ConsentFormPresented(presented) => {
+                let mut document = document.unwrap_or_else(|| Consent {
+                    consent_id: ConsentId::from(envelope.stream.id),
+                    patient_id: presented.patient_id,
+                    trial_id: presented.trial_id,
+                    site_id: presented.site_id,
+                    status: ConsentStatus::Presented,
+                    presented_version: None,
+                    signatures: Vec::new(),
+                    withdrawn_at: None,
+                    withdrawal_scope: None,
+                });
+                document.presented_version = Some(presented.form_version.clone());
+                Some(document)
+            }
+            ConsentEvent::ConsentSigned(signed) => {
+                let mut document = document?;
+                document.signatures.push(ConsentSignature {
+                    form_version: signed.form_version.clone(),
+                    language: signed.language.clone(),
+                    text_sha256: signed.text_sha256.clone(),
+                    signer: signed.signer,
+                    signed_at: signed.signed_at,
+                });
+                let site_id = signed.site_id;
+                let status = ConsentStatus::InForce;
+                Some(Consent { status, site_id, withdrawn_at: None, withdrawal_scope: None, ..document })
+            }
+            ConsentEvent::ConsentWithdrawn(withdrawn) => document.map(|document| Consent {
+                status: ConsentStatus::Withdrawn,
+                withdrawn_at: Some(withdrawn.withdrawn_at),
+                withdrawal_scope: Some(withdrawn.scope),
+                ..document
+            }),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Subjects: where everybody in a trial stands.
+
+use chrono::{DateTime, Utc};
+use events::enrolment::subject::{EligibilityOutcome, SubjectEvent};
+use events::envelope::Envelope;
+use events::ids::{PatientId, SiteId, SubjectId, TrialId};
+use events::registry::AnyEvent;
+use events::values::Blinded;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::column::{Column, name_of, text, time, uuid};
+use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, TRIAL, Table, equal};
+use crate::view::View;
+
+/// The view.
+pub struct Subjects;
+
+/// A patient in a trial.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Subject {
+    subject_id: SubjectId,
+    patient_id: PatientId,
+    trial_id: TrialId,
+    site_id: SiteId,
+    subject_number: String,
+    status: SubjectStatus,
+    eligibility: Option<EligibilityOutcome>,
+    missing_observations: Vec<String>,
+    screen_failure_reasons: Vec<String>,
+    /// The arm that the subject was allocated to; only for roles that may see allocation.
+    arm: Blinded<Option<String>>,
+    discontinuation_reason: Option<String>,
+    screened_at: DateTime<Utc>,
+    enrolled_at: Option<DateTime<Utc>>,
+    randomised_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+/// How far a subject is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum SubjectStatus {
+    /// Screened; whether the criteria are met is in `eligibility`.
+    Screened,
+    /// Screening ended without enrolment.
+    ScreenFailed,
+    /// Enrolled.
+    Enrolled,
+    /// Allocated to an arm.
+    Randomised,
+    /// Participation ended early.
+    Discontinued,
+    /// Participation ended as planned.
+    Completed,
+}
+
+impl Table for Subjects {
+    type Document = Subject;
+    const NAME: &'static str = "subjects";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Subject>] = &[
+        uuid("trial_id", |subject| subject.trial_id.uuid().into()),
+        uuid("site_id", |subject| subject.site_id.uuid().into()),
+        uuid("patient_id", |subject| subject.patient_id.uuid().into()),
+        text("subject_number", |subject| subject.subject_number.clone().into()),
+        text("status", |subject| name_of(&subject.status)),
+        time("screened_at", |subject| subject.screened_at.into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "subject_number"],
+        &["trial_id", "status", "subject_number"],
+        &["trial_id", "screened_at"],
+        &["site_id", "subject_number"],
+        &["patient_id", "subject_number"],
+        &["status", "subject_number"],
+        &["subject_number"],
+        &["screened_at"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "subjects",
+        summary: "subject",
+        filters: &[TRIAL, SITE, PATIENT, STATUS, equal("number", "subject_number")],
+        sorts: &["subject_number", "screened_at"],
+        order: "subject_number",
+    };
+    const SCOPE: Scope = Scope::SUBJECT;
+}
+
+impl View for Subjects {
+    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
+        match event {
+            AnyEvent::Subject(_) => vec![envelope.stream.id.to_string()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn fold(document: Option<Subject>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Subject> {
+        let AnyEvent::Subject(event) = event else { return document };
+        let at = envelope.occurred_at;
+        let Some(mut document) = document else { return screened(event, envelope) };
+        match event {
+            SubjectEvent::PatientScreened(_) => {}
+            SubjectEvent::EligibilityRecorded(recorded) => {
+                document.eligibility = Some(recorded.outcome);
+                document.missing_observations = recorded.missing_observations.clone();
+            }
+            SubjectEvent::ScreeningFailed(failed) => {
+                document.status = SubjectStatus::ScreenFailed;
+                document.screen_failure_reasons = failed.reasons.clone();
+                document.ended_at = Some(at);
+            }
+            SubjectEvent::SubjectEnrolled(_) => {
+                document.status = SubjectStatus::Enrolled;
+                document.enrolled_at = Some(at);
+            }
+            SubjectEvent::SubjectRandomised(randomised) => {
+                document.status = SubjectStatus::Randomised;
+                document.arm = Blinded::new(Some(randomised.arm.expose().clone()));
+                document.randomised_at = Some(at);
+            }
+            SubjectEvent::SubjectDiscontinued(discontinued) => {
+                document.status = SubjectStatus::Discontinued;
+                document.discontinuation_reason = Some(discontinued.reason.clone());
+                document.ended_at = Some(at);
+            }
+            SubjectEvent::SubjectCompleted(_) => {
+                document.status = SubjectStatus::Completed;
+                document.ended_at = Some(at);
+            }
+        }
+        Some(document)
+    }
+}
+
+fn screened(event: &SubjectEvent, envelope: &Envelope) -> Option<Subject> {
+    let SubjectEvent::PatientScreened(screened) = event else { return None };
+    Some(Subject {
+        subject_id: SubjectId::from(envelope.stream.id),
+        patient_id: screened.patient_id,
+        trial_id: screened.trial_id,
+        site_id: screened.site_id,
+        subject_number: screened.subject_number.clone(),
+        status: SubjectStatus::Screened,
+        eligibility: None,
+        missing_observations: Vec::new(),
+        screen_failure_reasons: Vec::new(),
+        arm: Blinded::new(None),
+        discontinuation_reason: None,
+        screened_at: envelope.occurred_at,
+        enrolled_at: None,
+        randomised_at: None,
+        ended_at: None,
+    })
+}

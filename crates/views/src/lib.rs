@@ -1,0 +1,79 @@
+//! The views: what is known now, folded from the events. `ls src` tells which there are.
+//!
+//! One folder per context, with the same names as in `events` and `domain`; one file per
+//! view with its document, its fold, its columns, the access paths that get an index, and
+//! how it is listed. From these come the tables of both engines, the lists with their
+//! filters and orders, and the schemas of the answers.
+//!
+//! This crate is pure: it knows no clock, no I/O and no database, so that a view is
+//! tested in milliseconds. A view is never a cause: filling or rebuilding one sends
+//! nothing and changes nothing else.
+
+mod column;
+mod table;
+mod view;
+
+/// The consent of patients.
+pub mod consent {
+    pub mod consents;
+}
+/// Who takes part.
+pub mod enrolment {
+    pub mod subjects;
+}
+/// What patients report.
+pub mod epro {
+    pub mod reports;
+}
+/// What keeps the system itself running.
+pub mod operation {
+    pub mod dead_letters;
+    pub mod process_managers;
+}
+/// Patients, across trials.
+pub mod patient {
+    pub mod patients;
+}
+/// The safety of patients.
+pub mod safety {
+    pub mod adverse_events;
+    pub mod alerts;
+}
+/// Sites.
+pub mod site {
+    pub mod sites;
+}
+/// Trials as a whole.
+pub mod trial {
+    pub mod trial_enrolment;
+}
+/// Visits.
+pub mod visit {
+    pub mod visits;
+}
+
+pub use column::Column;
+pub use table::{Collection, Comparison, DynTable, Filter, Place, Scope, Table};
+pub use view::{Changes, DynView, Erased, Touched, View, ViewFault};
+
+/// Every view that is folded from the log, by context.
+pub static ALL: &[&dyn DynView] = &[
+    &Erased::<consent::consents::Consents>::new(),
+    &Erased::<enrolment::subjects::Subjects>::new(),
+    &Erased::<epro::reports::Reports>::new(),
+    &Erased::<operation::dead_letters::DeadLetters>::new(),
+    &Erased::<patient::patients::Patients>::new(),
+    &Erased::<safety::adverse_events::AdverseEvents>::new(),
+    &Erased::<safety::alerts::Alerts>::new(),
+    &Erased::<site::sites::Sites>::new(),
+    &Erased::<trial::trial_enrolment::TrialEnrolment>::new(),
+    &Erased::<visit::visits::Visits>::new(),
+];
+
+/// The instances of process managers: written by whoever runs these, not folded by a projector.
+pub static PROCESS_MANAGERS: &dyn DynTable = &Erased::<operation::process_managers::ProcessManagers>::new();
+
+/// Everything that is listed.
+pub fn tables() -> impl Iterator<Item = &'static dyn DynTable> {
+    ALL.iter().map(|view| *view as &dyn DynTable).chain([PROCESS_MANAGERS])
+}

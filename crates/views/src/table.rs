@@ -1,0 +1,137 @@
+//! What is declared of documents beside how they come about: where they are kept, how they are listed.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use view_schema::ViewSchema;
+
+use crate::column::Column;
+
+/// Documents by key, with the columns by which they are found. Tables, lists and the
+/// description of the interface are made from this.
+pub trait Table: Send + Sync + 'static {
+    /// What is kept under a key. Its schema's name is its name in the interface, and no
+    /// field of it is called `position`: answers say there how far the view stands.
+    type Document: Serialize + DeserializeOwned + JsonSchema + Send;
+    /// The name of the table, and of the view for operators.
+    const NAME: &'static str;
+    /// Raised whenever document, fold or columns change; the view is then rebuilt.
+    const VERSION: u32;
+    /// The columns by which documents can be filtered and sorted.
+    const COLUMNS: &'static [Column<Self::Document>];
+    /// The columns of each index: those that a list filters by, then the one that it sorts by.
+    const ACCESS_PATHS: &'static [&'static [&'static str]];
+    /// How they are listed.
+    const COLLECTION: Collection;
+    /// What a document belongs to.
+    const SCOPE: Scope;
+}
+
+/// A collection in the interface.
+#[derive(Clone, Copy, Debug)]
+pub struct Collection {
+    /// The name in the address, such as `adverse-events`.
+    pub address: &'static str,
+    /// What one document is: a noun without an apostrophe.
+    pub summary: &'static str,
+    /// Parameters that filter by a column.
+    pub filters: &'static [Filter],
+    /// Columns that can be sorted by.
+    pub sorts: &'static [&'static str],
+    /// The order of who asks for none: as in `sort`, with a leading `-` for the greatest first.
+    pub order: &'static str,
+}
+
+/// A parameter that filters.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter {
+    /// The parameter's name.
+    pub parameter: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// How the column is compared with the parameter.
+    pub comparison: Comparison,
+}
+
+/// How a column is compared with a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Equal.
+    Equal,
+    /// A time: that time or later.
+    Since,
+    /// A time: that time or earlier.
+    Until,
+}
+
+/// The parameter holds what the column must be equal to.
+pub const fn equal(parameter: &'static str, column: &'static str) -> Filter {
+    Filter { parameter, column, comparison: Comparison::Equal }
+}
+
+/// The parameter `since` holds the earliest time.
+pub const fn since(column: &'static str) -> Filter {
+    Filter { parameter: "since", column, comparison: Comparison::Since }
+}
+
+/// The parameter `until` holds the latest time.
+pub const fn until(column: &'static str) -> Filter {
+    Filter { parameter: "until", column, comparison: Comparison::Until }
+}
+
+/// Filters by trial.
+pub const TRIAL: Filter = equal("trial", "trial_id");
+/// Filters by site.
+pub const SITE: Filter = equal("site", "site_id");
+/// Filters by patient.
+pub const PATIENT: Filter = equal("patient", "patient_id");
+/// Filters by subject.
+pub const SUBJECT: Filter = equal("subject", "subject_id");
+/// Filters by status.
+pub const STATUS: Filter = equal("status", "status");
+
+/// What a document belongs to: who has a right in a trial, at a site or on a patient has it on the document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Where its trial stands.
+    pub trial: Option<Place>,
+    /// Where its site stands.
+    pub site: Option<Place>,
+    /// Where its patient stands.
+    pub patient: Option<Place>,
+}
+
+/// Where a row tells what it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is the key.
+    Key,
+    /// It is in the column.
+    Column(&'static str),
+}
+
+impl Scope {
+    /// Belongs to the installation as a whole.
+    pub const INSTALLATION: Scope = Scope { trial: None, site: None, patient: None };
+    /// Belongs to a patient in a trial at a site, by the columns that are called so.
+    pub const SUBJECT: Scope = Scope {
+        trial: Some(Place::Column("trial_id")),
+        site: Some(Place::Column("site_id")),
+        patient: Some(Place::Column("patient_id")),
+    };
+}
+
+/// A table without its type.
+pub trait DynTable: Send + Sync + 'static {
+    /// Its name, version, columns and access paths.
+    fn schema(&self) -> &'static ViewSchema;
+
+    /// How it is listed.
+    fn collection(&self) -> &'static Collection;
+
+    /// What a document belongs to.
+    fn scope(&self) -> Scope;
+
+    /// The schema of a document, by reference to the generator's definitions.
+    fn document_schema(&self, generator: &mut SchemaGenerator) -> Schema;
+}

@@ -1,0 +1,82 @@
+//! Attended visits.
+
+use events::envelope::Envelope;
+use events::ids::{PatientId, SiteId, SubjectId, TrialId, VisitId};
+use events::registry::AnyEvent;
+use events::values::{PartialDate, Quantity};
+use events::visit::VisitEvent;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::column::{Column, text, uuid};
+use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, TRIAL, Table};
+use crate::view::View;
+
+/// The view.
+pub struct Visits;
+
+/// A visit that a subject attended.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Visit {
+    visit_id: VisitId,
+    subject_id: SubjectId,
+    patient_id: PatientId,
+    trial_id: TrialId,
+    site_id: SiteId,
+    visit: String,
+    visit_number: Option<Quantity>,
+    attended_on: PartialDate,
+}
+
+impl Table for Visits {
+    type Document = Visit;
+    const NAME: &'static str = "visits";
+    const VERSION: u32 = 1;
+    const COLUMNS: &'static [Column<Visit>] = &[
+        uuid("trial_id", |visit| visit.trial_id.uuid().into()),
+        uuid("site_id", |visit| visit.site_id.uuid().into()),
+        uuid("patient_id", |visit| visit.patient_id.uuid().into()),
+        uuid("subject_id", |visit| visit.subject_id.uuid().into()),
+        text("attended_on", |visit| visit.attended_on.as_str().to_owned().into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "attended_on"],
+        &["site_id", "attended_on"],
+        &["patient_id", "attended_on"],
+        &["subject_id", "attended_on"],
+        &["attended_on"],
+    ];
+    const COLLECTION: Collection = Collection {
+        address: "visits",
+        summary: "visit",
+        filters: &[TRIAL, SITE, PATIENT, SUBJECT],
+        sorts: &["attended_on"],
+        order: "-attended_on",
+    };
+    const SCOPE: Scope = Scope::SUBJECT;
+}
+
+impl View for Visits {
+    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
+        match event {
+            AnyEvent::Visit(_) => vec![envelope.stream.id.to_string()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn fold(document: Option<Visit>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Visit> {
+        let AnyEvent::Visit(event) = event else { return document };
+        match event {
+            VisitEvent::VisitAttended(attended) => Some(Visit {
+                visit_id: VisitId::from(envelope.stream.id),
+                subject_id: attended.subject_id,
+                patient_id: attended.patient_id,
+                trial_id: attended.trial_id,
+                site_id: attended.site_id,
+                visit: attended.visit.clone(),
+                visit_number: attended.visit_number,
+                attended_on: attended.attended_on.clone(),
+            }),
+        }
+    }
+}

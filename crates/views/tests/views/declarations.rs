@@ -1,0 +1,86 @@
+//! What tables declare fits together, whoever writes the next one.
+
+use std::collections::BTreeSet;
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+use view_schema::ColumnKind;
+use views::{Comparison, DynTable, Place};
+
+/// Words that a column cannot be called without being quoted.
+const RESERVED: [&str; 9] = ["order", "group", "user", "key", "document", "generation", "position", "table", "end"];
+
+fn columns(table: &dyn DynTable) -> BTreeSet<&'static str> {
+    table.schema().columns.iter().map(|column| column.name).collect()
+}
+
+#[test]
+fn names_are_used_once() {
+    let tables: Vec<_> = views::tables().collect();
+    let names: BTreeSet<_> = tables.iter().map(|table| table.schema().name).collect();
+    let addresses: BTreeSet<_> = tables.iter().map(|table| table.collection().address).collect();
+    assert_eq!((names.len(), addresses.len()), (tables.len(), tables.len()));
+    for table in tables {
+        let schema = table.schema();
+        assert_eq!(columns(table).len(), schema.columns.len(), "{}: a column twice", schema.name);
+        for name in columns(table).into_iter().chain([schema.name]) {
+            let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            assert!(plain && !RESERVED.contains(&name), "{}: `{name}`", schema.name);
+        }
+    }
+}
+
+#[test]
+fn lists_filter_and_sort_by_columns_that_are_there() {
+    for table in views::tables() {
+        let (collection, columns) = (table.collection(), columns(table));
+        for filter in collection.filters {
+            let column = table.schema().columns.iter().find(|column| column.name == filter.column);
+            let column = column.unwrap_or_else(|| panic!("{}: no `{}`", collection.address, filter.column));
+            let is_time = column.kind == ColumnKind::Time;
+            assert_eq!(is_time, filter.comparison != Comparison::Equal, "{}: `{}`", collection.address, column.name);
+        }
+        assert!(collection.sorts.iter().all(|sort| columns.contains(sort)), "{}", collection.address);
+        let order = collection.order.trim_start_matches('-');
+        assert!(collection.sorts.contains(&order), "{}: ordered by `{order}`", collection.address);
+        let scope = table.scope();
+        for place in [scope.trial, scope.site, scope.patient].into_iter().flatten() {
+            let Place::Column(column) = place else { continue };
+            assert!(columns.contains(column), "{}: scoped by `{column}`", collection.address);
+        }
+    }
+}
+
+#[test]
+fn an_index_begins_with_every_filter_and_serves_every_order() {
+    for table in views::tables() {
+        let (collection, paths) = (table.collection(), table.schema().access_paths);
+        let columns = columns(table);
+        assert!(paths.iter().all(|path| path.iter().all(|column| columns.contains(column))), "{}", collection.address);
+        let distinct: BTreeSet<_> = paths.iter().collect();
+        assert_eq!(distinct.len(), paths.len(), "{}: a path twice", collection.address);
+        for filter in collection.filters {
+            let begins = paths.iter().any(|path| path.first() == Some(&filter.column));
+            assert!(begins, "{}: no index begins with `{}`", collection.address, filter.column);
+        }
+        for sort in collection.sorts {
+            let serves = paths.iter().any(|path| *path == [*sort]);
+            assert!(serves, "{}: no index is in the order of `{sort}`", collection.address);
+        }
+    }
+}
+
+#[test]
+fn every_document_has_a_name_of_its_own_and_leaves_position_to_the_answer() {
+    let mut names = BTreeSet::new();
+    for table in views::tables() {
+        let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+        let reference = table.document_schema(&mut generator).to_value();
+        let definitions = generator.take_definitions(true);
+        let name = reference["$ref"].as_str().and_then(|path| path.rsplit('/').next()).expect("a name").to_owned();
+        let document = &definitions[&name];
+        assert_eq!(document["type"], "object", "{name}");
+        assert_eq!(document["properties"]["position"], Value::Null, "{name}: `position` is the view's");
+        assert!(names.insert(name.clone()), "{name} is the name of two documents");
+    }
+}

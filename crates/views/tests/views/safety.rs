@@ -1,0 +1,93 @@
+//! Adverse events, and the inbox of alerts.
+
+use events::ids::{AdverseEventId, AlertId};
+use serde_json::{Value, json};
+use testkit::given::view::{Given, event, given, minute};
+use uuid::Uuid;
+use views::safety::adverse_events::AdverseEvents;
+use views::safety::alerts::Alerts;
+
+use crate::{about, patient, site, subject, trial};
+
+fn with(mut document: Value, fields: &Value) -> Value {
+    document.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
+    document
+}
+
+#[test]
+fn an_adverse_event_keeps_what_an_update_does_not_tell() {
+    let id = AdverseEventId::from(Uuid::from_u128(6));
+    let reported = json!({
+        "subject_id": subject(), "trial_id": trial(), "site_id": site(), "patient_id": patient(),
+        "term": "HEADACHE", "severity": "mild", "ctcae_grade": 1, "serious": false, "relatedness": "POSSIBLE",
+        "onset": "2026-01", "triggered_rules": []
+    });
+    let updated = json!({"severity": "severe", "serious": true, "reason": "got worse", "triggered_rules": []});
+    let ended = json!({"ended": "2026-02-03", "outcome": "RECOVERED", "reason": "over", "triggered_rules": []});
+    given([
+        event(id, about(), "AdverseEventReported", &reported),
+        event(id, about(), "AdverseEventUpdated", &updated),
+        event(id, about(), "AdverseEventUpdated", &ended),
+    ])
+    .view::<AdverseEvents>(id)
+    .then(&json!({
+        "adverse_event_id": id, "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
+        "site_id": site(), "term": "HEADACHE", "severity": "severe", "ctcae_grade": 1, "serious": true,
+        "relatedness": "POSSIBLE", "onset": "2026-01", "ended": "2026-02-03", "outcome": "RECOVERED",
+        "reported_at": minute(0), "updates": 2
+    }));
+}
+
+fn alert() -> AlertId {
+    Uuid::from_u128(7).into()
+}
+
+fn of_alert(event_type: &str, payload: &Value) -> Given {
+    event(alert(), about(), event_type, payload)
+}
+
+fn raised() -> Given {
+    let payload = json!({
+        "source_event_id": Uuid::nil(), "source": {"type": "report", "id": Uuid::nil()}, "rule": "PHQ9-HIGH",
+        "severity": "high", "finding": "score TOTAL = 21", "subject_id": subject(), "trial_id": trial(),
+        "site_id": site(), "patient_id": patient(), "recipients": ["investigator"], "acknowledge_by": minute(60),
+        "acknowledge_within_minutes": 60
+    });
+    of_alert("AlertRaised", &payload)
+}
+
+fn in_inbox() -> Value {
+    json!({
+        "alert_id": alert(), "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
+        "site_id": site(), "rule": "PHQ9-HIGH", "severity": "high", "finding": "score TOTAL = 21",
+        "source": {"type": "report", "id": Uuid::nil()}, "status": "raised", "escalation_level": 0,
+        "recipients": ["investigator"], "raised_at": minute(0), "acknowledge_by": minute(60),
+        "acknowledged_at": null, "acknowledged_by": null, "seconds_to_acknowledge": null, "resolved_at": null,
+        "action_taken": null, "adverse_event_id": null
+    })
+}
+
+#[test]
+fn an_alert_is_escalated_acknowledged_and_resolved() {
+    let escalated = json!({"level": 1, "recipients": ["medical-monitor"], "acknowledge_by": minute(120)});
+    let course = [
+        raised(),
+        of_alert("AlertEscalated", &escalated),
+        of_alert("AlertAcknowledged", &json!({})).by("dr-one"),
+        of_alert("AlertResolved", &json!({"action_taken": "called the patient"})),
+    ];
+    given(course[..1].to_vec()).view::<Alerts>(alert()).then(&in_inbox()).then_column("severity_rank", &json!(3));
+    let waiting = json!({
+        "status": "escalated", "escalation_level": 1, "recipients": ["medical-monitor"],
+        "acknowledge_by": minute(120)
+    });
+    given(course[..2].to_vec()).view::<Alerts>(alert()).then(&with(in_inbox(), &waiting));
+    let taken = json!({
+        "status": "acknowledged", "acknowledged_at": minute(2), "acknowledged_by": "dr-one",
+        "seconds_to_acknowledge": 120, "acknowledge_by": null
+    });
+    let taken = with(with(in_inbox(), &waiting), &taken);
+    given(course[..3].to_vec()).view::<Alerts>(alert()).then(&taken);
+    let resolved = json!({"status": "resolved", "resolved_at": minute(3), "action_taken": "called the patient"});
+    given(course).view::<Alerts>(alert()).then(&with(taken, &resolved));
+}
