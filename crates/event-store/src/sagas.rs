@@ -100,7 +100,7 @@ impl StoredStep {
 #[derive(Clone, Debug)]
 pub enum StepChange {
     /// It is new, or stands elsewhere than before.
-    Put(StoredStep),
+    Put(Box<StoredStep>),
     /// It came to an end.
     Remove(Uuid),
 }

@@ -257,7 +257,7 @@ impl<'run> Lane<'run> {
                     status: StepStatus::Pending,
                     attempts: 0,
                 };
-                self.changes.insert(command_id, StepChange::Put(step));
+                self.changes.insert(command_id, StepChange::Put(Box::new(step)));
                 self.planned.push(command_id);
             }
             place += spread;
@@ -285,14 +285,14 @@ impl<'run> Lane<'run> {
             attempts: 0,
             ..dead.clone()
         };
-        self.changes.insert(command_id, StepChange::Put(step));
+        self.changes.insert(command_id, StepChange::Put(Box::new(step)));
         self.planned.push(command_id);
     }
 
     /// A step that has not come to an end, as it stands now.
     pub async fn step(&self, command_id: Uuid) -> Result<Option<StoredStep>, RunError> {
         match self.changes.get(&command_id) {
-            Some(StepChange::Put(step)) => Ok(Some(step.clone())),
+            Some(StepChange::Put(step)) => Ok(Some((**step).clone())),
             Some(StepChange::Remove(_)) => Ok(None),
             None => Ok(self.store.sagas.find(self.process.name(), command_id).await?),
         }
@@ -312,14 +312,14 @@ impl<'run> Lane<'run> {
     pub fn lay_aside(&mut self, step: &StoredStep) {
         let attempts = step.attempts.saturating_add(1);
         let dead = StoredStep { status: StepStatus::Dead, attempts, ..step.clone() };
-        self.changes.insert(step.command_id, StepChange::Put(dead));
+        self.changes.insert(step.command_id, StepChange::Put(Box::new(dead)));
     }
 
     /// The planned steps that the log has not been asked about yet.
     pub fn take_unasked(&mut self) -> Vec<StoredStep> {
         let unasked = self.planned[self.looked_up..].iter();
         let steps = unasked.filter_map(|id| match self.changes.get(id) {
-            Some(StepChange::Put(step)) if step.status == StepStatus::Pending => Some(step.clone()),
+            Some(StepChange::Put(step)) if step.status == StepStatus::Pending => Some((**step).clone()),
             _ => None,
         });
         let steps = steps.collect();
@@ -337,7 +337,7 @@ impl<'run> Lane<'run> {
         self.dirty.clear();
         self.looked_up = 0;
         let pending = |id: Uuid| match self.changes.get(&id) {
-            Some(StepChange::Put(step)) if step.status == StepStatus::Pending => Some(step.clone()),
+            Some(StepChange::Put(step)) if step.status == StepStatus::Pending => Some((**step).clone()),
             _ => None,
         };
         let planned: Vec<StoredStep> = self.planned.iter().filter_map(|id| pending(*id)).collect();

@@ -195,7 +195,7 @@ impl SagaStore for PostgresSagas {
         let (mut put, mut removed) = (Vec::new(), Vec::new());
         for change in &batch.steps {
             match change {
-                StepChange::Put(step) => put.push(step),
+                StepChange::Put(step) => put.push(&**step),
                 StepChange::Remove(command_id) => removed.push(*command_id),
             }
         }

@@ -205,7 +205,7 @@ async fn change(connection: &mut SqliteConnection, changes: &[StepChange]) -> Re
     let (mut put, mut removed) = (Vec::new(), Vec::new());
     for change in changes {
         match change {
-            StepChange::Put(step) => put.push(step),
+            StepChange::Put(step) => put.push(&**step),
             StepChange::Remove(command_id) => removed.push(*command_id),
         }
     }

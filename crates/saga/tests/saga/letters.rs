@@ -145,7 +145,7 @@ async fn a_step_that_cannot_be_read_is_a_dead_letter(test: TestStore) {
         generation: 1,
         to: cursor,
         instances: Vec::new(),
-        steps: vec![StepChange::Put(step)],
+        steps: vec![StepChange::Put(Box::new(step))],
         among: vec!["stubborn".to_owned()],
     };
     test.store.sagas.commit(batch).await.expect("stored");

@@ -121,7 +121,6 @@ async fn a_step_costs_at_most_five_round_trips() {
     let steps = of_type("PatientScreened") + of_type("EligibilityRecorded") + of_type("ScreeningFailed");
     assert_eq!(steps, PATIENTS as usize * 3 * 2);
     let steps = steps / 2;
-    println!("{in_one_go} and {one_by_one} for {steps}");
     assert!(in_one_go <= steps * 5, "{in_one_go} round trips for {steps} steps");
     assert!(one_by_one <= steps * 5, "{one_by_one} round trips for {steps} steps, one by one");
     assert!(one_by_one >= steps * 2, "{one_by_one} round trips for {steps} steps: not all are counted");
