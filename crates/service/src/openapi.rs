@@ -83,7 +83,9 @@ mod tests {
             "required": ["status"],
             "properties": {
                 "arm": {"type": "string", "x-allocation": true},
-                "status": {"description": "How far.\n\n- `open`: It is.", "type": "string", "enum": ["open", "closed", "gone"]},
+                "status": {
+                    "description": "How far.\n\n- `open`: It is.", "type": "string", "enum": ["open", "closed", "gone"]
+                },
                 "choice": {"oneOf": [{"type": "string", "const": "a"}, {"type": "object"}]}
             }
         });

@@ -22,10 +22,16 @@ pub struct ProcessManagerInstance {
     /// What it is about: a subject, an alert, or the event that raises some.
     key: Uuid,
     status: ProcessManagerStatus,
+    /// Why it is stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
     waiting_for: String,
     waiting_since: DateTime<Utc>,
     /// When it wants to be woken.
     due_at: Option<DateTime<Utc>>,
+    /// For which time it was woken last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    woken_for: Option<DateTime<Utc>>,
     trial_id: Option<TrialId>,
     patient_id: Option<PatientId>,
     /// The first command of the conversation that it belongs to.
@@ -44,6 +50,8 @@ enum ProcessManagerStatus {
     Running,
     /// It is done.
     Finished,
+    /// It cannot be folded: a new version of the process manager takes it up again.
+    Stuck,
 }
 
 /// A step that a process manager took.
@@ -72,6 +80,8 @@ enum StepStatus {
     Refused,
     /// It could not be carried out and waits for an operator.
     Dead,
+    /// An operator asked for another try.
+    Retried,
     /// An operator gave it up.
     Dropped,
 }
