@@ -60,7 +60,7 @@ impl SagaStore for PostgresSagas {
 
     async fn commit(&self, instances: ViewBatch, steps: Vec<StepChange>) -> Result<(), CommitError> {
         if steps.is_empty() {
-            return self.views.commit(vec![instances]).await;
+            return self.views.commit(&[instances]).await;
         }
         let begun = self.pool.begin().await;
         let mut transaction = begun.map_err(ViewError::database("beginning a batch of instances"))?;
