@@ -197,7 +197,8 @@ fn start(
         tasks.spawn(event_bus::relay::run(store.clone(), client, options, shutdown.clone()));
     }
     if roles.projector {
-        tasks.spawn(projector::run(store.clone(), feed.clone(), shutdown.clone()));
+        let standing = projector::Standing::default();
+        tasks.spawn(projector::run(store.clone(), feed.clone(), projector::VIEWS, standing, shutdown.clone()));
     }
     if roles.saga {
         let options = saga::Options::default();

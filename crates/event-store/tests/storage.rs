@@ -266,8 +266,7 @@ async fn a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up(test: Test
         let late = views.commit(&[late]).await;
         assert!(matches!(late, Err(CommitError::Moved { .. })), "what was swept has moved: {late:?}");
     }
-    let twice =
-        views.commit(&[batch(beside, 50, 51, Vec::new(), &[]), batch(beside, 50, 52, Vec::new(), &[])]).await;
+    let twice = views.commit(&[batch(beside, 50, 51, Vec::new(), &[]), batch(beside, 50, 52, Vec::new(), &[])]).await;
     assert!(matches!(twice, Err(CommitError::Moved { .. })), "two cannot begin in one place: {twice:?}");
     let newer = views.start_rebuild(&ALERTS).await.expect("a rebuild");
     let newest = views.start_rebuild(&ALERTS).await.expect("in its place");

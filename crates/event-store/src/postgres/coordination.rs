@@ -57,11 +57,13 @@ impl LeaseStore for PostgresCoordination {
     }
 
     async fn held(&self, prefix: &str) -> Result<Vec<(String, Uuid)>, CoordinationError> {
-        sqlx::query_as("SELECT name, holder FROM leases WHERE starts_with(name, $1) AND expires_at >= clock_timestamp()")
-            .bind(prefix)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(CoordinationError::database("reading leases"))
+        sqlx::query_as(
+            "SELECT name, holder FROM leases WHERE starts_with(name, $1) AND expires_at >= clock_timestamp()",
+        )
+        .bind(prefix)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CoordinationError::database("reading leases"))
     }
 
     async fn release(&self, name: &str, holder: Uuid) -> Result<(), CoordinationError> {

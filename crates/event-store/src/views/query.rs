@@ -131,7 +131,8 @@ impl ListSql {
         if query.limit == 0 || query.limit > LIST_LIMIT_MAX {
             return Err(QueryError::Limit);
         }
-        let mut builder = Builder { view, dialect, limit: query.limit + 1, conditions: String::new(), values: Vec::new() };
+        let mut builder =
+            Builder { view, dialect, limit: query.limit + 1, conditions: String::new(), values: Vec::new() };
         for filter in &query.filters {
             builder.filter(kind_of(columns, &filter.column)?, filter)?;
         }

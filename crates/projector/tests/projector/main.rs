@@ -7,13 +7,13 @@ use std::time::Duration;
 use event_bus::LogFeedSource;
 use event_store::Store;
 use event_store::log::{Expected, Write};
-use event_store::views::{ColumnValue, CommitError, Cursor, Direction, ListQuery, ViewBatch, ViewRow, wait_for};
+use event_store::views::{ColumnValue, CommitError, Cursor, Direction, ListQuery, ViewBatch, ViewRow};
 use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, SiteId, StreamKey, SubjectId, TrialId};
 use events::set::EventSet;
 use events::subject::{PatientScreened, SubjectEvent};
 use events::trial::{Blinding, EnrolmentMode, TrialEvent, TrialRegistered};
-use projector::{VIEWS, rebuild, run};
+use projector::{Standing, VIEWS, rebuild, run};
 use testkit::appends::{fill, of_writes, some_time};
 use testkit::eventually;
 use testkit::stores::{self, TestStore};
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(store: &Store) -> AbortOnDropHandle<()> {
     let feed = Arc::new(LogFeedSource::new(store.log.clone()));
-    AbortOnDropHandle::new(tokio::spawn(run(store.clone(), feed, CancellationToken::new())))
+    AbortOnDropHandle::new(tokio::spawn(run(store.clone(), feed, VIEWS, Standing::default(), CancellationToken::new())))
 }
 
 /// Keys and documents of a whole view, in order, page by page.
@@ -57,7 +57,7 @@ async fn follows_and_is_rebuilt(test: TestStore) {
     drop(projector);
     fill(&*store.log, 60).await;
     let _projector = start(store);
-    assert!(wait_for(&*store.views, "patients", 100, PATIENCE).await.expect("the view"));
+    assert!(store.view_waits.until("patients", 100, PATIENCE).await.expect("the view"));
     let seen = all(store, "patients", None).await;
     assert_eq!(seen.len(), 100);
     for view in VIEWS {
@@ -90,7 +90,7 @@ async fn every_view_has_its_table(test: TestStore) {
             upserts: vec![row],
             deletes: Vec::new(),
         };
-        views.commit(vec![batch]).await.unwrap_or_else(|error| panic!("view {}: {error:?}", schema.name));
+        views.commit(&[batch]).await.unwrap_or_else(|error| panic!("view {}: {error:?}", schema.name));
         for column in schema.columns {
             let sort = Some((column.name.to_owned(), Direction::Ascending));
             let page = views.list(schema.name, &ListQuery { sort, limit: 1, ..ListQuery::default() }).await;
@@ -140,8 +140,8 @@ async fn a_batch_that_begins_elsewhere_is_not_taken() {
         upserts: Vec::new(),
         deletes: Vec::new(),
     };
-    test.store.views.commit(vec![batch(0, 5)]).await.expect("it stands at 0");
-    let stale = test.store.views.commit(vec![batch(0, 6)]).await;
+    test.store.views.commit(&[batch(0, 5)]).await.expect("it stands at 0");
+    let stale = test.store.views.commit(&[batch(0, 6)]).await;
     assert!(matches!(stale, Err(CommitError::Moved { .. })), "{stale:?}");
     assert_eq!(test.store.views.position(schema.name).await.expect("a position"), 5);
 }
@@ -181,7 +181,7 @@ async fn figures_are_whole_while_they_are_rebuilt_from_many_events() {
         let answers = reading.await.expect("the reader");
         assert!(answers > 10, "{answers} answers meanwhile");
         let head = store.log.head().await.expect("the head");
-        assert!(wait_for(&*store.views, "trial_enrolment", head, PATIENCE).await.expect("the view"));
+        assert!(store.view_waits.until("trial_enrolment", head, PATIENCE).await.expect("the view"));
         let found = store.views.get("trial_enrolment", &trial.id.to_string()).await.expect("an answer");
         let live = found.document.expect("a document").get().to_owned();
         rebuild(store, "trial_enrolment", &mut |_, _| {}).await.expect("a rebuild");
