@@ -53,7 +53,9 @@ pub async fn catch_up(store: &Store, cursors: &mut Vec<Cursor>, manner: &dyn Man
     let Some(mut position) = cursors.first().map(|cursor| cursor.position) else { return Ok(left) };
     let read = |after: u64| {
         let log = store.log.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move { Ok::<_, LogError>(decode(log.read_all(after, BATCH_EVENTS).await?)) }))
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            Ok::<_, LogError>(decode(log.read_all(after, BATCH_EVENTS).await?))
+        }))
     };
     let mut next = read(position);
     loop {

@@ -16,7 +16,8 @@ use sqlx::error::DatabaseError;
 use tokio::sync::watch;
 
 pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError};
-pub(crate) use query::{Dialect, ListSql, SortKey, cursor_behind};
+pub use query::{Dialect, ListSql};
+pub(crate) use query::{SortKey, cursor_behind};
 pub use view_schema::{Column, ColumnKind, ColumnValue, ViewSchema};
 pub use wait::ViewWaits;
 

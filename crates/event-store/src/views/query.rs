@@ -103,16 +103,21 @@ pub(crate) type SortKey = Option<(String, ColumnKind)>;
 
 /// What the engines say differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
+    /// PostgreSQL.
     Postgres,
+    /// SQLite.
     Sqlite,
 }
 
 /// A list as one SQL statement. `$1` is the view's name; the values follow in order.
-pub(crate) struct ListSql {
+/// Public so that a test can ask an engine how it would run it.
+pub struct ListSql {
+    /// The statement.
     pub sql: String,
+    /// What is bound behind the view's name.
     pub values: Vec<ColumnValue>,
-    pub sort: SortKey,
+    pub(crate) sort: SortKey,
 }
 
 impl ListSql {
@@ -122,6 +127,9 @@ impl ListSql {
     /// (column, key), and behind them, as a stretch of their own, those without
     /// one. Column and key run the same way, so that an index serves both ways,
     /// and a page begins where a row comparison says, however deep it lies.
+    ///
+    /// # Errors
+    /// [`QueryError`].
     pub fn build(
         view: &str,
         columns: &[(String, ColumnKind)],

@@ -1,5 +1,10 @@
 //! The projector on real storage: it follows, it is rebuilt beside, it survives being stopped.
 
+mod flaky;
+mod lanes;
+mod plans;
+mod views;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -99,7 +104,29 @@ async fn every_view_has_its_table(test: TestStore) {
     }
 }
 
-testkit::on_both_engines!(follows_and_is_rebuilt, every_view_has_its_table);
+use lanes::{
+    a_failing_view_holds_up_nobody_and_recovers_by_itself, a_log_that_went_back_stops_the_view,
+    a_new_view_far_behind_holds_up_nobody, a_raised_view_is_read_while_it_is_filled_and_holds_up_nobody,
+    a_storage_that_is_away_is_no_views_fault, an_older_program_leaves_a_newer_generation_alone,
+    an_unknown_event_stops_an_older_program_which_gives_way,
+    processes_share_the_views_and_take_over_from_one_that_is_killed,
+};
+use plans::{every_list_is_a_stretch_of_an_index, rows_without_a_value_come_last_both_ways};
+
+testkit::on_both_engines!(
+    follows_and_is_rebuilt,
+    every_view_has_its_table,
+    a_failing_view_holds_up_nobody_and_recovers_by_itself,
+    a_log_that_went_back_stops_the_view,
+    a_new_view_far_behind_holds_up_nobody,
+    a_raised_view_is_read_while_it_is_filled_and_holds_up_nobody,
+    a_storage_that_is_away_is_no_views_fault,
+    an_older_program_leaves_a_newer_generation_alone,
+    an_unknown_event_stops_an_older_program_which_gives_way,
+    processes_share_the_views_and_take_over_from_one_that_is_killed,
+    every_list_is_a_stretch_of_an_index,
+    rows_without_a_value_come_last_both_ways,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_never_shows_a_half_built_view() {
