@@ -203,6 +203,7 @@ impl<'run> Session<'run> {
                 let error = described(&error);
                 tracing::warn!(error, ?views, "views that catch up are tried again");
                 for view in views {
+                    self.standing.set_view(view, Some(&error));
                     self.try_again(view);
                 }
                 Ok(())

@@ -15,6 +15,22 @@ pub struct Flaky {
     pub is_away: AtomicBool,
     pub refused: AtomicU32,
     pub failures_noted: AtomicU32,
+    pub states_read: AtomicU32,
+    pub positions_read: AtomicU32,
+}
+
+impl Flaky {
+    /// Views that are there.
+    pub fn of(inner: Arc<dyn ViewStore>) -> Self {
+        Self {
+            inner,
+            is_away: AtomicBool::new(false),
+            refused: AtomicU32::new(0),
+            failures_noted: AtomicU32::new(0),
+            states_read: AtomicU32::new(0),
+            positions_read: AtomicU32::new(0),
+        }
+    }
 }
 
 #[async_trait]
@@ -24,6 +40,7 @@ impl ViewStore for Flaky {
     }
 
     async fn states(&self) -> Result<Vec<ViewState>, ViewError> {
+        self.states_read.fetch_add(1, Ordering::SeqCst);
         self.inner.states().await
     }
 
@@ -73,6 +90,7 @@ impl ViewStore for Flaky {
     }
 
     async fn position(&self, view: &str) -> Result<u64, ViewError> {
+        self.positions_read.fetch_add(1, Ordering::SeqCst);
         self.inner.position(view).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use event_bus::LogFeedSource;
@@ -127,12 +127,8 @@ pub async fn a_failing_view_holds_up_nobody_and_recovers_by_itself(test: TestSto
 }
 
 pub async fn a_storage_that_is_away_is_no_views_fault(test: TestStore) {
-    let flaky = Arc::new(Flaky {
-        inner: test.store.views.clone(),
-        is_away: AtomicBool::new(true),
-        refused: AtomicU32::new(0),
-        failures_noted: AtomicU32::new(0),
-    });
+    let flaky = Arc::new(Flaky::of(test.store.views.clone()));
+    flaky.is_away.store(true, Ordering::SeqCst);
     let mut store = test.store.clone();
     store.views = flaky.clone();
     let _process = Process::start(&store, &[view("patients"), view("patient_timeline")]);
@@ -194,7 +190,7 @@ pub async fn an_unknown_event_stops_an_older_program_which_gives_way(test: TestS
     let store = &test.store;
     fill(&*store.log, 10).await;
     let mut unknown = append(patient(), Expected::NoStream, 1);
-    unknown.writes[0].events[0].event_type = "PatientFrobnicated".into();
+    unknown.writes[0].events[0].event_type = "PatientFrobnicated";
     store.log.append(unknown).await.expect("an append");
     let process = Process::start(store, &[view("patients"), view("sites")]);
     reaches(store, "patients", 10).await;

@@ -4,6 +4,7 @@ mod flaky;
 mod lanes;
 mod plans;
 mod views;
+mod waits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,6 +113,7 @@ use lanes::{
     processes_share_the_views_and_take_over_from_one_that_is_killed,
 };
 use plans::{every_list_is_a_stretch_of_an_index, rows_without_a_value_come_last_both_ways};
+use waits::however_many_wait_one_looks;
 
 testkit::on_both_engines!(
     follows_and_is_rebuilt,
@@ -126,6 +128,7 @@ testkit::on_both_engines!(
     processes_share_the_views_and_take_over_from_one_that_is_killed,
     every_list_is_a_stretch_of_an_index,
     rows_without_a_value_come_last_both_ways,
+    however_many_wait_one_looks,
 );
 
 #[tokio::test(flavor = "multi_thread")]
