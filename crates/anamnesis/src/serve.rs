@@ -201,7 +201,8 @@ fn start(
         tasks.spawn(event_bus::relay::run(store.clone(), client, options, shutdown.clone()));
     }
     if roles.projector {
-        tasks.spawn(projector::run(store.clone(), feed.clone(), shutdown.clone()));
+        let standing = projector::Standing::default();
+        tasks.spawn(projector::run(store.clone(), feed.clone(), views::ALL, standing, shutdown.clone()));
     }
     if roles.saga {
         tasks.spawn(saga::Runner::new(store.clone(), executor.clone(), feed).run(shutdown.clone()));

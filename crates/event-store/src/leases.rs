@@ -38,6 +38,13 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// Takes the lease, or keeps it, for `duration` from now; `None` where another holds it.
     async fn acquire(&self, name: &str, holder: Uuid, duration: Duration) -> Result<Option<Lease>, CoordinationError>;
 
+    /// Holds on to everything that `holder` has for `duration` from now; gives the names. What ran out without being
+    /// taken by another is still `holder`'s.
+    async fn renew(&self, holder: Uuid, duration: Duration) -> Result<Vec<String>, CoordinationError>;
+
+    /// Every lease that is held now and whose name begins with `prefix`, with its holder.
+    async fn held(&self, prefix: &str) -> Result<Vec<(String, Uuid)>, CoordinationError>;
+
     /// Gives the lease back, if `holder` has it.
     async fn release(&self, name: &str, holder: Uuid) -> Result<(), CoordinationError>;
 }

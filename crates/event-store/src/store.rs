@@ -13,7 +13,7 @@ use crate::log::EventLog;
 use crate::postgres::{self, PostgresCoordination, PostgresLog, PostgresSagas, PostgresViews};
 use crate::sagas::SagaStore;
 use crate::sqlite::{self, SqliteCoordination, SqliteLog, SqlitePools, SqliteSagas, SqliteViews};
-use crate::views::ViewStore;
+use crate::views::{ViewStore, ViewWaits};
 
 /// How the storage is opened.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Store {
     pub log: Arc<dyn EventLog>,
     /// The views.
     pub views: Arc<dyn ViewStore>,
+    /// Who waits for the views.
+    pub view_waits: ViewWaits,
     /// The process managers.
     pub sagas: Arc<dyn SagaStore>,
     /// The leases.
@@ -93,6 +95,7 @@ impl Store {
         Ok(Self {
             log: Arc::new(PostgresLog::open(pool.clone(), options.append_give_up_after)),
             sagas: Arc::new(PostgresSagas::open(pool.clone(), views.clone())),
+            view_waits: ViewWaits::new(views.clone()),
             views,
             leases: coordination.clone(),
             checkpoints: coordination,
@@ -114,6 +117,7 @@ impl Store {
         Ok(Self {
             log: Arc::new(SqliteLog::open(pools.clone(), options.append_give_up_after)),
             sagas: Arc::new(SqliteSagas::open(pools.clone(), views.clone())),
+            view_waits: ViewWaits::new(views.clone()),
             views,
             leases: coordination.clone(),
             checkpoints: coordination,

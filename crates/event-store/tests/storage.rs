@@ -70,7 +70,7 @@ fn batch(generation: i64, from: u64, to: u64, upserts: Vec<ViewRow>, deletes: &[
 async fn filled(store: &Store, count: u32) -> i64 {
     let state = store.views.register(&ALERTS).await.expect("registered");
     let rows = (0..count).map(|number| ViewRow { is_new: true, ..row(number) }).collect();
-    store.views.commit(vec![batch(state.generation, 0, 50, rows, &[])]).await.expect("a batch");
+    store.views.commit(&[batch(state.generation, 0, 50, rows, &[])]).await.expect("a batch");
     state.generation
 }
 
@@ -168,7 +168,7 @@ async fn a_page_goes_on_where_it_ended_while_rows_come_and_go(test: TestStore) {
     let first = store.views.list(ALERTS.name, &query).await.expect("a page");
     // One that was shown goes, one that was not goes, a new one comes behind.
     let changed = batch(generation, 50, 51, vec![row(41)], &["alert-0003", "alert-0020"]);
-    store.views.commit(vec![changed]).await.expect("a batch");
+    store.views.commit(&[changed]).await.expect("a batch");
     let rest = numbers(store, ListQuery { after: first.next, limit: 1_000, ..ListQuery::default() }).await;
     let expected: Vec<u32> = (10..42).filter(|n| ![20, 40].contains(n)).collect();
     assert_eq!(rest, expected, "nothing twice, nothing missing");
@@ -179,7 +179,7 @@ async fn a_batch_is_stored_whole_or_not_at_all(test: TestStore) {
     let generation = filled(&test.store, 3).await;
     let good = batch(generation, 50, 60, vec![row(7)], &["alert-0001"]);
     let stale = batch(generation, 49, 60, vec![row(8)], &[]);
-    let refused = views.commit(vec![good.clone(), stale]).await;
+    let refused = views.commit(&[good.clone(), stale]).await;
     assert!(matches!(refused, Err(CommitError::Moved { .. })), "{refused:?}");
     assert_eq!(
         (
@@ -188,7 +188,7 @@ async fn a_batch_is_stored_whole_or_not_at_all(test: TestStore) {
         ),
         (50, vec![0, 1, 2])
     );
-    views.commit(vec![good]).await.expect("it stands there");
+    views.commit(&[good]).await.expect("it stands there");
     let found = views.get(ALERTS.name, "alert-0007").await.expect("a document");
     assert_eq!((found.position, found.document.is_some()), (60, true));
     assert!(views.get(ALERTS.name, "alert-0001").await.expect("an answer").document.is_none());
@@ -218,15 +218,15 @@ async fn many_rows_are_stored_as_few_are(test: TestStore) {
     views.register(&ALERTS).await.expect("registered");
     let generation = views.start_rebuild(&ALERTS).await.expect("a generation");
     let few = vec![awkward(0), awkward(1)];
-    views.commit(vec![batch(generation, 0, 50, few, &[])]).await.expect("two rows");
+    views.commit(&[batch(generation, 0, 50, few, &[])]).await.expect("two rows");
     let stale = batch(generation, 49, 60, many.clone(), &[]);
-    assert!(matches!(views.commit(vec![stale.clone()]).await, Err(CommitError::Moved { .. })));
+    assert!(matches!(views.commit(&[stale.clone()]).await, Err(CommitError::Moved { .. })));
     // Whoever asked for it may go away at any moment: connections stay good, nothing of it stays.
     for millis in 0..20 {
-        drop(tokio::time::timeout(Duration::from_millis(millis), views.commit(vec![stale.clone()])).await);
+        drop(tokio::time::timeout(Duration::from_millis(millis), views.commit(&[stale.clone()])).await);
         assert_eq!(views.load(ALERTS.name, generation, &[many[5].key.clone()]).await.expect("an answer").len(), 0);
     }
-    views.commit(vec![batch(generation, 50, 60, many, &[&gone])]).await.expect("many rows");
+    views.commit(&[batch(generation, 50, 60, many, &[&gone])]).await.expect("many rows");
     assert!(views.swap(ALERTS.name, generation).await.expect("an answer"));
     let everything = || ListQuery { limit: 1_000, ..ListQuery::default() };
     let expected: Vec<u32> = (0..700).filter(|number| *number != 1).collect();
@@ -247,14 +247,14 @@ async fn a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up(test: Test
     let generation = filled(store, 5).await;
     let beside = views.start_rebuild(&ALERTS).await.expect("a rebuild");
     assert_ne!(beside, generation);
-    views.commit(vec![batch(beside, 0, 30, vec![row(0)], &[])]).await.expect("a batch beside");
+    views.commit(&[batch(beside, 0, 30, vec![row(0)], &[])]).await.expect("a batch beside");
     assert!(!views.swap(ALERTS.name, beside).await.expect("an answer"), "it is behind");
     let list = ListQuery { limit: 100, ..ListQuery::default() };
     assert_eq!(numbers(store, list.clone()).await.len(), 5, "the old one is read");
-    views.commit(vec![batch(beside, 30, 50, vec![row(1)], &[])]).await.expect("a batch beside");
+    views.commit(&[batch(beside, 30, 50, vec![row(1)], &[])]).await.expect("a batch beside");
     assert!(views.swap(ALERTS.name, beside).await.expect("an answer"));
     assert_eq!(numbers(store, list).await, [0, 1]);
-    let late = views.commit(vec![batch(generation, 50, 51, Vec::new(), &[])]).await;
+    let late = views.commit(&[batch(generation, 50, 51, Vec::new(), &[])]).await;
     assert!(matches!(late, Err(CommitError::Moved { .. })), "the old one is over: {late:?}");
     let keys = vec!["alert-0000".to_owned(), "alert-0004".to_owned()];
     let kept = async |generation| views.load(ALERTS.name, generation, &keys).await.expect("documents").len();
@@ -262,19 +262,18 @@ async fn a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up(test: Test
     views.sweep(ALERTS.name).await.expect("swept");
     assert_eq!((kept(generation).await, kept(beside).await), (0, 1), "only what nobody reads");
     for late in [batch(generation, 50, 51, vec![row(9)], &[]), batch(generation, 50, 51, Vec::new(), &["alert-0000"])] {
-        let late = views.commit(vec![late]).await;
+        let late = views.commit(&[late]).await;
         assert!(matches!(late, Err(CommitError::Moved { .. })), "what was swept has moved: {late:?}");
     }
-    let twice =
-        views.commit(vec![batch(beside, 50, 51, Vec::new(), &[]), batch(beside, 50, 52, Vec::new(), &[])]).await;
+    let twice = views.commit(&[batch(beside, 50, 51, Vec::new(), &[]), batch(beside, 50, 52, Vec::new(), &[])]).await;
     assert!(matches!(twice, Err(CommitError::Moved { .. })), "two cannot begin in one place: {twice:?}");
     let newer = views.start_rebuild(&ALERTS).await.expect("a rebuild");
     let newest = views.start_rebuild(&ALERTS).await.expect("in its place");
     assert_ne!(newer, newest);
-    let given_up = views.commit(vec![batch(newer, 0, 5, Vec::new(), &[])]).await;
+    let given_up = views.commit(&[batch(newer, 0, 5, Vec::new(), &[])]).await;
     assert!(matches!(given_up, Err(CommitError::Moved { .. })), "{given_up:?}");
     assert!(!views.swap(ALERTS.name, newer).await.expect("an answer"), "it was given up");
-    views.commit(vec![batch(newest, 0, 50, vec![row(2)], &[])]).await.expect("a batch beside");
+    views.commit(&[batch(newest, 0, 50, vec![row(2)], &[])]).await.expect("a batch beside");
     views.sweep(ALERTS.name).await.expect("swept");
     assert!(views.swap(ALERTS.name, newest).await.expect("an answer"), "what is filled was not swept");
     assert_eq!(numbers(store, ListQuery { limit: 100, ..ListQuery::default() }).await, [2]);

@@ -3,8 +3,16 @@
 //! A view is never a cause: filling or rebuilding one sends nothing and changes nothing else.
 
 mod batch;
+mod fill;
+mod lane;
+mod open;
 mod rebuild;
 mod run;
+mod session;
+mod share;
+mod standing;
 
+pub use fill::FillError;
 pub use rebuild::{RebuildError, rebuild, rebuild_all};
 pub use run::{ProjectorError, run};
+pub use standing::Standing;

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use event_store::log::LogError;
-use event_store::views::{QueryError, ViewError, wait_for};
+use event_store::views::{QueryError, ViewError};
 use serde::Serialize;
 use service::problem::Problem;
 use service::trace;
@@ -22,7 +22,7 @@ const LAG_SECONDS: u32 = 1;
 /// A 503 problem where it does not come to that in time.
 pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(u64, Duration)>) -> Result<(), Problem> {
     let Some((position, patience)) = at_least else { return Ok(()) };
-    if wait_for(&*api.store.views, view, position, patience).await.map_err(from_view)? {
+    if api.store.view_waits.until(view, position, patience).await.map_err(from_view)? {
         return Ok(());
     }
     let detail = format!("The view has not reached position {position} yet.");

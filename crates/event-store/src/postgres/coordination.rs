@@ -43,6 +43,29 @@ impl LeaseStore for PostgresCoordination {
         Ok(row.map(|(token,)| Lease { token: token.unsigned_abs() }))
     }
 
+    async fn renew(&self, holder: Uuid, duration: Duration) -> Result<Vec<String>, CoordinationError> {
+        // What was given back stays so.
+        sqlx::query_scalar(
+            "UPDATE leases SET expires_at = clock_timestamp() + $2 * interval '1 millisecond'
+             WHERE holder = $1 AND expires_at > '-infinity' RETURNING name",
+        )
+        .bind(holder)
+        .bind(signed(duration.as_millis() as u64) as f64)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CoordinationError::database("renewing leases"))
+    }
+
+    async fn held(&self, prefix: &str) -> Result<Vec<(String, Uuid)>, CoordinationError> {
+        sqlx::query_as(
+            "SELECT name, holder FROM leases WHERE starts_with(name, $1) AND expires_at >= clock_timestamp()",
+        )
+        .bind(prefix)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(CoordinationError::database("reading leases"))
+    }
+
     async fn release(&self, name: &str, holder: Uuid) -> Result<(), CoordinationError> {
         // The row stays: its token must never start again.
         sqlx::query("UPDATE leases SET expires_at = '-infinity' WHERE name = $1 AND holder = $2")

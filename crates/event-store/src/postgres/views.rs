@@ -17,7 +17,7 @@ use super::generations::{self, generation_table};
 use crate::log::row::natural;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
-    Column, ColumnKind, ColumnValue, CommitError, Cursor, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
+    Column, ColumnKind, ColumnValue, CommitError, Cursor, Dialect, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
     ViewError, ViewSchema, ViewState, ViewStore, cursor_behind,
 };
 
@@ -126,12 +126,12 @@ impl ViewStore for PostgresViews {
         rows.into_iter().map(|(key, document)| Ok((key, raw(document)?))).collect()
     }
 
-    async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
+    async fn commit(&self, batches: &[ViewBatch]) -> Result<(), CommitError> {
         let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
-        match self.apply(&mut connection, &batches).await {
+        match self.apply(&mut connection, batches).await {
             Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
                 drop(connection);
-                return Err(match self.swept(&batches).await? {
+                return Err(match self.swept(batches).await? {
                     Some(view) => CommitError::Moved { view },
                     None => CommitError::View(ViewError::Database { doing, source }),
                 });
@@ -196,7 +196,7 @@ impl ViewStore for PostgresViews {
     async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError> {
         table(view)?;
         let columns = self.state(view).await?.columns;
-        let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, "document::text")?;
+        let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, Dialect::Postgres)?;
         let statement = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
         let rows = statement.fetch_all(&self.pool).await.map_err(ViewError::database("reading a list"))?;
         page(view, query, &sort, rows)

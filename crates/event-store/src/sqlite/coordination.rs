@@ -49,6 +49,30 @@ impl LeaseStore for SqliteCoordination {
         Ok(row.map(|(token,)| Lease { token: token.unsigned_abs() }))
     }
 
+    async fn renew(&self, holder: Uuid, duration: Duration) -> Result<Vec<String>, CoordinationError> {
+        // What was given back stays so.
+        sqlx::query_scalar(
+            "UPDATE leases SET expires_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + $2
+             WHERE holder = $1 AND expires_at > 0 RETURNING name",
+        )
+        .bind(holder)
+        .bind(signed(duration.as_millis() as u64))
+        .fetch_all(&mut *self.turn().await?)
+        .await
+        .map_err(CoordinationError::database("renewing leases"))
+    }
+
+    async fn held(&self, prefix: &str) -> Result<Vec<(String, Uuid)>, CoordinationError> {
+        sqlx::query_as(
+            "SELECT name, holder FROM leases WHERE substr(name, 1, length($1)) = $1
+                 AND expires_at >= CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+        )
+        .bind(prefix)
+        .fetch_all(&self.pools.read)
+        .await
+        .map_err(CoordinationError::database("reading leases"))
+    }
+
     async fn release(&self, name: &str, holder: Uuid) -> Result<(), CoordinationError> {
         // The row stays: its token must never start again.
         sqlx::query("UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2")

@@ -18,7 +18,7 @@ use super::rows::{chunks, values};
 use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
-    Column, ColumnKind, ColumnValue, CommitError, Cursor, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
+    Column, ColumnKind, ColumnValue, CommitError, Cursor, Dialect, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
     ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
 };
 
@@ -145,11 +145,11 @@ impl ViewStore for SqliteViews {
         rows.into_iter().map(|(key, document)| Ok((key, raw(document)?))).collect()
     }
 
-    async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError> {
+    async fn commit(&self, batches: &[ViewBatch]) -> Result<(), CommitError> {
         let turn = self.pools.write.whole_turn().await;
         let mut turn = turn.map_err(ViewError::database("opening the file"))?;
         let mut transaction = turn.begin_derived().await.map_err(ViewError::database("beginning a batch of views"))?;
-        self.apply(&mut transaction, &batches).await?;
+        self.apply(&mut transaction, batches).await?;
         transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
         turn.end();
         self.announce();
@@ -218,7 +218,7 @@ impl ViewStore for SqliteViews {
     async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError> {
         table(view)?;
         let columns = self.state(view).await?.columns;
-        let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, "document")?;
+        let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, Dialect::Sqlite)?;
         let statement = values.iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
         let rows = statement.fetch_all(&self.pools.read).await.map_err(ViewError::database("reading a list"))?;
         page(view, query, &sort, rows)

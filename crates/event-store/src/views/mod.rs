@@ -12,12 +12,14 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::value::RawValue;
+use sqlx::error::DatabaseError;
 use tokio::sync::watch;
 
 pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError};
-pub(crate) use query::{ListSql, SortKey, cursor_behind};
+pub use query::{Dialect, ListSql};
+pub(crate) use query::{SortKey, cursor_behind};
 pub use view_schema::{Column, ColumnKind, ColumnValue, ViewRow, ViewSchema};
-pub use wait::wait_for;
+pub use wait::ViewWaits;
 
 /// Rows that one list answers at most.
 pub const LIST_LIMIT_MAX: u32 = 1_000;
@@ -118,11 +120,37 @@ pub enum ViewError {
 }
 
 impl ViewError {
+    /// Whether what was asked for cannot succeed, however often it is tried: the statement or what is stored does not
+    /// fit. Everything else (a connection, a deadlock, a full disk) is the database's own and passes.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            ViewError::Database { source, .. } => source.as_database_error().is_some_and(is_refusal),
+            ViewError::Corrupt(_) | ViewError::Query(_) => true,
+            ViewError::Unknown(_) => false,
+        }
+    }
+
     /// Wraps a database error with what was being done.
     pub fn database(doing: &'static str) -> impl Fn(sqlx::Error) -> ViewError {
         move |source| ViewError::Database { doing, source }
     }
 }
+
+/// Whether a database refused for what it was given: SQLSTATE 22 (data), 23 (constraints), 42 (names and syntax), and
+/// what SQLite says in their place.
+fn is_refusal(error: &(dyn DatabaseError + 'static)) -> bool {
+    /// SQLite's error, too big, constraint, mismatch, range.
+    const SQLITE_REFUSALS: [u32; 5] = [1, 18, 19, 20, 25];
+    let Some(code) = error.code() else { return false };
+    if code.len() == SQLSTATE_LENGTH {
+        return ["22", "23", "42"].iter().any(|class| code.starts_with(class));
+    }
+    // The lowest byte of an extended code is the primary one.
+    code.parse::<u32>().is_ok_and(|code| SQLITE_REFUSALS.contains(&(code & 0xff)))
+}
+
+/// SQLite's codes are never as long.
+const SQLSTATE_LENGTH: usize = 5;
 
 /// Why a batch was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +187,7 @@ pub trait ViewStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`CommitError::Moved`] where a generation does not stand at its batch's beginning; nothing is stored then.
-    async fn commit(&self, batches: Vec<ViewBatch>) -> Result<(), CommitError>;
+    async fn commit(&self, batches: &[ViewBatch]) -> Result<(), CommitError>;
 
     /// Begins a rebuild from position 0, in place of one that is on its way; gives its generation.
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError>;

@@ -101,26 +101,46 @@ impl Cursor {
 /// The column that a list is sorted by, with its kind; none where it is sorted by key.
 pub(crate) type SortKey = Option<(String, ColumnKind)>;
 
-/// A list as one SQL statement that both engines run. `$1` is the view's name;
-/// the values follow in order.
-pub(crate) struct ListSql {
+/// What the engines say differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+/// A list as one SQL statement. `$1` is the view's name; the values follow in order.
+/// Public so that a test can ask an engine how it would run it.
+pub struct ListSql {
+    /// The statement.
     pub sql: String,
+    /// What is bound behind the view's name.
     pub values: Vec<ColumnValue>,
-    pub sort: SortKey,
+    pub(crate) sort: SortKey,
 }
 
 impl ListSql {
-    /// Builds the statement; `document` is the engine's expression for the document's text.
+    /// Builds the statement.
+    ///
+    /// A page is a stretch of an index: rows with a value in the order of
+    /// (column, key), and behind them, as a stretch of their own, those without
+    /// one. Column and key run the same way, so that an index serves both ways,
+    /// and a page begins where a row comparison says, however deep it lies.
+    ///
+    /// # Errors
+    /// [`QueryError`].
     pub fn build(
         view: &str,
         columns: &[(String, ColumnKind)],
         query: &ListQuery,
-        document: &str,
+        dialect: Dialect,
     ) -> Result<Self, QueryError> {
         if query.limit == 0 || query.limit > LIST_LIMIT_MAX {
             return Err(QueryError::Limit);
         }
-        let mut builder = Builder { conditions: String::new(), values: Vec::new() };
+        let mut builder =
+            Builder { view, dialect, limit: query.limit + 1, conditions: String::new(), values: Vec::new() };
         for filter in &query.filters {
             builder.filter(kind_of(columns, &filter.column)?, filter)?;
         }
@@ -128,30 +148,29 @@ impl ListSql {
             Some((column, _)) => Some((column.clone(), kind_of(columns, column)?)),
             None => None,
         };
-        if let Some(cursor) = &query.after {
-            if cursor.view != view || cursor.sort != query.sort {
-                return Err(QueryError::ForeignCursor);
-            }
-            builder.after(cursor);
+        if let Some(cursor) = &query.after
+            && (cursor.view != view || cursor.sort != query.sort || !cursor.fits(&sort))
+        {
+            return Err(QueryError::ForeignCursor);
         }
-        let (sort_value, order) = match &query.sort {
-            Some((column, Direction::Ascending)) => (column.as_str(), "sort_value ASC NULLS LAST, "),
-            Some((column, Direction::Descending)) => (column.as_str(), "sort_value DESC NULLS LAST, "),
-            None => ("NULL", ""),
+        let page = match &query.sort {
+            None => builder.by_key(query.after.as_ref()),
+            Some((column, direction)) => builder.by_column(column, *direction, query.after.as_ref()),
         };
-        let inner_order = order.replace("sort_value", sort_value);
-        // One row more than asked for tells whether there is a next page.
-        let limit = query.limit + 1;
-        let conditions = &builder.conditions;
+        // PostgreSQL promises the order of rows only where it is asked for; it is a page's that it sorts. SQLite gives
+        // them as the one loop over the limited, ordered rows does.
+        let order = match (dialect, &query.sort) {
+            (Dialect::Sqlite, _) => "",
+            (Dialect::Postgres, None) => " ORDER BY page.key",
+            (Dialect::Postgres, Some((_, Direction::Ascending))) => " ORDER BY page.part, page.sort_value, page.key",
+            (Dialect::Postgres, Some((_, Direction::Descending))) => {
+                " ORDER BY page.part, page.sort_value DESC, page.key DESC"
+            }
+        };
         // The join makes position and rows come from one snapshot, also where there are no rows.
         let sql = format!(
             "SELECT views.position, page.key, page.document, page.sort_value
-             FROM views LEFT JOIN (
-                 SELECT key, {document} AS document, {sort_value} AS sort_value FROM view_{view}
-                 WHERE generation = (SELECT generation FROM views WHERE name = $1){conditions}
-                 ORDER BY {inner_order}key LIMIT {limit}
-             ) AS page ON TRUE
-             WHERE views.name = $1 ORDER BY {order}page.key"
+             FROM views LEFT JOIN ({page}) AS page ON TRUE WHERE views.name = $1{order}"
         );
         Ok(Self { sql, values: builder.values, sort })
     }
@@ -162,12 +181,16 @@ pub(crate) fn cursor_behind(view: &str, query: &ListQuery, key: &str, value: Col
     Cursor { view: view.to_owned(), sort: query.sort.clone(), value, key: key.to_owned() }
 }
 
-struct Builder {
+struct Builder<'view> {
+    view: &'view str,
+    dialect: Dialect,
+    // One row more than asked for tells whether there is a next page.
+    limit: u32,
     conditions: String,
     values: Vec<ColumnValue>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn bind(&mut self, value: ColumnValue) -> String {
         self.values.push(value);
         // $1 is the view's name.
@@ -176,16 +199,7 @@ impl Builder {
 
     fn filter(&mut self, kind: ColumnKind, filter: &Filter) -> Result<(), QueryError> {
         let column = &filter.column;
-        let fits = matches!(
-            (&filter.value, kind),
-            (ColumnValue::Null, _)
-                | (ColumnValue::Text(_), ColumnKind::Text)
-                | (ColumnValue::Uuid(_), ColumnKind::Uuid)
-                | (ColumnValue::Integer(_), ColumnKind::Integer)
-                | (ColumnValue::Time(_), ColumnKind::Time)
-                | (ColumnValue::Boolean(_), ColumnKind::Boolean)
-        );
-        if !fits {
+        if !is_of(&filter.value, kind) {
             return Err(QueryError::WrongKind { column: column.clone(), kind });
         }
         if filter.value == ColumnValue::Null {
@@ -202,27 +216,84 @@ impl Builder {
         Ok(())
     }
 
-    fn after(&mut self, cursor: &Cursor) {
-        let condition = match (&cursor.sort, &cursor.value) {
-            (None, _) => {
-                let key = self.bind(ColumnValue::Text(cursor.key.clone()));
-                format!("key > {key}")
-            }
-            // Rows without a value come last, whichever way the list runs.
-            (Some((column, _)), ColumnValue::Null) => {
-                let key = self.bind(ColumnValue::Text(cursor.key.clone()));
-                format!("({column} IS NULL AND key > {key})")
-            }
-            (Some((column, direction)), value) => {
-                let beyond = if *direction == Direction::Ascending { ">" } else { "<" };
-                let value = self.bind(value.clone());
-                let key = self.bind(ColumnValue::Text(cursor.key.clone()));
-                format!("({column} {beyond} {value} OR ({column} = {value} AND key > {key}) OR {column} IS NULL)")
-            }
+    /// A stretch of the view's rows; `sort_value` is what the cursor keeps of each.
+    fn stretch(&self, part: u8, sort_value: &str, condition: &str, order: &str) -> String {
+        let Self { view, limit, conditions, .. } = self;
+        let document = match self.dialect {
+            Dialect::Postgres => "document::text",
+            Dialect::Sqlite => "document",
         };
-        self.conditions.push_str(" AND ");
-        self.conditions.push_str(&condition);
+        format!(
+            "SELECT {part} AS part, key, {document} AS document, {sort_value} AS sort_value FROM view_{view}
+             WHERE generation = (SELECT generation FROM views WHERE name = $1){conditions}{condition}
+             ORDER BY {order} LIMIT {limit}"
+        )
     }
+
+    fn by_key(&mut self, after: Option<&Cursor>) -> String {
+        let condition = match after {
+            Some(cursor) => format!(" AND key > {}", self.bind(ColumnValue::Text(cursor.key.clone()))),
+            None => String::new(),
+        };
+        self.stretch(0, "NULL", &condition, "key")
+    }
+
+    fn by_column(&mut self, column: &str, direction: Direction, after: Option<&Cursor>) -> String {
+        let (beyond, order) = match direction {
+            Direction::Ascending => (">", ""),
+            Direction::Descending => ("<", " DESC"),
+        };
+        let after = after.map(|cursor| (cursor.value.clone(), self.bind(ColumnValue::Text(cursor.key.clone()))));
+        // Rows without a value come last, whichever way the list runs.
+        let behind = match &after {
+            Some((ColumnValue::Null, key)) => format!(" AND {column} IS NULL AND key {beyond} {key}"),
+            _ => format!(" AND {column} IS NULL"),
+        };
+        // PostgreSQL finds the index by this order, although the column says nothing here.
+        let order = format!("{column}{order}, key{order}");
+        let valueless = self.stretch(1, column, &behind, &order);
+        let from = match after {
+            Some((ColumnValue::Null, _)) => return valueless,
+            Some((value, key)) => format!(" AND ({column}, key) {beyond} ({}, {key})", self.bind(value)),
+            None => format!(" AND {column} IS NOT NULL"),
+        };
+        let valued = self.stretch(0, column, &from, &order);
+        // The second is read only where the first does not fill the page.
+        format!(
+            "SELECT * FROM (SELECT * FROM ({valued}) AS valued UNION ALL SELECT * FROM ({valueless}) AS valueless)
+             AS stretches LIMIT {}",
+            self.limit
+        )
+    }
+}
+
+impl Cursor {
+    /// Whether it can lie in a list that is sorted so. Whoever forges one is told so, not that the database is away.
+    fn fits(&self, sort: &SortKey) -> bool {
+        let value_fits = match sort {
+            Some((_, kind)) => is_of(&self.value, *kind),
+            None => self.value == ColumnValue::Null,
+        };
+        value_fits && is_storable(&self.key)
+    }
+}
+
+/// Whether a column of this kind can hold the value.
+fn is_of(value: &ColumnValue, kind: ColumnKind) -> bool {
+    match (value, kind) {
+        (ColumnValue::Text(text), ColumnKind::Text) => is_storable(text),
+        (ColumnValue::Null, _)
+        | (ColumnValue::Uuid(_), ColumnKind::Uuid)
+        | (ColumnValue::Integer(_), ColumnKind::Integer)
+        | (ColumnValue::Time(_), ColumnKind::Time)
+        | (ColumnValue::Boolean(_), ColumnKind::Boolean) => true,
+        _ => false,
+    }
+}
+
+/// PostgreSQL knows no text with a zero byte.
+fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
 }
 
 fn kind_of(columns: &[(String, ColumnKind)], name: &str) -> Result<ColumnKind, QueryError> {

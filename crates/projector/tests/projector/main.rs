@@ -1,5 +1,11 @@
 //! The projector on real storage: it follows, it is rebuilt beside, it survives being stopped.
 
+mod doubles;
+mod flaky;
+mod lanes;
+mod plans;
+mod waits;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,13 +13,13 @@ use std::time::Duration;
 use event_bus::LogFeedSource;
 use event_store::Store;
 use event_store::log::{Expected, Write};
-use event_store::views::{ColumnValue, CommitError, Cursor, Direction, ListQuery, ViewBatch, ViewRow, wait_for};
+use event_store::views::{ColumnValue, CommitError, Cursor, Direction, ListQuery, ViewBatch, ViewRow};
 use events::enrolment::subject::{PatientScreened, SubjectEvent};
 use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, SiteId, StreamKey, SubjectId, TrialId};
 use events::set::EventSet;
 use events::trial::{Blinding, EnrolmentMode, TrialEvent, TrialRegistered};
-use projector::{rebuild, run};
+use projector::{Standing, rebuild, run};
 use testkit::appends::{fill, of_writes, some_time};
 use testkit::eventually;
 use testkit::stores::{self, TestStore};
@@ -24,7 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(store: &Store) -> AbortOnDropHandle<()> {
     let feed = Arc::new(LogFeedSource::new(store.log.clone()));
-    AbortOnDropHandle::new(tokio::spawn(run(store.clone(), feed, CancellationToken::new())))
+    AbortOnDropHandle::new(tokio::spawn(run(
+        store.clone(),
+        feed,
+        views::ALL,
+        Standing::default(),
+        CancellationToken::new(),
+    )))
 }
 
 /// Keys and documents of a whole view, in order, page by page.
@@ -57,7 +69,7 @@ async fn follows_and_is_rebuilt(test: TestStore) {
     drop(projector);
     fill(&*store.log, 60).await;
     let _projector = start(store);
-    assert!(wait_for(&*store.views, "patients", 100, PATIENCE).await.expect("the view"));
+    assert!(store.view_waits.until("patients", 100, PATIENCE).await.expect("the view"));
     let seen = all(store, "patients", None).await;
     assert_eq!(seen.len(), 100);
     for view in views::ALL {
@@ -90,7 +102,7 @@ async fn every_view_has_its_table(test: TestStore) {
             upserts: vec![row],
             deletes: Vec::new(),
         };
-        views.commit(vec![batch]).await.unwrap_or_else(|error| panic!("view {}: {error:?}", schema.name));
+        views.commit(&[batch]).await.unwrap_or_else(|error| panic!("view {}: {error:?}", schema.name));
         for column in schema.columns {
             let sort = Some((column.name.to_owned(), Direction::Ascending));
             let page = views.list(schema.name, &ListQuery { sort, limit: 1, ..ListQuery::default() }).await;
@@ -99,7 +111,31 @@ async fn every_view_has_its_table(test: TestStore) {
     }
 }
 
-testkit::on_both_engines!(follows_and_is_rebuilt, every_view_has_its_table);
+use lanes::{
+    a_failing_view_holds_up_nobody_and_recovers_by_itself, a_log_that_went_back_stops_the_view,
+    a_new_view_far_behind_holds_up_nobody, a_raised_view_is_read_while_it_is_filled_and_holds_up_nobody,
+    a_storage_that_is_away_is_no_views_fault, an_older_program_leaves_a_newer_generation_alone,
+    an_unknown_event_stops_an_older_program_which_gives_way,
+    processes_share_the_views_and_take_over_from_one_that_is_killed,
+};
+use plans::{every_list_is_a_stretch_of_an_index, rows_without_a_value_come_last_both_ways};
+use waits::however_many_wait_one_looks;
+
+testkit::on_both_engines!(
+    follows_and_is_rebuilt,
+    every_view_has_its_table,
+    a_failing_view_holds_up_nobody_and_recovers_by_itself,
+    a_log_that_went_back_stops_the_view,
+    a_new_view_far_behind_holds_up_nobody,
+    a_raised_view_is_read_while_it_is_filled_and_holds_up_nobody,
+    a_storage_that_is_away_is_no_views_fault,
+    an_older_program_leaves_a_newer_generation_alone,
+    an_unknown_event_stops_an_older_program_which_gives_way,
+    processes_share_the_views_and_take_over_from_one_that_is_killed,
+    every_list_is_a_stretch_of_an_index,
+    rows_without_a_value_come_last_both_ways,
+    however_many_wait_one_looks,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_never_shows_a_half_built_view() {
@@ -140,8 +176,8 @@ async fn a_batch_that_begins_elsewhere_is_not_taken() {
         upserts: Vec::new(),
         deletes: Vec::new(),
     };
-    test.store.views.commit(vec![batch(0, 5)]).await.expect("it stands at 0");
-    let stale = test.store.views.commit(vec![batch(0, 6)]).await;
+    test.store.views.commit(&[batch(0, 5)]).await.expect("it stands at 0");
+    let stale = test.store.views.commit(&[batch(0, 6)]).await;
     assert!(matches!(stale, Err(CommitError::Moved { .. })), "{stale:?}");
     assert_eq!(test.store.views.position(schema.name).await.expect("a position"), 5);
 }
@@ -181,7 +217,7 @@ async fn figures_are_whole_while_they_are_rebuilt_from_many_events() {
         let answers = reading.await.expect("the reader");
         assert!(answers > 10, "{answers} answers meanwhile");
         let head = store.log.head().await.expect("the head");
-        assert!(wait_for(&*store.views, "trial_enrolment", head, PATIENCE).await.expect("the view"));
+        assert!(store.view_waits.until("trial_enrolment", head, PATIENCE).await.expect("the view"));
         let found = store.views.get("trial_enrolment", &trial.id.to_string()).await.expect("an answer");
         let live = found.document.expect("a document").get().to_owned();
         rebuild(store, "trial_enrolment", &mut |_, _| {}).await.expect("a rebuild");

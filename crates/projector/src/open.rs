@@ -1,0 +1,85 @@
+//! Looking at where a view stands, and what is to be done with it.
+
+use event_store::Store;
+use event_store::views::ViewState;
+
+use crate::batch::Cursor;
+use crate::fill::FillError;
+use views::DynView;
+
+/// Events that a view may be behind to join the live lane as it is.
+pub const NEAR_EVENTS: u64 = 1_000;
+
+/// Views that were looked at, by what is to be done with them.
+#[derive(Default)]
+pub struct Opened {
+    /// They can join the live lane.
+    pub near: Vec<Cursor>,
+    /// They are to be filled first.
+    pub behind: Vec<Cursor>,
+    /// Their new generation is to be filled and put in place.
+    pub raised: Vec<Cursor>,
+    /// They stood still the last time, and are to be filled each by itself.
+    pub faulty: Vec<Cursor>,
+    /// This program must leave them alone, and why.
+    pub refused: Vec<(&'static str, String)>,
+}
+
+/// Registers the views and tells what is to be done with each.
+///
+/// # Errors
+/// Where the storage or the log is away.
+pub async fn open(store: &Store, views: &[&'static dyn DynView]) -> Result<Opened, FillError> {
+    let mut states = Vec::with_capacity(views.len());
+    for view in views {
+        states.push((*view, store.views.register(view.schema()).await?));
+    }
+    // Asked after the views: none of them can stand beyond it.
+    let head = store.log.head().await?;
+    let mut opened = Opened::default();
+    for (view, state) in states {
+        let schema = view.schema();
+        if state.version > schema.version {
+            opened.refused.push((schema.name, newer(&state, schema.version)));
+        } else if state.position > head {
+            let failure = went_back(&state, head);
+            store.views.set_failure(schema.name, Some(&failure)).await?;
+            opened.refused.push((schema.name, failure));
+        } else if state.version < schema.version {
+            opened.raised.push(raise(store, view, &state, head).await?);
+        } else {
+            let cursor = Cursor { view, generation: state.generation, position: state.position };
+            let is_near = head - state.position <= NEAR_EVENTS;
+            let place = match state.failure {
+                Some(_) => &mut opened.faulty,
+                None if is_near => &mut opened.near,
+                None => &mut opened.behind,
+            };
+            place.push(cursor);
+        }
+    }
+    Ok(opened)
+}
+
+/// The generation that is filled for a raised version: the one that was begun, where there is one.
+async fn raise(store: &Store, view: &'static dyn DynView, state: &ViewState, head: u64) -> Result<Cursor, FillError> {
+    let schema = view.schema();
+    let begun = state.rebuild.as_ref().filter(|begun| begun.version == schema.version && begun.position <= head);
+    if let Some(begun) = begun {
+        return Ok(Cursor { view, generation: begun.generation, position: begun.position });
+    }
+    tracing::info!(view = schema.name, from = state.version, to = schema.version, "a view is rebuilt");
+    let generation = store.views.start_rebuild(schema).await?;
+    Ok(Cursor { view, generation, position: 0 })
+}
+
+fn newer(state: &ViewState, version: u32) -> String {
+    format!("version {} of the view was made by a newer program; this one knows version {version}", state.version)
+}
+
+fn went_back(state: &ViewState, head: u64) -> String {
+    format!(
+        "the view stands at position {}, the log ends at {head}: the log went back; run `anamnesis recover`",
+        state.position
+    )
+}
