@@ -8,6 +8,7 @@ mod codegen;
 mod console;
 mod error;
 mod import;
+mod nats;
 mod output;
 mod replay;
 mod serve;

@@ -188,6 +188,7 @@ pub async fn settle(work: &mut Work, steps: &mut Steps, store: &Store, outcomes:
             Err(
                 error @ (ExecuteError::CommandReused
                 | ExecuteError::Malformed(_)
+                | ExecuteError::TooLarge
                 | ExecuteError::VersionMismatch { .. }),
             ) => {
                 steps.free(&step);

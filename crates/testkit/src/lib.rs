@@ -10,4 +10,4 @@ pub mod stores;
 
 pub use event_store::history;
 pub use eventually::eventually;
-pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, postgres};
+pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, nats_cluster, nats_with, postgres};
