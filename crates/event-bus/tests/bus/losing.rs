@@ -27,12 +27,12 @@ use crate::support::{
 };
 
 /// A log of the embedded engine of which a cold copy can be kept.
-struct Log {
+pub struct Log {
     folder: TempDir,
 }
 
 impl Log {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: TempDir::new().expect("a folder") }
     }
 
@@ -40,17 +40,17 @@ impl Log {
         self.folder.path().join("data")
     }
 
-    async fn open(&self) -> Store {
+    pub async fn open(&self) -> Store {
         open(&self.data()).await
     }
 
     /// Keeps a copy; nothing may be open.
-    fn keep(&self) {
+    pub fn keep(&self) {
         copy(&self.data(), &self.folder.path().join("kept"));
     }
 
     /// Goes back to the copy; nothing may be open.
-    fn restore(&self) {
+    pub fn restore(&self) {
         std::fs::remove_dir_all(self.data()).expect("the folder is removed");
         copy(&self.folder.path().join("kept"), &self.data());
     }
@@ -106,7 +106,7 @@ struct InEpoch {
 }
 
 /// The store, its log in a later epoch.
-fn in_epoch(store: &Store, epoch: u64) -> Store {
+pub fn in_epoch(store: &Store, epoch: u64) -> Store {
     let mut later = store.clone();
     later.log = Arc::new(InEpoch { log: store.log.clone(), epoch });
     later
