@@ -60,7 +60,7 @@ async fn main() -> Result<(), Error> {
         let message = message?;
         let sequence = message.info()?.stream_sequence;
         if take(&mut checkpoint, &message, sequence)? {
-            std::fs::write(file, serde_json::to_vec(&checkpoint)?)?;
+            save(file, &checkpoint)?;
         }
     }
     Ok(())
@@ -75,6 +75,13 @@ fn load(file: &Path, log_id: Uuid) -> Result<Checkpoint, Error> {
         return Err(format!("the checkpoint is of the log {}, this is {log_id}", checkpoint.log_id).into());
     }
     Ok(checkpoint)
+}
+
+/// Whole or not at all, whenever the process is ended.
+fn save(file: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
+    let part = file.with_extension("part");
+    std::fs::write(&part, serde_json::to_vec(checkpoint)?)?;
+    Ok(std::fs::rename(part, file)?)
 }
 
 /// Behind the event of the checkpoint, if it is still where it was; otherwise

@@ -3,13 +3,14 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 
 use event_store::log::{EventLog, Expected, Write};
 use events::ids::{StreamKey, TrialId};
 use tempfile::TempDir;
 use testkit::appends::{event, of_writes, patient};
 use testkit::eventually;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::losing::{Log, in_epoch};
@@ -18,7 +19,7 @@ use crate::support::{PATIENCE, client_of, start_relay, wait_for_everything, wait
 /// The example, and what it prints.
 struct Subscriber {
     child: Child,
-    lines: Receiver<String>,
+    lines: UnboundedReceiver<String>,
     heard: Vec<String>,
 }
 
@@ -30,25 +31,21 @@ impl Subscriber {
         command.args([url, &trial.to_string()]).arg(checkpoint).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the example is built with the tests");
         let output = BufReader::new(child.stderr.take().expect("its output"));
-        let (sender, lines) = channel();
+        let (sender, lines) = unbounded_channel();
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, lines, heard: Vec::new() }
     }
 
     /// Waits until it has printed so many lines; gives the positions that they begin with, or the line.
     async fn heard(&mut self, count: usize) -> Vec<String> {
-        let lines = &self.lines;
-        let heard = std::cell::RefCell::new(std::mem::take(&mut self.heard));
-        eventually("the subscriber hears", PATIENCE, async || {
-            heard.borrow_mut().extend(lines.try_iter());
-            heard.borrow().len() >= count
-        })
-        .await;
-        heard
-            .into_inner()
-            .iter()
-            .map(|line| line.split("  anamnesis.").next().unwrap_or(line).trim().to_owned())
-            .collect()
+        let deadline = Instant::now() + PATIENCE;
+        while self.heard.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = tokio::time::timeout(left, self.lines.recv()).await;
+            let Ok(Some(line)) = line else { panic!("only {:#?}: {line:?}", self.heard) };
+            self.heard.push(line.split("  anamnesis.").next().unwrap_or(&line).trim().to_owned());
+        }
+        std::mem::take(&mut self.heard)
     }
 }
 
@@ -67,6 +64,13 @@ async fn fill(log: &dyn EventLog, trial: TrialId, count: usize) {
         let write = Write { stream: patient_id.stream(), expected: Expected::NoStream, events };
         log.append(of_writes(vec![write])).await.expect("an append");
     }
+}
+
+/// Waits until the checkpoint is at the position.
+async fn saved(checkpoint: &Path, position: u64) {
+    let text = format!("\"position\":{position},");
+    let saved = async || std::fs::read_to_string(checkpoint).is_ok_and(|file| file.contains(&text));
+    eventually("the checkpoint is saved", PATIENCE, saved).await;
 }
 
 fn numbers(from: u64, to: u64) -> Vec<String> {
@@ -88,10 +92,12 @@ async fn the_example_goes_on_where_it_stopped_and_forgets_what_the_log_lost() {
     wait_for_everything(&store, &client).await;
     let mut subscriber = Subscriber::start(&nats.url(), trial, &checkpoint);
     assert_eq!(subscriber.heard(6).await, numbers(1, 6));
+    saved(&checkpoint, 6).await;
     drop(subscriber);
     fill(&*store.log, trial, 1).await;
     let mut subscriber = Subscriber::start(&nats.url(), trial, &checkpoint);
     assert_eq!(subscriber.heard(1).await, ["7"], "behind its checkpoint");
+    saved(&checkpoint, 7).await;
     drop((subscriber, relay));
     store.close().await;
     log.restore();
