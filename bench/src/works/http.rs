@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use bytes::Bytes;
-use event_bus::message;
-use event_bus::topology::STREAM;
+use event_bus::{Topology, message};
 use futures::StreamExt;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -139,7 +138,10 @@ async fn caught_up(system: &System) -> Result<Behind, BenchError> {
 async fn published(url: &str) -> Result<u64, BenchError> {
     let said = |error: String| BenchError::Said(error);
     let client = async_nats::connect(url).await.map_err(|error| said(error.to_string()))?;
-    let stream = jetstream::new(client).get_stream(STREAM).await.map_err(|error| said(error.to_string()))?;
+    let context = jetstream::new(client);
+    let names = Topology::find(&context).await.map_err(|error| said(error.to_string()))?;
+    let names = names.ok_or_else(|| said("there is no stream".to_owned()))?;
+    let stream = context.get_stream(names.stream_name()).await.map_err(|error| said(error.to_string()))?;
     let last = stream.cached_info().state.last_sequence;
     let message = stream.get_raw_message(last).await.map_err(|error| said(error.to_string()))?;
     message::position(&message.headers).ok_or_else(|| said("a message is not ours".to_owned()))
@@ -270,7 +272,7 @@ async fn hear(
 ) -> Result<Histogram<u64>, BenchError> {
     let said = |error: String| BenchError::Said(error);
     let client = async_nats::connect(url.unwrap_or_default()).await.map_err(|error| said(error.to_string()))?;
-    let mut messages = client.subscribe("anamnesis.events.>").await.map_err(|error| said(error.to_string()))?;
+    let mut messages = client.subscribe("anamnesis.*.events.>").await.map_err(|error| said(error.to_string()))?;
     client.flush().await.map_err(|error| said(error.to_string()))?;
     let (sender, mut positions) = tokio::sync::watch::channel(0_u64);
     let listening = tokio::spawn(async move {

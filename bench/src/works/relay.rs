@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::{HeaderValue, jetstream};
-use event_bus::{RelayOptions, message, relay, topology};
+use event_bus::{Relay, RelayOptions, Topology, message, topology};
 use event_store::Store;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -56,10 +56,12 @@ async fn relayed(bench: &Bench, store: &Store, events: usize) -> Result<f64, Ben
     store.checkpoints.advance(topology::RELAY_CHECKPOINT, at, 0).await.map_err(said)?;
     let begun = Instant::now();
     let stop = CancellationToken::new();
-    let running = tokio::spawn(relay::run(store.clone(), client.clone(), RelayOptions { replicas: 1 }, stop.clone()));
+    let relay = Relay::new(store.clone(), client.clone(), RelayOptions { replicas: 1 });
+    let running = tokio::spawn(relay.run(stop.clone()));
+    let name = Topology::of(store.log.identity().await?.log_id).stream_name();
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let Ok(stream) = jetstream::new(client.clone()).get_stream(topology::STREAM).await else { continue };
+        let Ok(stream) = jetstream::new(client.clone()).get_stream(&name).await else { continue };
         if stream.cached_info().state.messages >= events as u64 {
             break;
         }
@@ -71,20 +73,22 @@ async fn relayed(bench: &Bench, store: &Store, events: usize) -> Result<f64, Ben
 }
 
 async fn bare(bench: &Bench, store: &Store, events: usize) -> Result<f64, BenchError> {
+    let identity = store.log.identity().await?;
+    let names = Topology::of(identity.log_id);
     let mut messages = Vec::with_capacity(events);
     while messages.len() < events {
         for event in store.log.read_all(messages.len() as u64, 5_000).await? {
-            let mut headers = message::headers(&event);
+            let mut headers = message::headers(identity, &event);
             headers.insert(NATS_MESSAGE_ID, event.event_id.to_string());
-            headers.insert(NATS_EXPECTED_STREAM, topology::STREAM);
+            headers.insert(NATS_EXPECTED_STREAM, names.stream_name());
             headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(messages.len() as u64));
-            messages.push((topology::subject(&event), headers, event.payload));
+            messages.push((names.subject(&event), headers, event.payload));
         }
     }
     let nats = bench.nats()?;
     let client = async_nats::connect(nats.url()).await.map_err(said)?;
     let context = jetstream::context::ContextBuilder::new().max_ack_inflight(2 * WINDOW).build(client);
-    context.create_stream(topology::stream(1)).await.map_err(said)?;
+    context.create_stream(names.config(1)).await.map_err(said)?;
     let begun = Instant::now();
     let mut waiting = FuturesOrdered::new();
     for (subject, headers, payload) in messages {

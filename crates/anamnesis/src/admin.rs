@@ -1,10 +1,11 @@
 //! Commands that work on the storage itself.
 
-use event_bus::{RelayError, RelayOptions};
+use event_bus::{ConnectionError, RelayOptions, RepublishError, WhileAway};
 use event_store::{OpenError, Store, StoreOptions};
 use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
-use service::settings::StorageSettings;
+use service::settings::{NatsSettings, StorageSettings};
 
+use crate::nats;
 use crate::output::line;
 
 /// Why a command on the storage failed.
@@ -13,12 +14,15 @@ pub enum AdminError {
     /// The storage cannot be opened.
     #[error("the storage cannot be opened")]
     Open(#[from] OpenError),
-    /// NATS cannot be reached.
-    #[error("NATS cannot be reached")]
-    Nats(#[from] async_nats::ConnectError),
+    /// NATS cannot be connected to.
+    #[error("NATS cannot be used")]
+    Nats(#[from] ConnectionError),
+    /// NATS was not named.
+    #[error("this needs --nats-url")]
+    NatsMissing,
     /// The stream cannot be filled.
-    #[error("the stream was not filled; running the command again is safe")]
-    Republish(#[from] RelayError),
+    #[error("the stream was not filled anew; running the command again is safe")]
+    Republish(#[from] RepublishError),
     /// A view cannot be rebuilt.
     #[error("the view `{0}` was not rebuilt; the one that is read is as it was")]
     Rebuild(String, #[source] RebuildError),
@@ -47,11 +51,12 @@ pub async fn rebuild(storage: &StorageSettings, view: &str) -> Result<(), AdminE
 }
 
 /// Fills the stream anew from the log.
-pub async fn republish(storage: &StorageSettings, nats_url: &str, replicas: u8, from: u64) -> Result<(), AdminError> {
+pub async fn republish(storage: &StorageSettings, nats: &NatsSettings, from: u64) -> Result<(), AdminError> {
+    let client = nats::connect(nats, WhileAway::Fail).await?.ok_or(AdminError::NatsMissing)?;
     let options = StoreOptions { migrate: false, ..StoreOptions::default() };
     let store = Store::open(&storage.url(), &options).await?;
-    let client = async_nats::connect(nats_url).await?;
-    let count = event_bus::republish(&store, client, RelayOptions { replicas }, from, &mut tell("republish")).await?;
+    let relay = RelayOptions { replicas: nats.nats_replicas };
+    let count = event_bus::republish(&store, client, relay, from, &mut tell("republish")).await?;
     line(&format!("{count} events published, from position {from} on."));
     store.close().await;
     Ok(())

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sdtm::ImportArgs;
-use service::settings::{ServerSettings, StorageSettings};
+use service::settings::{NatsSettings, ServerSettings, StorageSettings};
 use simulation::SimulateArgs;
 
 use crate::check_history::{self, CheckHistoryArgs};
@@ -48,17 +48,13 @@ enum Task {
         #[command(flatten)]
         storage: StorageSettings,
     },
-    /// Empties the JetStream stream and publishes the log again, each event once and in order.
+    /// Publishes the log again on JetStream, each event once and in order; the copy before goes when the new one is whole.
     Republish {
         /// The first position to publish.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), value_name = "POSITION")]
         from: u64,
-        /// NATS server, as `nats://…`.
-        #[arg(long, env = "ANAMNESIS_NATS_URL", value_name = "URL", hide_env_values = true)]
-        nats_url: String,
-        /// Replicas of the stream.
-        #[arg(long, env = "ANAMNESIS_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), value_name = "N")]
-        nats_replicas: u8,
+        #[command(flatten)]
+        nats: Box<NatsSettings>,
         #[command(flatten)]
         storage: StorageSettings,
     },
@@ -96,9 +92,7 @@ impl Cli {
             Task::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
             Task::Migrate(storage) => admin::migrate(&storage).await?,
             Task::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
-            Task::Republish { from, nats_url, nats_replicas, storage } => {
-                admin::republish(&storage, &nats_url, nats_replicas, from).await?;
-            }
+            Task::Republish { from, nats, storage } => admin::republish(&storage, &nats, from).await?,
             Task::Replay(args) => return Ok(replay::run(args).await?),
             Task::Token(args) => return Ok(token::run(&args)?),
             Task::Import(args) => return Ok(sdtm::run(args).await?),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware;
 use command_api::CommandApi;
-use event_bus::{FeedSource, JetStreamFeedSource, LogFeedSource, RelayOptions};
+use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
 use event_store::execute::{Executor, ExecutorOptions};
 use event_store::{OpenError, Store, StoreOptions};
 use events::envelope::{Actor, Role};
@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::nats;
 use crate::output::line;
 
 /// How long the administrator's token of the embedded engine is good for.
@@ -76,9 +77,9 @@ pub enum ServeError {
     /// The administrator's token cannot be written.
     #[error("the administrator's token cannot be written")]
     Token(#[source] io::Error),
-    /// The address of NATS cannot be used.
-    #[error("the NATS address cannot be used")]
-    Nats(#[from] async_nats::ConnectError),
+    /// NATS cannot be connected to as the settings say.
+    #[error("NATS cannot be used")]
+    Nats(#[from] ConnectionError),
     /// A role needs what was not given.
     #[error("the relay needs --nats-url")]
     NatsMissing,
@@ -86,7 +87,7 @@ pub enum ServeError {
 
 /// Serves until the process is asked to stop.
 pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeError> {
-    if roles == Roles::RELAY && settings.nats_url.is_none() {
+    if roles == Roles::RELAY && settings.nats.nats_url.is_none() {
         return Err(ServeError::NatsMissing);
     }
     let metrics = telemetry::init(&settings.log, settings.log_format)?;
@@ -112,7 +113,8 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     }
     let health = Health::new(checks, Some(metrics));
     let router = router(roles, settings, &key, &store, &executor, health, &shutdown);
-    let nats = connect(settings).await?;
+    // Commands go on while NATS is away.
+    let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
     let mut tasks = start(roles, settings, &store, &executor, nats, &shutdown);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
         welcome(settings, &key)?;
@@ -173,14 +175,6 @@ fn router(
     server::wrap(open.merge(protected), limits)
 }
 
-/// The client of NATS, where there is one. It connects, and connects again, by
-/// itself: commands go on while NATS is away.
-async fn connect(settings: &ServerSettings) -> Result<Option<async_nats::Client>, ServeError> {
-    let Some(url) = &settings.nats_url else { return Ok(None) };
-    let options = async_nats::ConnectOptions::new().name("anamnesis").retry_on_initial_connect();
-    Ok(Some(options.connect(url).await?))
-}
-
 /// Starts what works beside the requests.
 fn start(
     roles: Roles,
@@ -197,8 +191,9 @@ fn start(
         _ => Arc::new(LogFeedSource::new(store.log.clone())),
     };
     if let Some(client) = nats.filter(|_| roles.relay) {
-        let options = RelayOptions { replicas: settings.nats_replicas };
-        tasks.spawn(event_bus::relay::run(store.clone(), client, options, shutdown.clone()));
+        let options = RelayOptions { replicas: settings.nats.nats_replicas };
+        let relay = Relay::new(store.clone(), client, options);
+        tasks.spawn(relay.run(shutdown.clone()));
     }
     if roles.projector {
         let standing = projector::Standing::default();

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use decider::{Refusal, RefusalKind};
 use domain::commands::BodyError;
 use event_store::execute::ExecuteError;
+use event_store::log::PAYLOAD_BYTES_MAX;
 use service::problem::{FieldError, Problem};
 use service::trace;
 
@@ -46,6 +47,11 @@ pub fn from_execute(error: ExecuteError) -> Problem {
                 rule: "idempotency-key-reused".to_owned(),
                 message: detail.to_owned(),
             })
+        }
+        ExecuteError::TooLarge => {
+            let detail =
+                format!("What the command says is kept in one event, which may have {PAYLOAD_BYTES_MAX} bytes.");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "event-too-large", detail)
         }
         error @ ExecuteError::Malformed(_) => {
             log(&error, "a decision broke the rules of decisions");

@@ -1,10 +1,14 @@
 //! From the log to whoever listens: JetStream topology, relay and feeds.
 
+pub mod connection;
+pub mod control;
 pub mod feed;
 pub mod message;
 mod pace;
 pub mod relay;
 pub mod topology;
 
+pub use connection::{ConnectionError, NatsOptions, WhileAway, connect};
 pub use feed::{Feed, FeedError, FeedSource, JetStreamFeedSource, LogFeedSource};
-pub use relay::{RelayError, RelayOptions, republish};
+pub use relay::{Relay, RelayError, RelayHealth, RelayOptions, RelayStanding, RepublishError, republish};
+pub use topology::Topology;

@@ -1,16 +1,16 @@
 //! Every name, limit and pause of JetStream, in one place.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use async_nats::jetstream;
+use async_nats::jetstream::context::StreamsError;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
 use events::envelope::Envelope;
+use events::ids::TrialId;
+use futures::TryStreamExt;
+use uuid::Uuid;
 
-/// The stream that holds all events.
-pub const STREAM: &str = "ANAMNESIS_EVENTS";
-/// What the subjects of all events begin with.
-pub const SUBJECT_PREFIX: &str = "anamnesis.events";
-/// The subjects of all events.
-pub const ALL_SUBJECTS: &str = "anamnesis.events.>";
 /// Within this time JetStream drops a message whose id it has seen. A hint:
 /// that nothing is published twice is up to the relay.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -27,6 +27,8 @@ pub const ACKNOWLEDGE_TIME_MAX: Duration = Duration::from_secs(5);
 pub const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Greatest pause after a failure.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(3);
+/// How long a relay that has no lease waits until it asks for it again.
+pub const STANDBY_PAUSE: Duration = Duration::from_millis(500);
 /// The lease of the one active relay.
 pub const RELAY_LEASE: &str = "relay";
 /// The lease by which `republish` asks the relay to stand aside.
@@ -40,30 +42,115 @@ pub const LEASE_RENEWAL: Duration = Duration::from_millis(1_500);
 /// How long a feed waits for a message before it looks at the log itself.
 pub const FEED_IDLE: Duration = Duration::from_millis(250);
 
-/// The stream's configuration. Nothing runs out: the log decides what is kept.
-///
-/// Without replicas the server acknowledges before it has written: what it then
-/// loses is the stream's end, and the relay publishes it again, for it goes by
-/// the stream's last message (ADR 0012). Servers before 2.12 pass over this.
-pub fn stream(replicas: usize) -> Config {
-    Config {
-        name: STREAM.to_owned(),
-        description: Some("Every event of Anamnesis, in order; a copy of its log.".to_owned()),
-        subjects: vec![ALL_SUBJECTS.to_owned()],
-        storage: StorageType::File,
-        retention: RetentionPolicy::Limits,
-        discard: DiscardPolicy::Old,
-        num_replicas: replicas,
-        persist_mode: (replicas == 1).then_some(PersistenceMode::Async),
-        duplicate_window: DUPLICATE_WINDOW,
-        allow_direct: true,
-        ..Config::default()
-    }
+/// Room in a message for the headers that the server and the publisher add to an event's own.
+pub const ADDED_HEADER_BYTES: usize = 256;
+/// What every stream of ours is called, before the log's id.
+const STREAM_PREFIX: &str = "ANAMNESIS_EVENTS_";
+/// In the stream's metadata: whose it is.
+const METADATA_LOG: &str = "anamnesis-log";
+
+/// The names on NATS of one log's stream: they carry the log's id, so that two
+/// logs on one NATS have nothing in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topology {
+    log_id: Uuid,
 }
 
-/// The subject of an event: `anamnesis.events.<trial|->.<stream type>.<stream id>.<EventType>`.
-pub fn subject(envelope: &Envelope) -> String {
-    let trial = envelope.references.trial_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    let (kind, id) = (envelope.stream.kind, envelope.stream.id);
-    format!("{SUBJECT_PREFIX}.{trial}.{kind}.{id}.{}", envelope.event_type)
+impl Topology {
+    /// The names of the log with this id.
+    pub const fn of(log_id: Uuid) -> Self {
+        Self { log_id }
+    }
+
+    /// The names of the only log that has a stream on this NATS; none where
+    /// there is no such stream, or more than one: then the log's id must be given.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn find(context: &jetstream::Context) -> Result<Option<Self>, StreamsError> {
+        let mut found = Vec::new();
+        let mut names = context.stream_names();
+        while let Some(name) = names.try_next().await? {
+            let id = name.strip_prefix(STREAM_PREFIX).and_then(|id| id.parse().ok());
+            found.extend(id.map(Self::of));
+        }
+        Ok(if let [only] = found[..] { Some(only) } else { None })
+    }
+
+    /// The log's id.
+    pub const fn log_id(&self) -> Uuid {
+        self.log_id
+    }
+
+    /// The stream that holds all events.
+    pub fn stream_name(&self) -> String {
+        format!("{STREAM_PREFIX}{}", self.log_id)
+    }
+
+    /// The subjects of all events.
+    pub fn all_events(&self) -> String {
+        format!("anamnesis.{}.events.>", self.log_id)
+    }
+
+    /// The subjects of the events of one trial.
+    pub fn events_of_trial(&self, trial_id: TrialId) -> String {
+        format!("anamnesis.{}.events.{trial_id}.>", self.log_id)
+    }
+
+    /// The subjects of what is said about the stream itself.
+    pub fn all_controls(&self) -> String {
+        format!("anamnesis.{}.control.>", self.log_id)
+    }
+
+    /// The subject of a control message: `anamnesis.<log>.control.<Type>`.
+    pub fn control(&self, kind: &str) -> String {
+        format!("anamnesis.{}.control.{kind}", self.log_id)
+    }
+
+    /// The subject of an event: `anamnesis.<log>.events.<trial|->.<stream type>.<stream id>.<EventType>`.
+    pub fn subject(&self, envelope: &Envelope) -> String {
+        let trial = envelope.references.trial_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let (kind, id) = (envelope.stream.kind, envelope.stream.id);
+        format!("anamnesis.{}.events.{trial}.{kind}.{id}.{}", self.log_id, envelope.event_type)
+    }
+
+    /// The stream's configuration. Nothing runs out: the log decides what is kept.
+    ///
+    /// Without replicas the server acknowledges before it has written: what it then
+    /// loses is the stream's end, and the relay publishes it again, for it goes by
+    /// the stream's last message (ADR 0012). Servers before 2.12 pass over this.
+    pub fn config(&self, replicas: usize) -> Config {
+        Config {
+            name: self.stream_name(),
+            description: Some("Every event of an Anamnesis log, in order; a copy of it.".to_owned()),
+            subjects: vec![self.all_events(), self.all_controls()],
+            storage: StorageType::File,
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            num_replicas: replicas,
+            persist_mode: (replicas == 1).then_some(PersistenceMode::Async),
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            metadata: HashMap::from([(METADATA_LOG.to_owned(), self.log_id.to_string())]),
+            ..Config::default()
+        }
+    }
+
+    /// What a stream that exists should be set to. Only what the relay relies
+    /// on is ours: its subjects, its replicas, acknowledgements and that it is
+    /// not sealed. Limits, compression, placement, further subjects and the
+    /// like are the operator's and stay.
+    pub fn amended(&self, made: &Config, replicas: usize) -> Config {
+        let ours = self.config(replicas);
+        let mut config = made.clone();
+        for subject in ours.subjects {
+            if !config.subjects.contains(&subject) {
+                config.subjects.push(subject);
+            }
+        }
+        config.metadata.extend(ours.metadata);
+        config.num_replicas = replicas;
+        config.no_ack = false;
+        config
+    }
 }

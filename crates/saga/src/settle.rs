@@ -61,6 +61,7 @@ impl Lane<'_> {
                 Err(
                     error @ (ExecuteError::CommandReused
                     | ExecuteError::Malformed(_)
+                    | ExecuteError::TooLarge
                     | ExecuteError::VersionMismatch { .. }),
                 ) => {
                     steps.free(&step);

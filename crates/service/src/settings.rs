@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, ValueEnum};
 
+mod nats;
+
+pub use nats::NatsSettings;
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -68,12 +72,9 @@ pub struct ServerSettings {
     /// Address to listen on.
     #[arg(long, env = "ANAMNESIS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// NATS server, as `nats://…`; without it events are not published.
-    #[arg(long, env = "ANAMNESIS_NATS_URL", value_name = "URL", hide_env_values = true)]
-    pub nats_url: Option<String>,
-    /// Replicas of the JetStream stream.
-    #[arg(long, env = "ANAMNESIS_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), value_name = "N")]
-    pub nats_replicas: u8,
+    /// NATS; without its address events are not published.
+    #[command(flatten)]
+    pub nats: NatsSettings,
     /// Brings the database's schema up to date at start. With several processes, run `migrate` first instead.
     #[arg(long, env = "ANAMNESIS_MIGRATE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub migrate: bool,

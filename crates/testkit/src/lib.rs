@@ -10,4 +10,4 @@ pub mod stores;
 
 pub use eventually::eventually;
 pub use history_checker as history;
-pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, postgres};
+pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, nats_cluster, nats_with, postgres};

@@ -1,10 +1,11 @@
 //! Real servers for tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
+use xtask::process::TaskError;
 pub use xtask::servers::{NatsServer, PostgresCluster};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
@@ -56,8 +57,29 @@ impl Drop for TestDatabase {
 /// # Panics
 /// Where `cargo xtask test` has not named the binary, or it does not start.
 pub async fn nats() -> NatsServer {
+    nats_with("").await
+}
+
+/// A nats-server with these further lines of configuration.
+///
+/// # Panics
+/// As [`nats`].
+pub async fn nats_with(further: &str) -> NatsServer {
+    let further = further.to_owned();
+    start_nats(move |binary| NatsServer::start_with(binary, &further)).await
+}
+
+/// Several nats-servers that know each other.
+///
+/// # Panics
+/// As [`nats`].
+pub async fn nats_cluster(size: usize) -> Vec<NatsServer> {
+    start_nats(move |binary| NatsServer::start_cluster(binary, size)).await
+}
+
+async fn start_nats<S: Send + 'static>(start: impl FnOnce(&Path) -> Result<S, TaskError> + Send + 'static) -> S {
     let binary = PathBuf::from(required(xtask::install::NATS_SERVER_VARIABLE));
-    let started = tokio::task::spawn_blocking(move || NatsServer::start(&binary)).await;
+    let started = tokio::task::spawn_blocking(move || start(&binary)).await;
     started.expect("the start does not panic").expect("nats-server starts")
 }
 

@@ -23,20 +23,51 @@ impl NatsServer {
     /// # Errors
     /// Where it does not start.
     pub fn start(binary: &Path) -> Result<Self, TaskError> {
+        Self::start_with(binary, "")
+    }
+
+    /// Starts a server with these further lines of configuration.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn start_with(binary: &Path, further: &str) -> Result<Self, TaskError> {
+        let mut server = Self::prepare(binary, further)?;
+        server.resume()?;
+        Ok(server)
+    }
+
+    /// Starts servers that know each other.
+    ///
+    /// # Errors
+    /// Where one does not start.
+    pub fn start_cluster(binary: &Path, size: usize) -> Result<Vec<Self>, TaskError> {
+        let ports = (0..size).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
+        let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let mut servers = Vec::new();
+        for (number, port) in ports.iter().enumerate() {
+            let routes = routes.join(", ");
+            let cluster = format!(
+                "server_name: n{number}\ncluster {{ name: test, listen: \"127.0.0.1:{port}\", routes: [{routes}] }}\n"
+            );
+            servers.push(Self::start_with(binary, &cluster)?);
+        }
+        Ok(servers)
+    }
+
+    fn prepare(binary: &Path, further: &str) -> Result<Self, TaskError> {
         for folder in abandoned_folders("nats") {
             remove_abandoned(&folder);
         }
         let folder = scratch_folder("nats")?;
-        let mut server = Self { binary: binary.to_owned(), folder, port: free_port()?, child: None };
+        let server = Self { binary: binary.to_owned(), folder, port: free_port()?, child: None };
         let settings = format!(
-            "listen: 127.0.0.1:{}\npid_file: \"{}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
+            "listen: 127.0.0.1:{}\npid_file: \"{}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n{further}",
             server.port,
             server.folder.join("pid").display(),
             server.store().display()
         );
         let file = server.settings();
         std::fs::write(&file, settings).map_err(TaskError::file("cannot write", &file))?;
-        server.resume()?;
         Ok(server)
     }
 

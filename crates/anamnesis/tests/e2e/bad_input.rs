@@ -211,8 +211,16 @@ async fn bad_commands_are_refused_by_name_and_leave_nothing() {
             None,
         ),
     ];
+    // Within the limit of a body, and more than one event may have.
+    let criterion = |number: u32| {
+        json!({"code": format!("C{number}"), "text": "\u{1f600}".repeat(490), "category": "inclusion",
+               "test": {"kind": "observation", "code": "AGE", "operator": "at-least", "value": 18}})
+    };
+    let criteria: Vec<Value> = (0..485).map(criterion).collect();
+    let eligibility = format!("/v1/trials/{}/define-eligibility", clinic.trial);
+    let large = case("a large event", &eligibility, of(json!({"criteria": criteria})), 413, "event-too-large", None);
     let before = head(&system.api).await;
-    for case in cases {
+    for case in cases.into_iter().chain([large]) {
         let answer = send(&system.api, &case.path, &case.body, "application/json").await;
         let (status, document) = answer;
         assert_eq!(status, case.status, "{}: {document:#}", case.what);

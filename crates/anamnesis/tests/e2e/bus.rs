@@ -6,8 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
-use event_bus::message;
-use event_bus::topology::STREAM;
+use event_bus::{Topology, message};
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::json;
@@ -56,7 +55,9 @@ async fn commands_go_on_while_nats_is_away_and_the_stream_ends_whole() {
 
 /// The positions of the stream's messages, in its order, until `head` is seen or nothing comes.
 async fn positions(client: &async_nats::Client, head: u64) -> Vec<u64> {
-    let Ok(stream) = jetstream::new(client.clone()).get_stream(STREAM).await else { return Vec::new() };
+    let context = jetstream::new(client.clone());
+    let Ok(Some(names)) = Topology::find(&context).await else { return Vec::new() };
+    let Ok(stream) = context.get_stream(names.stream_name()).await else { return Vec::new() };
     let config = OrderedConfig { deliver_policy: DeliverPolicy::All, ..OrderedConfig::default() };
     let Ok(consumer) = stream.create_consumer(config).await else { return Vec::new() };
     let Ok(mut messages) = consumer.messages().await else { return Vec::new() };

@@ -1,29 +1,33 @@
-//! A feed that hears of events from JetStream and trusts only the log.
+//! A feed that is told by JetStream that there is something new, and reads it in the log.
 
 use std::sync::Arc;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_trait::async_trait;
-use event_store::log::{EventLog, LogError};
+use event_store::log::{EventLog, LogIdentity};
 use events::envelope::Envelope;
 use futures::{FutureExt, StreamExt};
 
 use super::log::BATCH_EVENTS_MAX;
 use super::{Feed, FeedError, FeedSource};
-use crate::message::envelope;
+use crate::message::{Mark, mark};
 use crate::pace::Pace;
-use crate::topology::{FEED_IDLE, STREAM};
+use crate::topology::{FEED_IDLE, Topology};
 
-/// Feeds from JetStream, their gaps filled from the log.
+/// Feeds whose events come from the log alone. A message is a hint that there
+/// are some: whoever may publish on NATS can make one that looks like ours, so
+/// what a message says is never taken over, only compared
+/// (docs/adr/0024-the-bus-knows-its-log.md).
 pub struct JetStreamFeedSource {
     context: jetstream::Context,
     log: Arc<dyn EventLog>,
 }
 
 impl JetStreamFeedSource {
-    /// Feeds from the stream that the relay fills.
+    /// Feeds from `log`, woken by the stream that the relay fills.
     pub fn new(client: async_nats::Client, log: Arc<dyn EventLog>) -> Self {
         Self { context: jetstream::new(client), log }
     }
@@ -37,6 +41,7 @@ impl FeedSource for JetStreamFeedSource {
             position: after_position,
             pace: Pace::new(self.log.batches_apart()),
             live: None,
+            heard: Vec::new(),
         })
     }
 }
@@ -46,96 +51,112 @@ struct JetStreamFeed {
     log: Arc<dyn EventLog>,
     position: u64,
     pace: Pace,
-    // Messages from now on; absent while catching up or where JetStream is away.
-    live: Option<Ordered>,
+    // Messages from now on, and whose they should be; absent where JetStream is away.
+    live: Option<(Ordered, LogIdentity)>,
+    // Of events that were not read yet.
+    heard: Vec<Mark>,
 }
 
 #[async_trait]
 impl Feed for JetStreamFeed {
     async fn next(&mut self) -> Result<Vec<Envelope>, FeedError> {
+        self.pace.rest().await;
         loop {
-            // Whatever was missed, for whatever reason, is in the log.
+            // Before reading, so that nothing comes unheard in between.
             if self.live.is_none() {
-                self.live = listen(self.context.clone()).await;
-                let missed = self.read_log().await?;
-                if !missed.is_empty() {
-                    return Ok(missed);
-                }
+                self.live = listen(&self.context, &*self.log).await;
             }
-            self.pace.rest().await;
-            let heard = self.hear().await;
-            self.pace.gave(heard.len(), BATCH_EVENTS_MAX);
-            if !heard.is_empty() {
-                return Ok(heard);
+            let events = self.log.follow(self.position, BATCH_EVENTS_MAX).await?;
+            if let Some(last) = events.last() {
+                self.position = last.position;
+                self.pace.gave(events.len(), BATCH_EVENTS_MAX);
+                self.compare(&events);
+                return Ok(events);
             }
-            let missed = self.read_log().await?;
-            if !missed.is_empty() {
-                return Ok(missed);
-            }
+            self.hear().await;
         }
     }
 }
 
 impl JetStreamFeed {
-    async fn read_log(&mut self) -> Result<Vec<Envelope>, LogError> {
-        let events = self.log.read_all(self.position, BATCH_EVENTS_MAX).await?;
-        if let Some(last) = events.last() {
-            self.position = last.position;
+    /// Waits for a message of an event that was not read yet; no longer than a
+    /// moment, for the stream may be behind, or not there.
+    async fn hear(&mut self) {
+        let quiet = tokio::time::sleep(FEED_IDLE);
+        tokio::pin!(quiet);
+        while let Some((live, identity)) = &mut self.live {
+            let message = tokio::select! {
+                message = live.next() => message,
+                () = &mut quiet => return,
+            };
+            let mut next = Some(message);
+            while let Some(message) = next {
+                let Some(Ok(message)) = message else {
+                    // The consumer broke off: listen anew.
+                    self.live = None;
+                    return;
+                };
+                let new = judge(message.headers.as_ref(), *identity).filter(|mark| mark.position > self.position);
+                self.heard.extend(new);
+                if self.heard.len() >= BATCH_EVENTS_MAX {
+                    return;
+                }
+                next = live.next().now_or_never();
+            }
+            if !self.heard.is_empty() {
+                return;
+            }
         }
-        Ok(events)
+        quiet.await;
     }
 
-    /// The next messages that follow without a gap; none where there is a gap,
-    /// or where nothing comes for a moment.
-    async fn hear(&mut self) -> Vec<Envelope> {
-        let Some(live) = &mut self.live else {
-            tokio::time::sleep(FEED_IDLE).await;
-            return Vec::new();
-        };
-        let mut events = Vec::new();
-        let mut message = match tokio::time::timeout(FEED_IDLE, live.next()).await {
-            Ok(message) => message,
-            Err(_) => return events,
-        };
-        loop {
-            let event = match message {
-                Some(Ok(message)) => {
-                    let headers = message.headers.clone().unwrap_or_default();
-                    envelope(&headers, message.payload.clone()).ok()
-                }
-                // The consumer broke off: listen anew.
-                Some(Err(_)) | None => {
-                    self.live = None;
-                    return events;
-                }
-            };
-            match event {
-                Some(event) if event.position == self.position + 1 => {
-                    self.position = event.position;
-                    events.push(event);
-                }
-                // Heard before.
-                Some(event) if event.position <= self.position => {}
-                // A gap, or a message that is not ours: the log has what is missing.
-                Some(_) | None => return events,
-            }
-            if events.len() >= BATCH_EVENTS_MAX {
-                return events;
-            }
-            match live.next().now_or_never() {
-                Some(next) => message = next,
-                None => return events,
+    /// Whether what was heard is what the log has.
+    fn compare(&mut self, events: &[Envelope]) {
+        let Some(first) = events.first() else { return };
+        for mark in self.heard.drain(..) {
+            let index = mark.position.checked_sub(first.position).and_then(|index| usize::try_from(index).ok());
+            let event = index.and_then(|index| events.get(index));
+            if event.is_some_and(|event| event.event_id != mark.event_id) {
+                foreign(&mark, "the log has another event at this position");
             }
         }
     }
 }
 
-/// Messages from now on; none where JetStream is away.
-async fn listen(context: jetstream::Context) -> Option<Ordered> {
+/// The mark of a message of our log, of its epoch or one that began meanwhile; of any other it is said that it was there.
+fn judge(headers: Option<&HeaderMap>, identity: LogIdentity) -> Option<Mark> {
+    let mark = headers.and_then(mark);
+    match mark {
+        Some(mark) if mark.log_id == identity.log_id && mark.epoch >= identity.epoch => return Some(mark),
+        Some(mark) if mark.log_id == identity.log_id => foreign(&mark, "it is of an epoch of the log that has ended"),
+        Some(mark) => foreign(&mark, "it is of another log"),
+        None => {
+            metrics::counter!("anamnesis_feed_foreign_messages").increment(1);
+            tracing::warn!("a message in the stream is not one of ours; it is ignored");
+        }
+    }
+    None
+}
+
+fn foreign(mark: &Mark, why: &'static str) {
+    metrics::counter!("anamnesis_feed_foreign_messages").increment(1);
+    tracing::warn!(mark.position, mark.epoch, %mark.log_id, why, "a message in the stream is ignored");
+}
+
+/// Messages from now on, without their payloads; none where JetStream is away.
+async fn listen(context: &jetstream::Context, log: &dyn EventLog) -> Option<(Ordered, LogIdentity)> {
     let listening = async {
-        let stream = context.get_stream_no_info(STREAM).await.ok()?;
-        let config = OrderedConfig { deliver_policy: DeliverPolicy::New, ..OrderedConfig::default() };
-        stream.create_consumer(config).await.ok()?.messages().await.ok()
+        let identity = log.identity().await.ok()?;
+        let topology = Topology::of(identity.log_id);
+        let stream = context.get_stream_no_info(topology.stream_name()).await.ok()?;
+        let config = OrderedConfig {
+            deliver_policy: DeliverPolicy::New,
+            filter_subject: topology.all_events(),
+            headers_only: true,
+            ..OrderedConfig::default()
+        };
+        let messages = stream.create_consumer(config).await.ok()?.messages().await.ok()?;
+        Some((messages, identity))
     };
     tokio::time::timeout(FEED_IDLE * 4, listening).await.ok().flatten()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_store::log::{EventLog, LogError};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::publish::Outgoing;
+use super::publish::{Form, Outgoing};
 use crate::topology::RELAY_READ_EVENTS;
 
 type Piece = Result<Vec<Outgoing>, LogError>;
@@ -20,13 +20,13 @@ pub struct Ahead {
 #[derive(Clone)]
 struct Reader {
     log: Arc<dyn EventLog>,
-    run: Option<Arc<str>>,
+    form: Arc<Form>,
 }
 
 impl Ahead {
-    /// Reads `log`; `run` as in [`Outgoing::new`].
-    pub fn new(log: Arc<dyn EventLog>, run: Option<&str>) -> Self {
-        Self { reader: Reader { log, run: run.map(Into::into) }, next: None }
+    /// Reads `log` as messages of this form.
+    pub fn new(log: Arc<dyn EventLog>, form: Form) -> Self {
+        Self { reader: Reader { log, form: Arc::new(form) }, next: None }
     }
 
     /// What follows `position`, where the piece before ended; empty at the log's end.
@@ -52,6 +52,6 @@ impl Ahead {
 impl Reader {
     async fn read(&self, after_position: u64) -> Piece {
         let events = self.log.follow(after_position, RELAY_READ_EVENTS).await?;
-        Ok(events.into_iter().map(|event| Outgoing::new(event, self.run.as_deref())).collect())
+        Ok(events.into_iter().map(|event| Outgoing::new(event, &self.form)).collect())
     }
 }

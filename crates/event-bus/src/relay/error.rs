@@ -1,7 +1,7 @@
 //! Why the relay stops.
 
 use async_nats::jetstream::context::{CreateStreamError, GetStreamError, PublishError};
-use async_nats::jetstream::stream::{InfoError, PurgeError};
+use async_nats::jetstream::stream::{DeleteMessageError, InfoError, PurgeError};
 use event_store::leases::CoordinationError;
 use event_store::log::LogError;
 
@@ -17,9 +17,18 @@ pub enum RelayError {
     /// The stream cannot be asked.
     #[error("the stream's state cannot be read")]
     Info(#[from] InfoError),
-    /// The stream's last message cannot be read.
-    #[error("the stream's last message cannot be read: {0}")]
-    Last(String),
+    /// A message of the stream cannot be read.
+    #[error("the stream's messages cannot be read")]
+    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The stream's end moves while it is looked at.
+    #[error("messages of an earlier connection are still coming in")]
+    Moving,
+    /// Somebody else has published into the stream.
+    #[error("the stream's message {sequence} is not one of ours: `anamnesis republish` sets it right")]
+    Foreign {
+        /// The message's sequence.
+        sequence: u64,
+    },
     /// A message was not taken.
     #[error("the message at position {position} was not acknowledged")]
     Publish {
@@ -48,17 +57,41 @@ pub enum RelayError {
         /// Where it should.
         expected: u64,
     },
-    /// The stream cannot be emptied.
-    #[error("the stream cannot be emptied")]
+    /// Messages cannot be removed from the stream.
+    #[error("the stream's messages cannot be removed")]
     Purge(#[from] PurgeError),
-    /// The stream holds what the log does not.
+    /// A message cannot be removed from the stream.
+    #[error("the stream's message {sequence} cannot be removed")]
+    Delete {
+        /// Its sequence.
+        sequence: u64,
+        /// The cause.
+        #[source]
+        source: DeleteMessageError,
+    },
+    /// The stream holds events that the log does not.
     #[error(
-        "the stream stands at position {stream}, the log ends at {log}: is it another log's stream? `republish` sets it right"
+        "the stream stands at position {stream} with an event that the log (at {log}) has not there; they agree up to \
+         position {common}. Where the log lost events, `anamnesis recover` begins a new epoch; where somebody else \
+         published into the stream, `anamnesis republish` fills it anew"
     )]
-    Ahead {
+    Diverged {
         /// Where the stream stands.
         stream: u64,
         /// Where the log ends.
+        log: u64,
+        /// The last position at which both have the same event.
+        common: u64,
+    },
+    /// The stream knows a later epoch of the log.
+    #[error(
+        "the stream is of epoch {stream} of this log, which is at epoch {log}: this log is an older copy; \
+         `anamnesis recover` begins an epoch of its own"
+    )]
+    Superseded {
+        /// The stream's epoch.
+        stream: u64,
+        /// The log's epoch.
         log: u64,
     },
     /// The stream does not hold the log's events one after the other.
@@ -90,4 +123,11 @@ pub enum RelayError {
     /// The active relay does not stand aside.
     #[error("another relay holds the stream and does not stand aside")]
     Busy,
+}
+
+impl RelayError {
+    /// Wraps what went wrong while messages were read.
+    pub(super) fn read(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        RelayError::Read(Box::new(source))
+    }
 }

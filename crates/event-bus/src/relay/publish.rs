@@ -2,44 +2,55 @@
 
 use std::collections::VecDeque;
 
-use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
+use async_nats::header::{
+    NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID,
+};
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, context};
 use async_nats::{Client, HeaderMap, HeaderValue};
 use bytes::Bytes;
 use events::envelope::Envelope;
+use uuid::Uuid;
 
 use super::RelayError;
-use super::standing::Standing;
-use crate::message::headers;
-use crate::topology::{ACKNOWLEDGE_EVERY, ACKNOWLEDGE_TIME_MAX, PUBLISH_WINDOW, STREAM, subject};
+use super::stream::Bus;
+use crate::control::{self, Begun, Why};
+use crate::message::{headers, wire_bytes, with_data_ref};
+use crate::topology::{ACKNOWLEDGE_EVERY, ACKNOWLEDGE_TIME_MAX, ADDED_HEADER_BYTES, PUBLISH_WINDOW};
 
 /// A JetStream context with our limits.
 pub fn context(client: async_nats::Client) -> jetstream::Context {
     context::ContextBuilder::new().ack_timeout(ACKNOWLEDGE_TIME_MAX).build(client)
 }
 
-/// An event as it is sent, but for the sequence that must be the last before it.
+/// An event as it is sent, but for what must be the last before it.
 pub struct Outgoing {
     position: u64,
+    id: String,
     subject: String,
     headers: HeaderMap,
     payload: Bytes,
 }
 
 impl Outgoing {
-    /// The message of an event. Its id is the event's; `run` makes another of
-    /// it, for events that the stream had before.
-    pub fn new(event: Envelope, run: Option<&str>) -> Self {
-        let mut headers = headers(&event);
-        let id = match run {
+    /// The message of an event, in `form`.
+    pub fn new(event: Envelope, form: &Form) -> Self {
+        let mut headers = headers(form.bus.identity, &event);
+        // The server remembers ids for a while also of messages that are gone.
+        let id = match form.run {
             Some(run) => format!("{}.{run}", event.event_id),
             None => event.event_id.to_string(),
         };
-        headers.insert(NATS_MESSAGE_ID, id);
-        headers.insert(NATS_EXPECTED_STREAM, STREAM);
-        Self { position: event.position, subject: subject(&event), headers, payload: event.payload }
+        headers.insert(NATS_MESSAGE_ID, id.as_str());
+        headers.insert(NATS_EXPECTED_STREAM, form.bus.topology.stream_name());
+        let mut payload = event.payload.clone();
+        if wire_bytes(&headers, &payload) + ADDED_HEADER_BYTES > form.bytes_max() {
+            headers = with_data_ref(&headers, event.event_id);
+            payload = Bytes::new();
+            metrics::counter!("anamnesis_relay_referenced").increment(1);
+        }
+        Self { position: event.position, id, subject: form.bus.topology.subject(&event), headers, payload }
     }
 
     /// Where the event stands in the log.
@@ -48,25 +59,76 @@ impl Outgoing {
     }
 }
 
+/// How events are made into messages.
+#[derive(Clone)]
+pub struct Form {
+    pub bus: Bus,
+    /// What the ids of messages end in.
+    pub run: Option<Uuid>,
+    /// Greatest message that the stream takes, where it has a limit of its own.
+    pub message_bytes_max: Option<usize>,
+}
+
+impl Form {
+    /// The greatest message that would be taken now: another server may have another limit.
+    fn bytes_max(&self) -> usize {
+        let server = self.bus.context.client().max_payload();
+        self.message_bytes_max.map_or(server, |stream| stream.min(server))
+    }
+}
+
+/// Publishes a control message behind the stream's last sequence; gives its id and its own.
+pub async fn say(bus: &Bus, why: Why, begun: &Begun, last_sequence: u64) -> Result<(Uuid, u64), RelayError> {
+    let run = Uuid::now_v7();
+    let (mut headers, data) = control::message(bus.identity, why, begun, run);
+    headers.insert(NATS_MESSAGE_ID, run.to_string());
+    headers.insert(NATS_EXPECTED_STREAM, bus.topology.stream_name());
+    headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(last_sequence));
+    let failed = |source| RelayError::Publish { position: begun.after_position, source };
+    let subject = bus.topology.control(why.kind());
+    let sent = bus.context.publish_with_headers(subject, headers, data).await.map_err(failed)?;
+    Ok((run, sent.await.map_err(failed)?.sequence))
+}
+
+/// Where the relay stands: a position, and the sequence that it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub position: u64,
+    pub sequence: u64,
+}
+
 /// Sends messages and awaits their acknowledgements in order.
+///
+/// Every message names the sequence and the id of the one before it. The
+/// sequence alone would not do: where somebody else's message came in between,
+/// ours of its sequence is refused, and the one behind that would fit again.
+/// Which message is the last one is not known at the beginning, so the first is
+/// sent alone.
 pub struct Publisher<'context> {
     context: &'context jetstream::Context,
     client: Client,
     // Position, and the sequence that it must get, of those that ask to be acknowledged.
     waiting: VecDeque<(u64, u64, PublishAckFuture)>,
-    sent: Standing,
-    acknowledged: Standing,
+    // The id of the last message, as soon as one was sent.
+    last_id: Option<String>,
+    sent: Place,
+    acknowledged: Place,
 }
 
 impl<'context> Publisher<'context> {
-    pub fn new(context: &'context jetstream::Context, standing: Standing) -> Self {
+    pub fn new(context: &'context jetstream::Context, place: Place) -> Self {
         let client = context.client();
-        Self { context, client, waiting: VecDeque::new(), sent: standing, acknowledged: standing }
+        Self { context, client, waiting: VecDeque::new(), last_id: None, sent: place, acknowledged: place }
     }
 
     /// The last position that was sent.
     pub const fn sent(&self) -> u64 {
         self.sent.position
+    }
+
+    /// The last sequence that was sent.
+    pub const fn sent_sequence(&self) -> u64 {
+        self.sent.sequence
     }
 
     /// The last position that is known to be taken.
@@ -84,15 +146,23 @@ impl<'context> Publisher<'context> {
             while self.sent.sequence - self.acknowledged.sequence >= PUBLISH_WINDOW {
                 self.settle_first().await?;
             }
-            let ask = message.position == last || (self.sent.sequence + 1).is_multiple_of(ACKNOWLEDGE_EVERY);
+            let is_first = self.last_id.is_none();
+            let ask =
+                is_first || message.position == last || (self.sent.sequence + 1).is_multiple_of(ACKNOWLEDGE_EVERY);
             self.send(message, ask).await?;
+            if is_first {
+                self.drain().await?;
+            }
         }
         Ok(())
     }
 
     async fn send(&mut self, message: Outgoing, ask: bool) -> Result<(), RelayError> {
-        let Outgoing { position, subject, mut headers, payload } = message;
+        let Outgoing { position, id, subject, mut headers, payload } = message;
         headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(self.sent.sequence));
+        if let Some(last) = self.last_id.replace(id) {
+            headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, last);
+        }
         let sequence = self.sent.sequence + 1;
         if ask {
             let message = PublishMessage::build().payload(payload).headers(headers);
@@ -103,7 +173,7 @@ impl<'context> Publisher<'context> {
             let sent = self.client.publish_with_headers(subject, headers, payload).await;
             sent.map_err(|source| RelayError::Send { position, source })?;
         }
-        self.sent = Standing { position, sequence };
+        self.sent = Place { position, sequence };
         Ok(())
     }
 
@@ -122,13 +192,7 @@ impl<'context> Publisher<'context> {
             return Err(RelayError::Misplaced { position, given, expected: sequence });
         }
         metrics::counter!("anamnesis_relay_published").increment(sequence - self.acknowledged.sequence);
-        self.acknowledged = Standing { position, sequence };
+        self.acknowledged = Place { position, sequence };
         Ok(())
-    }
-
-    /// Whether the stream still ends where we left it: it may have been deleted meanwhile.
-    pub async fn is_last(&self) -> Result<bool, RelayError> {
-        let stream = self.context.get_stream(STREAM).await?;
-        Ok(stream.cached_info().state.last_sequence == self.sent.sequence)
     }
 }

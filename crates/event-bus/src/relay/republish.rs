@@ -8,35 +8,116 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ahead::Ahead;
-use super::publish::{Publisher, context};
-use super::standing::{Standing, make, require_whole, standing};
-use super::{RelayError, RelayOptions, save};
-use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, STREAM};
+use super::proof::event_at;
+use super::publish::{Form, Place, Publisher, context, say};
+use super::stream::Bus;
+use super::{RelayError, RelayOptions, bus, save};
+use crate::control::{Begun, Why};
+use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE};
 
 /// How long the active relay may take to stand aside.
 const STAND_ASIDE_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Empties the stream and publishes everything from position `from` on, each
-/// event once and in order; the live relay stands aside meanwhile. Consumers
-/// keep their place: they go by position. `progress` is told where it stands
-/// and where the log ends. Gives how many events were published.
+/// How often the first message is sent, as long as earlier ones still come in.
+const BEGIN_TRIES_MAX: usize = 10;
+
+/// Why the stream was not filled anew, and what it holds now.
+#[derive(Debug, thiserror::Error)]
+pub enum RepublishError {
+    /// Nothing was begun.
+    #[error("nothing was changed")]
+    Before(#[source] RelayError),
+    /// It broke off.
+    #[error(
+        "the new copy ends at position {published} of {head}, behind the copy before, of which nothing is gone: a relay \
+         goes on there, and running this again begins another copy"
+    )]
+    Halfway {
+        /// Where the new copy ends.
+        published: u64,
+        /// Where it should.
+        head: u64,
+        /// The cause.
+        #[source]
+        source: RelayError,
+    },
+    /// The copy before could not be removed.
+    #[error("the new copy is whole; the one before it could not be removed")]
+    Cleanup(#[source] RelayError),
+}
+
+/// Publishes everything from position `from` on behind what the stream holds,
+/// each event once and in order, and then removes what it held before: at no
+/// time does the stream have less. The live relay stands aside meanwhile.
+/// Consumers keep their place: they go by position. `progress` is told where it
+/// stands and where the log ends. Gives how many events were published.
 ///
 /// # Errors
-/// [`RelayError`]; running it again is safe.
+/// [`RepublishError`]; running it again is safe.
 pub async fn republish(
     store: &Store,
     client: Client,
     options: RelayOptions,
     from: u64,
     progress: &mut (dyn FnMut(u64, u64) + Send),
-) -> Result<u64, RelayError> {
+) -> Result<u64, RepublishError> {
     let holder = Uuid::now_v7();
-    let context = context(client);
-    take_over(store, holder).await?;
-    let published = publish_all(store, &context, options, from, holder, progress).await;
-    store.leases.release(RELAY_LEASE, holder).await?;
-    store.leases.release(REPUBLISH_LEASE, holder).await?;
+    let work = async {
+        let ready = look(store, client, options, from, holder).await.map_err(RepublishError::Before)?;
+        fill(store, ready, holder, progress).await
+    };
+    let published = work.await;
+    for lease in [RELAY_LEASE, REPUBLISH_LEASE] {
+        if let Err(error) = store.leases.release(lease, holder).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(lease, error, "the lease is not given back; it runs out by itself");
+        }
+    }
     published
+}
+
+/// What is known before anything is changed.
+struct Ready {
+    bus: Bus,
+    message_bytes_max: Option<usize>,
+    head: u64,
+    begun: Begun,
+}
+
+/// Looks whether it can be done at all: log and stream answer, the log has
+/// what is to be published, the stream is not of a later epoch, and the relay stands aside.
+async fn look(
+    store: &Store,
+    client: Client,
+    options: RelayOptions,
+    from: u64,
+    holder: Uuid,
+) -> Result<Ready, RelayError> {
+    let bus = bus(store, &context(client)).await?;
+    let head = store.log.head().await?;
+    if from > head + 1 {
+        return Err(RelayError::Beyond { from, log: head });
+    }
+    let after_position = from.saturating_sub(1);
+    let after_event_id = event_at(&*store.log, after_position).await?;
+    for position in [from, head] {
+        store.log.read_all(position.saturating_sub(1), 1).await?;
+    }
+    take_over(store, holder).await?;
+    let message_bytes_max = bus.make(options.replicas).await?;
+    let epochs = match bus.standing().await {
+        Ok(standing) => match standing.epoch() {
+            Some(stream) if stream > bus.identity.epoch => {
+                return Err(RelayError::Superseded { stream, log: bus.identity.epoch });
+            }
+            _ => standing.epochs(),
+        },
+        // That is what this is to set right.
+        Err(RelayError::Foreign { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let begun = Begun { after_position, after_event_id, epochs };
+    Ok(Ready { bus, message_bytes_max, head, begun })
 }
 
 /// Asks the live relay to stand aside, and takes its lease.
@@ -54,34 +135,52 @@ async fn take_over(store: &Store, holder: Uuid) -> Result<(), RelayError> {
     }
 }
 
-async fn publish_all(
+async fn fill(
     store: &Store,
-    context: &async_nats::jetstream::Context,
-    options: RelayOptions,
-    from: u64,
+    ready: Ready,
     holder: Uuid,
     progress: &mut (dyn FnMut(u64, u64) + Send),
-) -> Result<u64, RelayError> {
-    let head = store.log.head().await?;
-    if from > head + 1 {
-        return Err(RelayError::Beyond { from, log: head });
+) -> Result<u64, RepublishError> {
+    let Ready { bus, message_bytes_max, head, begun } = ready;
+    let (run, sequence) = begin(&bus, &begun).await.map_err(RepublishError::Before)?;
+    let form = Form { bus: bus.clone(), run: Some(run), message_bytes_max };
+    let mut publisher = Publisher::new(&bus.context, Place { position: begun.after_position, sequence });
+    let published = publish(store, form, &mut publisher, head, holder, progress).await;
+    let reached = publisher.acknowledged();
+    if let Err(source) = published {
+        return Err(RepublishError::Halfway { published: reached, head, source });
     }
-    // Made where it is missing; whatever it holds goes.
-    make(context, options.replicas).await?;
-    context.get_stream(STREAM).await?.purge().await?;
-    let Standing { sequence, .. } = standing(context, 0).await?;
-    let start = from.saturating_sub(1);
-    let mut publisher = Publisher::new(context, Standing { position: start, sequence });
-    // The stream remembers ids for a while also of messages that are gone.
-    let mut log = Ahead::new(store.log.clone(), Some(&holder.simple().to_string()));
+    finish(store, &bus, sequence, reached).await.map_err(RepublishError::Cleanup)?;
+    Ok(reached - begun.after_position)
+}
+
+/// Says where the new copy begins. What the relay before had on its way may still come in before it.
+async fn begin(bus: &Bus, begun: &Begun) -> Result<(Uuid, u64), RelayError> {
+    let mut tries = 0;
+    loop {
+        let last = bus.stream().await?.cached_info().state.last_sequence;
+        match say(bus, Why::Republished, begun, last).await {
+            Err(RelayError::Publish { .. }) if tries < BEGIN_TRIES_MAX => tries += 1,
+            said => return said,
+        }
+    }
+}
+
+async fn publish(
+    store: &Store,
+    form: Form,
+    publisher: &mut Publisher<'_>,
+    head: u64,
+    holder: Uuid,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<(), RelayError> {
+    let mut log = Ahead::new(store.log.clone(), form);
     let mut renew_at = Instant::now() + LEASE_RENEWAL;
-    let mut count = 0;
     while publisher.sent() < head {
         let messages = log.after(publisher.sent()).await?;
         if messages.is_empty() {
             break;
         }
-        count += messages.len() as u64;
         publisher.publish(messages).await?;
         progress(publisher.sent(), head);
         if Instant::now() >= renew_at {
@@ -93,10 +192,15 @@ async fn publish_all(
             renew_at = Instant::now() + LEASE_RENEWAL;
         }
     }
-    publisher.drain().await?;
-    // What the relay before had on its way may have come in between.
-    require_whole(context).await?;
+    publisher.drain().await
+}
+
+/// The new copy is whole: what was there before goes.
+async fn finish(store: &Store, bus: &Bus, begins_at: u64, reached: u64) -> Result<(), RelayError> {
+    let standing = bus.standing().await?;
+    bus.require_whole(&standing).await?;
+    bus.stream().await?.purge().sequence(begins_at).await?;
     let checkpoint = store.checkpoints.load(RELAY_CHECKPOINT).await?;
-    save(store, checkpoint, publisher.acknowledged()).await?;
-    Ok(count)
+    save(store, checkpoint, reached).await?;
+    Ok(())
 }

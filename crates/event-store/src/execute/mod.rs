@@ -12,7 +12,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::clock;
-use crate::log::{Append, AppendError, Appended, EventLog, Expected, Guard, LogError, Receipt, Write};
+use crate::log::{
+    Append, AppendError, Appended, EventLog, Expected, Guard, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt,
+    Write,
+};
 use aggregates::Aggregates;
 
 /// How often a command is decided before its conflicts are reported.
@@ -97,6 +100,9 @@ pub enum ExecuteError {
     /// The command id was taken by another command.
     #[error("the command id was used before for another command")]
     CommandReused,
+    /// An event would be larger than the log keeps and the bus carries.
+    #[error("an event of the command would be larger than {PAYLOAD_BYTES_MAX} bytes")]
+    TooLarge,
     /// The decision breaks the rules of decisions: a fault of the program.
     #[error("the decision is malformed: {0}")]
     Malformed(String),
@@ -267,6 +273,9 @@ impl Inner {
             Ok(Appended::Repeated(receipt)) => repeated(request, receipt).map_err(Failure::Final),
             Err(AppendError::Conflict { stream, .. }) => Err(Failure::Conflict(stream)),
             Err(AppendError::CommandReused) => Err(Failure::Final(ExecuteError::CommandReused)),
+            Err(AppendError::Malformed(MalformedAppend::PayloadTooLarge)) => {
+                Err(Failure::Final(ExecuteError::TooLarge))
+            }
             Err(AppendError::Malformed(how)) => Err(Failure::Final(ExecuteError::Malformed(how.to_string()))),
             Err(AppendError::Log(error)) => Err(error.into()),
         }

@@ -30,8 +30,9 @@ pub use error::{AppendError, LogError, MalformedAppend};
 
 /// Greatest number of events in one append.
 pub const APPEND_EVENTS_MAX: usize = 1_000;
-/// Greatest size of one payload in bytes.
-pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// Greatest size of one payload in bytes: with 64 KiB of headers it is within a
+/// MiB, which is what NATS takes unless told otherwise, headers included.
+pub const PAYLOAD_BYTES_MAX: usize = (1024 - 64) * 1024;
 
 /// What version a stream must have for an append to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +203,15 @@ pub struct Snapshot {
     pub state: Bytes,
 }
 
+/// Which log it is, wherever copies of it are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogIdentity {
+    /// The log's id, given once; nil for a log without events.
+    pub log_id: Uuid,
+    /// Counts from 1; one more whenever the log had lost events and was taken up again.
+    pub epoch: u64,
+}
+
 /// The log.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
@@ -258,6 +268,12 @@ pub trait EventLog: Send + Sync + 'static {
         before_position: u64,
         limit: usize,
     ) -> Result<Vec<Envelope>, LogError>;
+
+    /// Which log this is: it is known by its first event, which no other log has and which never changes.
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        let first = self.read_all(0, 1).await?;
+        Ok(LogIdentity { log_id: first.first().map_or(Uuid::nil(), |event| event.event_id), epoch: 1 })
+    }
 
     /// The event with this id.
     async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError>;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use event_bus::{FeedSource, JetStreamFeedSource, LogFeedSource, RelayOptions, relay};
+use event_bus::{FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions};
 use event_store::{Store, StoreOptions};
 use sqlx::{Connection, PgConnection};
 use testkit::history::{History, Verdict};
@@ -80,8 +80,8 @@ async fn run(faults: &[&str]) -> Verdict {
     let readers: Vec<_> =
         (0..READERS).map(|reader| tokio::spawn(tail(reader, store.clone(), seen.clone(), done.clone()))).collect();
     let client = async_nats::connect(nats.url()).await.expect("nats-server answers");
-    let relaying = relay::run(store.clone(), client.clone(), RelayOptions { replicas: 1 }, CancellationToken::new());
-    let _relay = AbortOnDropHandle::new(tokio::spawn(relaying));
+    let relay = Relay::new(store.clone(), client.clone(), RelayOptions { replicas: 1 });
+    let _relay = AbortOnDropHandle::new(tokio::spawn(relay.run(CancellationToken::new())));
     let sources: [(&str, Box<dyn FeedSource>); 2] = [
         ("log-feed", Box::new(LogFeedSource::new(store.log.clone()))),
         ("jetstream-feed", Box::new(JetStreamFeedSource::new(client, store.log.clone()))),

@@ -1,0 +1,137 @@
+//! How a process comes to NATS: addresses, who it is, and TLS.
+
+mod check;
+mod error;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
+
+pub use error::ConnectionError;
+
+/// How often a quiet connection is asked whether it is alive: after two
+/// unanswered questions it is made anew, on another server where there are several.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the first attempt may take before the connection is left to be made in the background.
+const FIRST_ATTEMPT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Where NATS is and how to connect to it. At most one way of authentication
+/// may be given, in the addresses or beside them.
+#[derive(Clone, Default)]
+pub struct NatsOptions {
+    /// Servers of one NATS, as `nats://host:port` or `tls://host:port`; separated by commas.
+    pub url: String,
+    /// Name of a user.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<String>,
+    /// A token instead of a user.
+    pub token: Option<String>,
+    /// File of an nkey's seed.
+    pub nkey_file: Option<PathBuf>,
+    /// File of credentials: a user's JWT with its seed.
+    pub creds_file: Option<PathBuf>,
+    /// PEM file of the authorities that the servers' certificates must come from; without it the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client's certificate.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the certificate's key.
+    pub key_file: Option<PathBuf>,
+    /// Refuses a connection without TLS.
+    pub require_tls: bool,
+}
+
+/// What happens while no server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhileAway {
+    /// The client is given all the same and connects by itself: for servers, which go on without NATS.
+    Retry,
+    /// It is an error: for an operator's command.
+    Fail,
+}
+
+/// Connects. What was connected once stays so by itself: the client goes to
+/// another of the servers where one goes away.
+///
+/// # Errors
+/// [`ConnectionError`], naming the setting where one cannot be used, and saying
+/// so where a server refuses who we are or cannot prove who it is. That no
+/// server answers is an error only with [`WhileAway::Fail`].
+pub async fn connect(options: &NatsOptions, away: WhileAway) -> Result<Client, ConnectionError> {
+    let checked = check::check(options).await?;
+    let first = tokio::time::timeout(FIRST_ATTEMPT_TIME_MAX, checked.options()?.connect(checked.servers.clone())).await;
+    let error = match first {
+        Ok(Ok(client)) => return Ok(client),
+        Ok(Err(error)) => error,
+        Err(_) => async_nats::ConnectError::new(ConnectErrorKind::TimedOut),
+    };
+    match error.kind() {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            Err(ConnectionError::Refused(error))
+        }
+        ConnectErrorKind::Tls => Err(ConnectionError::Tls(error)),
+        _ if away == WhileAway::Fail => Err(ConnectionError::Away(error)),
+        _ => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "NATS does not answer; trying on");
+            let options = checked.options()?.retry_on_initial_connect();
+            options.connect(checked.servers).await.map_err(ConnectionError::Away)
+        }
+    }
+}
+
+/// Who we are to the server.
+#[derive(Clone)]
+enum Identity {
+    Nobody,
+    User(String, String),
+    Token(String),
+    /// The seed.
+    Nkey(String),
+    /// The file's text.
+    Credentials(String),
+}
+
+/// Options that were found usable.
+struct Checked {
+    servers: Vec<ServerAddr>,
+    identity: Identity,
+    ca_file: Option<PathBuf>,
+    certificate: Option<(PathBuf, PathBuf)>,
+    require_tls: bool,
+}
+
+impl Checked {
+    fn options(&self) -> Result<ConnectOptions, ConnectionError> {
+        let mut options = ConnectOptions::new().name("anamnesis").ping_interval(PING_INTERVAL);
+        options =
+            match self.identity.clone() {
+                Identity::Nobody => options,
+                Identity::User(user, password) => options.user_and_password(user, password),
+                Identity::Token(token) => options.token(token),
+                Identity::Nkey(seed) => options.nkey(seed),
+                Identity::Credentials(text) => options.credentials(&text).map_err(|source| {
+                    ConnectionError::Content { setting: check::CREDS, what: "credentials", source: source.into() }
+                })?,
+            };
+        if let Some(file) = &self.ca_file {
+            options = options.add_root_certificates(file.clone());
+        }
+        if let Some((certificate, key)) = &self.certificate {
+            options = options.add_client_certificate(certificate.clone(), key.clone());
+        }
+        Ok(options.require_tls(self.require_tls).event_callback(async |event| tell(&event)))
+    }
+}
+
+/// Logs what happens to a connection.
+fn tell(event: &async_nats::Event) {
+    match event {
+        async_nats::Event::Connected => tracing::info!("connected to NATS"),
+        async_nats::Event::Disconnected => tracing::warn!("NATS is away"),
+        async_nats::Event::ServerError(_) | async_nats::Event::ClientError(_) => {
+            tracing::warn!(%event, "NATS reports an error");
+        }
+        event => tracing::info!(%event, "NATS reports"),
+    }
+}
