@@ -121,12 +121,12 @@ async fn lists_are_filtered_sorted_and_paged(test: TestStore) {
     let absent = vec![filter("severity_rank", FilterOp::Equals, ColumnValue::Null)];
     let expected: Vec<u32> = (0..60).filter(|n| n % 5 == 0).collect();
     assert_eq!(numbers(store, ListQuery { filters: absent, ..page(4) }).await, expected);
-    // Rows without a value come last either way; ties go by key.
+    // Rows without a value come last either way; ties go by key, which runs as the column does.
     let rank = |n: &u32| if n.is_multiple_of(5) { None } else { Some(n % 7) };
     let mut ascending = by_key.clone();
     ascending.sort_by_key(|n| (rank(n).is_none(), rank(n), *n));
     let mut descending = by_key.clone();
-    descending.sort_by_key(|n| (rank(n).is_none(), std::cmp::Reverse(rank(n)), *n));
+    descending.sort_by_key(|n| (rank(n).is_none(), std::cmp::Reverse((rank(n), *n))));
     for (direction, expected) in [(Direction::Ascending, ascending), (Direction::Descending, descending)] {
         let sort = Some(("severity_rank".to_owned(), direction));
         for limit in [1, 4, 13] {
@@ -220,10 +220,10 @@ async fn many_rows_are_stored_as_few_are(test: TestStore) {
     let few = vec![awkward(0), awkward(1)];
     views.commit(&[batch(generation, 0, 50, few, &[])]).await.expect("two rows");
     let stale = batch(generation, 49, 60, many.clone(), &[]);
-    assert!(matches!(views.commit(&[stale.clone()]).await, Err(CommitError::Moved { .. })));
+    assert!(matches!(views.commit(std::slice::from_ref(&stale)).await, Err(CommitError::Moved { .. })));
     // Whoever asked for it may go away at any moment: connections stay good, nothing of it stays.
     for millis in 0..20 {
-        drop(tokio::time::timeout(Duration::from_millis(millis), views.commit(&[stale.clone()])).await);
+        drop(tokio::time::timeout(Duration::from_millis(millis), views.commit(std::slice::from_ref(&stale))).await);
         assert_eq!(views.load(ALERTS.name, generation, &[many[5].key.clone()]).await.expect("an answer").len(), 0);
     }
     views.commit(&[batch(generation, 50, 60, many, &[&gone])]).await.expect("many rows");
