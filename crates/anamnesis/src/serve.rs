@@ -9,17 +9,19 @@ use axum::middleware;
 use command_api::CommandApi;
 use event_bus::{FeedSource, JetStreamFeedSource, LogFeedSource, RelayOptions};
 use event_store::execute::{Executor, ExecutorOptions};
+use event_store::log::EventLog;
+use event_store::views::ViewStore;
 use event_store::{OpenError, Store, StoreOptions};
 use events::envelope::{Actor, Role};
 use query_api::QueryApi;
 use service::auth::{self, Authenticator, Key, KeyError};
-use service::health::Health;
+use service::health::{Check, Health};
 use service::limits::Limits;
 use service::settings::ServerSettings;
+use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
 use service::{lifecycle, server, telemetry};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::output::line;
@@ -79,6 +81,9 @@ pub enum ServeError {
     /// The address of NATS cannot be used.
     #[error("the NATS address cannot be used")]
     Nats(#[from] async_nats::ConnectError),
+    /// A task ended by itself, or did not end.
+    #[error(transparent)]
+    Supervision(SupervisionError),
     /// A role needs what was not given.
     #[error("the relay needs --nats-url")]
     NatsMissing,
@@ -101,29 +106,23 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let listener = listener.map_err(|source| ServeError::Listen(settings.listen, source))?;
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Serve)?;
     let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
-    let log = store.log.clone();
-    let database = move || {
-        let log = log.clone();
-        Box::pin(async move { log.head().await.is_ok() }) as futures::future::BoxFuture<'static, bool>
-    };
-    let mut checks: Vec<service::health::Check> = vec![("database", Box::new(database))];
+    let nats = connect(settings).await?;
+    let supervisor = start(roles, settings, &store, &executor, nats, &shutdown);
+    let mut checks = vec![log_answers(roles, store.log.clone()), supervisor.check()];
     if roles.query_api {
-        checks.push(("views", Box::new(views_are_registered(store.views.clone()))));
+        checks.push(views_are_registered(store.views.clone()));
     }
     let health = Health::new(checks, Some(metrics));
     let router = router(roles, settings, &key, &store, &executor, health, &shutdown);
-    let nats = connect(settings).await?;
-    let mut tasks = start(roles, settings, &store, &executor, nats, &shutdown);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
         welcome(settings, &key)?;
     } else {
         line(&format!("anamnesis listens on http://{}", settings.listen));
     }
     let served = server::serve(listener, router, shutdown.clone()).await.map_err(ServeError::Serve);
-    shutdown.cancel();
-    while tasks.join_next().await.is_some() {}
+    let ended = supervisor.end(supervise::END_MAX).await;
     store.close().await;
-    served
+    served.and(ended.map_err(ServeError::Supervision))
 }
 
 fn key(settings: &ServerSettings) -> Result<Key, KeyError> {
@@ -160,13 +159,12 @@ fn router(
         let authenticator = Authenticator::new(key);
         protected = protected.route_layer(middleware::from_fn_with_state(authenticator, auth::require));
     }
-    let open = query_api::public_router().merge(health.router());
     let limits = Limits::new(
         usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
         Duration::from_secs(settings.request_seconds_max),
         usize::try_from(settings.requests_max).unwrap_or(usize::MAX),
     );
-    server::wrap(open.merge(protected), limits)
+    server::wrap(query_api::public_router().merge(protected), health.router(), limits)
 }
 
 /// The client of NATS, where there is one. It connects, and connects again, by
@@ -185,8 +183,15 @@ fn start(
     executor: &Executor,
     nats: Option<async_nats::Client>,
     shutdown: &CancellationToken,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+) -> Supervisor {
+    let mut tasks = Supervisor::new(shutdown.clone());
+    let (log, asked) = (store.log.clone(), shutdown.clone());
+    tasks.spawn("log writer", async move {
+        tokio::select! {
+            () = log.stopped() => {}
+            () = asked.cancelled() => {}
+        }
+    });
     let feed: Arc<dyn FeedSource> = match &nats {
         // Who appends in the same process hears of it sooner than through JetStream (docs/adr/0011).
         Some(client) if !roles.command_api => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),
@@ -194,14 +199,14 @@ fn start(
     };
     if let Some(client) = nats.filter(|_| roles.relay) {
         let options = RelayOptions { replicas: settings.nats_replicas };
-        tasks.spawn(event_bus::relay::run(store.clone(), client, options, shutdown.clone()));
+        tasks.spawn("relay", event_bus::relay::run(store.clone(), client, options, shutdown.clone()));
     }
     if roles.projector {
-        tasks.spawn(projector::run(store.clone(), feed.clone(), shutdown.clone()));
+        tasks.spawn("projector", projector::run(store.clone(), feed.clone(), shutdown.clone()));
     }
     if roles.saga {
         let options = saga::Options::default();
-        tasks.spawn(saga::run(store.clone(), executor.clone(), feed, options, shutdown.clone()));
+        tasks.spawn("saga", saga::run(store.clone(), executor.clone(), feed, options, shutdown.clone()));
     }
     tasks
 }
@@ -238,15 +243,31 @@ Ctrl-C stops it; everything is kept.",
     Ok(())
 }
 
+/// Whether the log answers: where commands are taken, on the connection that writes.
+fn log_answers(roles: Roles, log: Arc<dyn EventLog>) -> Check {
+    Check::new("log", move || {
+        let log = log.clone();
+        async move {
+            let answered = if roles.command_api { log.ready().await } else { log.head().await.map(drop) };
+            answered.map_err(|error| with_causes(&error))
+        }
+    })
+}
+
 /// Whether every view that is served has been registered: before, queries cannot be answered.
-fn views_are_registered(
-    views: Arc<dyn event_store::views::ViewStore>,
-) -> impl Fn() -> futures::future::BoxFuture<'static, bool> + Send + Sync + 'static {
-    move || {
+fn views_are_registered(views: Arc<dyn ViewStore>) -> Check {
+    Check::new("views", move || {
         let views = views.clone();
-        Box::pin(async move {
-            let Ok(states) = views.states().await else { return false };
-            query_api::RESOURCES.iter().all(|resource| states.iter().any(|state| state.name == resource.view))
-        })
-    }
+        async move {
+            let states = views.states().await.map_err(|error| with_causes(&error))?;
+            let unregistered =
+                query_api::RESOURCES.iter().find(|resource| states.iter().all(|state| state.name != resource.view));
+            unregistered.map_or(Ok(()), |resource| Err(format!("`{}` is not registered yet", resource.view)))
+        }
+    })
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -7,5 +7,6 @@ pub mod limits;
 pub mod problem;
 pub mod server;
 pub mod settings;
+pub mod supervise;
 pub mod telemetry;
 pub mod trace;
