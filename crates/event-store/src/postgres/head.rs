@@ -48,6 +48,8 @@ async fn look(primary: &Primary, pool: &PgPool) -> Result<u64, LogError> {
 /// Follows the head: by notification, and by looking where none comes
 /// (engines without LISTEN, connections lost).
 pub async fn watch(primary: Arc<Primary>, pool: PgPool, head: watch::Sender<u64>) {
+    // Across connections: it is a new one that finds that the log went back.
+    let mut incarnation = primary.incarnation();
     loop {
         if primary.has_several_hosts()
             && let Ok(connection) = primary.connect().await
@@ -61,13 +63,18 @@ pub async fn watch(primary: Arc<Primary>, pool: PgPool, head: watch::Sender<u64>
         {
             listener = None;
         }
-        follow(&primary, &pool, &head, listener).await;
+        follow(&primary, &pool, &head, &mut incarnation, listener).await;
     }
 }
 
 /// Follows the head until the connection is lost; without one for a while.
-async fn follow(primary: &Primary, pool: &PgPool, head: &watch::Sender<u64>, mut listener: Option<PgListener>) {
-    let incarnation = primary.incarnation();
+async fn follow(
+    primary: &Primary,
+    pool: &PgPool,
+    head: &watch::Sender<u64>,
+    incarnation: &mut watch::Receiver<u64>,
+    mut listener: Option<PgListener>,
+) {
     let begun = Instant::now();
     while listener.is_some() || begun.elapsed() < RELISTEN_PAUSE {
         let heard = async {
@@ -83,12 +90,13 @@ async fn follow(primary: &Primary, pool: &PgPool, head: &watch::Sender<u64>, mut
         };
         let position = position.unwrap_or(0);
         head.send_if_modified(|seen| std::mem::replace(seen, position.max(*seen)) < position);
+        // What was heard before it was noticed may be of the old log.
         if incarnation.has_changed().unwrap_or(false) {
             if let Ok(position) = read(pool).await {
                 // The only time that it goes down.
+                incarnation.mark_unchanged();
                 head.send_replace(position);
             }
-            return;
         }
     }
 }

@@ -41,7 +41,7 @@ enum Unfit {
     Stale { timeline: u32, newest: u32 },
     #[error(
         "the session's `{name}` is `{found}` instead of `{wanted}`: something between here and the server drops \
-         settings, as pgbouncer does with `options` in transaction mode; use session mode (docs/guides/highly-available.md)"
+         settings, as pgbouncer does with `options`; set it with ALTER ROLE (docs/guides/highly-available.md)"
     )]
     Setting { name: &'static str, wanted: &'static str, found: String },
     #[error("no answer within {0:?}")]
