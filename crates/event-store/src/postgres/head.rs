@@ -92,10 +92,11 @@ async fn follow(
         head.send_if_modified(|seen| std::mem::replace(seen, position.max(*seen)) < position);
         // What was heard before it was noticed may be of the old log.
         if incarnation.has_changed().unwrap_or(false) {
-            if let Ok(position) = read(pool).await {
+            incarnation.mark_unchanged();
+            match read(pool).await {
                 // The only time that it goes down.
-                incarnation.mark_unchanged();
-                head.send_replace(position);
+                Ok(position) => drop(head.send_replace(position)),
+                Err(_) => incarnation.mark_changed(),
             }
         }
     }
