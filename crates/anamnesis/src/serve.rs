@@ -9,17 +9,19 @@ use axum::middleware;
 use command_api::CommandApi;
 use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
 use event_store::execute::{Executor, ExecutorOptions};
+use event_store::log::EventLog;
+use event_store::views::ViewStore;
 use event_store::{OpenError, Store, StoreOptions};
 use events::envelope::{Actor, Role};
 use query_api::{EventStreams, QueryApi};
 use service::auth::{self, Authenticator, Key, KeyError};
-use service::health::Health;
+use service::health::{Check, Health};
 use service::limits::Limits;
 use service::settings::ServerSettings;
+use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
 use service::{lifecycle, server, telemetry};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::nats;
@@ -80,6 +82,9 @@ pub enum ServeError {
     /// NATS cannot be connected to as the settings say.
     #[error("NATS cannot be used")]
     Nats(#[from] ConnectionError),
+    /// A task ended by itself, or did not end.
+    #[error(transparent)]
+    Supervision(SupervisionError),
     /// A role needs what was not given.
     #[error("the relay needs --nats-url")]
     NatsMissing,
@@ -102,30 +107,25 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let listener = listener.map_err(|source| ServeError::Listen(settings.listen, source))?;
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Serve)?;
     let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
-    let log = store.log.clone();
-    let database = move || {
-        let log = log.clone();
-        Box::pin(async move { log.head().await.is_ok() }) as futures::future::BoxFuture<'static, bool>
-    };
-    let mut checks: Vec<service::health::Check> = vec![("database", Box::new(database))];
+    // Commands go on while NATS is away.
+    let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
+    let mut checks = vec![log_answers(roles, store.log.clone())];
+    let supervisor = start(roles, settings, &store, &executor, nats, &shutdown, &mut checks);
+    checks.push(supervisor.check());
     if roles.query_api {
-        checks.push(("views", Box::new(views_are_registered(store.views.clone()))));
+        checks.push(views_are_registered(store.views.clone()));
     }
     let health = Health::new(checks, Some(metrics));
     let router = router(roles, settings, &key, &store, &executor, health, &shutdown);
-    // Commands go on while NATS is away.
-    let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
-    let mut tasks = start(roles, settings, &store, &executor, nats, &shutdown);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
         welcome(settings, &key)?;
     } else {
         line(&format!("anamnesis listens on http://{}", settings.listen));
     }
     let served = server::serve(listener, router, shutdown.clone()).await.map_err(ServeError::Serve);
-    shutdown.cancel();
-    while tasks.join_next().await.is_some() {}
+    let ended = supervisor.end(supervise::END_MAX).await;
     store.close().await;
-    served
+    served.and(ended.map_err(ServeError::Supervision))
 }
 
 fn key(settings: &ServerSettings) -> Result<Key, KeyError> {
@@ -166,13 +166,12 @@ fn router(
         let authenticator = Authenticator::new(key);
         protected = protected.route_layer(middleware::from_fn_with_state(authenticator, auth::require));
     }
-    let open = query_api::public_router().merge(health.router());
     let limits = Limits::new(
         usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
         Duration::from_secs(settings.request_seconds_max),
         usize::try_from(settings.requests_max).unwrap_or(usize::MAX),
     );
-    server::wrap(open.merge(protected), limits)
+    server::wrap(query_api::public_router().merge(protected), health.router(), limits)
 }
 
 /// Starts what works beside the requests.
@@ -183,8 +182,16 @@ fn start(
     executor: &Executor,
     nats: Option<async_nats::Client>,
     shutdown: &CancellationToken,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+    checks: &mut Vec<Check>,
+) -> Supervisor {
+    let mut tasks = Supervisor::new(shutdown.clone());
+    let (log, asked) = (store.log.clone(), shutdown.clone());
+    tasks.spawn("log writer", async move {
+        tokio::select! {
+            () = log.stopped() => {}
+            () = asked.cancelled() => {}
+        }
+    });
     let feed: Arc<dyn FeedSource> = match &nats {
         // Who appends in the same process hears of it sooner than through JetStream (docs/adr/0011).
         Some(client) if !roles.command_api => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),
@@ -193,14 +200,25 @@ fn start(
     if let Some(client) = nats.filter(|_| roles.relay) {
         let options = RelayOptions { replicas: settings.nats.nats_replicas };
         let relay = Relay::new(store.clone(), client, options);
-        tasks.spawn(relay.run(shutdown.clone()));
+        let relayed = relay.health();
+        checks.push(works_beside(roles, "relay", move || relayed.check()));
+        tasks.spawn("relay", relay.run(shutdown.clone()));
     }
     if roles.projector {
         let standing = projector::Standing::default();
-        tasks.spawn(projector::run(store.clone(), feed.clone(), views::ALL, standing, shutdown.clone()));
+        let projected = standing.clone();
+        checks.push(works_beside(roles, "projector", move || projected.projector()));
+        for view in views::ALL {
+            let (name, standing) = (view.schema().name, standing.clone());
+            checks.push(works_beside(roles, name, move || view_stands(&standing, name)));
+        }
+        tasks.spawn("projector", projector::run(store.clone(), feed.clone(), views::ALL, standing, shutdown.clone()));
     }
     if roles.saga {
-        tasks.spawn(saga::Runner::new(store.clone(), executor.clone(), feed).run(shutdown.clone()));
+        let runner = saga::Runner::new(store.clone(), executor.clone(), feed);
+        let standing = runner.standing.clone();
+        checks.push(works_beside(roles, "process managers", move || standing.now()));
+        tasks.spawn("saga", runner.run(shutdown.clone()));
     }
     tasks
 }
@@ -237,15 +255,47 @@ Ctrl-C stops it; everything is kept.",
     Ok(())
 }
 
+/// Whether the log answers: where commands are taken, on the connection that writes.
+fn log_answers(roles: Roles, log: Arc<dyn EventLog>) -> Check {
+    Check::new("log", move || {
+        let log = log.clone();
+        async move {
+            let answered = if roles.command_api { log.ready().await } else { log.head().await.map(drop) };
+            answered.map_err(|error| with_causes(&error))
+        }
+    })
+}
+
+/// What a role tells of its own work. It decides where the process does nothing else: one that
+/// answers requests, too, goes on answering them.
+fn works_beside(
+    roles: Roles,
+    name: &'static str,
+    told: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> Check {
+    let check = Check::new(name, move || std::future::ready(told()));
+    if roles.command_api || roles.query_api { check.shown_only() } else { check }
+}
+
+fn view_stands(standing: &projector::Standing, name: &str) -> Result<(), String> {
+    let views = standing.views();
+    views.into_iter().find(|(view, _)| *view == name).map_or(Ok(()), |(_, stands)| stands)
+}
+
 /// Whether every view that is served has been registered: before, queries cannot be answered.
-fn views_are_registered(
-    views: Arc<dyn event_store::views::ViewStore>,
-) -> impl Fn() -> futures::future::BoxFuture<'static, bool> + Send + Sync + 'static {
-    move || {
+fn views_are_registered(views: Arc<dyn ViewStore>) -> Check {
+    Check::new("views", move || {
         let views = views.clone();
-        Box::pin(async move {
-            let Ok(states) = views.states().await else { return false };
-            ::views::tables().all(|table| states.iter().any(|state| state.name == table.schema().name))
-        })
-    }
+        async move {
+            let states = views.states().await.map_err(|error| with_causes(&error))?;
+            let mut tables = ::views::tables().map(|table| table.schema().name);
+            let unregistered = tables.find(|name| states.iter().all(|state| state.name != *name));
+            unregistered.map_or(Ok(()), |name| Err(format!("`{name}` is not registered yet")))
+        }
+    })
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::commands::{AnyCommand, CommandSpec};
-use event_store::execute::{Executed, Request};
+use event_store::execute::{ExecuteError, Executed, Request};
 use event_store::log::RecordedEvent;
 use events::ids::{StreamId, derive_id};
 use serde::Serialize;
@@ -88,7 +88,11 @@ async fn carry_out(
         keep_refusal: false,
     };
     let executed = api.executor.execute(&request, &command).await;
-    let outcome = if executed.is_ok() { "done" } else { "refused" };
+    let outcome = match &executed {
+        Ok(_) => "done",
+        Err(ExecuteError::Log(_) | ExecuteError::Malformed(_)) => "failed",
+        Err(_) => "refused",
+    };
     metrics::counter!("anamnesis_commands", "command" => spec.name, "outcome" => outcome).increment(1);
     Ok(render(spec, command.target(), executed.map_err(from_execute)?))
 }

@@ -10,7 +10,7 @@ use sqlx::migrate::MigrateError;
 use crate::checkpoints::CheckpointStore;
 use crate::leases::LeaseStore;
 use crate::log::EventLog;
-use crate::postgres::{self, PostgresCoordination, PostgresLog, PostgresSagas, PostgresViews};
+use crate::postgres::{self, AddressError, PostgresCoordination, PostgresLog, PostgresSagas, PostgresViews, Primary};
 use crate::sagas::SagaStore;
 use crate::sqlite::{self, SqliteCoordination, SqliteLog, SqlitePools, SqliteSagas, SqliteViews};
 use crate::views::{ViewStore, ViewWaits};
@@ -24,13 +24,24 @@ pub struct StoreOptions {
     pub connections_max: u32,
     /// How long an append waits for a database that is away.
     pub append_give_up_after: Duration,
+    /// How long the writer waits for an answer of PostgreSQL before it takes its connection for dead and
+    /// tries the batch again on another one.
+    pub answer_within: Duration,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { migrate: true, connections_max: 16, append_give_up_after: Duration::from_secs(15) }
+        Self {
+            migrate: true,
+            connections_max: 16,
+            append_give_up_after: Duration::from_secs(15),
+            answer_within: Duration::from_secs(10),
+        }
     }
 }
+
+/// How long connections may take to close.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// Why the storage could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +49,9 @@ pub enum OpenError {
     /// The address is neither PostgreSQL's nor a file's.
     #[error("the database address must begin with `postgres://` or `sqlite:`")]
     Address,
+    /// PostgreSQL's address cannot be read, or asks for what is not supported.
+    #[error(transparent)]
+    Unreadable(AddressError),
     /// The folder of the file could not be made.
     #[error("the folder {0} cannot be made")]
     Folder(PathBuf, #[source] std::io::Error),
@@ -86,14 +100,20 @@ impl Store {
     }
 
     async fn open_postgres(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
-        let pool = postgres::connect(url, options.connections_max).await.map_err(OpenError::Connect)?;
+        let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
+        let pool = postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)?;
         if options.migrate {
             postgres::MIGRATOR.run(&pool).await.map_err(OpenError::Migrate)?;
         }
         let coordination = Arc::new(PostgresCoordination::open(pool.clone()));
         let views = Arc::new(PostgresViews::open(pool.clone()));
         Ok(Self {
-            log: Arc::new(PostgresLog::open(pool.clone(), options.append_give_up_after)),
+            log: Arc::new(PostgresLog::open(
+                &primary,
+                pool.clone(),
+                options.append_give_up_after,
+                options.answer_within,
+            )),
             sagas: Arc::new(PostgresSagas::open(pool.clone(), views.clone())),
             view_waits: ViewWaits::new(views.clone()),
             views,
@@ -125,14 +145,20 @@ impl Store {
         })
     }
 
-    /// Closes all connections; callers that still wait are told.
+    /// Closes all connections, within a bound: one that is silent is left to the operating system.
+    /// Callers that still wait are told.
     pub async fn close(&self) {
-        match &self.engine {
-            Engine::Postgres(pool) => pool.close().await,
-            Engine::Sqlite(pools) => {
-                pools.read.close().await;
-                pools.write.close().await;
+        let closing = async {
+            match &self.engine {
+                Engine::Postgres(pool) => pool.close().await,
+                Engine::Sqlite(pools) => {
+                    pools.read.close().await;
+                    pools.write.close().await;
+                }
             }
+        };
+        if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
+            tracing::warn!("connections to the database did not close in time");
         }
     }
 }

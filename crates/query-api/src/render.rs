@@ -88,7 +88,7 @@ fn from_query(error: &QueryError) -> Problem {
 pub fn from_log(error: LogError) -> Problem {
     log(&error);
     match error {
-        LogError::Database { .. } | LogError::Stopped | LogError::BatchFailed => {
+        LogError::Database { .. } | LogError::Stopped | LogError::BatchFailed | LogError::WentBack => {
             Problem::unavailable("database-unavailable", "The database does not answer.", 2)
         }
         LogError::Corrupt { .. } | LogError::Decode { .. } => Problem::internal(),

@@ -8,33 +8,78 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use serde::Serialize;
 
 /// How long a check may take.
 const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A check: a name, and whether what it looks at works.
-pub type Check = (&'static str, Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+/// Something that a process must be able to do to be of use.
+#[derive(Clone)]
+pub struct Check {
+    name: &'static str,
+    decides: bool,
+    run: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+}
+
+impl Check {
+    /// A check; where it fails it tells the reason.
+    pub fn new<F>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self { name, decides: true, run: Arc::new(move || Box::pin(run())) }
+    }
+
+    /// The check, shown without deciding whether the process is ready: what it does beside its
+    /// requests must not keep requests from it.
+    #[must_use]
+    pub const fn shown_only(mut self) -> Self {
+        self.decides = false;
+        self
+    }
+
+    async fn result(&self) -> CheckResult {
+        let patience = || Err(format!("no answer within {} s", CHECK_PATIENCE.as_secs()));
+        let result = tokio::time::timeout(CHECK_PATIENCE, (self.run)()).await.unwrap_or_else(|_| patience());
+        CheckResult { name: self.name, ok: result.is_ok(), decides: self.decides, reason: result.err() }
+    }
+}
+
+#[derive(Serialize)]
+struct CheckResult {
+    name: &'static str,
+    ok: bool,
+    /// Whether readiness depends on it.
+    decides: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    checks: Vec<CheckResult>,
+}
 
 /// What readiness depends on.
 #[derive(Clone, Default)]
 pub struct Health {
-    checks: Arc<Vec<Check>>,
+    checks: Vec<Check>,
     metrics: Option<PrometheusHandle>,
 }
 
 impl Health {
-    /// Ready when all checks pass.
-    pub fn new(checks: Vec<Check>, metrics: Option<PrometheusHandle>) -> Self {
-        Self { checks: Arc::new(checks), metrics }
+    /// Ready when all checks pass that decide.
+    pub const fn new(checks: Vec<Check>, metrics: Option<PrometheusHandle>) -> Self {
+        Self { checks, metrics }
     }
 
     /// The routes.
     pub fn router(self) -> Router {
         Router::new()
-            .route("/healthz", get(async || Json(json!({"status": "ok"}))))
+            .route("/healthz", get(async || Json(serde_json::json!({"status": "ok"}))))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .with_state(self)
@@ -42,18 +87,10 @@ impl Health {
 }
 
 async fn ready(State(health): State<Health>) -> Response {
-    let mut failed = Vec::new();
-    for (name, check) in health.checks.iter() {
-        let passed = tokio::time::timeout(CHECK_PATIENCE, check()).await;
-        if passed != Ok(true) {
-            failed.push(*name);
-        }
-    }
-    if failed.is_empty() {
-        Json(json!({"status": "ready"})).into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready", "failed": failed}))).into_response()
-    }
+    let checks = join_all(health.checks.iter().map(Check::result)).await;
+    let ready = checks.iter().all(|check| check.ok || !check.decides);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, checks })).into_response()
 }
 
 async fn metrics(State(health): State<Health>) -> Response {

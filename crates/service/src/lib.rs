@@ -8,5 +8,6 @@ pub mod openapi;
 pub mod problem;
 pub mod server;
 pub mod settings;
+pub mod supervise;
 pub mod telemetry;
 pub mod trace;

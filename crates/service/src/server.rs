@@ -22,14 +22,14 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Puts around `router` what every server has: traces, limits, problem
 /// documents for what no route answers, and panics that end one request only.
-pub fn wrap(router: Router, limits: Limits) -> Router {
-    router
+/// `probes` is outside the limits: a process under load is alive and says so.
+pub fn wrap(router: Router, probes: Router, limits: Limits) -> Router {
+    let limited = router
         .fallback(no_route)
         .layer(middleware::from_fn(method_not_allowed))
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
-        .layer(middleware::from_fn_with_state(limits, limits::layer))
-        .layer(middleware::from_fn(observe))
-        .layer(middleware::from_fn(trace::layer))
+        .layer(middleware::from_fn_with_state(limits, limits::layer));
+    probes.merge(limited).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
 }
 
 /// Serves until asked to stop, then lets requests end within a bound.

@@ -4,6 +4,7 @@ pub mod appends;
 pub mod contract;
 mod eventually;
 pub mod given;
+pub mod proxy;
 pub mod recorder;
 mod servers;
 pub mod stores;

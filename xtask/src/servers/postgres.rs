@@ -57,6 +57,39 @@ impl PostgresCluster {
         Ok(cluster)
     }
 
+    /// Makes and starts a standby of this cluster, from a base backup.
+    ///
+    /// # Errors
+    /// Where the backup fails or the standby does not start.
+    pub fn standby(&self) -> Result<Self, TaskError> {
+        let folder = scratch_folder("postgres")?;
+        if is_root() {
+            output(Command::new("chown").arg(SERVER_ACCOUNT).arg(&folder))?;
+        }
+        let standby = Self { bin: self.bin.clone(), folder, port: free_port()? };
+        let address = format!("host=127.0.0.1 port={} user=postgres", self.port);
+        let backup = ["--write-recovery-conf", "--checkpoint=fast", "--no-password", "--dbname", &address, "--pgdata"];
+        output(standby.command("pg_basebackup").args(backup).arg(standby.data()))?;
+        let file = standby.data().join("anamnesis.conf");
+        let settings = std::fs::read_to_string(&file).map_err(TaskError::file("cannot read", &file))?;
+        let own = format!(
+            "{settings}port = {}\nunix_socket_directories = '{}'\nwal_retrieve_retry_interval = '200ms'\n",
+            standby.port,
+            standby.folder.display()
+        );
+        std::fs::write(&file, own).map_err(TaskError::file("cannot write", &file))?;
+        standby.resume()?;
+        Ok(standby)
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    /// Where it does not become it.
+    pub fn promote(&self) -> Result<(), TaskError> {
+        self.pg_ctl(&["promote"])
+    }
+
     /// The address of database `name`.
     pub fn url(&self, name: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)

@@ -1,7 +1,7 @@
 //! A log that went back, or a copy of it that went its own way.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
 use std::sync::Arc;
 use std::time::Duration;
 

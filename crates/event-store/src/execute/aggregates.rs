@@ -1,11 +1,13 @@
 //! Folded streams: from the cache, from a snapshot, from the log.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use decider::{Fact, Facts, Need, StreamFold};
 use events::envelope::Envelope;
 use events::ids::StreamId;
 use moka::sync::Cache;
+use tokio::sync::watch;
 
 use super::ExecutorOptions;
 use crate::log::{EventLog, LogError, Snapshot, Write};
@@ -16,7 +18,7 @@ const READ_EVENTS: usize = 1_000;
 /// Folded streams, kept by stream and version.
 ///
 /// An entry may be behind the log, never ahead of it: it is only made from
-/// what was read or what was appended. A decision on an entry that is behind
+/// what was read or what was appended, and all are forgotten where the log went back. A decision on an entry that is behind
 /// is caught by the append's expected versions.
 pub struct Aggregates {
     log: Arc<dyn EventLog>,
@@ -24,12 +26,27 @@ pub struct Aggregates {
     // written where a stream comes or goes.
     cache: Cache<StreamId, Arc<Mutex<(Fact, StreamFold)>>>,
     snapshot_every: u64,
+    incarnation: watch::Receiver<u64>,
+    // The incarnation of the log of which folds are kept.
+    kept_of: AtomicU64,
 }
 
 impl Aggregates {
     pub fn new(log: Arc<dyn EventLog>, options: ExecutorOptions) -> Self {
         let cache = Cache::new(options.cached_streams_max);
-        Self { log, cache, snapshot_every: options.snapshot_every.max(1) }
+        let incarnation = log.incarnation();
+        let kept_of = AtomicU64::new(*incarnation.borrow());
+        Self { log, cache, snapshot_every: options.snapshot_every.max(1), incarnation, kept_of }
+    }
+
+    /// Forgets everything where the log went back since; tells the log's incarnation.
+    pub fn settle(&self) -> u64 {
+        let incarnation = *self.incarnation.borrow();
+        if self.kept_of.load(Ordering::Acquire) != incarnation {
+            self.cache.invalidate_all();
+            self.kept_of.store(incarnation, Ordering::Release);
+        }
+        incarnation
     }
 
     /// The folded stream, where it is kept.

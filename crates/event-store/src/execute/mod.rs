@@ -162,9 +162,12 @@ impl Executor {
         let mut collided = request.target;
         for turn_number in 0..TRIES_MAX {
             let mut seen = Seen::default();
+            let incarnation = inner.aggregates.settle();
             // What was assumed wrongly is a conflict, or looked at before a refusal; then it is read.
             let assumed = (request.creates && turn_number == 0).then_some(request.target);
             let outcome = match inner.decide(request, command, assumed, &mut seen).await {
+                // Decided on what the log no longer holds.
+                Ok(_) if incarnation != inner.aggregates.settle() => Err(Failure::Conflict(request.target)),
                 Ok(decision) => match compose(request, decision, &seen) {
                     Ok(append) => inner.append(request, append, &mut seen).await,
                     Err(error) => Err(Failure::Final(error)),
@@ -294,10 +297,33 @@ impl Inner {
     /// be refused now: its first answer.
     async fn first_answer(&self, request: &Request, error: ExecuteError) -> Result<Executed, ExecuteError> {
         match self.log.find_command(request.command_id).await? {
-            Some(known) if known.fingerprint == request.fingerprint => repeated(request, known.receipt),
-            Some(_) => Err(ExecuteError::CommandReused),
-            None => Err(error),
+            Some(known) if known.fingerprint == request.fingerprint => {}
+            Some(_) => return Err(ExecuteError::CommandReused),
+            None => return Err(error),
         }
+        // Where it is known by now: the writer answers when a standby has it, too.
+        match self.log.append(recollection(request)).await {
+            Ok(appended) => repeated(request, appended.into_receipt()),
+            Err(AppendError::Log(error)) => Err(error.into()),
+            // The log went back in between.
+            Err(_) => Err(error),
+        }
+    }
+}
+
+/// An append that is stored under no circumstances: no stream reaches its guard's version. It is
+/// answered where the command was carried out before.
+fn recollection(request: &Request) -> Append {
+    Append {
+        command_id: request.command_id,
+        fingerprint: request.fingerprint,
+        guards: vec![Guard { stream: request.target, version: u64::MAX }],
+        writes: Vec::new(),
+        actor: request.actor.clone(),
+        correlation_id: request.command_id,
+        causation_id: None,
+        trace_context: None,
+        refusal: None,
     }
 }
 

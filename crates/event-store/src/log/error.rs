@@ -23,6 +23,10 @@ pub enum LogError {
     /// The log's writer has stopped; the process is shutting down.
     #[error("the log's writer has stopped")]
     Stopped,
+    /// The log no longer holds what this process saw in it, after a fail-over that lost it or a restored
+    /// backup; what was decided before is worth nothing, and must be decided again.
+    #[error("the log went back")]
+    WentBack,
     /// A stored value is not what this program writes.
     #[error("the log holds a row that cannot be read: {what}")]
     Corrupt {

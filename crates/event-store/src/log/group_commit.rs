@@ -15,6 +15,8 @@ use super::{APPEND_EVENTS_MAX, Append, AppendError, Appended, LogError, Malforme
 
 /// Appends that may wait; beyond them callers wait to queue.
 const QUEUE_LENGTH_MAX: usize = 4_096;
+/// Probes that may wait.
+const PROBES_MAX: usize = 16;
 /// Events in one batch, so that a batch stays short.
 const BATCH_EVENTS_MAX: usize = 2_048;
 /// Payload bytes in one batch.
@@ -42,6 +44,9 @@ pub trait BatchWriter: Send + 'static {
     /// Stores the batch.
     async fn write(&mut self, appends: &[Append]) -> Result<Written, LogError>;
 
+    /// Commits something that changes nothing, as durably as a batch.
+    async fn probe(&mut self) -> Result<(), LogError>;
+
     /// Whether the same batch may work when it is tried again.
     fn is_transient(&self, error: &LogError) -> bool;
 
@@ -52,27 +57,55 @@ pub trait BatchWriter: Send + 'static {
 struct Job {
     append: Append,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
+    /// The incarnation of the log on which it was decided, or a later one.
+    incarnation: u64,
 }
+
+type Probe = oneshot::Sender<Result<(), LogError>>;
 
 /// The queue in front of the one writer.
 pub struct GroupCommit {
     queue: mpsc::Sender<Job>,
+    probes: mpsc::Sender<Probe>,
+    incarnation: watch::Receiver<u64>,
     tail: Arc<Tail>,
     writer: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl GroupCommit {
     /// Starts the writer. A batch that keeps failing is given up after `give_up_after`.
-    pub fn start(writer: impl BatchWriter, head: watch::Sender<u64>, give_up_after: Duration) -> Self {
-        let (queue, jobs) = mpsc::channel(QUEUE_LENGTH_MAX);
+    /// `incarnation` counts how often the log went back.
+    pub fn start(
+        writer: impl BatchWriter,
+        head: watch::Sender<u64>,
+        incarnation: watch::Receiver<u64>,
+        give_up_after: Duration,
+    ) -> Self {
+        let ((queue, jobs), (probes, probed)) = (mpsc::channel(QUEUE_LENGTH_MAX), mpsc::channel(PROBES_MAX));
         let tail = Arc::new(Tail::default());
-        let task = tokio::spawn(run(Writer { writer, head, tail: tail.clone(), give_up_after }, jobs));
-        Self { queue, tail, writer: std::sync::Mutex::new(Some(task)) }
+        let kept = Writer { writer, head, tail: tail.clone(), incarnation: incarnation.clone(), give_up_after };
+        let task = tokio::spawn(run(kept, jobs, probed));
+        Self { queue, probes, incarnation, tail, writer: std::sync::Mutex::new(Some(task)) }
+    }
+
+    /// Whether an append would be stored now: the last one was, or nothing waits and a commit succeeds.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn ready(&self) -> Result<(), LogError> {
+        let (answer, outcome) = oneshot::channel();
+        self.probes.send(answer).await.map_err(|_| LogError::Stopped)?;
+        outcome.await.map_err(|_| LogError::Stopped)?
+    }
+
+    /// Ends when the writer has ended, however it did.
+    pub async fn stopped(&self) {
+        self.queue.closed().await;
     }
 
     /// What this process has just written; `None` where that does not reach back to `after_position`.
     pub fn newest(&self, after_position: u64, limit: usize) -> Option<Vec<Envelope>> {
-        self.tail.read(after_position, limit)
+        self.tail.read(*self.incarnation.borrow(), after_position, limit)
     }
 
     /// Queues an append and waits for its outcome.
@@ -82,7 +115,8 @@ impl GroupCommit {
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         check_form(&append)?;
         let (answer, outcome) = oneshot::channel();
-        self.queue.send(Job { append, answer }).await.map_err(|_| LogError::Stopped)?;
+        let incarnation = *self.incarnation.borrow();
+        self.queue.send(Job { append, answer, incarnation }).await.map_err(|_| LogError::Stopped)?;
         outcome.await.map_err(|_| LogError::Stopped)?
     }
 
@@ -129,15 +163,38 @@ struct Writer<W> {
     writer: W,
     head: watch::Sender<u64>,
     tail: Arc<Tail>,
+    incarnation: watch::Receiver<u64>,
     give_up_after: Duration,
 }
 
-async fn run<W: BatchWriter>(mut writer: Writer<W>, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(first) = jobs.recv().await {
+async fn run<W: BatchWriter>(mut writer: Writer<W>, mut jobs: mpsc::Receiver<Job>, mut probes: mpsc::Receiver<Probe>) {
+    loop {
+        let first = tokio::select! {
+            biased;
+            job = jobs.recv() => job,
+            Some(probe) = probes.recv() => {
+                if !probe.is_closed() {
+                    drop(probe.send(writer.probe().await));
+                }
+                continue;
+            }
+        };
+        let Some(first) = first else { break };
+        let incarnation = first.incarnation;
         let (appends, answers) = gather(first, &mut jobs);
         metrics::histogram!("anamnesis_log_batch_appends").record(appends.len() as f64);
         let started = Instant::now();
-        let outcomes = writer.store(&appends).await;
+        // The oldest job came first: whoever decided on a log that has gone back since decides again.
+        let outcomes = if incarnation == *writer.incarnation.borrow() {
+            writer.store(&appends).await
+        } else {
+            fail_all(&appends, LogError::WentBack)
+        };
+        let failed = outcomes.iter().any(|outcome| matches!(outcome, Err(AppendError::Log(_))));
+        // Under load no probe would ever have its turn: the batch speaks for it.
+        while let Ok(probe) = probes.try_recv() {
+            drop(probe.send(if failed { Err(LogError::BatchFailed) } else { Ok(()) }));
+        }
         metrics::histogram!("anamnesis_log_batch_seconds").record(started.elapsed().as_secs_f64());
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // A caller that went away no longer wants its answer.
@@ -181,13 +238,16 @@ impl<W: BatchWriter> Writer<W> {
         loop {
             let error = match self.writer.write(appends).await {
                 Ok(Written { outcomes, head, events }) => {
-                    self.tail.extend(events);
+                    self.tail.extend(*self.incarnation.borrow(), events);
                     self.head.send_if_modified(|seen| std::mem::replace(seen, head.max(*seen)) < head);
                     return outcomes;
                 }
                 Err(error) => error,
             };
             self.writer.close().await;
+            if matches!(error, LogError::WentBack) {
+                return fail_all(appends, error);
+            }
             if !self.writer.is_transient(&error) {
                 return self.isolate(appends, error).await;
             }
@@ -199,6 +259,19 @@ impl<W: BatchWriter> Writer<W> {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
+    }
+
+    /// A broken connection is no reason not to be ready where another one works.
+    async fn probe(&mut self) -> Result<(), LogError> {
+        if self.writer.probe().await.is_ok() {
+            return Ok(());
+        }
+        self.writer.close().await;
+        let probed = self.writer.probe().await;
+        if probed.is_err() {
+            self.writer.close().await;
+        }
+        probed
     }
 
     /// One append that the database refuses must not take the others with it.

@@ -303,6 +303,25 @@ pub trait EventLog: Send + Sync + 'static {
     /// Those of many commands that are remembered, however many in one question.
     async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError>;
 
+    /// Whether an append would be stored now, asked where appends are stored.
+    ///
+    /// # Errors
+    /// What stands in the way; it may take as long as an append to tell.
+    async fn ready(&self) -> Result<(), LogError> {
+        self.head().await.map(drop)
+    }
+
+    /// Ends when the log's writer has ended, which it does by itself only by a fault of the program.
+    async fn stopped(&self) {
+        std::future::pending().await
+    }
+
+    /// Counts how often the log went back under this process: by a fail-over that lost events or a
+    /// restored backup. Whatever was kept of an earlier incarnation is worth nothing.
+    fn incarnation(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
     /// Tells the head as it moves, in this process at once, in others within a
     /// moment. A hint for waking up: the log itself is the truth.
     fn watch_head(&self) -> watch::Receiver<u64>;

@@ -23,16 +23,18 @@ pub struct Tail {
 struct Kept {
     events: VecDeque<Envelope>,
     bytes: usize,
+    incarnation: u64,
 }
 
 impl Tail {
     /// Adds events that were stored. Where others were stored before them, by
-    /// another process, the tail begins anew.
-    pub fn extend(&self, events: Vec<Envelope>) {
+    /// another process, or the log went back meanwhile, the tail begins anew.
+    pub fn extend(&self, incarnation: u64, events: Vec<Envelope>) {
         let Some(first) = events.first() else { return };
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.events.back().is_some_and(|last| last.position + 1 != first.position) {
-            *kept = Kept::default();
+        let continued = kept.events.back().is_none_or(|last| last.position + 1 == first.position);
+        if !continued || kept.incarnation != incarnation {
+            *kept = Kept { incarnation, ..Kept::default() };
         }
         kept.bytes += events.iter().map(|event| event.payload.len()).sum::<usize>();
         kept.events.extend(events);
@@ -43,9 +45,12 @@ impl Tail {
     }
 
     /// Events after `after_position`, at most `limit`; `None` where the first
-    /// of them is not kept.
-    pub fn read(&self, after_position: u64, limit: usize) -> Option<Vec<Envelope>> {
+    /// of them is not kept, or is of another incarnation of the log.
+    pub fn read(&self, incarnation: u64, after_position: u64, limit: usize) -> Option<Vec<Envelope>> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if kept.incarnation != incarnation {
+            return None;
+        }
         let skipped = usize::try_from((after_position + 1).checked_sub(kept.events.front()?.position)?).ok()?;
         let found: Vec<Envelope> = kept.events.iter().skip(skipped).take(limit).cloned().collect();
         // Perhaps another process has appended more.

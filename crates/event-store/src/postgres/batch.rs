@@ -1,25 +1,30 @@
 //! Storing a batch of appends in one transaction.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Row as _};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::log::envelopes;
+use super::notices::Notices;
+use super::primary::{self, Primary};
 use crate::clock;
-use crate::log::group_commit::{BatchWriter, Written};
+use crate::log::group_commit::{BatchWriter, Outcomes, Written};
 use crate::log::known::{Known, commands, conflicts, recall, streams};
 use crate::log::plan::{Before, Plan, plan};
 use crate::log::row::{
     COLUMNS, COMMAND_COLUMNS, CommandRow, actor_text, event_count, known_commands, natural, refusal_text, signed,
 };
-use crate::log::{Append, KnownCommand, LogError, event_id};
+use crate::log::{Append, Appended, KnownCommand, LogError, event_id};
 
 /// Head, events and commands in one statement: all or none, one round trip.
 /// Nothing is stored unless the head still stands at `$24`; a row comes back if it did.
@@ -55,20 +60,71 @@ const REPEATED_BATCHES: u32 = 4;
 /// versions of the streams that it wrote, and a batch is one statement: it is
 /// planned on what is known and stored only if the head still stands there.
 /// Otherwise the head is locked first and everything is read under the lock.
+///
+/// A recalled answer is as durable as a first one: it may have been stored by a
+/// connection that ended while it waited for the synchronous standby, so it is
+/// given only after something younger has been committed here (docs/adr/0021).
 pub struct PostgresWriter {
-    options: PgConnectOptions,
+    primary: Arc<Primary>,
     connection: Option<PgConnection>,
+    notices: Notices,
+    // How long an answer is waited for before the connection is given up.
+    answer_within: Duration,
     known: Option<Known>,
     // Batches for which the head is locked first.
     wary: u32,
+    // Where the last batch that was acknowledged on this connection left the head.
+    acknowledged: u64,
+    incarnation: u64,
     // Where this process left the head.
     written: watch::Sender<u64>,
 }
 
+/// A write that changes nothing: when it is acknowledged, so is everything before it.
+const TOUCH: &str = "UPDATE log_head SET position = position WHERE partition = 0";
+
 impl PostgresWriter {
     /// Writes over a connection of its own, made when it is needed, and tells in `written` how far it has come.
-    pub const fn new(options: PgConnectOptions, written: watch::Sender<u64>) -> Self {
-        Self { options, connection: None, known: None, wary: 0, written }
+    pub fn new(primary: Arc<Primary>, answer_within: Duration, written: watch::Sender<u64>) -> Self {
+        let incarnation = *primary.incarnation().borrow();
+        let notices = Notices::listen();
+        Self {
+            primary,
+            connection: None,
+            notices,
+            answer_within,
+            known: None,
+            wary: 0,
+            acknowledged: 0,
+            incarnation,
+            written,
+        }
+    }
+
+    /// The connection; a new one where there is none, or where the log went back since it was made.
+    async fn connect(&mut self) -> Result<&mut PgConnection, LogError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                self.acknowledged = 0;
+                self.primary.connect().await.map_err(LogError::database("connecting"))?
+            }
+        };
+        let connection = self.connection.insert(connection);
+        let incarnation = *self.primary.incarnation().borrow();
+        if std::mem::replace(&mut self.incarnation, incarnation) != incarnation {
+            self.known = None;
+            return Err(LogError::WentBack);
+        }
+        Ok(connection)
+    }
+
+    async fn write_either_way(&mut self, appends: &[Append]) -> Result<Written, LogError> {
+        self.connect().await?;
+        match self.write_known(appends).await? {
+            Some(written) => Ok(written),
+            None => self.write_locked(appends).await,
+        }
     }
 
     /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
@@ -99,32 +155,40 @@ impl PostgresWriter {
         let refused = conflicts(appends, &written.outcomes);
         if !refused.is_empty() {
             recall(appends, &mut written.outcomes, &load_commands(connection, refused).await?);
+            if rests_on_others(&written.outcomes, written.head) {
+                let touched = sqlx::query(TOUCH).execute(connection).await;
+                touched.map_err(LogError::database("making recalled answers durable"))?;
+            }
         }
+        self.acknowledged = written.head;
         self.known = Some(known);
         Ok(Some(written))
     }
 
     /// Locks the head, reads what the batch depends on, stores it.
     async fn write_locked(&mut self, appends: &[Append]) -> Result<Written, LogError> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            empty => {
-                let connection = self.options.connect().await.map_err(LogError::database("connecting"))?;
-                empty.insert(connection)
-            }
-        };
+        let acknowledged = self.acknowledged;
+        let connection = self.connect().await?;
         let mut transaction = connection.begin().await.map_err(LogError::database("beginning a batch"))?;
         let before = load(&mut transaction, appends).await?;
         let position = before.position;
         let plan = plan(before, appends, clock::now(), event_id::new);
-        if plan.commands.is_empty() {
+        if plan.commands.is_empty() && rests_on_others(&plan.outcomes, acknowledged) {
+            let touched = sqlx::query(TOUCH).execute(&mut *transaction).await;
+            touched.map_err(LogError::database("making recalled answers durable"))?;
+            transaction.commit().await.map_err(LogError::database("committing recalled answers"))?;
+        } else if plan.commands.is_empty() {
             transaction.rollback().await.map_err(LogError::database("ending an empty batch"))?;
         } else {
             store(&mut transaction, &plan, position).await.map_err(LogError::database("storing a batch"))?;
             transaction.commit().await.map_err(LogError::database("committing a batch"))?;
         }
         self.wary = self.wary.saturating_sub(1);
+        let stored = !plan.commands.is_empty();
         let (known, written) = Known::after(plan);
+        if stored {
+            self.acknowledged = written.head;
+        }
         self.known = Some(known);
         Ok(written)
     }
@@ -133,12 +197,22 @@ impl PostgresWriter {
 #[async_trait]
 impl BatchWriter for PostgresWriter {
     async fn write(&mut self, appends: &[Append]) -> Result<Written, LogError> {
-        let written = match self.write_known(appends).await? {
-            Some(written) => written,
-            None => self.write_locked(appends).await?,
-        };
+        let (notices, max) = (self.notices.clone(), self.answer_within);
+        let written = heard(&notices, max, "storing a batch", self.write_either_way(appends)).await?;
+        if let Some(last) = written.events.last() {
+            self.primary.saw(self.incarnation, last.position, last.event_id);
+        }
         self.written.send_if_modified(|head| std::mem::replace(head, written.head) != written.head);
         Ok(written)
+    }
+
+    async fn probe(&mut self) -> Result<(), LogError> {
+        let (notices, max) = (self.notices.clone(), self.answer_within);
+        let touching = async {
+            let touched = sqlx::query(TOUCH).execute(self.connect().await?).await;
+            touched.map_err(LogError::database("trying to write")).map(drop)
+        };
+        heard(&notices, max, "trying to write", touching).await
     }
 
     fn is_transient(&self, error: &LogError) -> bool {
@@ -159,10 +233,36 @@ impl BatchWriter for PostgresWriter {
         // What became of the last batch may be unknown.
         self.known = None;
         if let Some(connection) = self.connection.take() {
-            // It may be broken already; the server ends its transaction either way.
-            drop(connection.close_hard().await);
+            primary::close(connection).await;
         }
     }
+}
+
+/// Waits for what is written, within the time limit; an error where the server warned meanwhile.
+async fn heard<T>(
+    notices: &Notices,
+    max: Duration,
+    doing: &'static str,
+    writing: impl Future<Output = Result<T, LogError>> + Send,
+) -> Result<T, LogError> {
+    let (result, warned) = notices.during(timeout(max, writing)).await;
+    let done = result.unwrap_or_else(|_| Err(LogError::database(doing)(primary::silent(max))))?;
+    if warned {
+        // Perhaps the wait for a standby was cancelled: committed here, and perhaps nowhere else.
+        return Err(LogError::database(doing)(sqlx::Error::Io(std::io::Error::other("the server warned"))));
+    }
+    Ok(done)
+}
+
+/// Whether an answer is recalled that may be younger than this connection's last acknowledged
+/// batch, which left the head at `acknowledged`: whether a standby has it is not known then.
+/// A command without events stands at the head like the one before it, so `>` would not do.
+fn rests_on_others(outcomes: &Outcomes, acknowledged: u64) -> bool {
+    let repeated = |outcome: &Result<Appended, _>| match outcome {
+        Ok(Appended::Repeated(receipt)) => receipt.position >= acknowledged,
+        _ => false,
+    };
+    outcomes.iter().any(repeated)
 }
 
 /// Locks the head, then reads what the batch depends on.

@@ -1,12 +1,15 @@
 //! The log's head: how processes tell each other that it moved.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::primary::{self, Primary};
 use crate::log::LogError;
 use crate::log::row::natural;
 
@@ -28,22 +31,50 @@ pub async fn read(pool: &PgPool) -> Result<u64, LogError> {
     natural(head.0)
 }
 
+/// The newest event's position; the event is remembered, to be looked for again on new connections.
+async fn look(primary: &Primary, pool: &PgPool) -> Result<u64, LogError> {
+    let incarnation = *primary.incarnation().borrow();
+    let newest: Option<(i64, Uuid)> =
+        sqlx::query_as("SELECT position, event_id FROM events ORDER BY position DESC LIMIT 1")
+            .fetch_optional(pool)
+            .await
+            .map_err(LogError::database("reading the head"))?;
+    let Some((position, event_id)) = newest else { return Ok(0) };
+    let position = natural(position)?;
+    primary.saw(incarnation, position, event_id);
+    Ok(position)
+}
+
 /// Follows the head: by notification, and by looking where none comes
 /// (engines without LISTEN, connections lost).
-pub async fn watch(pool: PgPool, head: watch::Sender<u64>) {
+pub async fn watch(primary: Arc<Primary>, pool: PgPool, head: watch::Sender<u64>) {
+    // Across connections: it is a new one that finds that the log went back.
+    let mut incarnation = primary.incarnation();
     loop {
+        if primary.has_several_hosts()
+            && let Ok(connection) = primary.connect().await
+        {
+            // Only to learn which of them is the primary now: the pool follows.
+            primary::close(connection).await;
+        }
         let mut listener = PgListener::connect_with(&pool).await.ok();
         if let Some(connected) = &mut listener
             && connected.listen(CHANNEL).await.is_err()
         {
             listener = None;
         }
-        follow(&pool, &head, listener).await;
+        follow(&primary, &pool, &head, &mut incarnation, listener).await;
     }
 }
 
 /// Follows the head until the connection is lost; without one for a while.
-async fn follow(pool: &PgPool, head: &watch::Sender<u64>, mut listener: Option<PgListener>) {
+async fn follow(
+    primary: &Primary,
+    pool: &PgPool,
+    head: &watch::Sender<u64>,
+    incarnation: &mut watch::Receiver<u64>,
+    mut listener: Option<PgListener>,
+) {
     let begun = Instant::now();
     while listener.is_some() || begun.elapsed() < RELISTEN_PAUSE {
         let heard = async {
@@ -55,10 +86,19 @@ async fn follow(pool: &PgPool, head: &watch::Sender<u64>, mut listener: Option<P
         let position = match tokio::time::timeout(POLL, heard).await {
             Ok(Ok(Some(notification))) => notification.payload().parse().ok(),
             Ok(Ok(None) | Err(_)) => return,
-            Err(_) => read(pool).await.ok(),
+            Err(_) => look(primary, pool).await.ok(),
         };
         let position = position.unwrap_or(0);
         head.send_if_modified(|seen| std::mem::replace(seen, position.max(*seen)) < position);
+        // What was heard before it was noticed may be of the old log.
+        if incarnation.has_changed().unwrap_or(false) {
+            incarnation.mark_unchanged();
+            match read(pool).await {
+                // The only time that it goes down.
+                Ok(position) => drop(head.send_replace(position)),
+                Err(_) => incarnation.mark_changed(),
+            }
+        }
     }
 }
 

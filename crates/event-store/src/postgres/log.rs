@@ -1,6 +1,7 @@
 //! The log on PostgreSQL.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::batch::{PostgresWriter, load_commands};
 use super::head;
+use super::primary::Primary;
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{COLUMNS, EVENT_BY_ID, Row, natural, signed};
 use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot, event_id};
@@ -23,20 +25,22 @@ pub struct PostgresLog {
     pool: PgPool,
     writer: GroupCommit,
     head: watch::Receiver<u64>,
+    incarnation: watch::Receiver<u64>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl PostgresLog {
     /// Opens the log of a migrated database. An append that finds the database
     /// away fails after `give_up_after`.
-    pub fn open(pool: PgPool, give_up_after: Duration) -> Self {
+    /// A connection that does not answer within `answer_within` is replaced.
+    pub fn open(primary: &Arc<Primary>, pool: PgPool, give_up_after: Duration, answer_within: Duration) -> Self {
         let ((head, receiver), (written, announced)) = (watch::channel(0), watch::channel(0));
-        let options = (*pool.connect_options()).clone();
-        let writer = PostgresWriter::new(options, written);
-        let writer = GroupCommit::start(writer, head.clone(), give_up_after);
-        let watching = AbortOnDropHandle::new(tokio::spawn(head::watch(pool.clone(), head)));
+        let writer = PostgresWriter::new(primary.clone(), answer_within, written);
+        let incarnation = primary.incarnation();
+        let writer = GroupCommit::start(writer, head.clone(), incarnation.clone(), give_up_after);
+        let watching = AbortOnDropHandle::new(tokio::spawn(head::watch(primary.clone(), pool.clone(), head)));
         let announcing = AbortOnDropHandle::new(tokio::spawn(head::announce(pool.clone(), announced)));
-        Self { pool, writer, head: receiver, _tasks: [watching, announcing] }
+        Self { pool, writer, head: receiver, incarnation, _tasks: [watching, announcing] }
     }
 }
 
@@ -117,6 +121,18 @@ impl EventLog for PostgresLog {
     async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
         let mut connection = self.pool.acquire().await.map_err(LogError::database("finding commands"))?;
         load_commands(&mut connection, command_ids.to_vec()).await
+    }
+
+    async fn ready(&self) -> Result<(), LogError> {
+        self.writer.ready().await
+    }
+
+    async fn stopped(&self) {
+        self.writer.stopped().await;
+    }
+
+    fn incarnation(&self) -> watch::Receiver<u64> {
+        self.incarnation.clone()
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {

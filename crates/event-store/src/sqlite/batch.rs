@@ -109,6 +109,14 @@ impl BatchWriter for SqliteWriter {
         }
     }
 
+    async fn probe(&mut self) -> Result<(), LogError> {
+        let mut turn = self.turn().await?;
+        let probed = sqlx::raw_sql(PROBE).fetch_one(&mut *turn).await.map_err(unproved);
+        probed.map_err(LogError::database("trying to write"))?;
+        turn.end();
+        Ok(())
+    }
+
     fn is_transient(&self, error: &LogError) -> bool {
         let LogError::Database { source, .. } = error else { return false };
         match source {
@@ -274,6 +282,9 @@ async fn store(connection: &mut SqliteConnection, begin: &str, plan: &Plan, posi
     }
     Ok(())
 }
+
+/// Writes a page although nothing changes: SQLite leaves out an UPDATE to what is there already.
+const PROBE: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT; SELECT 1;";
 
 fn unproved(error: sqlx::Error) -> sqlx::Error {
     match error {

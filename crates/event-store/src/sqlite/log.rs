@@ -36,7 +36,10 @@ impl SqliteLog {
     /// fails after `give_up_after`.
     pub fn open(pools: SqlitePools, give_up_after: Duration) -> Self {
         let (head, receiver) = watch::channel(0);
-        let writer = GroupCommit::start(SqliteWriter::new(pools.write.clone()), head.clone(), give_up_after);
+        // A file is replaced while nobody has it open: under a process its log never goes back.
+        let incarnation = watch::channel(0).1;
+        let writer = SqliteWriter::new(pools.write.clone());
+        let writer = GroupCommit::start(writer, head.clone(), incarnation, give_up_after);
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pools.read.clone(), head)));
         Self { pools, writer, head: receiver, _watcher: watcher }
     }
@@ -113,6 +116,14 @@ impl EventLog for SqliteLog {
     async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
         let mut connection = self.pools.read.acquire().await.map_err(LogError::database("finding commands"))?;
         load_commands(&mut connection, command_ids).await
+    }
+
+    async fn ready(&self) -> Result<(), LogError> {
+        self.writer.ready().await
+    }
+
+    async fn stopped(&self) {
+        self.writer.stopped().await;
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {

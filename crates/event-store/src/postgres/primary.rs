@@ -1,0 +1,232 @@
+//! The server that holds the log: found among the hosts, and looked at before it is believed.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection as _, PgPool};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::address::{Address, AddressError};
+
+/// What every session is set to, as `SHOW` spells it. What the server's role or
+/// database says otherwise does not count, and what a pooler drops is noticed.
+const PINNED: [(&str, &str); 6] = [
+    ("default_transaction_isolation", "read committed"),
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("jit", "off"),
+    ("lock_timeout", LOCK_WAIT_MAX),
+    ("synchronous_commit", "on"),
+    ("TimeZone", "UTC"),
+];
+/// How long a statement waits for a lock before its transaction is tried again.
+const LOCK_WAIT_MAX: &str = "8s";
+/// So that the server, too, gives up a client that is gone.
+const KEEPALIVE: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+/// How long a connection may take to close.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// Why a server that answers is not used.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("the server is a standby: it takes no writes")]
+    Standby,
+    #[error("the server is on timeline {timeline:08X}, another one has gone on to {newest:08X}: it is an old primary")]
+    Stale { timeline: u32, newest: u32 },
+    #[error(
+        "the session's `{name}` is `{found}` instead of `{wanted}`: something between here and the server drops \
+         settings, as pgbouncer does with `options`; set it with ALTER ROLE (docs/guides/highly-available.md)"
+    )]
+    Setting { name: &'static str, wanted: &'static str, found: String },
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+}
+
+/// The way to the primary.
+pub struct Primary {
+    address: Address,
+    current: AtomicUsize,
+    newest_timeline: AtomicU32,
+    /// The last event that this process knows to be in the log.
+    seen: Mutex<Option<(u64, Uuid)>>,
+    incarnation: watch::Sender<u64>,
+    pool: OnceLock<PgPool>,
+}
+
+impl Primary {
+    /// The way to the database at `url`; nothing is connected.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub fn new(url: &str) -> Result<Arc<Self>, AddressError> {
+        let mut address = Address::parse(url)?;
+        address.hosts = address.hosts.into_iter().map(pinned).collect();
+        Ok(Arc::new(Self {
+            address,
+            current: AtomicUsize::new(0),
+            newest_timeline: AtomicU32::new(0),
+            seen: Mutex::new(None),
+            incarnation: watch::Sender::new(0),
+            pool: OnceLock::new(),
+        }))
+    }
+
+    /// Connects to the primary: tries the host that was it last, then the others.
+    ///
+    /// # Errors
+    /// What the last of them said, where none can be used.
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let (count, first) = (self.address.hosts.len(), self.current.load(Ordering::Relaxed));
+        if count > 1 && self.newest_timeline.load(Ordering::Relaxed) == 0 {
+            // Two may say that they are it: whoever has not seen either asks both.
+            for host in 0..count {
+                if let Ok(connection) = self.reach(host).await {
+                    close(connection).await;
+                }
+            }
+        }
+        let mut refusal = None;
+        for host in (0..count).map(|offset| (first + offset) % count) {
+            match self.reach(host).await {
+                Ok(connection) => {
+                    self.turn_to(host);
+                    return Ok(connection);
+                }
+                Err(error) => refusal = Some(error),
+            }
+        }
+        Err(refusal.unwrap_or(sqlx::Error::WorkerCrashed))
+    }
+
+    async fn reach(&self, host: usize) -> Result<PgConnection, sqlx::Error> {
+        let max = self.address.connect_max;
+        let reached = async {
+            let mut connection = self.address.hosts[host].connect().await?;
+            self.verify(&mut connection).await.map(|()| connection)
+        };
+        timeout(max, reached).await.unwrap_or_else(|_| Err(silent(max)))
+    }
+
+    /// New connections of the pool go where the primary is.
+    fn turn_to(&self, host: usize) {
+        if self.current.swap(host, Ordering::Relaxed) != host
+            && let Some(pool) = self.pool.get()
+        {
+            tracing::warn!(host = self.address.hosts[host].get_host(), "another server is the primary now");
+            pool.set_connect_options(self.address.hosts[host].clone());
+        }
+    }
+
+    /// How to reach the host that is the primary as far as is known.
+    pub fn options(&self) -> PgConnectOptions {
+        self.address.hosts[self.current.load(Ordering::Relaxed)].clone()
+    }
+
+    /// The pool that is to follow the primary.
+    pub fn lead(&self, pool: &PgPool) {
+        // There is one pool for each.
+        drop(self.pool.set(pool.clone()));
+    }
+
+    /// Whether there is another host to look at.
+    pub const fn has_several_hosts(&self) -> bool {
+        self.address.hosts.len() > 1
+    }
+
+    /// Looks at a new connection's server, its settings and whether the log still holds what it held.
+    ///
+    /// # Errors
+    /// Where it must not be used, or does not answer.
+    pub async fn verify(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let names: Vec<&str> = PINNED.iter().map(|(name, _)| *name).collect();
+        // Not kept: the name of a kept statement means nothing behind a pooler that mixes sessions up.
+        let row: (bool, Option<String>, Vec<String>) = sqlx::query_as(
+            "SELECT pg_is_in_recovery(),
+                CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END,
+                (SELECT array_agg(current_setting(name) ORDER BY place)
+                 FROM unnest($1::text[]) WITH ORDINALITY AS pinned(name, place))",
+        )
+        .bind(&names)
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await?;
+        let (standby, timeline, settings) = row;
+        let timeline = timeline.and_then(|timeline| u32::from_str_radix(&timeline, 16).ok());
+        let (false, Some(timeline)) = (standby, timeline) else { return Err(unfit(Unfit::Standby)) };
+        let newest = self.newest_timeline.fetch_max(timeline, Ordering::Relaxed);
+        if timeline < newest {
+            return Err(unfit(Unfit::Stale { timeline, newest }));
+        }
+        let found: HashMap<&str, String> = names.into_iter().zip(settings).collect();
+        for (name, wanted) in PINNED {
+            let found = found.get(name).cloned().unwrap_or_default();
+            if found != wanted {
+                let setting = Unfit::Setting { name, wanted, found };
+                return Err(sqlx::Error::Configuration(Box::new(setting)));
+            }
+        }
+        self.compare(connection).await
+    }
+
+    /// Compares the log with what this process has seen of it.
+    async fn compare(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((position, event_id)) = seen else { return Ok(()) };
+        let found: Option<Uuid> = sqlx::query_scalar("SELECT event_id FROM events WHERE position = $1")
+            .bind(position.cast_signed())
+            .persistent(false)
+            .fetch_optional(connection)
+            .await?;
+        if found == Some(event_id) {
+            return Ok(());
+        }
+        let mut kept = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *kept == seen {
+            *kept = None;
+            tracing::error!(position, %event_id, "the log went back: an event that was in it is gone");
+            metrics::counter!("anamnesis_log_rewound").increment(1);
+            self.incarnation.send_modify(|incarnation| *incarnation += 1);
+        }
+        Ok(())
+    }
+
+    /// Remembers an event that was found in the log or put into it, in this incarnation.
+    pub fn saw(&self, incarnation: u64, position: u64, event_id: Uuid) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *self.incarnation.borrow() == incarnation && seen.is_none_or(|(known, _)| known < position) {
+            *seen = Some((position, event_id));
+        }
+    }
+
+    /// Counts how often the log went back under this process.
+    pub fn incarnation(&self) -> watch::Receiver<u64> {
+        self.incarnation.subscribe()
+    }
+}
+
+fn pinned(options: PgConnectOptions) -> PgConnectOptions {
+    let named = options.get_application_name().is_some();
+    let options = if named { options } else { options.application_name("anamnesis") };
+    options.options(PINNED).options(KEEPALIVE)
+}
+
+fn unfit(unfit: Unfit) -> sqlx::Error {
+    // As an I/O error: it passes, by fail-over.
+    sqlx::Error::Io(io::Error::other(unfit))
+}
+
+/// No answer came in time.
+pub fn silent(max: Duration) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, Unfit::Silent(max)))
+}
+
+/// Closes a connection that may be broken; the server ends its transaction either way.
+pub async fn close(connection: PgConnection) {
+    drop(timeout(CLOSE_MAX, connection.close_hard()).await);
+}
