@@ -5,16 +5,21 @@ CREATE TABLE log_head (
     partition   SMALLINT    PRIMARY KEY,
     position    BIGINT      NOT NULL CHECK (position >= 0),
     -- When the newest event was stored; never goes back.
-    recorded_at TIMESTAMPTZ NOT NULL
+    recorded_at TIMESTAMPTZ NOT NULL,
+    -- Which log this is, made once.
+    log_id      UUID        NOT NULL,
+    -- Up by one whenever the log is taken up again after a loss.
+    epoch       BIGINT      NOT NULL CHECK (epoch > 0)
 );
-INSERT INTO log_head VALUES (0, 0, TIMESTAMPTZ '1970-01-01 00:00:00+00');
+INSERT INTO log_head VALUES (0, 0, TIMESTAMPTZ '1970-01-01 00:00:00+00', gen_random_uuid(), 1);
 
 CREATE TABLE events (
     position       BIGINT      PRIMARY KEY,
     stream_type    TEXT        NOT NULL,
     stream_id      UUID        NOT NULL,
     version        BIGINT      NOT NULL CHECK (version > 0),
-    event_id       UUID        NOT NULL UNIQUE,
+    -- Ends in the position, so nothing else need find it (docs/adr/0016).
+    event_id       UUID        NOT NULL,
     event_type     TEXT        NOT NULL,
     schema_version SMALLINT    NOT NULL,
     -- The exact bytes as written (JSON), so that a hash of them can be checked years later.
@@ -35,10 +40,16 @@ CREATE INDEX events_by_trial ON events (trial_id, position) WHERE trial_id IS NO
 CREATE INDEX events_by_site ON events (site_id, position) WHERE site_id IS NOT NULL;
 CREATE INDEX events_by_patient ON events (patient_id, position) WHERE patient_id IS NOT NULL;
 
+-- A command's receipt is not kept beside its events: they are the last `event_count` up to `position` (docs/adr/0016).
 CREATE TABLE commands (
-    command_id  UUID   PRIMARY KEY,
-    fingerprint BYTEA  NOT NULL,
-    receipt     TEXT   NOT NULL
+    command_id  UUID        PRIMARY KEY,
+    fingerprint BYTEA       NOT NULL,
+    -- The command's last event, or the head where it had none.
+    position    BIGINT      NOT NULL CHECK (position >= 0),
+    recorded_at TIMESTAMPTZ NOT NULL,
+    event_count SMALLINT    NOT NULL CHECK (event_count >= 0),
+    -- Why it was refused, where a refusal leaves a receipt (docs/adr/0027).
+    refusal     TEXT
 );
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,5 @@
--- The catalogue of views: which generation is read, and how far it stands.
+-- The catalogue of views: which generation is read, and how far it stands. The tables of views are made from their
+-- declarations when they are registered (docs/adr/0019).
 CREATE TABLE views (
     name               TEXT   PRIMARY KEY,
     schema_version     BIGINT NOT NULL,

@@ -23,9 +23,9 @@ rules! {
     ALERT_NOT_DUE = "alert-not-due";
     ALERT_NOT_FOUND = "alert-not-found";
     ALERT_RESOLVED = "alert-resolved";
+    ARMS_FIXED = "arms-fixed";
     ARM_EXISTS = "arm-exists";
     ARM_NOT_FOUND = "arm-not-found";
-    ARMS_FIXED = "arms-fixed";
     BLANK = "blank";
     CONSENT_ALREADY_SIGNED = "consent-already-signed";
     CONSENT_FORM_EXISTS = "consent-form-exists";

@@ -32,7 +32,15 @@ pub const SCHEMA: ViewSchema = ViewSchema {
         Column { name: "waiting_since", kind: ColumnKind::Time },
         Column { name: "due_at", kind: ColumnKind::Time },
     ],
-    access_paths: &[],
+    access_paths: &[
+        &["saga", "waiting_since"],
+        &["saga", "due_at"],
+        &["status", "waiting_since"],
+        &["trial_id", "waiting_since"],
+        &["patient_id", "waiting_since"],
+        &["waiting_since"],
+        &["due_at"],
+    ],
 };
 
 /// An instance.

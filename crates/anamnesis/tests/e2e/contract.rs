@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 #[test]
 fn instances_of_process_managers_are_what_is_listed() {
     let (kept, listed) = (saga::SCHEMA, views::PROCESS_MANAGERS.schema());
-    assert_eq!((kept.name, kept.columns), (listed.name, listed.columns));
+    assert_eq!((kept.name, kept.columns, kept.access_paths), (listed.name, listed.columns, listed.access_paths));
     let id = uuid::Uuid::nil();
     let step = |status| {
         json!({"name": "screen", "command": "ScreenPatient", "command_id": id, "status": status, "rule": "a-rule",

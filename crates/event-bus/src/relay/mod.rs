@@ -112,10 +112,7 @@ impl Relay {
     /// Publishes as long as the lease is held and nothing fails; gives it back
     /// where something does, so that another relay, or `republish`, can go on.
     async fn turn(&self) -> Result<Ended, RelayError> {
-        // A log is known by its first event.
-        if self.store.log.head().await? == 0
-            || self.store.leases.acquire(RELAY_LEASE, self.holder, LEASE_TIME).await?.is_none()
-        {
+        if self.store.leases.acquire(RELAY_LEASE, self.holder, LEASE_TIME).await?.is_none() {
             return Ok(Ended::StandsBy);
         }
         let ended = match somebody_republishes(&self.store, self.holder).await {

@@ -1,26 +1,15 @@
 //! A log that went back, or a copy of it that went its own way.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use async_nats::{Client, jetstream};
-use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use event_bus::control::{self, Begun, Control, EpochStart, Why};
 use event_bus::relay::compare;
 use event_bus::{RelayError, RepublishError, republish};
-use event_store::log::{
-    Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot,
-};
+use event_store::log::EventLog;
 use event_store::{Store, StoreOptions};
-use events::envelope::Envelope;
-use events::ids::StreamId;
 use tempfile::TempDir;
 use testkit::appends::fill;
-use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::support::{
     OPTIONS, client_of, copy, marks, messages, start_relay, stream, topology, wait_for_everything, wait_for_failure,
@@ -99,80 +88,13 @@ async fn a_relay_stops_where_the_log_lost_what_the_stream_has() {
     assert!(difference.lost.iter().all(|event| event.event_type == "PatientRegistered"));
 }
 
-/// A log that is in a later epoch.
-struct InEpoch {
-    log: Arc<dyn EventLog>,
-    epoch: u64,
-}
-
-/// The store, its log in a later epoch.
-pub fn in_epoch(store: &Store, epoch: u64) -> Store {
-    let mut later = store.clone();
-    later.log = Arc::new(InEpoch { log: store.log.clone(), epoch });
-    later
-}
-
-#[async_trait]
-impl EventLog for InEpoch {
-    async fn identity(&self) -> Result<LogIdentity, LogError> {
-        Ok(LogIdentity { epoch: self.epoch, ..self.log.identity().await? })
+/// The store, its log taken up again until it is in this epoch.
+pub async fn in_epoch(store: &Store, epoch: u64) -> Store {
+    let mut identity = store.log.identity().await.expect("the log");
+    while identity.epoch < epoch {
+        identity = store.log.begin_epoch(identity.epoch).await.expect("the next epoch");
     }
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.log.append(append).await
-    }
-    async fn read_stream(&self, stream: StreamId, after: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
-        self.log.read_stream(stream, after, limit).await
-    }
-    async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
-        self.log.read_all(after_position, limit).await
-    }
-    fn batches_apart(&self) -> Duration {
-        self.log.batches_apart()
-    }
-    async fn read_reference(
-        &self,
-        reference: Reference,
-        after: u64,
-        to: u64,
-        limit: usize,
-    ) -> Result<Vec<Envelope>, LogError> {
-        self.log.read_reference(reference, after, to, limit).await
-    }
-    async fn read_reference_back(
-        &self,
-        reference: Reference,
-        before: u64,
-        limit: usize,
-    ) -> Result<Vec<Envelope>, LogError> {
-        self.log.read_reference_back(reference, before, limit).await
-    }
-    async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError> {
-        self.log.find_event(event_id).await
-    }
-    async fn find_commands(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-        self.log.find_commands(ids).await
-    }
-    async fn head(&self) -> Result<u64, LogError> {
-        self.log.head().await
-    }
-    async fn position_at(&self, time: DateTime<Utc>) -> Result<u64, LogError> {
-        self.log.position_at(time).await
-    }
-    async fn find_command(&self, command_id: Uuid) -> Result<Option<KnownCommand>, LogError> {
-        self.log.find_command(command_id).await
-    }
-    fn watch_head(&self) -> watch::Receiver<u64> {
-        self.log.watch_head()
-    }
-    async fn load_snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>, LogError> {
-        self.log.load_snapshot(stream).await
-    }
-    async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), LogError> {
-        self.log.save_snapshot(snapshot).await
-    }
-    async fn delete_snapshots(&self) -> Result<(), LogError> {
-        self.log.delete_snapshots().await
-    }
+    store.clone()
 }
 
 /// The stream's control messages, in order.
@@ -194,7 +116,7 @@ async fn with_a_new_epoch_the_stream_loses_what_the_log_lost_and_subscribers_are
     let nats = testkit::nats().await;
     let client = client_of(&nats).await;
     let (_log, first) = that_went_back(&client).await;
-    let store = in_epoch(&first, 2);
+    let store = in_epoch(&first, 2).await;
     fill(&*store.log, 3).await;
     let relay = start_relay(&store, &client);
     wait_for_everything(&store, &client).await;
@@ -238,7 +160,7 @@ async fn a_new_stream_tells_the_epoch_as_well() {
     let nats = testkit::nats().await;
     let client = client_of(&nats).await;
     let log = Log::new();
-    let store = in_epoch(&log.open().await, 3);
+    let store = in_epoch(&log.open().await, 3).await;
     fill(&*store.log, 5).await;
     let _relay = start_relay(&store, &client);
     wait_for_everything(&store, &client).await;

@@ -106,7 +106,7 @@ async fn the_example_goes_on_where_it_stopped_and_forgets_what_the_log_lost() {
     let relay = start_relay(&lost, &client);
     wait_for_failure(&relay, "they agree up to position 4").await;
     drop(relay);
-    let store = in_epoch(&lost, 2);
+    let store = in_epoch(&lost, 2).await;
     let _relay = start_relay(&store, &client);
     wait_for_everything(&store, &client).await;
     let mut subscriber = Subscriber::start(&nats.url(), trial, &checkpoint);

@@ -206,7 +206,7 @@ pub struct Snapshot {
 /// Which log it is, wherever copies of it are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogIdentity {
-    /// The log's id, given once; nil for a log without events.
+    /// The log's id, made once, before its first event.
     pub log_id: Uuid,
     /// Counts from 1; one more whenever the log had lost events and was taken up again.
     pub epoch: u64,
@@ -269,11 +269,12 @@ pub trait EventLog: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Envelope>, LogError>;
 
-    /// Which log this is: it is known by its first event, which no other log has and which never changes.
-    async fn identity(&self) -> Result<LogIdentity, LogError> {
-        let first = self.read_all(0, 1).await?;
-        Ok(LogIdentity { log_id: first.first().map_or(Uuid::nil(), |event| event.event_id), epoch: 1 })
-    }
+    /// Which log this is, and in which epoch.
+    async fn identity(&self) -> Result<LogIdentity, LogError>;
+
+    /// Begins the next epoch, where the log is still in `epoch`: of several that want to, one does.
+    /// Gives the identity as it is then.
+    async fn begin_epoch(&self, epoch: u64) -> Result<LogIdentity, LogError>;
 
     /// The event with this id.
     async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError>;

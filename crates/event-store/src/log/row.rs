@@ -9,16 +9,25 @@ use events::envelope::{Actor, Envelope, References};
 use events::ids::StreamId;
 use uuid::Uuid;
 
-use super::{KnownCommand, LogError, Receipt, RecordedEvent};
+use super::{KnownCommand, LogError, LogIdentity, Receipt, RecordedEvent};
 
 /// The columns of an event, in the order of [`COLUMNS`].
 pub const COLUMNS: &str = "position, stream_type, stream_id, version, event_id, event_type, schema_version, payload, \
      occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context, \
      trial_id, site_id, patient_id";
 
-/// The event with the id `$1`, which holds the position `$2` unless it was given before ids did.
-pub const EVENT_BY_ID: &str = "event_id = $1 \
-     AND position IN ($2, (SELECT earlier.position FROM earlier_event_ids AS earlier WHERE earlier.event_id = $1))";
+/// The event with the id `$1`, which ends in the position `$2`.
+pub const EVENT_BY_ID: &str = "event_id = $1 AND position = $2";
+
+/// The log's id and epoch.
+pub const IDENTITY: &str = "SELECT log_id, epoch FROM log_head WHERE partition = 0";
+/// Begins the epoch after `$1`, where that one is not over.
+pub const BEGIN_EPOCH: &str = "UPDATE log_head SET epoch = epoch + 1 WHERE partition = 0 AND epoch = $1";
+
+/// What [`IDENTITY`] gives.
+pub fn identity((log_id, epoch): (Uuid, i64)) -> Result<LogIdentity, LogError> {
+    Ok(LogIdentity { log_id, epoch: natural(epoch)? })
+}
 
 /// A row as the database gives it.
 pub struct Row {

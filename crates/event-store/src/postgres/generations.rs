@@ -9,8 +9,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
-use crate::views::ViewError;
 use crate::views::catalogue::table;
+use crate::views::{Dialect, ViewError, ViewSchema, ddl};
 
 /// What PostgreSQL may sort an index in.
 const INDEX_MEMORY: &str = "256MB";
@@ -28,6 +28,60 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// The table of one generation of a view.
 pub fn generation_table(view: &str, generation: i64) -> Result<String, ViewError> {
     Ok(format!("{}_g{generation}", table(view)?))
+}
+
+/// Makes the view's table with its indexes, or adds what it lacks of what is declared now.
+///
+/// Indexes are made of the partitioned table alone: a partition gets those that it lacks when it is
+/// attached, so that nothing waits for an index of rows that are read today.
+pub async fn declare(connection: &mut PgConnection, schema: &ViewSchema) -> Result<(), ViewError> {
+    const DOING: &str = "making a view's table";
+    let (parent, indexes) = (table(schema.name)?, ddl::indexes(schema, Dialect::Postgres)?);
+    run(connection, ddl::create_table(schema, Dialect::Postgres)?, DOING).await?;
+    let present: Vec<String> = sqlx::query_scalar(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+         UNION ALL
+         SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = $1::regclass",
+    )
+    .bind(&parent)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(ViewError::database("looking at a view's table"))?;
+    for column in schema.columns.iter().filter(|column| !present.iter().any(|name| name == column.name)) {
+        let definition = ddl::definition(column, Dialect::Postgres);
+        run(connection, format!("ALTER TABLE {parent} ADD COLUMN {definition}"), DOING).await?;
+    }
+    for index in indexes.iter().filter(|index| !present.contains(&index.name)) {
+        let sql = format!("CREATE INDEX {} ON ONLY {parent} ({})", index.name, index.columns);
+        run(connection, sql, DOING).await?;
+    }
+    Ok(())
+}
+
+/// Removes the indexes that are declared no longer, now that no generation is read by them.
+async fn forget_indexes(pool: &PgPool, schema: &ViewSchema) -> Result<(), ViewError> {
+    let sweeping = ViewError::database("removing old indexes of a view");
+    let declared: Vec<String> = ddl::indexes(schema, Dialect::Postgres)?.into_iter().map(|index| index.name).collect();
+    let old: Vec<String> = sqlx::query_scalar(
+        "SELECT indexrelid::regclass::text FROM pg_index
+         WHERE indrelid = to_regclass($1) AND NOT indisprimary AND indexrelid::regclass::text <> ALL($2)",
+    )
+    .bind(table(schema.name)?)
+    .bind(declared)
+    .fetch_all(pool)
+    .await
+    .map_err(&sweeping)?;
+    for index in old {
+        let sql = format!("SET LOCAL lock_timeout = '{REMOVAL_WAIT_MAX}'; DROP INDEX IF EXISTS {index}");
+        let mut transaction = pool.begin().await.map_err(&sweeping)?;
+        match transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+            Ok(_) => transaction.commit().await.map_err(&sweeping)?,
+            // It is in use: the next rebuild removes it.
+            Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => {}
+            Err(error) => return Err(sweeping(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Makes the table of a generation that is read from its beginning.
@@ -78,7 +132,7 @@ pub async fn attach(pool: &PgPool, view: &str, generation: i64) -> Result<(), Vi
 }
 
 /// Removes the tables of generations that nobody reads or fills.
-pub async fn sweep(pool: &PgPool, view: &str) -> Result<(), ViewError> {
+pub async fn sweep(pool: &PgPool, view: &str, schema: Option<&ViewSchema>) -> Result<(), ViewError> {
     let sweeping = ViewError::database("removing old tables of a view");
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class, views
@@ -111,7 +165,10 @@ pub async fn sweep(pool: &PgPool, view: &str) -> Result<(), ViewError> {
             }
         }
     }
-    Ok(())
+    match schema {
+        Some(schema) => forget_indexes(pool, schema).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether a table was missing.

@@ -17,8 +17,10 @@ use super::batch::{PostgresWriter, load_commands};
 use super::head;
 use super::primary::Primary;
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{COLUMNS, EVENT_BY_ID, Row, natural, signed};
-use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot, event_id};
+use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, Row, identity, natural, signed};
+use crate::log::{
+    Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot, event_id,
+};
 
 /// The log in a PostgreSQL database.
 pub struct PostgresLog {
@@ -105,6 +107,17 @@ impl EventLog for PostgresLog {
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(before_position)).bind(signed(limit as u64));
         envelopes(query.fetch_all(&self.pool).await, "reading back by reference")
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        let row = sqlx::query_as(IDENTITY).fetch_one(&self.pool).await;
+        identity(row.map_err(LogError::database("reading the log's identity"))?)
+    }
+
+    async fn begin_epoch(&self, epoch: u64) -> Result<LogIdentity, LogError> {
+        let began = sqlx::query(BEGIN_EPOCH).bind(signed(epoch)).execute(&self.pool).await;
+        began.map_err(LogError::database("beginning an epoch"))?;
+        self.identity().await
     }
 
     async fn find_event(&self, id: Uuid) -> Result<Option<Envelope>, LogError> {

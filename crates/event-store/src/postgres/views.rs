@@ -25,7 +25,7 @@ use crate::views::{
 pub struct PostgresViews {
     pool: PgPool,
     // What this process writes; what it reads is in the catalogue.
-    schemas: RwLock<HashMap<String, &'static [Column]>>,
+    schemas: RwLock<HashMap<String, ViewSchema>>,
     commits: watch::Sender<()>,
 }
 
@@ -60,13 +60,17 @@ impl PostgresViews {
 
     fn remember(&self, schema: &ViewSchema) {
         let mut schemas = self.schemas.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        schemas.insert(schema.name.to_owned(), schema.columns);
+        schemas.insert(schema.name.to_owned(), *schema);
+    }
+
+    fn declared(&self, view: &str) -> Option<ViewSchema> {
+        self.schemas.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(view).copied()
     }
 
     /// The columns of a view that this process writes.
     pub(super) fn columns(&self, view: &str) -> Result<&'static [Column], ViewError> {
         let schemas = self.schemas.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        schemas.get(view).copied().ok_or_else(|| ViewError::Unknown(view.to_owned()))
+        schemas.get(view).map(|schema| schema.columns).ok_or_else(|| ViewError::Unknown(view.to_owned()))
     }
 
     async fn state(&self, view: &str) -> Result<ViewState, ViewError> {
@@ -94,6 +98,7 @@ impl ViewStore for PostgresViews {
             .await
             .map_err(&registering)?;
         if entered.rows_affected() == 1 {
+            generations::declare(&mut transaction, schema).await?;
             generations::create_read(&mut transaction, schema.name, catalogue::FIRST_GENERATION).await?;
         }
         transaction.commit().await.map_err(&registering)?;
@@ -154,6 +159,7 @@ impl ViewStore for PostgresViews {
             .await
             .map_err(&starting)?;
         let generation = generation.ok_or_else(|| ViewError::Unknown(schema.name.to_owned()))?;
+        generations::declare(&mut transaction, schema).await?;
         generations::create_beside(&mut transaction, schema.name, generation).await?;
         transaction.commit().await.map_err(&starting)?;
         Ok(generation)
@@ -168,7 +174,10 @@ impl ViewStore for PostgresViews {
     }
 
     async fn sweep(&self, view: &str) -> Result<(), ViewError> {
-        generations::sweep(&self.pool, view).await
+        // Where an older program sweeps, what a newer one has declared stays.
+        let state = self.state(view).await?;
+        let declared = self.declared(view).filter(|schema| schema.version == state.version && state.rebuild.is_none());
+        generations::sweep(&self.pool, view, declared.as_ref()).await
     }
 
     async fn set_failure(&self, view: &str, failure: Option<&str>) -> Result<(), ViewError> {

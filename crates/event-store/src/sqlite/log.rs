@@ -17,8 +17,10 @@ use super::SqlitePools;
 use super::batch::{SqliteWriter, load_commands};
 use super::references;
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{COLUMNS, EVENT_BY_ID, Row, natural, signed};
-use crate::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot, event_id};
+use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, Row, identity, natural, signed};
+use crate::log::{
+    Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot, event_id,
+};
 
 /// How often the head is looked at for what other processes appended.
 const HEAD_POLL: Duration = Duration::from_millis(200);
@@ -100,6 +102,21 @@ impl EventLog for SqliteLog {
         let query = sqlx::query(AssertSqlSafe(references::select_back(reference))).bind(reference.column().1);
         let query = query.bind(signed(before_position)).bind(signed(limit as u64));
         envelopes(query.fetch_all(&self.pools.read).await, "reading back by reference")
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        let row = sqlx::query_as(IDENTITY).fetch_one(&self.pools.read).await;
+        identity(row.map_err(LogError::database("reading the log's identity"))?)
+    }
+
+    async fn begin_epoch(&self, epoch: u64) -> Result<LogIdentity, LogError> {
+        let beginning = LogError::database("beginning an epoch");
+        let mut turn = self.pools.write.whole_turn().await.map_err(&beginning)?;
+        turn.make_durable().await.map_err(&beginning)?;
+        let began = sqlx::query(BEGIN_EPOCH).bind(signed(epoch)).execute(&mut *turn).await;
+        began.map_err(beginning)?;
+        turn.end();
+        self.identity().await
     }
 
     async fn find_event(&self, id: Uuid) -> Result<Option<Envelope>, LogError> {

@@ -19,7 +19,7 @@ use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
     Column, ColumnKind, ColumnValue, CommitError, Cursor, Dialect, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
-    ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
+    ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, ddl, time_text,
 };
 
 /// Old rows that are removed at a time.
@@ -29,7 +29,7 @@ const SWEEP_ROWS: u32 = 5_000;
 pub struct SqliteViews {
     pools: SqlitePools,
     // What this process writes; what it reads is in the catalogue.
-    schemas: RwLock<HashMap<String, &'static [Column]>>,
+    schemas: RwLock<HashMap<String, ViewSchema>>,
     commits: watch::Sender<()>,
 }
 
@@ -79,13 +79,13 @@ impl SqliteViews {
 
     fn remember(&self, schema: &ViewSchema) {
         let mut schemas = self.schemas.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        schemas.insert(schema.name.to_owned(), schema.columns);
+        schemas.insert(schema.name.to_owned(), *schema);
     }
 
     /// The columns of a view that this process writes.
     pub(super) fn columns(&self, view: &str) -> Result<&'static [Column], ViewError> {
         let schemas = self.schemas.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        schemas.get(view).copied().ok_or_else(|| ViewError::Unknown(view.to_owned()))
+        schemas.get(view).map(|schema| schema.columns).ok_or_else(|| ViewError::Unknown(view.to_owned()))
     }
 
     async fn turn(&self) -> Result<impl DerefMut<Target = SqliteConnection> + '_, ViewError> {
@@ -107,13 +107,21 @@ impl SqliteViews {
 impl ViewStore for SqliteViews {
     async fn register(&self, schema: &ViewSchema) -> Result<ViewState, ViewError> {
         self.remember(schema);
-        sqlx::query(catalogue::REGISTER)
+        let registering = ViewError::database("registering a view");
+        let mut turn = self.pools.write.whole_turn().await.map_err(&registering)?;
+        let mut transaction = turn.begin_derived().await.map_err(&registering)?;
+        let entered = sqlx::query(catalogue::REGISTER)
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
-            .execute(&mut *self.turn().await?)
+            .execute(&mut *transaction)
             .await
-            .map_err(ViewError::database("registering a view"))?;
+            .map_err(&registering)?;
+        if entered.rows_affected() == 1 {
+            declare(&mut transaction, schema).await?;
+        }
+        transaction.commit().await.map_err(&registering)?;
+        turn.end();
         self.state(schema.name).await
     }
 
@@ -158,14 +166,21 @@ impl ViewStore for SqliteViews {
 
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError> {
         self.remember(schema);
-        let row: Option<(i64,)> = sqlx::query_as(catalogue::START_REBUILD)
+        let starting = ViewError::database("starting a rebuild");
+        let mut turn = self.pools.write.whole_turn().await.map_err(&starting)?;
+        let mut transaction = turn.begin_derived().await.map_err(&starting)?;
+        let generation: Option<i64> = sqlx::query_scalar(catalogue::START_REBUILD)
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
-            .fetch_optional(&mut *self.turn().await?)
+            .fetch_optional(&mut *transaction)
             .await
-            .map_err(ViewError::database("starting a rebuild"))?;
-        row.map(|(generation,)| generation).ok_or_else(|| ViewError::Unknown(schema.name.to_owned()))
+            .map_err(&starting)?;
+        let generation = generation.ok_or_else(|| ViewError::Unknown(schema.name.to_owned()))?;
+        declare(&mut transaction, schema).await?;
+        transaction.commit().await.map_err(&starting)?;
+        turn.end();
+        Ok(generation)
     }
 
     async fn swap(&self, view: &str, generation: i64) -> Result<bool, ViewError> {
@@ -188,8 +203,15 @@ impl ViewStore for SqliteViews {
             // Piece by piece: others write in between.
             let deletion = sqlx::query(AssertSqlSafe(sql.clone())).bind(view).execute(&mut *self.turn().await?).await;
             if deletion.map_err(ViewError::database("sweeping old rows"))?.rows_affected() == 0 {
-                return Ok(());
+                break;
             }
+        }
+        // Where an older program sweeps, what a newer one has declared stays.
+        let state = self.state(view).await?;
+        let declared = self.schemas.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(view).copied();
+        match declared.filter(|schema| schema.version == state.version && state.rebuild.is_none()) {
+            Some(schema) => forget_indexes(&mut *self.turn().await?, &schema).await,
+            None => Ok(()),
         }
     }
 
@@ -332,6 +354,45 @@ pub(super) async fn upsert(
             row.columns.iter().fold(query, bind)
         });
         query.execute(&mut *connection).await.map_err(ViewError::database("writing documents"))?;
+    }
+    Ok(())
+}
+
+/// Makes the view's table with its indexes, or adds what it lacks of what is declared now.
+async fn declare(connection: &mut SqliteConnection, schema: &ViewSchema) -> Result<(), ViewError> {
+    let declaring = ViewError::database("making a view's table");
+    let (table, indexes) = (table(schema.name)?, ddl::indexes(schema, Dialect::Sqlite)?);
+    let sql = ddl::create_table(schema, Dialect::Sqlite)?;
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
+    let present: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info($1)")
+        .bind(&table)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(&declaring)?;
+    for column in schema.columns.iter().filter(|column| !present.iter().any(|name| name == column.name)) {
+        let sql = format!("ALTER TABLE {table} ADD COLUMN {}", ddl::definition(column, Dialect::Sqlite));
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
+    }
+    for index in indexes {
+        let sql = format!("CREATE INDEX IF NOT EXISTS {} ON {table} ({})", index.name, index.columns);
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
+    }
+    Ok(())
+}
+
+/// Removes the indexes that are declared no longer, now that no generation is read by them.
+async fn forget_indexes(connection: &mut SqliteConnection, schema: &ViewSchema) -> Result<(), ViewError> {
+    let sweeping = ViewError::database("removing old indexes of a view");
+    let declared: Vec<String> = ddl::indexes(schema, Dialect::Sqlite)?.into_iter().map(|index| index.name).collect();
+    let present: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = $1 AND sql IS NOT NULL")
+            .bind(table(schema.name)?)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(&sweeping)?;
+    for index in present.iter().filter(|index| !declared.contains(index)) {
+        let sql = format!("DROP INDEX IF EXISTS {index}");
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&sweeping)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! read. A rebuild fills the next one beside it (docs/adr/0005-view-generations.md).
 
 pub(crate) mod catalogue;
+pub(crate) mod ddl;
 mod query;
 mod wait;
 

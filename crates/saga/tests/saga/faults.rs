@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_bus::{Feed, FeedError, FeedSource};
 use event_store::Store;
-use event_store::log::{Append, AppendError, Appended, EventLog, KnownCommand, LogError, Reference, Snapshot};
+use event_store::log::{
+    Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot,
+};
 use event_store::sagas::{About, Documents, SagaBatch, SagaCursor, SagaStore, StepOrder, StoredStep, Troubles};
 use event_store::views::{CommitError, ViewError};
 use events::envelope::Envelope;
@@ -192,6 +194,14 @@ impl EventLog for DisturbedLog {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let failure = || AppendError::Log(LogError::BatchFailed);
         self.faults.strike(Place::Append, self.inner.append(append), failure).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.inner.identity().await
+    }
+
+    async fn begin_epoch(&self, epoch: u64) -> Result<LogIdentity, LogError> {
+        self.inner.begin_epoch(epoch).await
     }
 
     async fn read_stream(&self, stream: StreamId, after: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {

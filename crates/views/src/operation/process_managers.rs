@@ -100,6 +100,7 @@ impl Table for ProcessManagers {
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
         &["saga", "waiting_since"],
+        &["saga", "due_at"],
         &["status", "waiting_since"],
         &["trial_id", "waiting_since"],
         &["patient_id", "waiting_since"],

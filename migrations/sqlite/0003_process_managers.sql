@@ -1,6 +1,4 @@
 -- Every process manager stands on its own (docs/adr/0028): its place in the log, its steps.
-DROP TABLE saga_steps;
-
 -- How far a process manager has folded the log.
 CREATE TABLE saga_cursors (
     saga             TEXT PRIMARY KEY,

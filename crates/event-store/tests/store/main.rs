@@ -1,0 +1,11 @@
+//! The storage against real engines.
+
+mod bad_days;
+mod declared;
+mod executor;
+mod history;
+mod immutable;
+mod log_contract;
+mod plan;
+mod sagas;
+mod storage;
