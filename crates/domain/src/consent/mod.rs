@@ -185,12 +185,7 @@ impl Command for PresentConsentForm {
     const NAME: &'static str = "PresentConsentForm";
 
     fn reads(&self, patient_id: PatientId) -> Vec<Need> {
-        vec![
-            Need::of::<patient::Patient>(patient_id),
-            Need::of::<trial::Trial>(self.trial_id),
-            Need::of::<Site>(self.site_id),
-            Need::of::<Consent>(ConsentId::of(patient_id, self.trial_id)),
-        ]
+        [needs(patient_id, self.trial_id).as_slice(), &[Need::of::<Site>(self.site_id)]].concat()
     }
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
@@ -234,11 +229,7 @@ impl Command for SignConsent {
     const NAME: &'static str = "SignConsent";
 
     fn reads(&self, patient_id: PatientId) -> Vec<Need> {
-        vec![
-            Need::of::<patient::Patient>(patient_id),
-            Need::of::<trial::Trial>(self.trial_id),
-            Need::of::<Consent>(ConsentId::of(patient_id, self.trial_id)),
-        ]
+        needs(patient_id, self.trial_id).into()
     }
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
@@ -314,6 +305,12 @@ impl Command for WithdrawConsent {
         Ok(Decision::new(References::subject(self.trial_id, signed.site_id, patient_id), withdrawn_at)
             .append(consent_id, withdrawn))
     }
+}
+
+/// What every act of consent looks at.
+fn needs(patient_id: PatientId, trial_id: TrialId) -> [Need; 3] {
+    let consent_id = ConsentId::of(patient_id, trial_id);
+    [Need::of::<patient::Patient>(patient_id), Need::of::<trial::Trial>(trial_id), Need::of::<Consent>(consent_id)]
 }
 
 fn form_in_force<'course>(
