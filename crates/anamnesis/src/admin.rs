@@ -1,6 +1,8 @@
 //! Commands that work on the storage itself.
 
-use event_bus::{ConnectionError, RelayOptions, RepublishError, WhileAway};
+use event_bus::{ConnectionError, RelayError, RelayOptions, RepublishError, WhileAway};
+use event_store::log::LogError;
+use event_store::views::ViewError;
 use event_store::{OpenError, Store, StoreOptions};
 use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
 use service::settings::{NatsSettings, StorageSettings};
@@ -23,6 +25,15 @@ pub enum AdminError {
     /// The stream cannot be filled.
     #[error("the stream was not filled anew; running the command again is safe")]
     Republish(#[from] RepublishError),
+    /// The stream cannot be compared with the log.
+    #[error("the stream cannot be compared with the log; nothing was changed")]
+    Compare(#[from] RelayError),
+    /// The log did not answer.
+    #[error("the log did not answer")]
+    Log(#[from] LogError),
+    /// The storage of what is derived did not answer.
+    #[error("the storage of views and process managers did not answer")]
+    Derived(#[from] ViewError),
     /// A view cannot be rebuilt.
     #[error("the view `{0}` was not rebuilt; the one that is read is as it was")]
     Rebuild(String, #[source] RebuildError),

@@ -10,6 +10,7 @@ use service::settings::{NatsSettings, ServerSettings, StorageSettings};
 use simulation::SimulateArgs;
 
 use crate::check_history::{self, CheckHistoryArgs};
+use crate::recover::{self, RecoverArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, Roles};
 use crate::token::{self, TokenArgs};
@@ -58,6 +59,8 @@ enum Task {
         #[command(flatten)]
         storage: StorageSettings,
     },
+    /// Takes a log up again that lost events, after a restore or a fail-over: shows what is lost, begins a new epoch.
+    Recover(RecoverArgs),
     /// Replays the history of a patient.
     Replay(ReplayArgs),
     /// Issues a token with the key that the servers verify by.
@@ -93,6 +96,7 @@ impl Cli {
             Task::Migrate(storage) => admin::migrate(&storage).await?,
             Task::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
             Task::Republish { from, nats, storage } => admin::republish(&storage, &nats, from).await?,
+            Task::Recover(args) => recover::run(&args).await?,
             Task::Replay(args) => return Ok(replay::run(args).await?),
             Task::Token(args) => return Ok(token::run(&args)?),
             Task::Import(args) => return Ok(sdtm::run(args).await?),

@@ -6,6 +6,7 @@ mod cli;
 mod codegen;
 mod nats;
 mod output;
+mod recover;
 mod replay;
 mod serve;
 mod token;

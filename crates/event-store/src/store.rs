@@ -13,7 +13,7 @@ use crate::log::EventLog;
 use crate::postgres::{self, AddressError, PostgresCoordination, PostgresLog, PostgresSagas, PostgresViews, Primary};
 use crate::sagas::SagaStore;
 use crate::sqlite::{self, SqliteCoordination, SqliteLog, SqlitePools, SqliteSagas, SqliteViews};
-use crate::views::{ViewStore, ViewWaits};
+use crate::views::{ViewError, ViewStore, ViewWaits};
 
 /// How the storage is opened.
 #[derive(Clone, Debug)]
@@ -143,6 +143,18 @@ impl Store {
             checkpoints: coordination,
             engine: Engine::Sqlite(Box::new(pools)),
         })
+    }
+
+    /// Forgets views, process managers' instances, their steps and how far they have come, in one
+    /// transaction: whoever keeps them makes them again from the log, and sends nothing twice.
+    ///
+    /// # Errors
+    /// [`ViewError`]; then nothing is forgotten.
+    pub async fn forget_derived(&self) -> Result<(), ViewError> {
+        match &self.engine {
+            Engine::Postgres(pool) => postgres::forget_derived(pool).await,
+            Engine::Sqlite(pools) => sqlite::forget_derived(pools).await,
+        }
     }
 
     /// Closes all connections, within a bound: one that is silent is left to the operating system.

@@ -6,7 +6,6 @@ use async_nats::{Client, jetstream};
 use event_bus::control::{self, Begun, Control, EpochStart, Why};
 use event_bus::relay::compare;
 use event_bus::{RelayError, RepublishError, republish};
-use event_store::log::EventLog;
 use event_store::{Store, StoreOptions};
 use tempfile::TempDir;
 use testkit::appends::fill;
@@ -36,6 +35,11 @@ impl Log {
     /// Keeps a copy; nothing may be open.
     pub fn keep(&self) {
         copy(&self.data(), &self.folder.path().join("kept"));
+    }
+
+    /// The copy, opened beside the log.
+    async fn open_kept(&self) -> Store {
+        open(&self.folder.path().join("kept")).await
     }
 
     /// Goes back to the copy; nothing may be open.
@@ -115,8 +119,9 @@ async fn controls(store: &Store, client: &Client) -> Vec<(Why, Control)> {
 async fn with_a_new_epoch_the_stream_loses_what_the_log_lost_and_subscribers_are_told() {
     let nats = testkit::nats().await;
     let client = client_of(&nats).await;
-    let (_log, first) = that_went_back(&client).await;
-    let store = in_epoch(&first, 2).await;
+    let (log, store) = that_went_back(&client).await;
+    let older = log.open_kept().await;
+    let store = in_epoch(&store, 2).await;
     fill(&*store.log, 3).await;
     let relay = start_relay(&store, &client);
     wait_for_everything(&store, &client).await;
@@ -138,9 +143,9 @@ async fn with_a_new_epoch_the_stream_loses_what_the_log_lost_and_subscribers_are
     assert_eq!(relay.health.check(), Ok(()));
     drop(relay);
     // Begun once, it is not begun again; an older copy of the log is refused.
-    let relay = start_relay(&first, &client);
+    let relay = start_relay(&older, &client);
     wait_for_failure(&relay, "the stream is of epoch 2 of this log, which is at epoch 1").await;
-    let refused = republish(&first, client.clone(), OPTIONS, 1, &mut |_, _| {}).await;
+    let refused = republish(&older, client.clone(), OPTIONS, 1, &mut |_, _| {}).await;
     let is_refused = matches!(refused, Err(RepublishError::Before(RelayError::Superseded { stream: 2, log: 1 })));
     assert!(is_refused, "{refused:?}");
     drop(relay);

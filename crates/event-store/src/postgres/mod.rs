@@ -24,7 +24,7 @@ pub use coordination::PostgresCoordination;
 pub use log::PostgresLog;
 pub use primary::Primary;
 pub use sagas::PostgresSagas;
-pub use views::PostgresViews;
+pub use views::{PostgresViews, forget_derived};
 
 /// The schema, in the order of its history.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");

@@ -279,3 +279,25 @@ fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &PgRow) -> Result<
     };
     Ok(cursor_behind(view, query, &row.try_get::<String, _>(1)?, value))
 }
+
+/// Forgets all that is made from the log, as [`Store::forget_derived`](crate::Store::forget_derived) says.
+pub async fn forget_derived(pool: &PgPool) -> Result<(), ViewError> {
+    let forgetting = ViewError::database("forgetting what is derived");
+    let mut transaction = pool.begin().await.map_err(&forgetting)?;
+    // Whoever moves a view takes the catalogue first, too: nothing can cross.
+    let lock = "LOCK TABLE views, saga_cursors, saga_steps IN ACCESS EXCLUSIVE MODE";
+    sqlx::query(lock).execute(&mut *transaction).await.map_err(&forgetting)?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND relname ~ '^view_'",
+    )
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(&forgetting)?;
+    let drops = tables.iter().map(|table| format!("DROP TABLE IF EXISTS {table} CASCADE"));
+    let deletions = ["views", "saga_cursors", "saga_steps"].map(|table| format!("DELETE FROM {table}"));
+    for sql in drops.chain(deletions) {
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await.map_err(&forgetting)?;
+    }
+    transaction.commit().await.map_err(forgetting)
+}

@@ -2,6 +2,7 @@
 
 mod batch;
 mod coordination;
+mod declared;
 mod log;
 mod references;
 mod rows;
@@ -18,6 +19,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use coordination::SqliteCoordination;
+pub use declared::forget_derived;
 pub use log::SqliteLog;
 pub use sagas::SqliteSagas;
 pub use views::SqliteViews;

@@ -14,12 +14,13 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::SqlitePools;
+use super::declared::{declare, forget_indexes};
 use super::rows::{chunks, values};
 use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
     Column, ColumnKind, ColumnValue, CommitError, Cursor, Dialect, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
-    ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, ddl, time_text,
+    ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
 };
 
 /// Old rows that are removed at a time.
@@ -354,45 +355,6 @@ pub(super) async fn upsert(
             row.columns.iter().fold(query, bind)
         });
         query.execute(&mut *connection).await.map_err(ViewError::database("writing documents"))?;
-    }
-    Ok(())
-}
-
-/// Makes the view's table with its indexes, or adds what it lacks of what is declared now.
-async fn declare(connection: &mut SqliteConnection, schema: &ViewSchema) -> Result<(), ViewError> {
-    let declaring = ViewError::database("making a view's table");
-    let (table, indexes) = (table(schema.name)?, ddl::indexes(schema, Dialect::Sqlite)?);
-    let sql = ddl::create_table(schema, Dialect::Sqlite)?;
-    sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
-    let present: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info($1)")
-        .bind(&table)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(&declaring)?;
-    for column in schema.columns.iter().filter(|column| !present.iter().any(|name| name == column.name)) {
-        let sql = format!("ALTER TABLE {table} ADD COLUMN {}", ddl::definition(column, Dialect::Sqlite));
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
-    }
-    for index in indexes {
-        let sql = format!("CREATE INDEX IF NOT EXISTS {} ON {table} ({})", index.name, index.columns);
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
-    }
-    Ok(())
-}
-
-/// Removes the indexes that are declared no longer, now that no generation is read by them.
-async fn forget_indexes(connection: &mut SqliteConnection, schema: &ViewSchema) -> Result<(), ViewError> {
-    let sweeping = ViewError::database("removing old indexes of a view");
-    let declared: Vec<String> = ddl::indexes(schema, Dialect::Sqlite)?.into_iter().map(|index| index.name).collect();
-    let present: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = $1 AND sql IS NOT NULL")
-            .bind(table(schema.name)?)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(&sweeping)?;
-    for index in present.iter().filter(|index| !declared.contains(index)) {
-        let sql = format!("DROP INDEX IF EXISTS {index}");
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&sweeping)?;
     }
     Ok(())
 }

@@ -39,20 +39,27 @@ impl Engine {
     /// Fills a view: every tenth row has no values.
     async fn fill(&mut self, schema: &ViewSchema, rows: u32) {
         let is_postgres = matches!(self, Engine::Postgres(_));
-        let value = |kind: ColumnKind| match (kind, is_postgres) {
-            (ColumnKind::Text, _) => "'v' || (n % 50)",
-            (ColumnKind::Uuid, true) => "('00000000-0000-4000-8000-' || lpad((n % 50)::text, 12, '0'))::uuid",
-            (ColumnKind::Uuid, false) => "printf('00000000-0000-4000-8000-%012d', n % 50)",
-            (ColumnKind::Integer, _) => "n % 1000",
-            (ColumnKind::Time, true) => "timestamptz '2026-01-01' + n * interval '1 second'",
-            (ColumnKind::Time, false) => "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 1767225600 + n, 'unixepoch')",
-            (ColumnKind::Boolean, true) => "n % 2 = 0",
-            (ColumnKind::Boolean, false) => "n % 2",
+        // Columns do not follow from each other: the planner counts on that.
+        let value = |(place, kind): (usize, ColumnKind)| match (kind, is_postgres) {
+            (ColumnKind::Text, _) => format!("'v' || (n / {} % 50)", 20 + 13 * place),
+            (ColumnKind::Uuid, true) => {
+                format!("('00000000-0000-4000-8000-' || lpad((n / {} % 20)::text, 12, '0'))::uuid", 1 + 19 * place)
+            }
+            (ColumnKind::Uuid, false) => {
+                format!("printf('00000000-0000-4000-8000-%012d', n / {} % 20)", 1 + 19 * place)
+            }
+            (ColumnKind::Integer, _) => "n % 1000".to_owned(),
+            (ColumnKind::Time, true) => "timestamptz '2026-01-01' + n * interval '1 second'".to_owned(),
+            (ColumnKind::Time, false) => {
+                "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 1767225600 + n, 'unixepoch')".to_owned()
+            }
+            (ColumnKind::Boolean, true) => "n % 2 = 0".to_owned(),
+            (ColumnKind::Boolean, false) => "n % 2".to_owned(),
         };
         let columns = schema.columns.iter();
         let names: String = columns.clone().map(|column| format!(", {}", column.name)).collect();
-        let values: String =
-            columns.map(|column| format!(", CASE WHEN n % 10 = 0 THEN NULL ELSE {} END", value(column.kind))).collect();
+        let given = columns.enumerate().map(|(place, column)| value((place, column.kind)));
+        let values: String = given.map(|value| format!(", CASE WHEN n % 10 = 0 THEN NULL ELSE {value} END")).collect();
         let (table, series) = (
             schema.name,
             match is_postgres {
