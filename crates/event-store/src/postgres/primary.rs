@@ -16,8 +16,11 @@ use super::address::{Address, AddressError};
 
 /// What every session is set to, as `SHOW` spells it. What the server's role or
 /// database says otherwise does not count, and what a pooler drops is noticed.
-const PINNED: [(&str, &str); 6] = [
+const PINNED: [(&str, &str); 7] = [
     ("default_transaction_isolation", "read committed"),
+    // A page is a stretch of an index that is read in order; gathering all that match and sorting them is
+    // sometimes guessed to be cheaper, and is not when the guess is wrong (docs/adr/0026).
+    ("enable_bitmapscan", "off"),
     ("idle_in_transaction_session_timeout", "5s"),
     ("jit", "off"),
     ("lock_timeout", LOCK_WAIT_MAX),

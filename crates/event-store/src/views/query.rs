@@ -139,8 +139,7 @@ impl ListSql {
         if query.limit == 0 || query.limit > LIST_LIMIT_MAX {
             return Err(QueryError::Limit);
         }
-        let mut builder =
-            Builder { view, dialect, limit: query.limit + 1, conditions: String::new(), values: Vec::new() };
+        let mut builder = Builder::new(view, dialect, query.limit + 1);
         for filter in &query.filters {
             builder.filter(kind_of(columns, &filter.column)?, filter)?;
         }
@@ -187,10 +186,27 @@ struct Builder<'view> {
     // One row more than asked for tells whether there is a next page.
     limit: u32,
     conditions: String,
+    // Columns that must have one value, and what is bound for it.
+    equal: Vec<(String, String)>,
     values: Vec<ColumnValue>,
 }
 
-impl Builder<'_> {
+impl<'view> Builder<'view> {
+    const fn new(view: &'view str, dialect: Dialect, limit: u32) -> Self {
+        Self { view, dialect, limit, conditions: String::new(), equal: Vec::new(), values: Vec::new() }
+    }
+
+    /// The rows behind a place, as a comparison of rows.
+    fn beyond(&self, column: &str, beyond: &str, value: &str, key: &str) -> String {
+        // What is equal is compared as well, though it says nothing: to PostgreSQL it names the one index
+        // that begins with it, and near the end of a list no other looks as cheap. SQLite finds that index
+        // by what is equal, and would not know what to do with more.
+        let equal = if self.dialect == Dialect::Postgres { self.equal.as_slice() } else { &[] };
+        let (columns, values): (String, String) =
+            equal.iter().map(|(column, value)| (format!("{column}, "), format!("{value}, "))).unzip();
+        format!(" AND ({columns}{column}, key) {beyond} ({values}{value}, {key})")
+    }
+
     fn bind(&mut self, value: ColumnValue) -> String {
         self.values.push(value);
         // $1 is the view's name.
@@ -213,6 +229,9 @@ impl Builder<'_> {
         };
         let value = self.bind(filter.value.clone());
         self.conditions.push_str(&format!(" AND {column} {operator} {value}"));
+        if matches!(filter.op, FilterOp::Equals) {
+            self.equal.push((column.clone(), value));
+        }
         Ok(())
     }
 
@@ -254,7 +273,10 @@ impl Builder<'_> {
         let valueless = self.stretch(1, column, &behind, &order);
         let from = match after {
             Some((ColumnValue::Null, _)) => return valueless,
-            Some((value, key)) => format!(" AND ({column}, key) {beyond} ({}, {key})", self.bind(value)),
+            Some((value, key)) => {
+                let value = self.bind(value);
+                self.beyond(column, beyond, &value, &key)
+            }
             None => format!(" AND {column} IS NOT NULL"),
         };
         let valued = self.stretch(0, column, &from, &order);

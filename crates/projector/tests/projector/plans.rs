@@ -22,7 +22,11 @@ enum Engine {
 impl Engine {
     async fn of(test: &TestStore) -> Self {
         if test.url.starts_with("postgres") {
-            Engine::Postgres(PgConnection::connect(&test.url).await.expect("a connection"))
+            let mut connection = PgConnection::connect(&test.url).await.expect("a connection");
+            // As every connection of the program is.
+            let setting = sqlx::raw_sql("SET enable_bitmapscan = off").execute(&mut connection).await;
+            setting.expect("a setting");
+            Engine::Postgres(connection)
         } else {
             Engine::Sqlite(test.file().await)
         }
