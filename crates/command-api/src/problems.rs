@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use decider::{Refusal, RefusalKind};
 use domain::commands::BodyError;
 use event_store::execute::ExecuteError;
-use event_store::log::PAYLOAD_BYTES_MAX;
+use event_store::log::{LogError, PAYLOAD_BYTES_MAX};
 use service::problem::{FieldError, Problem};
 use service::trace;
 
@@ -57,6 +57,14 @@ pub fn from_execute(error: ExecuteError) -> Problem {
             log(&error, "a decision broke the rules of decisions");
             Problem::internal()
         }
+        ExecuteError::Log(error) if error.is_newer_event() => {
+            log(&error, "this program is older than the log");
+            Problem::newer_event()
+        }
+        ExecuteError::Log(error @ (LogError::Decode { .. } | LogError::Corrupt { .. })) => {
+            log(&error, "the log holds what cannot be read");
+            Problem::internal()
+        }
         error @ ExecuteError::Log(_) => {
             log(&error, "the log did not answer");
             let detail = "The database does not answer. The command may have been carried out: \
@@ -79,7 +87,32 @@ fn from_refusal(refusal: Refusal) -> Problem {
     }
 }
 
-fn log(error: &ExecuteError, what: &str) {
+fn log(error: &(dyn std::error::Error + 'static), what: &str) {
     let trace = trace::current().map(|trace| trace.trace_id());
-    tracing::error!(error = error as &dyn std::error::Error, trace, "{what}");
+    tracing::error!(error, trace, "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+    use axum::response::IntoResponse as _;
+    use events::ids::StreamType;
+    use events::set::DecodeError;
+
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_newer_program_is_not_told_as_a_database_that_is_away() {
+        let source =
+            DecodeError::UnknownType { stream_type: StreamType::Patient, event_type: "PatientMoved".to_owned() };
+        let problem = from_execute(ExecuteError::Log(LogError::Decode { position: 7, source }));
+        assert_eq!(problem.rule(), "newer-event");
+        let response = problem.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers().get(header::RETRY_AFTER), None, "sending it again does not help");
+
+        let away = from_execute(ExecuteError::Log(LogError::BatchFailed));
+        assert_eq!(away.rule(), "database-unavailable");
+        assert!(away.into_response().headers().contains_key(header::RETRY_AFTER));
+    }
 }

@@ -35,7 +35,9 @@ impl CoordinationError {
 /// being done twice; that nothing *happens* twice is up to compare-and-set.
 #[async_trait]
 pub trait LeaseStore: Send + Sync + 'static {
-    /// Takes the lease, or keeps it, for `duration` from now; `None` where another holds it.
+    /// Takes the lease, or keeps it, for `duration` from now; `None` where another holds it. Nobody
+    /// holds one for more than two minutes, or twice as long as is asked for: a lease that seems to
+    /// run longer is of before the clock was set back, and is free.
     async fn acquire(&self, name: &str, holder: Uuid, duration: Duration) -> Result<Option<Lease>, CoordinationError>;
 
     /// Holds on to everything that `holder` has for `duration` from now; gives the names. What ran out without being

@@ -88,6 +88,7 @@ fn from_query(error: &QueryError) -> Problem {
 pub fn from_log(error: LogError) -> Problem {
     log(&error);
     match error {
+        error if error.is_newer_event() => Problem::newer_event(),
         LogError::Database { .. } | LogError::Stopped | LogError::BatchFailed | LogError::WentBack => {
             Problem::unavailable("database-unavailable", "The database does not answer.", 2)
         }

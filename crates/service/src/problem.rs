@@ -101,6 +101,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, rule, detail).retry_after(retry_after_seconds)
     }
 
+    /// 503 without a time to come again: the log holds an event that only a newer program can read.
+    pub fn newer_event() -> Self {
+        let detail = "The log holds an event that a newer program wrote; this program is older than the log. \
+                      It has to be brought up to date; sending the request again does not help.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "newer-event", detail)
+    }
+
     /// Names a field that is at fault.
     #[must_use]
     pub fn with_error(mut self, error: FieldError) -> Self {

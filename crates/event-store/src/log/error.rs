@@ -45,6 +45,12 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// Whether the log holds what only a newer program can read: trying again does not help, this program is too old.
+    pub const fn is_newer_event(&self) -> bool {
+        let LogError::Decode { source, .. } = self else { return false };
+        matches!(source, DecodeError::UnknownType { .. } | DecodeError::NewerVersion { .. })
+    }
+
     /// Wraps a database error with what was being done.
     pub fn database(doing: &'static str) -> impl Fn(sqlx::Error) -> LogError {
         move |source| LogError::Database { doing, source }

@@ -32,6 +32,8 @@ impl LeaseStore for PostgresCoordination {
                  holder = excluded.holder, expires_at = excluded.expires_at,
                  token = leases.token + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END
              WHERE leases.holder = excluded.holder OR leases.expires_at < clock_timestamp()
+                 -- Nobody can hold it for so long: the clock was set back since.
+                 OR leases.expires_at > clock_timestamp() + 2 * greatest($3, 60000) * interval '1 millisecond'
              RETURNING token",
         )
         .bind(name)

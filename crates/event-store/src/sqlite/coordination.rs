@@ -38,6 +38,8 @@ impl LeaseStore for SqliteCoordination {
                  holder = excluded.holder, expires_at = excluded.expires_at,
                  token = leases.token + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END
              WHERE leases.holder = excluded.holder OR leases.expires_at < CAST(unixepoch('subsec') * 1000 AS INTEGER)
+                 -- Nobody can hold it for so long: the clock was set back since.
+                 OR leases.expires_at > CAST(unixepoch('subsec') * 1000 AS INTEGER) + 2 * max($3, 60000)
              RETURNING token",
         )
         .bind(name)

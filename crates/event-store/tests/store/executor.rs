@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use decider::{Aggregate, Context, Decision, Facts, Halt, Reason};
+use decider::{Aggregate, Context, Decision, Facts, Halt, Need, Reason};
 use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Request};
 use event_store::log::{EventLog, Snapshot};
 use events::envelope::{Actor, References};
@@ -285,7 +285,26 @@ async fn snapshots_change_nothing_but_the_way(test: TestStore) {
     assert_eq!(count().await, 12);
 }
 
+/// More streams than any other decision looks at, asked for at once.
+async fn a_decision_may_look_at_hundreds_of_streams(test: TestStore) {
+    let executor = executor(&test.store.log);
+    let ids: Vec<PatientId> = (0..300).map(|_| patient()).collect();
+    send(&executor, ids[299], 1).await.expect("it is added");
+    let fresh = self::executor(&test.store.log);
+    let decided = AtomicUsize::new(0);
+    let sum = |_: &Context, facts: &Facts| {
+        decided.fetch_add(1, Ordering::Relaxed);
+        facts.require(ids.iter().map(|id| Need::of::<Counter>(*id)))?;
+        let counts: Result<Vec<u32>, Halt> = ids.iter().map(|id| Ok(facts.get::<Counter>(*id)?.count)).collect();
+        assert_eq!(counts?.into_iter().sum::<u32>(), 1);
+        add(facts, ids[0], 1)
+    };
+    fresh.execute(&request(ids[0]), &sum).await.expect("it is decided");
+    assert_eq!(decided.into_inner(), 2, "once to ask, once to decide");
+}
+
 testkit::on_both_engines! {
+    a_decision_may_look_at_hundreds_of_streams,
     a_refusal_that_is_kept_stays,
     a_stale_refusal_is_not_kept,
     a_limit_holds_under_a_race,

@@ -308,6 +308,15 @@ async fn a_lease_has_one_holder(test: TestStore) {
     other.close().await;
 }
 
+/// A holder that is gone, whose lease ends in an hour by a clock that was set back since.
+async fn a_lease_does_not_outlast_a_clock_that_was_set_back(test: TestStore) {
+    let (gone, next) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let (leases, short) = (&test.store.leases, Duration::from_secs(5));
+    leases.acquire("work", gone, Duration::from_secs(3_600)).await.expect("an answer").expect("it is free");
+    assert!(leases.acquire("work", next, short).await.expect("an answer").is_some(), "nobody holds it for an hour");
+    assert_eq!(leases.acquire("work", gone, short).await.expect("an answer"), None);
+}
+
 async fn a_checkpoint_moves_from_where_it_stands(test: TestStore) {
     let checkpoints = &test.store.checkpoints;
     let at = async || checkpoints.load("relay").await.expect("a checkpoint");
@@ -347,6 +356,7 @@ testkit::on_both_engines! {
     a_rebuild_is_filled_beside_and_swapped_when_it_has_caught_up,
     a_failure_is_told_until_it_is_over,
     a_lease_has_one_holder,
+    a_lease_does_not_outlast_a_clock_that_was_set_back,
     a_checkpoint_moves_from_where_it_stands,
     the_head_is_heard_of_in_another_process,
 }
