@@ -1,5 +1,6 @@
 //! Opening the storage: one address, all ports.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,12 @@ pub enum OpenError {
     /// The folder of the file could not be made.
     #[error("the folder {0} cannot be made")]
     Folder(PathBuf, #[source] std::io::Error),
+    /// The embedded engine's file cannot be used.
+    #[error("the file {0} cannot be used; the file and its folder must exist and be writable for this user")]
+    File(PathBuf, #[source] sqlx::Error),
+    /// Another process could not be kept from migrating at the same time.
+    #[error("the file {0}, by which one process at a time migrates, cannot be locked")]
+    Lock(PathBuf, #[source] std::io::Error),
     /// The database could not be reached.
     #[error("the database cannot be reached")]
     Connect(#[source] sqlx::Error),
@@ -127,11 +134,16 @@ impl Store {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder(folder.to_owned(), source))?;
         }
-        let pools = sqlite::connect(path).await.map_err(OpenError::Connect)?;
+        let unusable = |source| OpenError::File(path.to_owned(), source);
+        let migrating = if options.migrate { Some(only_one_migrates(path).await?) } else { None };
+        let pools = sqlite::connect(path).await.map_err(unusable)?;
+        let mut connection = pools.write.turn().await.map_err(unusable)?;
+        // A file that can only be read opens as well as any other; commands would find it out one by one.
+        sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut *connection).await.map_err(unusable)?;
         if options.migrate {
-            let mut connection = pools.write.turn().await.map_err(OpenError::Connect)?;
             sqlite::MIGRATOR.run(&mut *connection).await.map_err(OpenError::Migrate)?;
         }
+        drop((connection, migrating));
         let coordination = Arc::new(SqliteCoordination::open(pools.clone()));
         let views = Arc::new(SqliteViews::open(pools.clone()));
         Ok(Self {
@@ -173,6 +185,16 @@ impl Store {
             tracing::warn!("connections to the database did not close in time");
         }
     }
+}
+
+/// Waits until no other process migrates the file at `path`, and keeps others from it until the
+/// lock is dropped: SQLite's migrations are several transactions.
+async fn only_one_migrates(path: &Path) -> Result<File, OpenError> {
+    let path = path.with_extension("migrating");
+    let failed = |source| OpenError::Lock(path.clone(), source);
+    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+    locked.map_err(std::io::Error::other).and_then(|locked| locked).map_err(failed)
 }
 
 /// Brings the schema at `url` up to date and does nothing else.

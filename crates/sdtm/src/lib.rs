@@ -48,7 +48,7 @@ enum Source {
 /// Imports a study's SDTM tables.
 #[derive(Clone, Debug, Args)]
 struct SdtmArgs {
-    /// StreamFold with dm, ds, ae, sv, qs, ta, ti, tv and ts as .csv, .json or .ndjson.
+    /// Folder with dm, ds, ae, sv, qs, ta, ti, tv and ts as .csv, .json or .ndjson.
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
     /// Server and token.

@@ -23,7 +23,7 @@ pub enum LogFormat {
 /// Where everything is kept.
 #[derive(Clone, Debug, Args)]
 pub struct StorageSettings {
-    /// StreamFold of the embedded engine's files.
+    /// Folder of the embedded engine's files.
     #[arg(long, env = "ANAMNESIS_DATA_DIR", default_value = "anamnesis-data", value_name = "FOLDER")]
     pub data_dir: PathBuf,
     /// PostgreSQL database, as `postgres://…`; without it the embedded engine is used.

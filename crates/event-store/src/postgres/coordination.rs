@@ -60,7 +60,8 @@ impl LeaseStore for PostgresCoordination {
 
     async fn held(&self, prefix: &str) -> Result<Vec<(String, Uuid)>, CoordinationError> {
         sqlx::query_as(
-            "SELECT name, holder FROM leases WHERE starts_with(name, $1) AND expires_at >= clock_timestamp()",
+            "SELECT name, holder FROM leases WHERE starts_with(name, $1) AND expires_at >= clock_timestamp()
+                 AND expires_at <= clock_timestamp() + interval '2 minutes'",
         )
         .bind(prefix)
         .fetch_all(&self.pool)

@@ -21,7 +21,7 @@ use crate::sagas::{
 use crate::views::{CommitError, ViewError};
 
 /// Moves the cursor; the rest happens only where it stood at the revision before.
-/// The view stands where the last process manager does.
+/// The view stands where the last process manager does; one that has not begun stands at the beginning.
 const COMMIT: &str = "WITH moved AS (
     UPDATE saga_cursors SET position = $3, revision = revision + 1, triggers = $4,
         fan_out_position = $5, fan_out_after = $6
@@ -29,7 +29,8 @@ const COMMIT: &str = "WITH moved AS (
 ), all_standing AS MATERIALIZED (SELECT EXISTS (SELECT FROM moved) AS holds
 ), shown AS (
     UPDATE views SET position = least($3, (
-        SELECT min(position) FROM saga_cursors WHERE saga = ANY($7::text[]) AND saga <> $1))
+        SELECT CASE WHEN count(*) < cardinality($7::text[]) - 1 THEN 0 ELSE min(position) END
+        FROM saga_cursors WHERE saga = ANY($7::text[]) AND saga <> $1))
     WHERE name = 'sagas' AND (SELECT holds FROM all_standing)
 ), removed AS (
     DELETE FROM saga_steps WHERE command_id = ANY($8::uuid[]) AND (SELECT holds FROM all_standing)
@@ -180,7 +181,8 @@ impl SagaStore for PostgresSagas {
     async fn announce(&self, among: &[String]) -> Result<(), ViewError> {
         sqlx::query(
             "UPDATE views SET position = last.position
-             FROM (SELECT min(position) AS position FROM saga_cursors WHERE saga = ANY($2)) AS last
+             FROM (SELECT CASE WHEN count(*) < cardinality($2::text[]) THEN 0 ELSE min(position) END AS position
+                 FROM saga_cursors WHERE saga = ANY($2)) AS last
              WHERE name = $1 AND views.position <> last.position",
         )
         .bind(VIEW)

@@ -288,13 +288,13 @@ pub async fn forget_derived(pool: &PgPool) -> Result<(), ViewError> {
     let lock = "LOCK TABLE views, saga_cursors, saga_steps IN ACCESS EXCLUSIVE MODE";
     sqlx::query(lock).execute(&mut *transaction).await.map_err(&forgetting)?;
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT relname::text FROM pg_class
-         WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND relname ~ '^view_'",
+        "SELECT relname::text FROM pg_class JOIN views ON relname ~ ('^view_' || name || '(_g[0-9]+)?$')
+         WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace",
     )
     .fetch_all(&mut *transaction)
     .await
     .map_err(&forgetting)?;
-    let drops = tables.iter().map(|table| format!("DROP TABLE IF EXISTS {table} CASCADE"));
+    let drops = tables.iter().map(|table| format!("DROP TABLE IF EXISTS {table}"));
     let deletions = ["views", "saga_cursors", "saga_steps"].map(|table| format!("DELETE FROM {table}"));
     for sql in drops.chain(deletions) {
         sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await.map_err(&forgetting)?;

@@ -67,7 +67,8 @@ impl LeaseStore for SqliteCoordination {
     async fn held(&self, prefix: &str) -> Result<Vec<(String, Uuid)>, CoordinationError> {
         sqlx::query_as(
             "SELECT name, holder FROM leases WHERE substr(name, 1, length($1)) = $1
-                 AND expires_at >= CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+                 AND expires_at BETWEEN CAST(unixepoch('subsec') * 1000 AS INTEGER)
+                     AND CAST(unixepoch('subsec') * 1000 AS INTEGER) + 120000",
         )
         .bind(prefix)
         .fetch_all(&self.pools.read)

@@ -51,11 +51,12 @@ pub async fn forget_derived(pools: &SqlitePools) -> Result<(), ViewError> {
     let forgetting = ViewError::database("forgetting what is derived");
     let mut turn = pools.write.whole_turn().await.map_err(&forgetting)?;
     let mut transaction = turn.begin_derived().await.map_err(&forgetting)?;
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'view_*'")
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(&forgetting)?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN (SELECT 'view_' || name FROM views)",
+    )
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(&forgetting)?;
     let drops = tables.iter().map(|table| format!("DROP TABLE {table}"));
     let deletions = ["views", "saga_cursors", "saga_steps"].map(|table| format!("DELETE FROM {table}"));
     for sql in drops.chain(deletions) {

@@ -55,6 +55,8 @@ pub fn connect_options(path: &Path) -> SqliteConnectOptions {
         .pragma("cache_size", "-16384")
         // A checkpoint of every 1,000 pages would come several times a second under load.
         .pragma("wal_autocheckpoint", "8000")
+        // A reader that stays long lets the write-ahead log grow; afterwards it is cut to 64 MiB again.
+        .pragma("journal_size_limit", "67108864")
         // Statements of a few sizes for every view, next to those of the log.
         .statement_cache_capacity(256)
         .foreign_keys(true)

@@ -18,9 +18,11 @@ use crate::sagas::{
 };
 use crate::views::{CommitError, ViewError, time_text};
 
-/// Lets the view stand where the last of the process managers in `$2`, a list in JSON, does.
+/// Lets the view stand where the last of the process managers in `$2`, a list in JSON, does; one that has not
+/// begun stands at the beginning.
 const SHOW: &str = "UPDATE views SET position = (
-        SELECT min(position) FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))
+        SELECT CASE WHEN count(*) < json_array_length($2) THEN 0 ELSE min(position) END
+        FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))
     WHERE name = $1 AND EXISTS (SELECT 1 FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))";
 /// How many columns a step has.
 const STEP_WIDTH: usize = 14;
@@ -161,7 +163,8 @@ impl SagaStore for SqliteSagas {
         let telling = ViewError::database("telling where the process managers stand");
         let sql = format!(
             "{SHOW} AND position <> (
-                 SELECT min(position) FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))"
+                 SELECT CASE WHEN count(*) < json_array_length($2) THEN 0 ELSE min(position) END
+                 FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))"
         );
         let mut connection = self.pools.write.turn().await.map_err(&telling)?;
         let shown = sqlx::query(AssertSqlSafe(sql)).bind(VIEW).bind(list(among)).execute(&mut *connection).await;

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_store::Store;
 use event_store::log::Expected;
 use event_store::views::{
     Column, ColumnKind, ColumnValue, CommitError, Cursor, Direction, Filter, FilterOp, ListQuery, QueryError,
     ViewBatch, ViewError, ViewRow, ViewSchema,
 };
+use event_store::{Store, StoreOptions};
+use futures::future::join_all;
 use testkit::appends::{append, patient, some_time};
 use testkit::eventually;
 use testkit::stores::TestStore;
 use uuid::Uuid;
 
-/// As the migration made its table; the fold is the test's.
+/// A view without a fold.
 const ALERTS: ViewSchema = ViewSchema {
     name: "alerts",
     version: 1,
@@ -313,7 +314,9 @@ async fn a_lease_does_not_outlast_a_clock_that_was_set_back(test: TestStore) {
     let (gone, next) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let (leases, short) = (&test.store.leases, Duration::from_secs(5));
     leases.acquire("work", gone, Duration::from_secs(3_600)).await.expect("an answer").expect("it is free");
+    assert_eq!(leases.held("work").await.expect("an answer"), []);
     assert!(leases.acquire("work", next, short).await.expect("an answer").is_some(), "nobody holds it for an hour");
+    assert_eq!(leases.held("work").await.expect("an answer"), [("work".to_owned(), next)]);
     assert_eq!(leases.acquire("work", gone, short).await.expect("an answer"), None);
 }
 
@@ -359,4 +362,25 @@ testkit::on_both_engines! {
     a_lease_does_not_outlast_a_clock_that_was_set_back,
     a_checkpoint_moves_from_where_it_stands,
     the_head_is_heard_of_in_another_process,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_starts_at_once_make_one_schema() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("log.db").display());
+    let options = StoreOptions::default();
+    let opened = join_all((0..8).map(|_| Store::open(&url, &options))).await;
+    for store in opened {
+        let store = store.unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!(store.log.head().await.expect("the log"), 0);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().display());
+    let Err(error) = Store::open(&url, &StoreOptions::default()).await else { panic!("a folder is no file") };
+    assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
 }
