@@ -118,6 +118,9 @@ impl Bench {
         // What one figure left for later must not weigh on the next.
         connection.execute("CHECKPOINT").await?;
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
+        // For connections of the bench's own: a store sets it for each of its own.
+        let path = AssertSqlSafe(format!("ALTER DATABASE {name} SET search_path = log, derived"));
+        connection.execute(path).await?;
         let url = self.postgres.url(&name);
         let store = Store::open(&url, &StoreOptions::default()).await?;
         Ok(Database { url, store, name, cluster })
@@ -135,7 +138,7 @@ impl Bench {
     /// A fresh embedded store.
     pub async fn file(&self) -> Result<EmbeddedFile, BenchError> {
         let folder = tempfile::tempdir()?;
-        let url = format!("sqlite:{}", folder.path().join("bench.db").display());
+        let url = format!("sqlite:{}", folder.path().display());
         let store = Store::open(&url, &StoreOptions::default()).await?;
         Ok(EmbeddedFile { store, _folder: folder })
     }

@@ -1,12 +1,13 @@
 //! Commands that work on the storage itself.
 
-use event_bus::{ConnectionError, RelayError, RelayOptions, RepublishError, WhileAway};
-use event_store::log::LogError;
-use event_store::views::ViewError;
-use event_store::{OpenError, Store, StoreOptions};
+use std::path::{Path, PathBuf};
+
+use event_bus::{ConnectionError, RelayOptions, RepublishError, WhileAway};
+use event_store::{BackupError, OpenError, Store, StoreOptions};
 use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
 use service::settings::{NatsSettings, StorageSettings};
 
+use crate::loss::LossError;
 use crate::nats;
 use crate::output::line;
 
@@ -25,31 +26,55 @@ pub enum AdminError {
     /// The stream cannot be filled.
     #[error("the stream was not filled anew; running the command again is safe")]
     Republish(#[from] RepublishError),
-    /// The stream cannot be compared with the log.
-    #[error("the stream cannot be compared with the log; nothing was changed")]
-    Compare(#[from] RelayError),
-    /// The log did not answer.
-    #[error("the log did not answer")]
-    Log(#[from] LogError),
-    /// The storage of what is derived did not answer.
-    #[error("the storage of views and process managers did not answer")]
-    Derived(#[from] ViewError),
+    /// The log cannot be compared with those who read it, or not be taken up.
+    #[error("the log was not taken up; running the command again is safe")]
+    Loss(#[from] LossError),
+    /// The folder of a backup cannot be made.
+    #[error("the folder {0} cannot be made")]
+    Folder(PathBuf, #[source] std::io::Error),
+    /// There is no backup.
+    #[error("no backup was made")]
+    Backup(#[from] BackupError),
     /// A view cannot be rebuilt.
     #[error("the view `{0}` was not rebuilt; the one that is read is as it was")]
     Rebuild(String, #[source] RebuildError),
 }
 
-/// Brings the schema up to date.
+/// How the commands here open the storage: as it is.
+pub fn options(storage: &StorageSettings) -> StoreOptions {
+    StoreOptions { derived_url: storage.derived_url.clone(), migrate: false, ..StoreOptions::default() }
+}
+
+/// Copies the log of the embedded engine into a folder of its own, also while it is written.
+pub async fn backup(storage: &StorageSettings, to: &Path) -> Result<(), AdminError> {
+    std::fs::create_dir_all(to).map_err(|source| AdminError::Folder(to.to_owned(), source))?;
+    let store = Store::open(&storage.url(), &options(storage)).await?;
+    let file = to.join("log.db");
+    let copied = store.back_up(&file).await;
+    store.close().await;
+    let copied = copied?;
+    line(&format!(
+        "{}: log {}, epoch {}, up to position {}; read through and whole.\nServe it with --data-dir {}; what is \
+         derived comes back from it.",
+        file.display(),
+        copied.log_id,
+        copied.epoch,
+        copied.position,
+        to.display()
+    ));
+    Ok(())
+}
+
+/// Brings the schemas up to date.
 pub async fn migrate(storage: &StorageSettings) -> Result<(), AdminError> {
-    event_store::migrate(&storage.url()).await?;
-    line("The schema is up to date.");
+    event_store::migrate(&storage.url(), storage.derived_url.clone()).await?;
+    line("The schemas are up to date.");
     Ok(())
 }
 
 /// Makes a view, or all of them, again from the log.
 pub async fn rebuild(storage: &StorageSettings, view: &str) -> Result<(), AdminError> {
-    let options = StoreOptions { migrate: false, ..StoreOptions::default() };
-    let store = Store::open(&storage.url(), &options).await?;
+    let store = Store::open(&storage.url(), &options(storage)).await?;
     let mut progress = tell(view);
     let rebuilt = match view {
         "all" => rebuild_all(&store, &mut progress).await,
@@ -64,8 +89,7 @@ pub async fn rebuild(storage: &StorageSettings, view: &str) -> Result<(), AdminE
 /// Fills the stream anew from the log.
 pub async fn republish(storage: &StorageSettings, nats: &NatsSettings, from: u64) -> Result<(), AdminError> {
     let client = nats::connect(nats, WhileAway::Fail).await?.ok_or(AdminError::NatsMissing)?;
-    let options = StoreOptions { migrate: false, ..StoreOptions::default() };
-    let store = Store::open(&storage.url(), &options).await?;
+    let store = Store::open(&storage.url(), &options(storage)).await?;
     let relay = RelayOptions { replicas: nats.nats_replicas };
     let count = event_bus::republish(&store, client, relay, from, &mut tell("republish")).await?;
     line(&format!("{count} events published, from position {from} on."));

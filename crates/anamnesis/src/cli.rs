@@ -59,6 +59,13 @@ enum Task {
         #[command(flatten)]
         storage: StorageSettings,
     },
+    /// Copies the log of the embedded engine, also while it is served, and reads the copy through.
+    Backup {
+        /// The folder for the copy; made where it is missing.
+        to: PathBuf,
+        #[command(flatten)]
+        storage: StorageSettings,
+    },
     /// Takes a log up again that lost events, after a restore or a fail-over: shows what is lost, begins a new epoch.
     Recover(RecoverArgs),
     /// Replays the history of a patient.
@@ -96,6 +103,7 @@ impl Cli {
             Task::Migrate(storage) => admin::migrate(&storage).await?,
             Task::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
             Task::Republish { from, nats, storage } => admin::republish(&storage, &nats, from).await?,
+            Task::Backup { to, storage } => admin::backup(&storage, &to).await?,
             Task::Recover(args) => recover::run(&args).await?,
             Task::Replay(args) => return Ok(replay::run(args).await?),
             Task::Token(args) => return Ok(token::run(&args)?),

@@ -17,15 +17,15 @@ use query_api::{EventStreams, QueryApi};
 use service::auth::{self, Authenticator, Key, KeyError};
 use service::health::{Check, Health};
 use service::limits::Limits;
-use service::settings::ServerSettings;
+use service::settings::{OnLoss, ServerSettings};
 use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
 use service::{lifecycle, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::nats;
 use crate::output::line;
+use crate::{nats, recover};
 
 /// How long the administrator's token of the embedded engine is good for.
 const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -98,6 +98,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let metrics = telemetry::init(&settings.log, settings.log_format)?;
     let key = key(settings)?;
     let options = StoreOptions {
+        derived_url: settings.storage.derived_url.clone(),
         migrate: settings.migrate,
         connections_max: settings.database_connections,
         ..StoreOptions::default()
@@ -197,12 +198,17 @@ fn start(
         Some(client) if !roles.command_api => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),
         _ => Arc::new(LogFeedSource::new(store.log.clone())),
     };
+    let mut published = None;
     if let Some(client) = nats.filter(|_| roles.relay) {
         let options = RelayOptions { replicas: settings.nats.nats_replicas };
-        let relay = Relay::new(store.clone(), client, options);
+        let relay = Relay::new(store.clone(), client.clone(), options);
         let relayed = relay.health();
+        published = Some((client, relayed.clone()));
         checks.push(works_beside(roles, "relay", move || relayed.check()));
         tasks.spawn("relay", relay.run(shutdown.clone()));
+    }
+    if settings.on_loss == OnLoss::Continue {
+        tasks.spawn("loss", recover::continue_on_loss(store.clone(), published, shutdown.clone()));
     }
     if roles.projector {
         let standing = projector::Standing::default();

@@ -11,4 +11,5 @@ pub mod sqlite;
 mod store;
 pub mod views;
 
+pub use sqlite::{BackedUp, BackupError};
 pub use store::{OpenError, Store, StoreOptions, migrate};

@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::checkpoints::Checkpoint;
+use crate::views::catalogue::checkpoint;
 use crate::views::{CommitError, ViewError, ViewRow};
 
 /// The view that holds the instances.
@@ -120,12 +122,12 @@ pub struct SagaCursor {
     /// The version of the states that it keeps.
     pub state_version: u32,
     /// Events up to here are folded.
-    pub position: u64,
+    pub checkpoint: Checkpoint,
     /// Up by one with every change.
     pub revision: u64,
     /// Triggers that led to steps so far.
     pub triggers: i64,
-    /// The event after `position` that is being folded onto all of a trial.
+    /// The event after `checkpoint` that is being folded onto all of a trial.
     pub fan_out: Option<FanOut>,
 }
 
@@ -224,14 +226,14 @@ pub(crate) const STEP_COLUMNS: &str = "command_id, saga, instance_id, sequence, 
      correlation_id, trace_context, command, state, status, attempts";
 
 /// The columns of a cursor, in the order of [`CursorRow`].
-pub(crate) const CURSOR_COLUMNS: &str = "state_version, position, revision, triggers, fan_out_position, fan_out_after";
+pub(crate) const CURSOR_COLUMNS: &str = "state_version, position, event_id, revision, triggers, fan_out_position, fan_out_after";
 
 /// A cursor as the database gives it.
-pub(crate) type CursorRow = (i64, i64, i64, i64, Option<i64>, Option<String>);
+pub(crate) type CursorRow = (i64, i64, Uuid, i64, i64, Option<i64>, Option<String>);
 
 /// The cursor that a row tells.
 pub(crate) fn cursor(row: CursorRow) -> Result<SagaCursor, ViewError> {
-    let (state_version, position, revision, triggers, fan_out_position, fan_out_after) = row;
+    let (state_version, position, event_id, revision, triggers, fan_out_position, fan_out_after) = row;
     let corrupt = || ViewError::Corrupt("a process manager's cursor".to_owned());
     let number = |value: i64| u64::try_from(value).map_err(|_| corrupt());
     let fan_out = match (fan_out_position, fan_out_after) {
@@ -240,7 +242,7 @@ pub(crate) fn cursor(row: CursorRow) -> Result<SagaCursor, ViewError> {
     };
     Ok(SagaCursor {
         state_version: u32::try_from(state_version).map_err(|_| corrupt())?,
-        position: number(position)?,
+        checkpoint: checkpoint(position, event_id)?,
         revision: number(revision)?,
         triggers,
         fan_out,

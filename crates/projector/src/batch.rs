@@ -1,6 +1,7 @@
 //! Bringing views forward by one batch of events.
 
 use event_store::Store;
+use event_store::checkpoints::Checkpoint;
 use event_store::log::LogError;
 use event_store::views::{CommitError, ViewBatch, ViewError, ViewStore};
 use events::envelope::Envelope;
@@ -16,7 +17,7 @@ pub struct Cursor {
     /// Its generation.
     pub generation: i64,
     /// Where it stands.
-    pub position: u64,
+    pub checkpoint: Checkpoint,
 }
 
 impl Cursor {
@@ -93,7 +94,7 @@ pub async fn advance(
     let (mut left, mut batches) = (Left::default(), Vec::with_capacity(cursors.len()));
     for (cursor, prepared) in cursors.iter().zip(prepared) {
         match prepared {
-            Ok(batch) if batch.to_position > batch.from_position => batches.push(batch),
+            Ok(batch) if batch.to.position > batch.from.position => batches.push(batch),
             Ok(_) => {}
             Err(PrepareError::Fault(fault)) => left.faulty.push((cursor.name(), described(&fault))),
             Err(PrepareError::View(error)) if error.is_lasting() => {
@@ -105,7 +106,10 @@ pub async fn advance(
     commit(store, cursors, batches, &mut left).await?;
     cursors.retain(|cursor| !left.holds(cursor.name()));
     if let Some((_, last)) = events.last() {
-        cursors.iter_mut().for_each(|cursor| cursor.position = cursor.position.max(last.position));
+        let behind = Checkpoint::behind(last);
+        cursors.iter_mut().filter(|cursor| cursor.checkpoint.position < last.position).for_each(|cursor| {
+            cursor.checkpoint = behind;
+        });
     }
     Ok(left)
 }
@@ -153,7 +157,7 @@ async fn prepare(
     cursor: Cursor,
     events: &[(AnyEvent, Envelope)],
 ) -> Result<ViewBatch, PrepareError> {
-    let new = events.partition_point(|(_, envelope)| envelope.position <= cursor.position);
+    let new = events.partition_point(|(_, envelope)| envelope.position <= cursor.checkpoint.position);
     let (events, name) = (&events[new..], cursor.name());
     let touched = cursor.view.touched(events);
     let loaded = match touched.keys() {
@@ -164,8 +168,8 @@ async fn prepare(
     Ok(ViewBatch {
         view: name.to_owned(),
         generation: cursor.generation,
-        from_position: cursor.position,
-        to_position: events.last().map_or(cursor.position, |(_, envelope)| envelope.position),
+        from: cursor.checkpoint,
+        to: events.last().map_or(cursor.checkpoint, |(_, envelope)| Checkpoint::behind(envelope)),
         upserts: changes.upserts,
         deletes: changes.deletes,
     })

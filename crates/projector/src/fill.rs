@@ -50,7 +50,7 @@ pub trait Manner: Send + Sync {
 /// one place. The next events are read while the ones before are stored.
 pub async fn catch_up(store: &Store, cursors: &mut Vec<Cursor>, manner: &dyn Manner) -> Result<Left, FillError> {
     let mut left = Left::default();
-    let Some(mut position) = cursors.first().map(|cursor| cursor.position) else { return Ok(left) };
+    let Some(mut position) = cursors.first().map(|cursor| cursor.checkpoint.position) else { return Ok(left) };
     let read = |after: u64| {
         let log = store.log.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {

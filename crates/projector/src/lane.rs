@@ -29,7 +29,7 @@ impl Lane {
 
     /// Begins with a view from where it stands, with a feed from there.
     pub fn begin(&mut self, cursor: Cursor, feed: Box<dyn Feed>) {
-        self.position = cursor.position;
+        self.position = cursor.checkpoint.position;
         self.cursors = vec![cursor];
         self.reading = Some(read(feed));
     }

@@ -1,6 +1,7 @@
 //! Looking at where a view stands, and what is to be done with it.
 
 use event_store::Store;
+use event_store::checkpoints::Checkpoint;
 use event_store::views::ViewState;
 
 use crate::batch::Cursor;
@@ -34,22 +35,23 @@ pub async fn open(store: &Store, views: &[&'static dyn DynView]) -> Result<Opene
     for view in views {
         states.push((*view, store.views.register(view.schema()).await?));
     }
-    // Asked after the views: none of them can stand beyond it.
     let head = store.log.head().await?;
     let mut opened = Opened::default();
     for (view, state) in states {
         let schema = view.schema();
         if state.version > schema.version {
             opened.refused.push((schema.name, newer(&state, schema.version)));
-        } else if state.position > head {
-            let failure = went_back(&state, head);
+            continue;
+        }
+        if let Err(lost) = store.log.prove(state.checkpoint).await? {
+            let failure = lost.to_string();
             store.views.set_failure(schema.name, Some(&failure)).await?;
             opened.refused.push((schema.name, failure));
         } else if state.version < schema.version {
-            opened.raised.push(raise(store, view, &state, head).await?);
+            opened.raised.push(raise(store, view, &state).await?);
         } else {
-            let cursor = Cursor { view, generation: state.generation, position: state.position };
-            let is_near = head - state.position <= NEAR_EVENTS;
+            let cursor = Cursor { view, generation: state.generation, checkpoint: state.checkpoint };
+            let is_near = head.saturating_sub(state.checkpoint.position) <= NEAR_EVENTS;
             let place = match state.failure {
                 Some(_) => &mut opened.faulty,
                 None if is_near => &mut opened.near,
@@ -61,25 +63,20 @@ pub async fn open(store: &Store, views: &[&'static dyn DynView]) -> Result<Opene
     Ok(opened)
 }
 
-/// The generation that is filled for a raised version: the one that was begun, where there is one.
-async fn raise(store: &Store, view: &'static dyn DynView, state: &ViewState, head: u64) -> Result<Cursor, FillError> {
+/// The generation that is filled for a raised version: the one that was begun, where there is one that the log bears
+/// out.
+async fn raise(store: &Store, view: &'static dyn DynView, state: &ViewState) -> Result<Cursor, FillError> {
     let schema = view.schema();
-    let begun = state.rebuild.as_ref().filter(|begun| begun.version == schema.version && begun.position <= head);
-    if let Some(begun) = begun {
-        return Ok(Cursor { view, generation: begun.generation, position: begun.position });
+    if let Some(begun) = state.rebuild.as_ref().filter(|begun| begun.version == schema.version)
+        && store.log.prove(begun.checkpoint).await?.is_ok()
+    {
+        return Ok(Cursor { view, generation: begun.generation, checkpoint: begun.checkpoint });
     }
     tracing::info!(view = schema.name, from = state.version, to = schema.version, "a view is rebuilt");
     let generation = store.views.start_rebuild(schema).await?;
-    Ok(Cursor { view, generation, position: 0 })
+    Ok(Cursor { view, generation, checkpoint: Checkpoint::START })
 }
 
 fn newer(state: &ViewState, version: u32) -> String {
     format!("version {} of the view was made by a newer program; this one knows version {version}", state.version)
-}
-
-fn went_back(state: &ViewState, head: u64) -> String {
-    format!(
-        "the view stands at position {}, the log ends at {head}: the log went back; run `anamnesis recover`",
-        state.position
-    )
 }

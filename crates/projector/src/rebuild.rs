@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use event_store::Store;
+use event_store::checkpoints::Checkpoint;
 use event_store::views::ViewError;
 
 use crate::batch::Cursor;
@@ -88,7 +89,7 @@ async fn fill(
     for view in views {
         store.views.register(view.schema()).await?;
         let generation = store.views.start_rebuild(view.schema()).await?;
-        cursors.push(Cursor { view: *view, generation, position: 0 });
+        cursors.push(Cursor { view: *view, generation, checkpoint: Checkpoint::START });
     }
     let (done, left) = replace(store, cursors, &AtOnce { progress: Mutex::new(progress) }).await?;
     for cursor in done {

@@ -38,6 +38,9 @@ pub enum ProjectorError {
     /// The leases could not be read.
     #[error(transparent)]
     Lease(#[from] CoordinationError),
+    /// The log lost events under the projector.
+    #[error("the log went back; every view is looked at anew")]
+    WentBack,
     /// The log holds an event that this program does not know.
     #[error("the log holds what this program cannot read; a newer one is needed")]
     Unreadable(#[source] LogError),

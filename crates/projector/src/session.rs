@@ -117,6 +117,7 @@ impl<'run> Session<'run> {
     async fn work(&mut self) -> Result<std::convert::Infallible, ProjectorError> {
         let mut tending = interval(TEND_EVERY);
         let mut retrying = interval(RETRY_LOOK);
+        let mut incarnation = self.store.log.incarnation();
         tending.set_missed_tick_behavior(MissedTickBehavior::Delay);
         retrying.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -128,6 +129,8 @@ impl<'run> Session<'run> {
                     Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
                 },
                 batch = self.lane.next() => self.follow(batch?).await?,
+                // What each view has read of the log is to be proved anew.
+                Ok(()) = incarnation.changed() => return Err(ProjectorError::WentBack),
             }
             self.manner.is_live.store(!self.lane.is_empty(), Ordering::Relaxed);
         }
@@ -223,7 +226,7 @@ impl<'run> Session<'run> {
             // Those that stand at one place read the log together.
             let mut places: BTreeMap<u64, Vec<Cursor>> = BTreeMap::new();
             for cursor in cursors {
-                places.entry(cursor.position).or_default().push(cursor);
+                places.entry(cursor.checkpoint.position).or_default().push(cursor);
             }
             for cursors in places.into_values() {
                 self.fill(cursors, is_raised);
@@ -235,16 +238,16 @@ impl<'run> Session<'run> {
     /// Lets views that have caught up join the live lane.
     async fn join(&mut self, mut cursors: Vec<Cursor>) -> Result<(), ProjectorError> {
         cursors.retain(|cursor| self.manner.holdings.holds(cursor.name()));
-        cursors.sort_by_key(|cursor| cursor.position);
+        cursors.sort_by_key(|cursor| cursor.checkpoint.position);
         for cursor in cursors {
             let view = cursor.name();
             // Never twice, whatever was asked for meanwhile.
             self.lane.remove(view);
             if self.lane.is_empty() {
-                self.lane.begin(cursor, self.feed.open(cursor.position));
-            } else if cursor.position >= self.lane.position {
+                self.lane.begin(cursor, self.feed.open(cursor.checkpoint.position));
+            } else if cursor.checkpoint.position >= self.lane.position {
                 self.lane.cursors.push(cursor);
-            } else if self.lane.position - cursor.position > NEAR_EVENTS {
+            } else if self.lane.position - cursor.checkpoint.position > NEAR_EVENTS {
                 self.fill(vec![cursor], false);
                 continue;
             } else if !self.close_gap(cursor).await? {
@@ -263,8 +266,8 @@ impl<'run> Session<'run> {
 
     /// Brings a view to where the lane is; tells whether it is in the lane now.
     async fn close_gap(&mut self, cursor: Cursor) -> Result<bool, ProjectorError> {
-        let gap = self.lane.position - cursor.position;
-        let envelopes = self.store.log.read_all(cursor.position, gap as usize).await?;
+        let gap = self.lane.position - cursor.checkpoint.position;
+        let envelopes = self.store.log.read_all(cursor.checkpoint.position, gap as usize).await?;
         let (events, unreadable) = decode(envelopes);
         if let Some(error) = unreadable {
             return Err(ProjectorError::Unreadable(error));

@@ -61,7 +61,7 @@ pub(crate) async fn report(store: Store, views: &'static [&'static dyn DynView])
     let (mut positions, mut head) = (HashMap::new(), 0);
     loop {
         if let Ok(states) = store.views.states().await {
-            positions.extend(states.into_iter().map(|state| (state.name, state.position)));
+            positions.extend(states.into_iter().map(|state| (state.name, state.checkpoint.position)));
         }
         // A head of which only this process has heard counts as well.
         head = store.log.head().await.unwrap_or(head).max(*store.log.watch_head().borrow());

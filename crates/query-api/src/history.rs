@@ -16,6 +16,7 @@ use crate::blinding::Payload;
 use crate::entry::Entry;
 use crate::lists::{Page, uuid_in_path};
 use crate::parameters::Parameters;
+use crate::place::Place;
 use crate::render::{from_log, from_the_log, log, private};
 
 /// Events of a page where the caller does not say.
@@ -47,10 +48,11 @@ pub async fn patient(
     let patient_id = PatientId::from(uuid_in_path(&id)?);
     let mut parameters = Parameters::of(&uri)?;
     let to_position = until(&api, &mut parameters).await?;
-    let after = parameters.position("after")?.unwrap_or(0);
+    let after = parameters.place("after")?.unwrap_or(Place::Position(0));
     let limit = limit(&mut parameters)?;
     let form = form(&mut parameters, &headers)?;
     parameters.finish()?;
+    let after = after.position(&*api.store.log).await?;
     let reference = Reference::Patient(patient_id);
     // One more than is shown tells whether more follows.
     let wanted = if form == Form::Json { limit + 1 } else { PIECE_EVENTS };
@@ -121,7 +123,7 @@ fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Proble
 
 fn page(principal: &Principal, events: &[Envelope], to_position: u64, limit: usize) -> Response {
     let shown = &events[..events.len().min(limit)];
-    let next = shown.last().filter(|_| events.len() > limit).map(|event| event.position.to_string());
+    let next = shown.last().filter(|_| events.len() > limit).map(|event| event.event_id.to_string());
     let items: Vec<Entry<'_>> = shown.iter().map(|event| Entry::new(event, principal)).collect();
     from_the_log(&Page { items, next, position: to_position })
 }

@@ -11,6 +11,7 @@ mod lists;
 pub mod openapi;
 mod parameters;
 mod patient_state;
+mod place;
 mod render;
 mod reports;
 mod stream;

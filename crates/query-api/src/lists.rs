@@ -16,7 +16,8 @@ use views::{Collection, Comparison};
 use crate::QueryApi;
 use crate::listing::{Listing, Parameter};
 use crate::parameters::Parameters;
-use crate::render::{at_position, from_view, log, wait};
+use crate::place::Place;
+use crate::render::{as_of, from_view, log, wait};
 
 /// Rows of a page where the caller does not say.
 const LIMIT_DEFAULT: u32 = 50;
@@ -45,12 +46,16 @@ pub async fn list(
     let at_least = parameters.at_least(api.at_least_patience)?;
     let query = list_query(listing, &mut parameters)?;
     parameters.finish()?;
+    if let Some(seen) = query.after.as_ref().and_then(Cursor::seen) {
+        // Of a log that went back, a page is not gone on from.
+        Place::Event(seen).position(&*api.store.log).await?;
+    }
     wait(&api, listing.name, at_least).await?;
     let page = api.store.views.list(listing.name, &query).await.map_err(from_view)?;
     let items = page.rows.into_iter().map(|(_, document)| read(document, listing, &principal));
     let items = items.collect::<Result<Vec<Document>, Problem>>()?;
-    let answer = Page { items, next: page.next.map(|cursor| cursor.encode()), position: page.position };
-    Ok(at_position(page.position, &headers, &answer))
+    let answer = Page { items, next: page.next.map(|cursor| cursor.encode()), position: page.checkpoint.position };
+    Ok(as_of(page.checkpoint, &headers, &answer))
 }
 
 /// `GET /v1/<collection>/<id>`.
@@ -74,7 +79,7 @@ pub async fn document(
     api: &QueryApi,
     listing: &Listing,
     id: Uuid,
-    at_least: Option<(u64, std::time::Duration)>,
+    at_least: Option<(Place, std::time::Duration)>,
     principal: &Principal,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
@@ -87,9 +92,9 @@ pub async fn document(
         listing.allocation.strip(&mut document);
     }
     if let Value::Object(fields) = &mut document {
-        fields.insert("position".to_owned(), found.position.into());
+        fields.insert("position".to_owned(), found.checkpoint.position.into());
     }
-    Ok(at_position(found.position, headers, &document))
+    Ok(as_of(found.checkpoint, headers, &document))
 }
 
 /// The id in an address.

@@ -157,7 +157,7 @@ fn events() -> Value {
         query("patient", json!({"type": "string", "format": "uuid"})),
         query("stream", json!({"type": "string", "format": "uuid"})),
         query("type", json!({"type": "string", "pattern": "^[^\\u0000]*$"})),
-        query("after", position()),
+        query("after", place()),
         json!({"name": "Last-Event-ID", "in": "header", "required": false,
             "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}),
     ];
@@ -242,12 +242,17 @@ fn id() -> Value {
     json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}})
 }
 
+/// A place in the log: behind so many events, or, with proof that the log still has it, behind an event.
+fn place() -> Value {
+    json!({"oneOf": [position(), {"type": "string", "format": "uuid"}]})
+}
+
 fn at_least() -> Vec<Value> {
-    vec![query("at_least", position()), query("timeout_ms", json!({"type": "integer", "minimum": 0, "maximum": 30000}))]
+    vec![query("at_least", place()), query("timeout_ms", json!({"type": "integer", "minimum": 0, "maximum": 30000}))]
 }
 
 fn paging(after: &str) -> Vec<Value> {
-    let after = if after == "position" { position() } else { json!({"type": "string"}) };
+    let after = if after == "position" { place() } else { json!({"type": "string"}) };
     vec![query("after", after), query("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000}))]
 }
 

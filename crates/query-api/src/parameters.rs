@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use service::problem::Problem;
 use uuid::Uuid;
 
+use crate::place::Place;
+
 /// Longest time that `at_least` may wait.
 const WAIT_MILLISECONDS_MAX: u64 = 30_000;
 
@@ -80,18 +82,26 @@ impl Parameters {
         Ok(position)
     }
 
+    /// Takes a place in the log.
+    ///
+    /// # Errors
+    /// A 400 problem.
+    pub fn place(&mut self, name: &str) -> Result<Option<Place>, Problem> {
+        self.parsed(name, "a position (a whole number from 0) or the id of an event")
+    }
+
     /// Takes `at_least` and how long it may wait.
     ///
     /// # Errors
     /// A 400 problem.
-    pub fn at_least(&mut self, patience: Duration) -> Result<Option<(u64, Duration)>, Problem> {
+    pub fn at_least(&mut self, patience: Duration) -> Result<Option<(Place, Duration)>, Problem> {
         let expected = "a number of milliseconds from 0 to 30000";
         let wait: Option<u64> = self.parsed("timeout_ms", expected)?;
         if wait.is_some_and(|wait| wait > WAIT_MILLISECONDS_MAX) {
             return Err(Problem::invalid("timeout_ms", "out-of-range", format!("`timeout_ms` must be {expected}.")));
         }
         let wait = wait.map_or(patience, Duration::from_millis);
-        Ok(self.position("at_least")?.map(|position| (position, wait)))
+        Ok(self.place("at_least")?.map(|place| (place, wait)))
     }
 
     /// Refuses what was not taken.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use event_store::checkpoints::Checkpoint;
 use event_store::log::LogError;
 use event_store::views::{QueryError, ViewError};
 use serde::Serialize;
@@ -12,6 +13,7 @@ use service::problem::Problem;
 use service::trace;
 
 use crate::QueryApi;
+use crate::place::Place;
 
 /// Seconds after which a view that lags is worth another try.
 const LAG_SECONDS: u32 = 1;
@@ -19,9 +21,10 @@ const LAG_SECONDS: u32 = 1;
 /// Waits until the view has seen what the caller wants to see.
 ///
 /// # Errors
-/// A 503 problem where it does not come to that in time.
-pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(u64, Duration)>) -> Result<(), Problem> {
-    let Some((position, patience)) = at_least else { return Ok(()) };
+/// A 503 problem where it does not come to that in time; a 409 where the log lost it.
+pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(Place, Duration)>) -> Result<(), Problem> {
+    let Some((place, patience)) = at_least else { return Ok(()) };
+    let position = place.position(&*api.store.log).await?;
     if api.store.view_waits.until(view, position, patience).await.map_err(from_view)? {
         return Ok(());
     }
@@ -29,9 +32,10 @@ pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(u64, Duration)>)
     Err(Problem::unavailable("view-behind", detail, LAG_SECONDS))
 }
 
-/// Answers with a body as of `position`, or 304 where the caller has it.
-pub fn at_position(position: u64, headers: &HeaderMap, body: &impl Serialize) -> Response {
-    let tag = format!("\"{position}\"");
+/// Answers with a body as of a view's checkpoint, or 304 where the caller has it. The tag is the last event that
+/// the view has seen: of a log that went back, no tag from before fits.
+pub fn as_of(checkpoint: Checkpoint, headers: &HeaderMap, body: &impl Serialize) -> Response {
+    let tag = format!("\"{}\"", checkpoint.event_id);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let same =
         known.is_some_and(|known| known.split(',').any(|candidate| candidate.trim() == tag || candidate.trim() == "*"));

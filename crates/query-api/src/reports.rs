@@ -52,10 +52,14 @@ pub async fn timeline(
         Some("-position") | None => false,
         Some(_) => return Err(Problem::invalid("sort", "unknown-column", "`sort` must be position or -position.")),
     };
-    let after = parameters.position("after")?;
+    let after = parameters.place("after")?;
     let limit = history::limit(&mut parameters)?;
     parameters.finish()?;
     let log = &api.store.log;
+    let after = match after {
+        Some(place) => Some(place.position(&**log).await?),
+        None => None,
+    };
     let head = log.head().await.map_err(from_log)?;
     // One more than is shown tells whether more follows.
     let events = if ascending {
@@ -68,7 +72,7 @@ pub async fn timeline(
         history::must_be_known(&api, reference, head).await?;
     }
     let shown = &events[..events.len().min(limit)];
-    let next = shown.last().filter(|_| events.len() > limit).map(|event| event.position.to_string());
+    let next = shown.last().filter(|_| events.len() > limit).map(|event| event.event_id.to_string());
     let items: Vec<TimelineEntry<'_>> = shown.iter().map(TimelineEntry::new).collect();
     Ok(from_the_log(&Page { items, next, position: head }))
 }
@@ -101,11 +105,11 @@ pub async fn views(State(api): State<QueryApi>, _principal: Principal, uri: Uri)
     let states = api.store.views.states().await.map_err(from_view)?;
     let head = api.store.log.head().await.map_err(from_log)?;
     let status = |state: ViewState| ViewStatus {
-        behind: head.saturating_sub(state.position),
-        rebuilding: state.rebuild.map(|rebuild| Rebuilding { position: rebuild.position }),
+        behind: head.saturating_sub(state.checkpoint.position),
+        rebuilding: state.rebuild.map(|rebuild| Rebuilding { position: rebuild.checkpoint.position }),
         view: state.name,
         version: state.version,
-        position: state.position,
+        position: state.checkpoint.position,
         failure: state.failure,
     };
     let items: Vec<ViewStatus> = states.into_iter().map(status).collect();

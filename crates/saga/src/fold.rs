@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
 use domain::process::{Route, Step, step_command_id, timer_trigger};
+use event_store::checkpoints::Checkpoint;
 use event_store::sagas::{About, FanOut};
 use events::envelope::Envelope;
 use events::registry::AnyEvent;
@@ -67,7 +68,7 @@ impl Lane<'_> {
                     }
                 }
             }
-            self.cursor.position = envelope.position;
+            self.cursor.checkpoint = Checkpoint::behind(envelope);
         }
         if let Some(last) = events.last().filter(|last| last.envelope.position <= self.catch_up_to) {
             self.settle_known().await?;
@@ -97,7 +98,7 @@ impl Lane<'_> {
                 Ok(false)
             }
             _ => {
-                self.cursor.position = envelope.position;
+                self.cursor.checkpoint = Checkpoint::behind(envelope);
                 Ok(true)
             }
         }

@@ -48,9 +48,10 @@ pub async fn follow(
     lease: &str,
     holder: Uuid,
 ) -> Result<(), RunError> {
-    let mut follower = begin(runner, process, among).await?;
     let (store, options) = (&runner.store, runner.options);
-    let mut feed = Pump::open(&*runner.feed, follower.lane.cursor.position);
+    let mut incarnation = store.log.incarnation();
+    let mut follower = begin(runner, process, among).await?;
+    let mut feed = Pump::open(&*runner.feed, follower.lane.cursor.checkpoint.position);
     let mut renew_at = Instant::now() + options.lease_renewal();
     let (mut look_at, mut count_at) = (Instant::now(), Instant::now());
     loop {
@@ -64,6 +65,8 @@ pub async fn follow(
             outcomes = follower.steps.ended() => follower.settle(outcomes).await?,
             () = std::future::ready(()), if has_work => follower.fold().await?,
             () = tokio::time::sleep_until(wake_at) => {}
+            // What was read of the log is to be proved anew; what is not stored yet is of no worth.
+            Ok(()) = incarnation.changed() => return Ok(()),
         }
         let now = Instant::now();
         if follower.unstored_since.is_some_and(|since| since + STORE_WITHIN <= now) {
@@ -98,7 +101,10 @@ async fn begin<'run>(
     let (store, name, version) = (&runner.store, process.name(), process.state_version());
     let generation = store.views.register(&SCHEMA).await?.generation;
     let cursor = match store.sagas.cursor(name).await? {
-        Some(cursor) if cursor.state_version == version => cursor,
+        Some(cursor) if cursor.state_version == version => {
+            store.log.prove(cursor.checkpoint).await?.map_err(RunError::WentBack)?;
+            cursor
+        }
         other => {
             let from = other.as_ref().map_or(0, |cursor| cursor.state_version);
             tracing::info!(saga = name, from, to = version, "a process manager is folded from the log");
@@ -127,7 +133,7 @@ impl Follower<'_> {
     fn take(&mut self, envelopes: Vec<Envelope>) {
         for envelope in envelopes {
             // Delivered again: folded before.
-            if envelope.position <= self.lane.cursor.position {
+            if envelope.position <= self.lane.cursor.checkpoint.position {
                 continue;
             }
             match AnyEvent::from_envelope(&envelope) {

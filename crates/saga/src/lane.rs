@@ -103,7 +103,7 @@ impl<'run> Lane<'run> {
 
     /// Whether everything that happened before this runner is folded.
     pub const fn has_caught_up(&self) -> bool {
-        self.cursor.position >= self.catch_up_to
+        self.cursor.checkpoint.position >= self.catch_up_to
     }
 
     /// Whether instances or steps changed since the last commit.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use event_bus::{FeedError, FeedSource};
 use event_store::Store;
+use event_store::checkpoints::WentBack;
 use event_store::execute::Executor;
 use event_store::leases::CoordinationError;
 use event_store::log::LogError;
@@ -18,9 +19,9 @@ use crate::follow::follow;
 use crate::process::{DynProcess, PROCESSES};
 use crate::standing::Standing;
 
-/// First pause after a failure; doubles up to half a minute.
+/// First pause after a failure; doubles up to the longest.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How the runner works.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,9 @@ pub(crate) enum RunError {
     /// The log did not answer, or holds what this program does not know.
     #[error("the log cannot be followed")]
     Log(#[from] LogError),
+    /// The log lost what the process manager has folded.
+    #[error(transparent)]
+    WentBack(WentBack),
     /// The feed broke off.
     #[error("the feed broke off")]
     Feed(#[from] FeedError),

@@ -29,12 +29,25 @@ pub struct StorageSettings {
     /// PostgreSQL database, as `postgres://…`; without it the embedded engine is used.
     #[arg(long, env = "ANAMNESIS_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// Where views and process managers are kept, if not beside the log: another PostgreSQL database, or
+    /// `sqlite:<folder>` for the embedded engine.
+    #[arg(long, env = "ANAMNESIS_DERIVED_URL", value_name = "URL", hide_env_values = true)]
+    pub derived_url: Option<String>,
+}
+
+/// What becomes of a log that lost events, by a restore or a fail-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnLoss {
+    /// Whoever has read what is gone stops and says so, until an operator runs `anamnesis recover`.
+    Stop,
+    /// A new epoch begins by itself; what is derived is made again.
+    Continue,
 }
 
 impl StorageSettings {
     /// The address of the storage.
     pub fn url(&self) -> String {
-        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("anamnesis.db").display()))
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.display()))
     }
 
     /// The file of the administrator's token.
@@ -78,6 +91,9 @@ pub struct ServerSettings {
     /// Brings the database's schema up to date at start. With several processes, run `migrate` first instead.
     #[arg(long, env = "ANAMNESIS_MIGRATE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub migrate: bool,
+    /// What is done where the log lost events: `stop` until `anamnesis recover` is run, or `continue` by itself.
+    #[arg(long, env = "ANAMNESIS_ON_LOSS", default_value = "stop", value_name = "WHAT")]
+    pub on_loss: OnLoss,
     /// Connections to PostgreSQL.
     #[arg(long, env = "ANAMNESIS_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000), value_name = "N")]
     pub database_connections: u32,

@@ -1,5 +1,6 @@
 //! Appends for tests of what lies below the domain.
 
+use event_store::checkpoints::Checkpoint;
 use event_store::log::{Append, EventLog, Expected, Guard, Receipt, Write};
 use events::envelope::{Actor, NewEvent, References};
 use events::ids::{PatientId, StreamId, StreamKey, TrialId};
@@ -27,6 +28,11 @@ pub fn event(patient_id: PatientId, trial_id: Option<TrialId>) -> NewEvent {
         references: References { trial_id, site_id: None, patient_id: Some(patient_id) },
         typed: None,
     }
+}
+
+/// A checkpoint of no log at all; of the beginning at 0.
+pub fn place(position: u64) -> Checkpoint {
+    Checkpoint { position, event_id: Uuid::from_u128(u128::from(position)) }
 }
 
 /// An append of `count` events to a patient's stream.

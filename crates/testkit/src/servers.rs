@@ -29,6 +29,9 @@ pub async fn postgres() -> TestDatabase {
     let mut connection = PgConnection::connect(&cluster).await.expect("the test cluster answers");
     let sql = AssertSqlSafe(format!("CREATE DATABASE {name}"));
     connection.execute(sql).await.expect("a database can be made");
+    // For connections of the tests' own: a store sets it for each of its own.
+    let sql = AssertSqlSafe(format!("ALTER DATABASE {name} SET search_path = log, derived"));
+    connection.execute(sql).await.expect("a database can be set");
     let base = cluster.rsplit_once('/').map_or(cluster.as_str(), |(base, _)| base).to_owned();
     TestDatabase { url: format!("{base}/{name}"), name, cluster }
 }

@@ -23,7 +23,7 @@ pub struct TestStore {
 /// Where it cannot be opened.
 pub async fn sqlite() -> TestStore {
     let folder = TempDir::new().expect("a folder");
-    let url = format!("sqlite:{}", folder.path().join("test.db").display());
+    let url = format!("sqlite:{}", folder.path().display());
     let store = Store::open(&url, &StoreOptions::default()).await.expect("the store opens");
     TestStore { store, url, _folder: Some(folder), _database: None }
 }
@@ -47,13 +47,25 @@ impl TestStore {
         Store::open(&self.url, &StoreOptions::default()).await.expect("the store opens again")
     }
 
-    /// A connection of the test's own to the file of the embedded engine.
+    /// A connection of the test's own to the embedded engine's log.
     ///
     /// # Panics
-    /// Where it does not open, or where the store is no file.
+    /// Where it does not open, or where the store is not embedded.
     pub async fn file(&self) -> SqliteConnection {
-        let path = self.url.strip_prefix("sqlite:").expect("a file");
-        SqliteConnection::connect(&format!("sqlite://{path}")).await.expect("the file opens")
+        self.connect("log.db").await
+    }
+
+    /// A connection of the test's own to what the embedded engine derives.
+    ///
+    /// # Panics
+    /// Where it does not open, or where the store is not embedded.
+    pub async fn derived_file(&self) -> SqliteConnection {
+        self.connect("derived.db").await
+    }
+
+    async fn connect(&self, file: &str) -> SqliteConnection {
+        let folder = self.url.strip_prefix("sqlite:").expect("a folder");
+        SqliteConnection::connect(&format!("sqlite://{folder}/{file}")).await.expect("the file opens")
     }
 }
 

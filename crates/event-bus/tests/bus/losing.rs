@@ -50,7 +50,7 @@ impl Log {
 }
 
 async fn open(folder: &Path) -> Store {
-    let url = format!("sqlite:{}", folder.join("anamnesis.db").display());
+    let url = format!("sqlite:{}", folder.display());
     Store::open(&url, &StoreOptions::default()).await.expect("the store opens")
 }
 

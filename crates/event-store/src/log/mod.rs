@@ -26,6 +26,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::checkpoints::{Checkpoint, WentBack};
+
 pub use error::{AppendError, LogError, MalformedAppend};
 
 /// Greatest number of events in one append.
@@ -278,6 +280,19 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// The event with this id.
     async fn find_event(&self, event_id: Uuid) -> Result<Option<Envelope>, LogError>;
+
+    /// Proves that the log still has the event up to which a consumer has read it; where not, says where the log
+    /// ends. Asked before a consumer goes on, and again whenever [`EventLog::incarnation`] changes.
+    async fn prove(&self, checkpoint: Checkpoint) -> Result<Result<(), WentBack>, LogError> {
+        if checkpoint.position == 0 {
+            return Ok(Ok(()));
+        }
+        let found = self.find_event(checkpoint.event_id).await?;
+        if found.is_some_and(|event| event.position == checkpoint.position) {
+            return Ok(Ok(()));
+        }
+        Ok(Err(WentBack { checkpoint, head: self.head().await? }))
+    }
 
     /// The last position that is visible; 0 for an empty log.
     async fn head(&self) -> Result<u64, LogError>;

@@ -29,8 +29,10 @@ pub async fn advance(
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .bind(batches.iter().map(|batch| batch.view.as_str()).collect::<Vec<_>>())
         .bind(batches.iter().map(|batch| batch.generation).collect::<Vec<_>>())
-        .bind(batches.iter().map(|batch| signed(batch.from_position)).collect::<Vec<_>>())
-        .bind(batches.iter().map(|batch| signed(batch.to_position)).collect::<Vec<_>>());
+        .bind(batches.iter().map(|batch| signed(batch.from.position)).collect::<Vec<_>>())
+        .bind(batches.iter().map(|batch| batch.from.event_id).collect::<Vec<_>>())
+        .bind(batches.iter().map(|batch| signed(batch.to.position)).collect::<Vec<_>>())
+        .bind(batches.iter().map(|batch| batch.to.event_id).collect::<Vec<_>>());
     for (batch, columns) in batches.iter().zip(columns) {
         query = bind_batch(query, batch, columns);
     }
@@ -42,8 +44,8 @@ pub async fn advance(
 fn statement(batches: &[ViewBatch], columns: &[&'static [Column]]) -> Result<String, ViewError> {
     let mut sql = format!(
         "WITH moves AS (
-             SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-                 AS moved(name, generation, from_position, to_position)
+             SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::uuid[])
+                 AS moved(name, generation, from_position, from_event_id, to_position, to_event_id)
          ), standing AS MATERIALIZED (
              SELECT views.name FROM views JOIN moves AS moved ON {stands} ORDER BY views.name FOR UPDATE OF views
          ), all_standing AS MATERIALIZED (
@@ -52,7 +54,7 @@ fn statement(batches: &[ViewBatch], columns: &[&'static [Column]]) -> Result<Str
         stands = catalogue::STANDS,
         moving = catalogue::advance("(SELECT * FROM moves WHERE (SELECT holds FROM all_standing)) AS moved"),
     );
-    let mut parameter = 5;
+    let mut parameter = 7;
     for (index, (batch, columns)) in batches.iter().zip(columns).enumerate() {
         let table = generation_table(&batch.view, batch.generation)?;
         for (is_new, rows) in [(true, "added"), (false, "changed")] {

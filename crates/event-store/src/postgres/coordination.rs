@@ -1,4 +1,4 @@
-//! Leases and checkpoints on PostgreSQL.
+//! Leases, beside the derived data, and checkpoints, beside the log, on PostgreSQL.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::checkpoints::CheckpointStore;
 use crate::leases::{CoordinationError, Lease, LeaseStore};
 use crate::log::row::signed;
 
-/// Leases and checkpoints in a PostgreSQL database.
-pub struct PostgresCoordination {
+/// Leases in a PostgreSQL database.
+pub struct PostgresLeases {
     pool: PgPool,
 }
 
-impl PostgresCoordination {
+impl PostgresLeases {
     /// Opens those of a migrated database.
     pub const fn open(pool: PgPool) -> Self {
         Self { pool }
@@ -23,7 +23,7 @@ impl PostgresCoordination {
 }
 
 #[async_trait]
-impl LeaseStore for PostgresCoordination {
+impl LeaseStore for PostgresLeases {
     async fn acquire(&self, name: &str, holder: Uuid, duration: Duration) -> Result<Option<Lease>, CoordinationError> {
         let row: Option<(i64,)> = sqlx::query_as(
             "INSERT INTO leases (name, holder, token, expires_at)
@@ -81,8 +81,20 @@ impl LeaseStore for PostgresCoordination {
     }
 }
 
+/// Checkpoints in a PostgreSQL database.
+pub struct PostgresCheckpoints {
+    pool: PgPool,
+}
+
+impl PostgresCheckpoints {
+    /// Opens those of a migrated database.
+    pub const fn open(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
 #[async_trait]
-impl CheckpointStore for PostgresCoordination {
+impl CheckpointStore for PostgresCheckpoints {
     async fn load(&self, name: &str) -> Result<u64, CoordinationError> {
         let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM checkpoints WHERE name = $1")
             .bind(name)

@@ -89,7 +89,7 @@ pub async fn create_read(connection: &mut PgConnection, view: &str, generation: 
     let (parent, table) = (table(view)?, generation_table(view, generation)?);
     // Left over where somebody has thrown the catalogue away.
     run(connection, format!("DROP TABLE IF EXISTS {table}"), "removing a forgotten table").await?;
-    let sql = format!("CREATE TABLE {table} PARTITION OF {parent} FOR VALUES IN ({generation})");
+    let sql = format!("CREATE TABLE derived.{table} PARTITION OF {parent} FOR VALUES IN ({generation})");
     run(connection, sql, "making a view's table").await
 }
 
@@ -98,7 +98,7 @@ pub async fn create_beside(connection: &mut PgConnection, view: &str, generation
     let (parent, table) = (table(view)?, generation_table(view, generation)?);
     // Nothing is to be vacuumed or planned for in what is only added to.
     let sql = format!(
-        "CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS, PRIMARY KEY (generation, key))
+        "CREATE TABLE derived.{table} (LIKE {parent} INCLUDING DEFAULTS, PRIMARY KEY (generation, key))
          WITH (autovacuum_enabled = off)"
     );
     run(connection, sql, "making a rebuilt view's table").await
@@ -136,7 +136,7 @@ pub async fn sweep(pool: &PgPool, view: &str, schema: Option<&ViewSchema>) -> Re
     let sweeping = ViewError::database("removing old tables of a view");
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class, views
-         WHERE views.name = $1 AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
+         WHERE views.name = $1 AND relkind = 'r' AND relnamespace = 'derived'::regnamespace
              AND relname ~ ('^' || $2 || '_g[0-9]+$')
              AND relname NOT IN ($2 || '_g' || generation, $2 || '_g' || coalesce(rebuild_generation, generation))",
     )

@@ -16,7 +16,7 @@ use super::address::{Address, AddressError};
 
 /// What every session is set to, as `SHOW` spells it. What the server's role or
 /// database says otherwise does not count, and what a pooler drops is noticed.
-const PINNED: [(&str, &str); 7] = [
+const PINNED: [(&str, &str); 8] = [
     ("default_transaction_isolation", "read committed"),
     // A page is a stretch of an index that is read in order; gathering all that match and sorting them is
     // sometimes guessed to be cheaper, and is not when the guess is wrong (docs/adr/0026).
@@ -24,6 +24,8 @@ const PINNED: [(&str, &str); 7] = [
     ("idle_in_transaction_session_timeout", "5s"),
     ("jit", "off"),
     ("lock_timeout", LOCK_WAIT_MAX),
+    // Names are distinct; what is derived may be on another server.
+    ("search_path", "log, derived"),
     ("synchronous_commit", "on"),
     ("TimeZone", "UTC"),
 ];

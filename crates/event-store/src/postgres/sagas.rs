@@ -23,14 +23,18 @@ use crate::views::{CommitError, ViewError};
 /// Moves the cursor; the rest happens only where it stood at the revision before.
 /// The view stands where the last process manager does; one that has not begun stands at the beginning.
 const COMMIT: &str = "WITH moved AS (
-    UPDATE saga_cursors SET position = $3, revision = revision + 1, triggers = $4,
+    UPDATE saga_cursors SET position = $3, event_id = $22, revision = revision + 1, triggers = $4,
         fan_out_position = $5, fan_out_after = $6
     WHERE saga = $1 AND revision = $2 - 1 RETURNING saga
 ), all_standing AS MATERIALIZED (SELECT EXISTS (SELECT FROM moved) AS holds
 ), shown AS (
-    UPDATE views SET position = least($3, (
-        SELECT CASE WHEN count(*) < cardinality($7::text[]) - 1 THEN 0 ELSE min(position) END
-        FROM saga_cursors WHERE saga = ANY($7::text[]) AND saga <> $1))
+    UPDATE views SET position = last.position, event_id = last.event_id
+    FROM (
+        SELECT position, event_id FROM saga_cursors WHERE saga = ANY($7::text[]) AND saga <> $1
+        UNION ALL SELECT $3::bigint, $22::uuid
+        UNION ALL SELECT 0, '00000000-0000-0000-0000-000000000000'::uuid
+        WHERE (SELECT count(*) FROM saga_cursors WHERE saga = ANY($7::text[]) AND saga <> $1) < cardinality($7) - 1
+        ORDER BY position LIMIT 1) AS last
     WHERE name = 'sagas' AND (SELECT holds FROM all_standing)
 ), removed AS (
     DELETE FROM saga_steps WHERE command_id = ANY($8::uuid[]) AND (SELECT holds FROM all_standing)
@@ -44,7 +48,7 @@ const COMMIT: &str = "WITH moved AS (
     ON CONFLICT (command_id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts
 )";
 /// The first parameter behind those of [`COMMIT`].
-const FIRST_OF_ROWS: usize = 22;
+const FIRST_OF_ROWS: usize = 23;
 
 /// Process managers in a PostgreSQL database.
 pub struct PostgresSagas {
@@ -89,8 +93,9 @@ impl SagaStore for PostgresSagas {
         let table = generation_table(VIEW, generation)?;
         let mut transaction = self.pool.begin().await.map_err(&restarting)?;
         let sql = format!(
-            "INSERT INTO saga_cursors (saga, state_version, position, revision, triggers) VALUES ($1, $2, 0, 1, 0)
-             ON CONFLICT (saga) DO UPDATE SET state_version = $2, position = 0, triggers = 0,
+            "INSERT INTO saga_cursors (saga, state_version, position, event_id, revision, triggers)
+             VALUES ($1, $2, 0, $4, 1, 0)
+             ON CONFLICT (saga) DO UPDATE SET state_version = $2, position = 0, event_id = $4, triggers = 0,
                  revision = saga_cursors.revision + 1, fan_out_position = NULL, fan_out_after = NULL
              WHERE saga_cursors.revision = $3
              RETURNING {CURSOR_COLUMNS}"
@@ -99,6 +104,7 @@ impl SagaStore for PostgresSagas {
             .bind(saga)
             .bind(i64::from(state_version))
             .bind(signed(from.map_or(0, |from| from.revision)))
+            .bind(Uuid::nil())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&restarting)?;
@@ -108,7 +114,7 @@ impl SagaStore for PostgresSagas {
         deletion.execute(&mut *transaction).await.map_err(&restarting)?;
         let steps = sqlx::query("DELETE FROM saga_steps WHERE saga = $1").bind(saga);
         steps.execute(&mut *transaction).await.map_err(&restarting)?;
-        let shown = sqlx::query("UPDATE views SET position = 0 WHERE name = $1").bind(VIEW);
+        let shown = sqlx::query("UPDATE views SET position = 0, event_id = $2 WHERE name = $1").bind(VIEW).bind(Uuid::nil());
         shown.execute(&mut *transaction).await.map_err(&restarting)?;
         transaction.commit().await.map_err(&restarting)?;
         self.views.announce();
@@ -180,9 +186,12 @@ impl SagaStore for PostgresSagas {
 
     async fn announce(&self, among: &[String]) -> Result<(), ViewError> {
         sqlx::query(
-            "UPDATE views SET position = last.position
-             FROM (SELECT CASE WHEN count(*) < cardinality($2::text[]) THEN 0 ELSE min(position) END AS position
-                 FROM saga_cursors WHERE saga = ANY($2)) AS last
+            "UPDATE views SET position = last.position, event_id = last.event_id
+             FROM (
+                 SELECT position, event_id FROM saga_cursors WHERE saga = ANY($2)
+                 UNION ALL SELECT 0, '00000000-0000-0000-0000-000000000000'::uuid
+                 WHERE (SELECT count(*) FROM saga_cursors WHERE saga = ANY($2)) < cardinality($2::text[])
+                 ORDER BY position LIMIT 1) AS last
              WHERE name = $1 AND views.position <> last.position",
         )
         .bind(VIEW)
@@ -213,7 +222,7 @@ impl SagaStore for PostgresSagas {
         let mut query = sqlx::query(AssertSqlSafe(sql))
             .bind(&batch.saga)
             .bind(signed(batch.to.revision))
-            .bind(signed(batch.to.position))
+            .bind(signed(batch.to.checkpoint.position))
             .bind(batch.to.triggers)
             .bind(fan_out.map(|fan_out| signed(fan_out.position)))
             .bind(fan_out.map(|fan_out| fan_out.after.as_str()))
@@ -231,7 +240,8 @@ impl SagaStore for PostgresSagas {
             .bind(column(&put, |step| step.command.as_str()))
             .bind(column(&put, |step| step.state.as_str()))
             .bind(column(&put, |step| step.status.as_str()))
-            .bind(column(&put, |step| i64::from(step.attempts)));
+            .bind(column(&put, |step| i64::from(step.attempts)))
+            .bind(batch.to.checkpoint.event_id);
         if !batch.instances.is_empty() {
             query = bind_rows(query, batch.generation, batch.instances.iter(), columns);
         }

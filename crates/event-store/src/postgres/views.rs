@@ -94,6 +94,7 @@ impl ViewStore for PostgresViews {
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
+            .bind(Uuid::nil())
             .execute(&mut *transaction)
             .await
             .map_err(&registering)?;
@@ -155,6 +156,7 @@ impl ViewStore for PostgresViews {
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
+            .bind(Uuid::nil())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&starting)?;
@@ -187,19 +189,20 @@ impl ViewStore for PostgresViews {
 
     async fn get(&self, view: &str, key: &str) -> Result<Found, ViewError> {
         let sql = format!(
-            "SELECT views.position, page.document::text FROM views
+            "SELECT views.position, views.event_id, page.document::text FROM views
              LEFT JOIN {} AS page ON page.generation = views.generation AND page.key = $2
              WHERE views.name = $1",
             table(view)?
         );
-        let row: Option<(i64, Option<String>)> = sqlx::query_as(AssertSqlSafe(sql))
+        let row: Option<(i64, Uuid, Option<String>)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(view)
             .bind(key)
             .fetch_optional(&self.pool)
             .await
             .map_err(ViewError::database("reading a document"))?;
-        let (position, document) = row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
-        Ok(Found { position: position_of(position)?, document: document.map(raw).transpose()? })
+        let (position, event_id, document) = row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
+        let checkpoint = catalogue::checkpoint(position, event_id)?;
+        Ok(Found { checkpoint, document: document.map(raw).transpose()? })
     }
 
     async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError> {
@@ -218,6 +221,19 @@ impl ViewStore for PostgresViews {
             .await
             .map_err(ViewError::database("reading a view's position"))?;
         position_of(row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?.0)
+    }
+
+    async fn origin(&self, log_id: Uuid) -> Result<Uuid, ViewError> {
+        let reading = ViewError::database("reading which log the data are of");
+        let found: Option<Uuid> =
+            sqlx::query_scalar(catalogue::ORIGIN).fetch_optional(&self.pool).await.map_err(&reading)?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let entered = sqlx::query(catalogue::ENTER_ORIGIN).bind(log_id).execute(&self.pool).await;
+        entered.map_err(&reading)?;
+        // Of several that enter theirs, one does.
+        sqlx::query_scalar(catalogue::ORIGIN).fetch_one(&self.pool).await.map_err(reading)
     }
 
     fn watch(&self) -> watch::Receiver<()> {
@@ -248,7 +264,8 @@ fn bind(query: Query<'_, Postgres, PgArguments>, value: ColumnValue) -> Query<'_
 fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<PgRow>) -> Result<Page, ViewError> {
     let reading = ViewError::database("reading a list's rows");
     let first = rows.first().ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
-    let position = position_of(first.try_get(0).map_err(&reading)?)?;
+    let (position, event_id) = (first.try_get(0).map_err(&reading)?, first.try_get(4).map_err(&reading)?);
+    let checkpoint = catalogue::checkpoint(position, event_id)?;
     let more = rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
     let next = match rows.last() {
@@ -263,7 +280,7 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<PgRow>) -> 
             documents.push((key, raw(row.try_get(2).map_err(&reading)?)?));
         }
     }
-    Ok(Page { position, rows: documents, next })
+    Ok(Page { checkpoint, rows: documents, next })
 }
 
 fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &PgRow) -> Result<Cursor, sqlx::Error> {
@@ -277,7 +294,7 @@ fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &PgRow) -> Result<
         Some((_, ColumnKind::Time)) => row.try_get::<Option<DateTime<Utc>>, _>(3)?.into(),
         Some((_, ColumnKind::Boolean)) => row.try_get::<Option<bool>, _>(3)?.into(),
     };
-    Ok(cursor_behind(view, query, &row.try_get::<String, _>(1)?, value))
+    Ok(cursor_behind(view, query, &row.try_get::<String, _>(1)?, value, row.try_get(4)?))
 }
 
 /// Forgets all that is made from the log, as [`Store::forget_derived`](crate::Store::forget_derived) says.
@@ -289,7 +306,7 @@ pub async fn forget_derived(pool: &PgPool) -> Result<(), ViewError> {
     sqlx::query(lock).execute(&mut *transaction).await.map_err(&forgetting)?;
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class JOIN views ON relname ~ ('^view_' || name || '(_g[0-9]+)?$')
-         WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace",
+         WHERE relkind IN ('r', 'p') AND relnamespace = 'derived'::regnamespace",
     )
     .fetch_all(&mut *transaction)
     .await

@@ -42,9 +42,7 @@ impl SqliteWriter {
     }
 
     async fn turn(&self) -> Result<Turn<'_>, LogError> {
-        let mut turn = self.write.whole_turn().await.map_err(LogError::database("opening the file"))?;
-        turn.make_durable().await.map_err(LogError::database("waiting for the disk"))?;
-        Ok(turn)
+        self.write.whole_turn().await.map_err(LogError::database("opening the file"))
     }
 
     /// Stores the batch on what is known; `None` where that was not so, and nothing is stored.
@@ -284,7 +282,7 @@ async fn store(connection: &mut SqliteConnection, begin: &str, plan: &Plan, posi
 }
 
 /// Writes a page although nothing changes: SQLite leaves out an UPDATE to what is there already.
-const PROBE: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT; SELECT 1;";
+const PROBE: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 1; COMMIT; SELECT 1;";
 
 fn unproved(error: sqlx::Error) -> sqlx::Error {
     match error {

@@ -1,4 +1,4 @@
-//! Leases and checkpoints on SQLite.
+//! Leases, beside the derived data, and checkpoints, beside the log, on SQLite.
 
 use std::ops::DerefMut;
 use std::time::Duration;
@@ -7,29 +7,45 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::SqlitePools;
+use super::SqliteFile;
 use crate::checkpoints::CheckpointStore;
 use crate::leases::{CoordinationError, Lease, LeaseStore};
 use crate::log::row::signed;
 
-/// Leases and checkpoints in a SQLite file.
-pub struct SqliteCoordination {
-    pools: SqlitePools,
+/// Leases in a SQLite file.
+pub struct SqliteLeases {
+    file: SqliteFile,
 }
 
-impl SqliteCoordination {
+impl SqliteLeases {
     /// Opens those of a migrated file.
-    pub const fn open(pools: SqlitePools) -> Self {
-        Self { pools }
+    pub const fn open(file: SqliteFile) -> Self {
+        Self { file }
     }
 
     async fn turn(&self) -> Result<impl DerefMut<Target = SqliteConnection> + '_, CoordinationError> {
-        self.pools.write.turn().await.map_err(CoordinationError::database("opening the file"))
+        turn(&self.file).await
     }
 }
 
+/// Checkpoints in a SQLite file.
+pub struct SqliteCheckpoints {
+    file: SqliteFile,
+}
+
+impl SqliteCheckpoints {
+    /// Opens those of a migrated file.
+    pub const fn open(file: SqliteFile) -> Self {
+        Self { file }
+    }
+}
+
+async fn turn(file: &SqliteFile) -> Result<impl DerefMut<Target = SqliteConnection> + '_, CoordinationError> {
+    file.write.turn().await.map_err(CoordinationError::database("opening the file"))
+}
+
 #[async_trait]
-impl LeaseStore for SqliteCoordination {
+impl LeaseStore for SqliteLeases {
     async fn acquire(&self, name: &str, holder: Uuid, duration: Duration) -> Result<Option<Lease>, CoordinationError> {
         let row: Option<(i64,)> = sqlx::query_as(
             "INSERT INTO leases (name, holder, token, expires_at)
@@ -71,7 +87,7 @@ impl LeaseStore for SqliteCoordination {
                      AND CAST(unixepoch('subsec') * 1000 AS INTEGER) + 120000",
         )
         .bind(prefix)
-        .fetch_all(&self.pools.read)
+        .fetch_all(&self.file.read)
         .await
         .map_err(CoordinationError::database("reading leases"))
     }
@@ -89,11 +105,11 @@ impl LeaseStore for SqliteCoordination {
 }
 
 #[async_trait]
-impl CheckpointStore for SqliteCoordination {
+impl CheckpointStore for SqliteCheckpoints {
     async fn load(&self, name: &str) -> Result<u64, CoordinationError> {
         let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM checkpoints WHERE name = $1")
             .bind(name)
-            .fetch_optional(&self.pools.read)
+            .fetch_optional(&self.file.read)
             .await
             .map_err(CoordinationError::database("reading a checkpoint"))?;
         Ok(row.map_or(0, |(position,)| position.unsigned_abs()))
@@ -102,14 +118,14 @@ impl CheckpointStore for SqliteCoordination {
     async fn advance(&self, name: &str, from: u64, to: u64) -> Result<bool, CoordinationError> {
         sqlx::query("INSERT INTO checkpoints (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING")
             .bind(name)
-            .execute(&mut *self.turn().await?)
+            .execute(&mut *turn(&self.file).await?)
             .await
             .map_err(CoordinationError::database("making a checkpoint"))?;
         let moved = sqlx::query("UPDATE checkpoints SET position = $3 WHERE name = $1 AND position = $2")
             .bind(name)
             .bind(signed(from))
             .bind(signed(to))
-            .execute(&mut *self.turn().await?)
+            .execute(&mut *turn(&self.file).await?)
             .await
             .map_err(CoordinationError::database("moving a checkpoint"))?;
         Ok(moved.rows_affected() == 1)

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
-use super::SqlitePools;
+use super::SqliteFile;
 use crate::views::catalogue::table;
 use crate::views::{Dialect, ViewError, ViewSchema, ddl};
 
@@ -47,10 +47,10 @@ pub async fn forget_indexes(connection: &mut SqliteConnection, schema: &ViewSche
 }
 
 /// Forgets all that is made from the log, as [`Store::forget_derived`](crate::Store::forget_derived) says.
-pub async fn forget_derived(pools: &SqlitePools) -> Result<(), ViewError> {
+pub async fn forget_derived(file: &SqliteFile) -> Result<(), ViewError> {
     let forgetting = ViewError::database("forgetting what is derived");
-    let mut turn = pools.write.whole_turn().await.map_err(&forgetting)?;
-    let mut transaction = turn.begin_derived().await.map_err(&forgetting)?;
+    let mut turn = file.write.whole_turn().await.map_err(&forgetting)?;
+    let mut transaction = turn.begin().await.map_err(&forgetting)?;
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN (SELECT 'view_' || name FROM views)",
     )

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::SqlitePools;
+use super::SqliteFile;
 use super::batch::{SqliteWriter, load_commands};
 use super::references;
 use crate::log::group_commit::GroupCommit;
@@ -27,7 +27,7 @@ const HEAD_POLL: Duration = Duration::from_millis(200);
 
 /// The log in a SQLite file.
 pub struct SqliteLog {
-    pools: SqlitePools,
+    file: SqliteFile,
     writer: GroupCommit,
     head: watch::Receiver<u64>,
     _watcher: AbortOnDropHandle<()>,
@@ -36,14 +36,14 @@ pub struct SqliteLog {
 impl SqliteLog {
     /// Opens the log of a migrated file. An append that finds the file locked
     /// fails after `give_up_after`.
-    pub fn open(pools: SqlitePools, give_up_after: Duration) -> Self {
+    pub fn open(file: SqliteFile, give_up_after: Duration) -> Self {
         let (head, receiver) = watch::channel(0);
         // A file is replaced while nobody has it open: under a process its log never goes back.
         let incarnation = watch::channel(0).1;
-        let writer = SqliteWriter::new(pools.write.clone());
+        let writer = SqliteWriter::new(file.write.clone());
         let writer = GroupCommit::start(writer, head.clone(), incarnation, give_up_after);
-        let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(pools.read.clone(), head)));
-        Self { pools, writer, head: receiver, _watcher: watcher }
+        let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(file.read.clone(), head)));
+        Self { file, writer, head: receiver, _watcher: watcher }
     }
 }
 
@@ -59,14 +59,14 @@ impl EventLog for SqliteLog {
              ORDER BY version LIMIT $4"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(stream.id).bind(stream.kind.as_str());
-        let rows = query.bind(signed(after_version)).bind(signed(limit as u64)).fetch_all(&self.pools.read).await;
+        let rows = query.bind(signed(after_version)).bind(signed(limit as u64)).fetch_all(&self.file.read).await;
         envelopes(rows, "reading a stream")
     }
 
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(signed(after_position)).bind(signed(limit as u64));
-        envelopes(query.fetch_all(&self.pools.read).await, "reading the log")
+        envelopes(query.fetch_all(&self.file.read).await, "reading the log")
     }
 
     async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
@@ -90,7 +90,7 @@ impl EventLog for SqliteLog {
     ) -> Result<Vec<Envelope>, LogError> {
         let query = sqlx::query(AssertSqlSafe(references::select(reference))).bind(reference.column().1);
         let query = query.bind(signed(after_position)).bind(signed(to_position));
-        envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pools.read).await, "reading by reference")
+        envelopes(query.bind(signed(limit as u64)).fetch_all(&self.file.read).await, "reading by reference")
     }
 
     async fn read_reference_back(
@@ -101,18 +101,17 @@ impl EventLog for SqliteLog {
     ) -> Result<Vec<Envelope>, LogError> {
         let query = sqlx::query(AssertSqlSafe(references::select_back(reference))).bind(reference.column().1);
         let query = query.bind(signed(before_position)).bind(signed(limit as u64));
-        envelopes(query.fetch_all(&self.pools.read).await, "reading back by reference")
+        envelopes(query.fetch_all(&self.file.read).await, "reading back by reference")
     }
 
     async fn identity(&self) -> Result<LogIdentity, LogError> {
-        let row = sqlx::query_as(IDENTITY).fetch_one(&self.pools.read).await;
+        let row = sqlx::query_as(IDENTITY).fetch_one(&self.file.read).await;
         identity(row.map_err(LogError::database("reading the log's identity"))?)
     }
 
     async fn begin_epoch(&self, epoch: u64) -> Result<LogIdentity, LogError> {
         let beginning = LogError::database("beginning an epoch");
-        let mut turn = self.pools.write.whole_turn().await.map_err(&beginning)?;
-        turn.make_durable().await.map_err(&beginning)?;
+        let mut turn = self.file.write.whole_turn().await.map_err(&beginning)?;
         let began = sqlx::query(BEGIN_EPOCH).bind(signed(epoch)).execute(&mut *turn).await;
         began.map_err(beginning)?;
         turn.end();
@@ -122,16 +121,16 @@ impl EventLog for SqliteLog {
     async fn find_event(&self, id: Uuid) -> Result<Option<Envelope>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE {EVENT_BY_ID}");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(event_id::position(id)));
-        let row = query.fetch_optional(&self.pools.read).await;
+        let row = query.fetch_optional(&self.file.read).await;
         row.map_err(LogError::database("finding an event"))?.map(envelope).transpose()
     }
 
     async fn head(&self) -> Result<u64, LogError> {
-        read_head(&self.pools.read).await
+        read_head(&self.file.read).await
     }
 
     async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-        let mut connection = self.pools.read.acquire().await.map_err(LogError::database("finding commands"))?;
+        let mut connection = self.file.read.acquire().await.map_err(LogError::database("finding commands"))?;
         load_commands(&mut connection, command_ids).await
     }
 
@@ -153,7 +152,7 @@ impl EventLog for SqliteLog {
         )
         .bind(stream.id)
         .bind(stream.kind.as_str())
-        .fetch_optional(&self.pools.read)
+        .fetch_optional(&self.file.read)
         .await
         .map_err(LogError::database("loading a snapshot"))?;
         row.map(|(version, state_version, state)| {
@@ -177,14 +176,14 @@ impl EventLog for SqliteLog {
         .bind(signed(snapshot.version))
         .bind(i64::from(snapshot.state_version))
         .bind(snapshot.state.to_vec())
-        .execute(&mut *self.pools.write.turn().await.map_err(LogError::database("opening the file"))?)
+        .execute(&mut *self.file.write.turn().await.map_err(LogError::database("opening the file"))?)
         .await
         .map_err(LogError::database("saving a snapshot"))
         .map(drop)
     }
 
     async fn delete_snapshots(&self) -> Result<(), LogError> {
-        let mut connection = self.pools.write.turn().await.map_err(LogError::database("opening the file"))?;
+        let mut connection = self.file.write.turn().await.map_err(LogError::database("opening the file"))?;
         let deleted = sqlx::query("DELETE FROM snapshots").execute(&mut *connection).await;
         deleted.map_err(LogError::database("deleting snapshots")).map(drop)
     }

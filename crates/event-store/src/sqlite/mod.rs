@@ -1,12 +1,15 @@
-//! The embedded engine: one SQLite file.
+//! The embedded engine: a SQLite file for the log, and one for what is derived from it (docs/adr/0018).
 
+mod backup;
 mod batch;
 mod coordination;
 mod declared;
+mod folder;
 mod log;
 mod references;
 mod rows;
 mod sagas;
+mod soundness;
 mod views;
 mod writer;
 
@@ -15,18 +18,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub use coordination::SqliteCoordination;
+pub use backup::{BackupError, BackedUp, backup};
+pub use coordination::{SqliteCheckpoints, SqliteLeases};
 pub use declared::forget_derived;
+pub use folder::{Folder, open};
 pub use log::SqliteLog;
 pub use sagas::SqliteSagas;
 pub use views::SqliteViews;
 pub use writer::Writer;
-
-/// The schema, in the order of its history.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// How long a connection waits for another's write.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -35,21 +36,33 @@ const READERS_MAX: u32 = 8;
 
 /// The connections to one file: readers never wait for the writer.
 #[derive(Clone)]
-pub struct SqlitePools {
+pub struct SqliteFile {
     /// The one connection that writes.
     pub write: Arc<Writer>,
     /// Connections that read.
     pub read: SqlitePool,
 }
 
-/// How to open the file.
-pub fn connect_options(path: &Path) -> SqliteConnectOptions {
+/// What a file holds, and so whether a commit waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The truth: an acknowledged append must survive a power cut.
+    Log,
+    /// What can be made again from the log. It need not wait for the disk (docs/adr/0010); a power cut takes
+    /// the last commits back, never a part of one.
+    Derived,
+}
+
+/// How to open a file.
+pub fn connect_options(path: &Path, content: Content) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // An acknowledged append must survive a power cut.
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(match content {
+            Content::Log => SqliteSynchronous::Full,
+            Content::Derived => SqliteSynchronous::Normal,
+        })
         .busy_timeout(BUSY_WAIT_MAX)
         // The default of 2 MB does not hold the inner pages of the indexes.
         .pragma("cache_size", "-16384")
@@ -57,19 +70,27 @@ pub fn connect_options(path: &Path) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "8000")
         // A reader that stays long lets the write-ahead log grow; afterwards it is cut to 64 MiB again.
         .pragma("journal_size_limit", "67108864")
-        // Statements of a few sizes for every view, next to those of the log.
+        // Statements of a few sizes for every view, or for the log.
         .statement_cache_capacity(256)
         .foreign_keys(true)
 }
 
-/// Opens the file, made where it is missing.
-///
-/// # Errors
-/// Where it cannot be opened.
-pub async fn connect(path: &Path) -> Result<SqlitePools, sqlx::Error> {
-    let options = connect_options(path);
-    let write = Arc::new(Writer::new(options.clone()));
-    drop(write.turn().await?);
-    let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await?;
-    Ok(SqlitePools { write, read })
+impl SqliteFile {
+    /// Opens the file, made where it is missing.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub async fn open(path: &Path, content: Content) -> Result<Self, sqlx::Error> {
+        let options = connect_options(path, content);
+        let write = Arc::new(Writer::new(options.clone()));
+        drop(write.turn().await?);
+        let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await?;
+        Ok(Self { write, read })
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::rows::{chunks, values};
 use super::views::{raw, upsert};
-use super::{SqlitePools, SqliteViews};
+use super::{SqliteFile, SqliteViews};
 use crate::log::row::signed;
 use crate::sagas::{
     About, CURSOR_COLUMNS, CursorRow, Documents, STEP_COLUMNS, SagaBatch, SagaCursor, SagaStore, StepChange, StepOrder,
@@ -20,23 +20,25 @@ use crate::views::{CommitError, ViewError, time_text};
 
 /// Lets the view stand where the last of the process managers in `$2`, a list in JSON, does; one that has not
 /// begun stands at the beginning.
-const SHOW: &str = "UPDATE views SET position = (
-        SELECT CASE WHEN count(*) < json_array_length($2) THEN 0 ELSE min(position) END
-        FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))
+const SHOW: &str = "UPDATE views SET (position, event_id) = (
+        SELECT position, event_id FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2))
+        UNION ALL SELECT 0, zeroblob(16) WHERE json_array_length($2) > (
+            SELECT count(*) FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))
+        ORDER BY position LIMIT 1)
     WHERE name = $1 AND EXISTS (SELECT 1 FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))";
 /// How many columns a step has.
 const STEP_WIDTH: usize = 14;
 
 /// Process managers in a SQLite file.
 pub struct SqliteSagas {
-    pools: SqlitePools,
+    file: SqliteFile,
     views: Arc<SqliteViews>,
 }
 
 impl SqliteSagas {
     /// Opens those of a migrated file.
-    pub const fn open(pools: SqlitePools, views: Arc<SqliteViews>) -> Self {
-        Self { pools, views }
+    pub const fn open(file: SqliteFile, views: Arc<SqliteViews>) -> Self {
+        Self { file, views }
     }
 }
 
@@ -54,7 +56,7 @@ impl SagaStore for SqliteSagas {
         let sql = format!("SELECT {CURSOR_COLUMNS} FROM saga_cursors WHERE saga = $1");
         let row: Option<CursorRow> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(saga)
-            .fetch_optional(&self.pools.read)
+            .fetch_optional(&self.file.read)
             .await
             .map_err(ViewError::database("reading a process manager's cursor"))?;
         row.map(cursor).transpose()
@@ -68,11 +70,12 @@ impl SagaStore for SqliteSagas {
         from: Option<SagaCursor>,
     ) -> Result<SagaCursor, CommitError> {
         let restarting = ViewError::database("letting a process manager begin anew");
-        let mut turn = self.pools.write.whole_turn().await.map_err(&restarting)?;
-        let mut transaction = turn.begin_derived().await.map_err(&restarting)?;
+        let mut turn = self.file.write.whole_turn().await.map_err(&restarting)?;
+        let mut transaction = turn.begin().await.map_err(&restarting)?;
         let sql = format!(
-            "INSERT INTO saga_cursors (saga, state_version, position, revision, triggers) VALUES ($1, $2, 0, 1, 0)
-             ON CONFLICT (saga) DO UPDATE SET state_version = $2, position = 0, triggers = 0,
+            "INSERT INTO saga_cursors (saga, state_version, position, event_id, revision, triggers)
+             VALUES ($1, $2, 0, $4, 1, 0)
+             ON CONFLICT (saga) DO UPDATE SET state_version = $2, position = 0, event_id = $4, triggers = 0,
                  revision = saga_cursors.revision + 1, fan_out_position = NULL, fan_out_after = NULL
              WHERE saga_cursors.revision = $3
              RETURNING {CURSOR_COLUMNS}"
@@ -81,6 +84,7 @@ impl SagaStore for SqliteSagas {
             .bind(saga)
             .bind(i64::from(state_version))
             .bind(signed(from.map_or(0, |from| from.revision)))
+            .bind(Uuid::nil())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&restarting)?;
@@ -89,7 +93,7 @@ impl SagaStore for SqliteSagas {
         instances.bind(generation).execute(&mut *transaction).await.map_err(&restarting)?;
         let steps = sqlx::query("DELETE FROM saga_steps WHERE saga = $1").bind(saga);
         steps.execute(&mut *transaction).await.map_err(&restarting)?;
-        let shown = sqlx::query("UPDATE views SET position = 0 WHERE name = $1").bind(VIEW);
+        let shown = sqlx::query("UPDATE views SET position = 0, event_id = $2 WHERE name = $1").bind(VIEW).bind(Uuid::nil());
         shown.execute(&mut *transaction).await.map_err(&restarting)?;
         transaction.commit().await.map_err(&restarting)?;
         turn.end();
@@ -117,7 +121,7 @@ impl SagaStore for SqliteSagas {
         );
         let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
         let query = sqlx::query_as(AssertSqlSafe(sql)).bind(generation).bind(saga).bind(list(&ids));
-        let rows = query.bind(after.unwrap_or_default()).bind(limit).fetch_all(&self.pools.read).await;
+        let rows = query.bind(after.unwrap_or_default()).bind(limit).fetch_all(&self.file.read).await;
         documents(rows.map_err(ViewError::database("looking for instances"))?)
     }
 
@@ -127,7 +131,7 @@ impl SagaStore for SqliteSagas {
              ORDER BY due_at, key LIMIT $4",
         );
         let query = query.bind(generation).bind(saga).bind(time_text(by)).bind(limit);
-        documents(query.fetch_all(&self.pools.read).await.map_err(ViewError::database("looking for timers"))?)
+        documents(query.fetch_all(&self.file.read).await.map_err(ViewError::database("looking for timers"))?)
     }
 
     async fn pending(&self, saga: &str, after: Option<StepOrder>, limit: u32) -> Result<Vec<StoredStep>, ViewError> {
@@ -138,14 +142,14 @@ impl SagaStore for SqliteSagas {
              ORDER BY sequence, place, command_id LIMIT $5"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(saga).bind(after.sequence).bind(after.place);
-        let rows = query.bind(after.command_id).bind(limit).fetch_all(&self.pools.read).await;
+        let rows = query.bind(after.command_id).bind(limit).fetch_all(&self.file.read).await;
         let rows: Vec<SqliteRow> = rows.map_err(ViewError::database("reading pending steps"))?;
         rows.iter().map(step).collect()
     }
 
     async fn find(&self, saga: &str, command_id: Uuid) -> Result<Option<StoredStep>, ViewError> {
         let sql = format!("SELECT {STEP_COLUMNS} FROM saga_steps WHERE command_id = $1 AND saga = $2");
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(command_id).bind(saga).fetch_optional(&self.pools.read).await;
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(command_id).bind(saga).fetch_optional(&self.file.read).await;
         row.map_err(ViewError::database("finding a step"))?.as_ref().map(step).transpose()
     }
 
@@ -154,7 +158,7 @@ impl SagaStore for SqliteSagas {
             "SELECT (SELECT count(*) FROM view_sagas WHERE generation = $1 AND saga = $2 AND status = 'stuck'),
                  (SELECT count(*) FROM saga_steps WHERE saga = $2 AND status = 'dead')",
         );
-        let row = row.bind(generation).bind(saga).fetch_one(&self.pools.read).await;
+        let row = row.bind(generation).bind(saga).fetch_one(&self.file.read).await;
         let (stuck, dead): (i64, i64) = row.map_err(ViewError::database("counting what has to be looked at"))?;
         Ok(Troubles { stuck: stuck.cast_unsigned(), dead: dead.cast_unsigned() })
     }
@@ -166,27 +170,28 @@ impl SagaStore for SqliteSagas {
                  SELECT CASE WHEN count(*) < json_array_length($2) THEN 0 ELSE min(position) END
                  FROM saga_cursors WHERE saga IN (SELECT value FROM json_each($2)))"
         );
-        let mut connection = self.pools.write.turn().await.map_err(&telling)?;
+        let mut connection = self.file.write.turn().await.map_err(&telling)?;
         let shown = sqlx::query(AssertSqlSafe(sql)).bind(VIEW).bind(list(among)).execute(&mut *connection).await;
         shown.map(drop).map_err(telling)
     }
 
     async fn commit(&self, batch: SagaBatch) -> Result<(), CommitError> {
         let storing = ViewError::database("storing a batch of instances");
-        let mut turn = self.pools.write.whole_turn().await.map_err(&storing)?;
-        let mut transaction = turn.begin_derived().await.map_err(&storing)?;
+        let mut turn = self.file.write.whole_turn().await.map_err(&storing)?;
+        let mut transaction = turn.begin().await.map_err(&storing)?;
         let fan_out = batch.to.fan_out.as_ref();
         let moved = sqlx::query(
-            "UPDATE saga_cursors SET position = $3, revision = revision + 1, triggers = $4,
+            "UPDATE saga_cursors SET position = $3, event_id = $7, revision = revision + 1, triggers = $4,
                  fan_out_position = $5, fan_out_after = $6
              WHERE saga = $1 AND revision = $2 - 1",
         )
         .bind(&batch.saga)
         .bind(signed(batch.to.revision))
-        .bind(signed(batch.to.position))
+        .bind(signed(batch.to.checkpoint.position))
         .bind(batch.to.triggers)
         .bind(fan_out.map(|fan_out| signed(fan_out.position)))
         .bind(fan_out.map(|fan_out| fan_out.after.as_str()))
+        .bind(batch.to.checkpoint.event_id)
         .execute(&mut *transaction)
         .await
         .map_err(&storing)?;

@@ -13,9 +13,10 @@ use sqlx::{AssertSqlSafe, Row as _, Sqlite};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::SqlitePools;
+use super::SqliteFile;
 use super::declared::{declare, forget_indexes};
 use super::rows::{chunks, values};
+use crate::checkpoints::Checkpoint;
 use crate::log::row::{natural, signed};
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
@@ -28,7 +29,7 @@ const SWEEP_ROWS: u32 = 5_000;
 
 /// Views in a SQLite file.
 pub struct SqliteViews {
-    pools: SqlitePools,
+    file: SqliteFile,
     // What this process writes; what it reads is in the catalogue.
     schemas: RwLock<HashMap<String, ViewSchema>>,
     commits: watch::Sender<()>,
@@ -36,8 +37,8 @@ pub struct SqliteViews {
 
 impl SqliteViews {
     /// Opens the views of a migrated file.
-    pub fn open(pools: SqlitePools) -> Self {
-        Self { pools, schemas: RwLock::default(), commits: watch::Sender::new(()) }
+    pub fn open(file: SqliteFile) -> Self {
+        Self { file, schemas: RwLock::default(), commits: watch::Sender::new(()) }
     }
 
     /// Does within a transaction what [`ViewStore::commit`] does in one of its own.
@@ -48,11 +49,13 @@ impl SqliteViews {
     ) -> Result<(), CommitError> {
         let moves = batches
             .iter()
-            .map(|batch| (&batch.view, batch.generation, signed(batch.from_position), signed(batch.to_position)));
+            .map(|batch| (&batch.view, batch.generation, place(batch.from), place(batch.to)));
         let moves = serde_json::to_string(&moves.collect::<Vec<_>>()).expect("moves serialise by construction");
         let sql = catalogue::advance(
             "(SELECT value ->> 0 AS name, value ->> 1 AS generation,
-                 value ->> 2 AS from_position, value ->> 3 AS to_position FROM json_each($1)) AS moved",
+                 value ->> '$[2][0]' AS from_position, unhex(value ->> '$[2][1]') AS from_event_id,
+                 value ->> '$[3][0]' AS to_position, unhex(value ->> '$[3][1]') AS to_event_id
+             FROM json_each($1)) AS moved",
         );
         let moved = sqlx::query_scalar(AssertSqlSafe(sql)).bind(moves).fetch_all(&mut *connection).await;
         catalogue::all_moved(batches, &moved.map_err(ViewError::database("moving views"))?)?;
@@ -90,14 +93,14 @@ impl SqliteViews {
     }
 
     async fn turn(&self) -> Result<impl DerefMut<Target = SqliteConnection> + '_, ViewError> {
-        self.pools.write.turn().await.map_err(ViewError::database("opening the file"))
+        self.file.write.turn().await.map_err(ViewError::database("opening the file"))
     }
 
     async fn state(&self, view: &str) -> Result<ViewState, ViewError> {
         let sql = format!("SELECT {} FROM views WHERE name = $1", catalogue::COLUMNS);
         let row: Option<CatalogueRow> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(view)
-            .fetch_optional(&self.pools.read)
+            .fetch_optional(&self.file.read)
             .await
             .map_err(ViewError::database("reading the catalogue"))?;
         state(row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?)
@@ -109,12 +112,13 @@ impl ViewStore for SqliteViews {
     async fn register(&self, schema: &ViewSchema) -> Result<ViewState, ViewError> {
         self.remember(schema);
         let registering = ViewError::database("registering a view");
-        let mut turn = self.pools.write.whole_turn().await.map_err(&registering)?;
-        let mut transaction = turn.begin_derived().await.map_err(&registering)?;
+        let mut turn = self.file.write.whole_turn().await.map_err(&registering)?;
+        let mut transaction = turn.begin().await.map_err(&registering)?;
         let entered = sqlx::query(catalogue::REGISTER)
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
+            .bind(Uuid::nil())
             .execute(&mut *transaction)
             .await
             .map_err(&registering)?;
@@ -129,7 +133,7 @@ impl ViewStore for SqliteViews {
     async fn states(&self) -> Result<Vec<ViewState>, ViewError> {
         let sql = format!("SELECT {} FROM views ORDER BY name", catalogue::COLUMNS);
         let rows: Vec<CatalogueRow> = sqlx::query_as(AssertSqlSafe(sql))
-            .fetch_all(&self.pools.read)
+            .fetch_all(&self.file.read)
             .await
             .map_err(ViewError::database("reading the catalogue"))?;
         rows.into_iter().map(state).collect()
@@ -148,16 +152,16 @@ impl ViewStore for SqliteViews {
         let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(generation)
             .bind(keys_text(keys))
-            .fetch_all(&self.pools.read)
+            .fetch_all(&self.file.read)
             .await
             .map_err(ViewError::database("loading documents"))?;
         rows.into_iter().map(|(key, document)| Ok((key, raw(document)?))).collect()
     }
 
     async fn commit(&self, batches: &[ViewBatch]) -> Result<(), CommitError> {
-        let turn = self.pools.write.whole_turn().await;
+        let turn = self.file.write.whole_turn().await;
         let mut turn = turn.map_err(ViewError::database("opening the file"))?;
-        let mut transaction = turn.begin_derived().await.map_err(ViewError::database("beginning a batch of views"))?;
+        let mut transaction = turn.begin().await.map_err(ViewError::database("beginning a batch of views"))?;
         self.apply(&mut transaction, batches).await?;
         transaction.commit().await.map_err(ViewError::database("committing a batch of views"))?;
         turn.end();
@@ -168,12 +172,13 @@ impl ViewStore for SqliteViews {
     async fn start_rebuild(&self, schema: &ViewSchema) -> Result<i64, ViewError> {
         self.remember(schema);
         let starting = ViewError::database("starting a rebuild");
-        let mut turn = self.pools.write.whole_turn().await.map_err(&starting)?;
-        let mut transaction = turn.begin_derived().await.map_err(&starting)?;
+        let mut turn = self.file.write.whole_turn().await.map_err(&starting)?;
+        let mut transaction = turn.begin().await.map_err(&starting)?;
         let generation: Option<i64> = sqlx::query_scalar(catalogue::START_REBUILD)
             .bind(schema.name)
             .bind(i64::from(schema.version))
             .bind(columns_text(schema))
+            .bind(Uuid::nil())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&starting)?;
@@ -223,19 +228,20 @@ impl ViewStore for SqliteViews {
 
     async fn get(&self, view: &str, key: &str) -> Result<Found, ViewError> {
         let sql = format!(
-            "SELECT views.position, page.document FROM views
+            "SELECT views.position, views.event_id, page.document FROM views
              LEFT JOIN {} AS page ON page.generation = views.generation AND page.key = $2
              WHERE views.name = $1",
             table(view)?
         );
-        let row: Option<(i64, Option<String>)> = sqlx::query_as(AssertSqlSafe(sql))
+        let row: Option<(i64, Uuid, Option<String>)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(view)
             .bind(key)
-            .fetch_optional(&self.pools.read)
+            .fetch_optional(&self.file.read)
             .await
             .map_err(ViewError::database("reading a document"))?;
-        let (position, document) = row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
-        Ok(Found { position: position_of(position)?, document: document.map(raw).transpose()? })
+        let (position, event_id, document) = row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
+        let checkpoint = catalogue::checkpoint(position, event_id)?;
+        Ok(Found { checkpoint, document: document.map(raw).transpose()? })
     }
 
     async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError> {
@@ -243,17 +249,30 @@ impl ViewStore for SqliteViews {
         let columns = self.state(view).await?.columns;
         let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, Dialect::Sqlite)?;
         let statement = values.iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
-        let rows = statement.fetch_all(&self.pools.read).await.map_err(ViewError::database("reading a list"))?;
+        let rows = statement.fetch_all(&self.file.read).await.map_err(ViewError::database("reading a list"))?;
         page(view, query, &sort, rows)
     }
 
     async fn position(&self, view: &str) -> Result<u64, ViewError> {
         let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM views WHERE name = $1")
             .bind(view)
-            .fetch_optional(&self.pools.read)
+            .fetch_optional(&self.file.read)
             .await
             .map_err(ViewError::database("reading a view's position"))?;
         position_of(row.ok_or_else(|| ViewError::Unknown(view.to_owned()))?.0)
+    }
+
+    async fn origin(&self, log_id: Uuid) -> Result<Uuid, ViewError> {
+        let reading = ViewError::database("reading which log the data are of");
+        let found: Option<Uuid> =
+            sqlx::query_scalar(catalogue::ORIGIN).fetch_optional(&self.file.read).await.map_err(&reading)?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let entered = sqlx::query(catalogue::ENTER_ORIGIN).bind(log_id).execute(&mut *self.turn().await?).await;
+        entered.map_err(&reading)?;
+        // Of several that enter theirs, one does.
+        sqlx::query_scalar(catalogue::ORIGIN).fetch_one(&self.file.read).await.map_err(reading)
     }
 
     fn watch(&self) -> watch::Receiver<()> {
@@ -268,6 +287,11 @@ fn position_of(position: i64) -> Result<u64, ViewError> {
 /// A document as the database gives it.
 pub(super) fn raw(document: String) -> Result<Box<RawValue>, ViewError> {
     RawValue::from_string(document).map_err(|_| ViewError::Corrupt("a document that is not JSON".to_owned()))
+}
+
+/// A checkpoint as a list in JSON.
+fn place(checkpoint: Checkpoint) -> (i64, String) {
+    (signed(checkpoint.position), checkpoint.event_id.simple().to_string())
 }
 
 fn keys_text(keys: &[String]) -> String {
@@ -291,7 +315,8 @@ fn bind<'query>(
 fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<SqliteRow>) -> Result<Page, ViewError> {
     let reading = ViewError::database("reading a list's rows");
     let first = rows.first().ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
-    let position = position_of(first.try_get(0).map_err(&reading)?)?;
+    let (position, event_id) = (first.try_get(0).map_err(&reading)?, first.try_get(4).map_err(&reading)?);
+    let checkpoint = catalogue::checkpoint(position, event_id)?;
     let more = rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
     let next = match rows.last() {
@@ -306,7 +331,7 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<SqliteRow>)
             documents.push((key, raw(row.try_get(2).map_err(&reading)?)?));
         }
     }
-    Ok(Page { position, rows: documents, next })
+    Ok(Page { checkpoint, rows: documents, next })
 }
 
 fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &SqliteRow) -> Result<Cursor, sqlx::Error> {
@@ -326,7 +351,7 @@ fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &SqliteRow) -> Res
         }
         Some((_, ColumnKind::Boolean)) => row.try_get::<Option<bool>, _>(3)?.into(),
     };
-    Ok(cursor_behind(view, query, &row.try_get::<String, _>(1)?, value))
+    Ok(cursor_behind(view, query, &row.try_get::<String, _>(1)?, value, row.try_get(4)?))
 }
 
 fn decoding(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {

@@ -6,22 +6,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
-/// Begins a transaction of views and process managers. What can be made again from the log need
-/// not wait for the disk (docs/adr/0010); the next batch of the log takes it along.
-const BEGIN_DERIVED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
-
-/// The one connection of this process that writes. SQLite has one writer at a
-/// time and lets the others sleep; here they queue. And whatever another
+/// The one connection of this process that writes to a file. SQLite has one writer at
+/// a time and lets the others sleep; here they queue. And whatever another
 /// connection writes empties a connection's page cache: this one's stays.
 pub struct Writer {
     options: SqliteConnectOptions,
-    opened: Mutex<Option<Opened>>,
-}
-
-struct Opened {
-    connection: SqliteConnection,
-    /// Whether a commit waits for the disk.
-    durable: bool,
+    opened: Mutex<Option<SqliteConnection>>,
 }
 
 impl Writer {
@@ -36,7 +26,7 @@ impl Writer {
     /// Where the file cannot be opened.
     pub async fn turn(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, sqlx::Error> {
         let opened = self.open().await?;
-        Ok(MutexGuard::map(opened, |opened| &mut opened.as_mut().expect("it was opened above").connection))
+        Ok(MutexGuard::map(opened, |opened| opened.as_mut().expect("it was opened above")))
     }
 
     /// Waits for the turn to write by transactions.
@@ -45,22 +35,22 @@ impl Writer {
     /// Where the file cannot be opened.
     pub async fn whole_turn(&self) -> Result<Turn<'_>, sqlx::Error> {
         let mut slot = self.open().await?;
-        let opened = slot.take().expect("it was opened above");
-        Ok(Turn { slot, opened })
+        let connection = slot.take().expect("it was opened above");
+        Ok(Turn { slot, connection })
     }
 
-    async fn open(&self) -> Result<MutexGuard<'_, Option<Opened>>, sqlx::Error> {
+    async fn open(&self) -> Result<MutexGuard<'_, Option<SqliteConnection>>, sqlx::Error> {
         let mut slot = self.opened.lock().await;
         if slot.is_none() {
-            *slot = Some(Opened { connection: self.options.connect().await?, durable: true });
+            *slot = Some(self.options.connect().await?);
         }
         Ok(slot)
     }
 
     /// Closes the connection; the next turn opens another. An open transaction is rolled back.
     pub async fn close(&self) {
-        if let Some(opened) = self.opened.lock().await.take() {
-            drop(opened.connection.close().await);
+        if let Some(connection) = self.opened.lock().await.take() {
+            drop(connection.close().await);
         }
     }
 }
@@ -69,36 +59,22 @@ impl Writer {
 /// connection is closed, and a transaction that is open is rolled back. After a failed commit neither
 /// SQLite's nor sqlx's account of the transaction is worth anything.
 pub struct Turn<'writer> {
-    slot: MutexGuard<'writer, Option<Opened>>,
-    opened: Opened,
+    slot: MutexGuard<'writer, Option<SqliteConnection>>,
+    connection: SqliteConnection,
 }
 
 impl Turn<'_> {
-    /// Sees to it that commits wait for the disk.
+    /// Begins a transaction; nobody else writes until it ends.
     ///
     /// # Errors
     /// Where SQLite refuses.
-    pub async fn make_durable(&mut self) -> Result<(), sqlx::Error> {
-        if !self.opened.durable {
-            // Raw: it takes effect when it is prepared, so a kept statement would do nothing.
-            sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut self.opened.connection).await?;
-            self.opened.durable = true;
-        }
-        Ok(())
-    }
-
-    /// Begins a transaction of what can be made again from the log.
-    ///
-    /// # Errors
-    /// Where SQLite refuses.
-    pub async fn begin_derived(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
-        self.opened.durable = false;
-        self.opened.connection.begin_with(BEGIN_DERIVED).await
+    pub async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+        self.connection.begin_with("BEGIN IMMEDIATE").await
     }
 
     /// Ends the turn. No transaction is open.
     pub fn end(mut self) {
-        *self.slot = Some(self.opened);
+        *self.slot = Some(self.connection);
     }
 }
 
@@ -106,53 +82,43 @@ impl Deref for Turn<'_> {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.opened.connection
+        &self.connection
     }
 }
 
 impl DerefMut for Turn<'_> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.opened.connection
+        &mut self.connection
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// SQLite's number for FULL.
-    const FULL: i64 = 2;
-
-    async fn level(connection: &mut SqliteConnection) -> i64 {
-        sqlx::query_scalar("PRAGMA synchronous").fetch_one(connection).await.expect("the level")
-    }
+    use crate::sqlite::{Content, connect_options};
 
     #[tokio::test]
-    async fn commits_of_the_log_wait_for_the_disk_whatever_came_before() {
+    async fn commits_of_the_log_wait_for_the_disk_those_of_derived_data_do_not() {
         let folder = tempfile::tempdir().expect("a folder");
-        let writer = Writer::new(crate::sqlite::connect_options(&folder.path().join("log.db")));
-        for _ in 0..2 {
-            let mut turn = writer.whole_turn().await.expect("a turn");
-            turn.make_durable().await.expect("durable");
-            assert_eq!(level(&mut turn).await, FULL);
-            turn.end();
-            let mut turn = writer.whole_turn().await.expect("a turn");
-            let mut transaction = turn.begin_derived().await.expect("begun");
-            assert_ne!(level(&mut transaction).await, FULL);
-            transaction.commit().await.expect("committed");
-            turn.end();
+        // SQLite's numbers for FULL and NORMAL.
+        for (content, wanted) in [(Content::Log, 2), (Content::Derived, 1)] {
+            let writer = Writer::new(connect_options(&folder.path().join(format!("{content:?}.db")), content));
+            let mut turn = writer.turn().await.expect("a turn");
+            let level: i64 =
+                sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *turn).await.expect("the level");
+            assert_eq!(level, wanted, "{content:?}");
         }
     }
 
     #[tokio::test]
     async fn a_turn_that_is_not_ended_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
-        let writer = Writer::new(crate::sqlite::connect_options(&folder.path().join("log.db")));
+        let writer = Writer::new(connect_options(&folder.path().join("log.db"), Content::Log));
         let mut turn = writer.whole_turn().await.expect("a turn");
         sqlx::raw_sql("BEGIN IMMEDIATE; CREATE TABLE halves (half INTEGER)").execute(&mut *turn).await.expect("a half");
         drop(turn);
         let mut turn = writer.whole_turn().await.expect("another turn");
-        let begun = turn.begin_derived().await.expect("nothing is open");
+        let begun = turn.begin().await.expect("nothing is open");
         begun.commit().await.expect("committed");
         let tables: i64 =
             sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *turn).await.expect("a count");

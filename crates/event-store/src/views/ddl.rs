@@ -25,7 +25,7 @@ pub fn create_table(schema: &ViewSchema, dialect: Dialect) -> Result<String, Vie
     let columns: String = schema.columns.iter().map(|column| format!(", {}", definition(column, dialect))).collect();
     Ok(match dialect {
         Dialect::Postgres => format!(
-            "CREATE TABLE IF NOT EXISTS {table} (generation bigint NOT NULL, key text COLLATE \"C\" NOT NULL,
+            "CREATE TABLE IF NOT EXISTS derived.{table} (generation bigint NOT NULL, key text COLLATE \"C\" NOT NULL,
                  document json NOT NULL{columns}, PRIMARY KEY (generation, key)) PARTITION BY LIST (generation)"
         ),
         Dialect::Sqlite => format!(

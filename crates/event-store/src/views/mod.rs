@@ -15,6 +15,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::value::RawValue;
 use sqlx::error::DatabaseError;
 use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::checkpoints::Checkpoint;
 
 pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError};
 pub use query::{Dialect, ListSql};
@@ -36,7 +39,7 @@ pub struct Rebuild {
     /// The generation that is being filled.
     pub generation: i64,
     /// How far it stands.
-    pub position: u64,
+    pub checkpoint: Checkpoint,
     /// The schema's version that it is made for.
     pub version: u32,
 }
@@ -51,7 +54,7 @@ pub struct ViewState {
     /// The generation that is read.
     pub generation: i64,
     /// How far it stands.
-    pub position: u64,
+    pub checkpoint: Checkpoint,
     /// Its columns.
     pub columns: Vec<(String, ColumnKind)>,
     /// A rebuild on its way.
@@ -68,9 +71,9 @@ pub struct ViewBatch {
     /// The generation.
     pub generation: i64,
     /// Where the generation must stand.
-    pub from_position: u64,
+    pub from: Checkpoint,
     /// Where it stands afterwards.
-    pub to_position: u64,
+    pub to: Checkpoint,
     /// Rows that are new or changed.
     pub upserts: Vec<ViewRow>,
     /// Keys whose rows go.
@@ -81,7 +84,7 @@ pub struct ViewBatch {
 #[derive(Debug)]
 pub struct Found {
     /// Where the view stood.
-    pub position: u64,
+    pub checkpoint: Checkpoint,
     /// The document, where there is one.
     pub document: Option<Box<RawValue>>,
 }
@@ -90,7 +93,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Page {
     /// Where the view stood.
-    pub position: u64,
+    pub checkpoint: Checkpoint,
     /// Keys and documents, in order.
     pub rows: Vec<(String, Box<RawValue>)>,
     /// Where the next page starts; absent on the last.
@@ -212,6 +215,9 @@ pub trait ViewStore: Send + Sync + 'static {
 
     /// Where one view stands.
     async fn position(&self, view: &str) -> Result<u64, ViewError>;
+
+    /// The log that everything here is derived from: `log_id` where nothing was derived yet, and from then on.
+    async fn origin(&self, log_id: Uuid) -> Result<Uuid, ViewError>;
 
     /// Wakes after commits of this process. A hint: other processes commit, too.
     fn watch(&self) -> watch::Receiver<()>;

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{ColumnKind, ColumnValue, LIST_LIMIT_MAX};
 
@@ -58,6 +59,8 @@ pub struct Cursor {
     sort: Option<(String, Direction)>,
     value: ColumnValue,
     key: String,
+    // The last event that the view had seen; nil before the first.
+    seen: Uuid,
 }
 
 /// A question that the view cannot answer.
@@ -83,6 +86,12 @@ pub enum QueryError {
 }
 
 impl Cursor {
+    /// The last event that the view had seen when the page was read, if any: a log that no longer has it is
+    /// another one.
+    pub fn seen(&self) -> Option<Uuid> {
+        Some(self.seen).filter(|seen| !seen.is_nil())
+    }
+
     /// The cursor as text for an address.
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("a cursor serialises to JSON by construction"))
@@ -168,7 +177,7 @@ impl ListSql {
         };
         // The join makes position and rows come from one snapshot, also where there are no rows.
         let sql = format!(
-            "SELECT views.position, page.key, page.document, page.sort_value
+            "SELECT views.position, page.key, page.document, page.sort_value, views.event_id
              FROM views LEFT JOIN ({page}) AS page ON TRUE WHERE views.name = $1{order}"
         );
         Ok(Self { sql, values: builder.values, sort })
@@ -176,8 +185,8 @@ impl ListSql {
 }
 
 /// The place behind a row of `query`'s list.
-pub(crate) fn cursor_behind(view: &str, query: &ListQuery, key: &str, value: ColumnValue) -> Cursor {
-    Cursor { view: view.to_owned(), sort: query.sort.clone(), value, key: key.to_owned() }
+pub(crate) fn cursor_behind(view: &str, query: &ListQuery, key: &str, value: ColumnValue, seen: Uuid) -> Cursor {
+    Cursor { view: view.to_owned(), sort: query.sort.clone(), value, key: key.to_owned(), seen }
 }
 
 struct Builder<'view> {

@@ -98,7 +98,8 @@ async fn look_out(shared: Arc<Shared>) {
                 let state = shared.state();
                 for view in states {
                     if let Some(sender) = state.positions.get(&view.name) {
-                        sender.send_if_modified(|stands| std::mem::replace(stands, view.position) != view.position);
+                        let position = view.checkpoint.position;
+                        sender.send_if_modified(|stands| std::mem::replace(stands, position) != position);
                     }
                 }
             }

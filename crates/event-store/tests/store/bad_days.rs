@@ -154,7 +154,7 @@ async fn the_primary_is_found_among_several_hosts_and_a_standby_is_refused() {
     let store = Store::open(&url, &StoreOptions::default()).await.expect("the second is the primary");
     store.log.append(append(patient(), Expected::NoStream, 1)).await.expect("stored");
     let mut replica = PgConnection::connect(&standby.url("postgres")).await.expect("a connection");
-    let sql = "SELECT count(*) FROM events";
+    let sql = "SELECT count(*) FROM log.events";
     eventually("the standby has it", PATIENCE, async || {
         sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut replica).await.is_ok_and(|count| count == 1)
     })

@@ -2,6 +2,7 @@
 
 use event_store::views::{Column, ColumnKind, ColumnValue, ListQuery, ViewBatch, ViewRow, ViewSchema};
 use sqlx::{Connection as _, PgConnection};
+use testkit::appends::place;
 use testkit::stores::TestStore;
 
 const FIRST: ViewSchema = ViewSchema {
@@ -25,9 +26,9 @@ fn row(number: i64, columns: Vec<ColumnValue>) -> ViewRow {
 }
 
 fn batch(generation: i64, from: u64, upserts: Vec<ViewRow>) -> ViewBatch {
-    let to_position = from + upserts.len() as u64;
+    let (from, to) = (place(from), place(from + upserts.len() as u64));
     let view = FIRST.name.to_owned();
-    ViewBatch { view, generation, from_position: from, to_position, upserts, deletes: Vec::new() }
+    ViewBatch { view, generation, from, to, upserts, deletes: Vec::new() }
 }
 
 /// The indexes of the view's table, but for the one of its key.
@@ -35,7 +36,7 @@ async fn indexes(test: &TestStore) -> Vec<String> {
     let mut names: Vec<String> = if test.url.starts_with("sqlite:") {
         let sql =
             "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'view_declared' AND sql IS NOT NULL";
-        sqlx::query_scalar(sql).fetch_all(&mut test.file().await).await.expect("the file")
+        sqlx::query_scalar(sql).fetch_all(&mut test.derived_file().await).await.expect("the file")
     } else {
         let sql = "SELECT indexrelid::regclass::text FROM pg_index
                    WHERE indrelid = 'view_declared'::regclass AND NOT indisprimary";

@@ -5,6 +5,7 @@ use event_store::sagas::{
 };
 use event_store::views::{Column, ColumnKind, ColumnValue, CommitError, ViewRow, ViewSchema};
 use testkit::appends::some_time;
+use testkit::appends::place;
 use testkit::stores::TestStore;
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ async fn steps_change_with_their_instances(test: TestStore) {
         sagas.commit(SagaBatch { saga, generation, to: to.clone(), instances, steps, among: among() }).await
     };
     cursor.revision += 1;
-    cursor.position = 5;
+    cursor.checkpoint = place(5);
     cursor.fan_out = Some(FanOut { position: 6, after: "k".to_owned() });
     let rows = vec![row(1, 7, ColumnValue::Null), row(2, 7, ColumnValue::Time(some_time()))];
     commit(&cursor, rows, vec![StepChange::Put(Box::new(step(1, 20))), StepChange::Put(Box::new(step(2, 10)))])
@@ -97,7 +98,7 @@ async fn steps_change_with_their_instances(test: TestStore) {
     assert_eq!(test.store.views.position("sagas").await.expect("a position"), 5);
     // Begun anew it has nothing.
     let begun = sagas.restart("one", generation, 2, Some(cursor.clone())).await.expect("begun anew");
-    assert_eq!((begun.state_version, begun.position, begun.revision), (2, 0, cursor.revision + 1));
+    assert_eq!((begun.state_version, begun.checkpoint.position, begun.revision), (2, 0, cursor.revision + 1));
     assert!(sagas.find("one", Uuid::from_u128(2)).await.expect("an answer").is_none());
     assert!(sagas.running("one", generation, &trial, None, 9).await.expect("a page").is_empty());
     let again = sagas.restart("one", generation, 3, Some(cursor)).await;

@@ -10,7 +10,7 @@ use event_store::views::{
 };
 use event_store::{Store, StoreOptions};
 use futures::future::join_all;
-use testkit::appends::{append, patient, some_time};
+use testkit::appends::{append, patient, place, some_time};
 use testkit::eventually;
 use testkit::stores::TestStore;
 use uuid::Uuid;
@@ -61,8 +61,8 @@ fn batch(generation: i64, from: u64, to: u64, upserts: Vec<ViewRow>, deletes: &[
     ViewBatch {
         view: ALERTS.name.to_owned(),
         generation,
-        from_position: from,
-        to_position: to,
+        from: place(from),
+        to: place(to),
         upserts,
         deletes: deletes.iter().map(|key| (*key).to_owned()).collect(),
     }
@@ -191,7 +191,7 @@ async fn a_batch_is_stored_whole_or_not_at_all(test: TestStore) {
     );
     views.commit(&[good]).await.expect("it stands there");
     let found = views.get(ALERTS.name, "alert-0007").await.expect("a document");
-    assert_eq!((found.position, found.document.is_some()), (60, true));
+    assert_eq!((found.checkpoint.position, found.document.is_some()), (60, true));
     assert!(views.get(ALERTS.name, "alert-0001").await.expect("an answer").document.is_none());
     let keys = ["alert-0000", "alert-0001", "alert-0007"].map(str::to_owned);
     let mut loaded: Vec<String> =
@@ -367,7 +367,7 @@ testkit::on_both_engines! {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_starts_at_once_make_one_schema() {
     let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite:{}", folder.path().join("log.db").display());
+    let url = format!("sqlite:{}", folder.path().display());
     let options = StoreOptions::default();
     let opened = join_all((0..8).map(|_| Store::open(&url, &options))).await;
     for store in opened {
@@ -381,6 +381,8 @@ async fn several_starts_at_once_make_one_schema() {
 async fn a_file_that_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite:{}", folder.path().display());
+    let file = folder.path().join("log.db");
+    std::fs::create_dir(&file).expect("a folder in its place");
     let Err(error) = Store::open(&url, &StoreOptions::default()).await else { panic!("a folder is no file") };
-    assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }

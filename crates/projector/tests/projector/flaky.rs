@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use event_store::views::{CommitError, Found, ListQuery, Page, ViewBatch, ViewError, ViewSchema, ViewState, ViewStore};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Views whose commits fail while the storage is away.
 pub struct Flaky {
@@ -92,6 +93,10 @@ impl ViewStore for Flaky {
     async fn position(&self, view: &str) -> Result<u64, ViewError> {
         self.positions_read.fetch_add(1, Ordering::SeqCst);
         self.inner.position(view).await
+    }
+
+    async fn origin(&self, log_id: Uuid) -> Result<Uuid, ViewError> {
+        self.inner.origin(log_id).await
     }
 
     fn watch(&self) -> watch::Receiver<()> {

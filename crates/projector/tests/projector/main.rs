@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use event_bus::LogFeedSource;
 use event_store::Store;
+use event_store::checkpoints::Checkpoint;
 use event_store::log::{Expected, Write};
 use event_store::views::{ColumnValue, CommitError, Cursor, Direction, ListQuery, ViewBatch, ViewRow};
 use events::enrolment::subject::{PatientScreened, SubjectEvent};
@@ -20,7 +21,7 @@ use events::ids::{PatientId, SiteId, StreamKey, SubjectId, TrialId};
 use events::set::EventSet;
 use events::trial::{Blinding, EnrolmentMode, TrialEvent, TrialRegistered};
 use projector::{Standing, rebuild, run};
-use testkit::appends::{fill, of_writes, some_time};
+use testkit::appends::{fill, of_writes, place, some_time};
 use testkit::eventually;
 use testkit::stores::{self, TestStore};
 use tokio_util::sync::CancellationToken;
@@ -97,8 +98,8 @@ async fn every_view_has_its_table(test: TestStore) {
         let batch = ViewBatch {
             view: schema.name.to_owned(),
             generation,
-            from_position: 0,
-            to_position: 1,
+            from: Checkpoint::START,
+            to: place(1),
             upserts: vec![row],
             deletes: Vec::new(),
         };
@@ -152,7 +153,7 @@ async fn a_rebuild_never_shows_a_half_built_view() {
             let query = ListQuery { limit: 1_000, ..ListQuery::default() };
             for _ in 0..200 {
                 let page = store.views.list("patients", &query).await.expect("a page");
-                assert_eq!((page.rows.len(), page.position), (1_000, 3_000), "whole at every moment");
+                assert_eq!((page.rows.len(), page.checkpoint.position), (1_000, 3_000), "whole at every moment");
             }
         }
     });
@@ -168,11 +169,11 @@ async fn a_batch_that_begins_elsewhere_is_not_taken() {
     let test = stores::sqlite().await;
     let schema = views::ALL[0].schema();
     let state = test.store.views.register(schema).await.expect("registered");
-    let batch = |from_position, to_position| ViewBatch {
+    let batch = |from, to| ViewBatch {
         view: schema.name.to_owned(),
         generation: state.generation,
-        from_position,
-        to_position,
+        from: place(from),
+        to: place(to),
         upserts: Vec::new(),
         deletes: Vec::new(),
     };
@@ -204,7 +205,7 @@ async fn figures_are_whole_while_they_are_rebuilt_from_many_events() {
                 let document = found.document.expect("never without an answer");
                 let document: serde_json::Value = serde_json::from_str(document.get()).expect("a document");
                 // The first event registered the trial; every other one is a screening.
-                assert_eq!(document["screened"].as_u64(), Some(found.position - 1), "whole at every moment");
+                assert_eq!(document["screened"].as_u64(), Some(found.checkpoint.position - 1), "whole at every moment");
                 answers += 1;
             }
             answers

@@ -28,7 +28,7 @@ impl Engine {
             setting.expect("a setting");
             Engine::Postgres(connection)
         } else {
-            Engine::Sqlite(test.file().await)
+            Engine::Sqlite(test.derived_file().await)
         }
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use event_store::checkpoints::Checkpoint;
 use event_store::views::{ViewBatch, ViewWaits};
+use testkit::appends::place;
 use testkit::eventually;
 use testkit::stores::TestStore;
 use tokio::task::JoinSet;
@@ -35,8 +37,8 @@ pub async fn however_many_wait_one_looks(test: TestStore) {
     let batch = ViewBatch {
         view: "patients".to_owned(),
         generation,
-        from_position: 0,
-        to_position: 10,
+        from: Checkpoint::START,
+        to: place(10),
         upserts: Vec::new(),
         deletes: Vec::new(),
     };

@@ -25,6 +25,7 @@ use crate::QueryApi;
 use crate::entry::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
+use crate::place::Place;
 use crate::render::{from_log, from_the_log};
 
 /// Events that are read at a time.
@@ -85,7 +86,7 @@ pub async fn stream(
         stream: parameters.uuid("stream")?,
         event_type: parameters.text("type"),
     };
-    let after = parameters.position("after")?;
+    let after = parameters.place("after")?;
     parameters.finish()?;
     let start = start(&*api.store.log, headers.get("last-event-id"), after).await?;
     let streams = &api.streams;
@@ -104,20 +105,18 @@ pub async fn stream(
 }
 
 /// The position behind which the stream begins; a client that says nothing wants what happens from now on.
-async fn start(log: &dyn EventLog, resumed: Option<&HeaderValue>, after: Option<u64>) -> Result<u64, Problem> {
+async fn start(log: &dyn EventLog, resumed: Option<&HeaderValue>, after: Option<Place>) -> Result<u64, Problem> {
     if let Some(value) = resumed {
         let id = value.to_str().ok().and_then(|text| Uuid::try_parse(text).ok());
         let message = "Last-Event-ID must be the id of an event of this stream: a UUID.";
         let id = id.ok_or_else(|| Problem::invalid("Last-Event-ID", "malformed", message))?;
-        let event = log.find_event(id).await.map_err(from_log)?;
-        let gone = || {
-            let detail = "The log does not hold the event that you saw last: it is another log, or one that was \
-                          restored or failed over with a loss. Forget what you have and begin at `after=0`.";
-            Problem::new(StatusCode::CONFLICT, "log-went-back", detail)
-        };
-        return Ok(event.ok_or_else(gone)?.position);
+        return Place::Event(id).position(log).await;
     }
     let head = log.head().await.map_err(from_log)?;
+    let after = match after {
+        Some(place) => Some(place.position(log).await?),
+        None => None,
+    };
     match after {
         Some(position) if position > head => {
             let detail = format!("The log stands at {head}: there is nothing behind {position}.");

@@ -124,7 +124,7 @@ async fn a_document_that_cannot_be_read_stops_one_instance() {
     happens_to(&test, 3).await;
     run_until_quiet(&test.store, runner(&test.store, MENDED)).await;
     let key = of(&instances(&test.store).await, 1).saga_id.to_string();
-    let mut file = test.file().await;
+    let mut file = test.derived_file().await;
     let spoilt = r#"{"key": "00000000-0000-0000-0000-000000000001"}"#;
     let update = sqlx::query("UPDATE view_sagas SET document = $1 WHERE key = $2").bind(spoilt).bind(key);
     update.execute(&mut file).await.expect("spoilt");
@@ -157,6 +157,6 @@ async fn an_event_of_a_newer_program_is_left_to_one() {
     };
     eventually("the lease is given up", PATIENCE, given_back).await;
     let before = test.store.sagas.cursor("enrolment").await.expect("an answer").expect("a cursor");
-    assert_eq!(before.position, 1, "what comes before it is folded");
+    assert_eq!(before.checkpoint.position, 1, "what comes before it is folded");
     drop(running);
 }

@@ -86,7 +86,7 @@ async fn folded_again<C: Course>(test: TestStore) {
     let others = async |store: &event_store::Store| {
         let mut cursors = Vec::new();
         for process in PROCESSES.iter().filter(|process| process.name() != C::PROCESS) {
-            cursors.push(store.sagas.cursor(process.name()).await.expect("an answer").expect("a cursor").position);
+            cursors.push(store.sagas.cursor(process.name()).await.expect("an answer").expect("a cursor").checkpoint.position);
         }
         cursors
     };
@@ -134,7 +134,7 @@ async fn an_older_program_leaves_what_a_newer_one_keeps() {
     let (store, head) = (test.store.clone(), test.store.log.head().await.expect("the head"));
     let others = async || {
         let cursor = store.sagas.cursor("alert").await.expect("an answer").expect("a cursor");
-        cursor.position >= head
+        cursor.checkpoint.position >= head
     };
     testkit::eventually("the others go on", crate::world::PATIENCE, others).await;
     drop(older);

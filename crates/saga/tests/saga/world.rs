@@ -52,7 +52,7 @@ pub async fn is_quiet(store: &Store, processes: Processes) -> bool {
     let head = store.log.head().await.expect("the head");
     for process in processes {
         let Ok(Some(cursor)) = store.sagas.cursor(process.name()).await else { return false };
-        if cursor.position != head || cursor.state_version != process.state_version() {
+        if cursor.checkpoint.position != head || cursor.state_version != process.state_version() {
             return false;
         }
     }

@@ -1,6 +1,6 @@
 -- The log: the only truth. Its tables grow and never change.
 
-CREATE TABLE log_head (
+CREATE TABLE log.log_head (
     -- One head per partition of the log; today there is one partition.
     partition   SMALLINT    PRIMARY KEY,
     position    BIGINT      NOT NULL CHECK (position >= 0),
@@ -11,9 +11,9 @@ CREATE TABLE log_head (
     -- Up by one whenever the log is taken up again after a loss.
     epoch       BIGINT      NOT NULL CHECK (epoch > 0)
 );
-INSERT INTO log_head VALUES (0, 0, TIMESTAMPTZ '1970-01-01 00:00:00+00', gen_random_uuid(), 1);
+INSERT INTO log.log_head VALUES (0, 0, TIMESTAMPTZ '1970-01-01 00:00:00+00', gen_random_uuid(), 1);
 
-CREATE TABLE events (
+CREATE TABLE log.events (
     position       BIGINT      PRIMARY KEY,
     stream_type    TEXT        NOT NULL,
     stream_id      UUID        NOT NULL,
@@ -36,12 +36,12 @@ CREATE TABLE events (
     patient_id     UUID,
     UNIQUE (stream_id, stream_type, version)
 );
-CREATE INDEX events_by_trial ON events (trial_id, position) WHERE trial_id IS NOT NULL;
-CREATE INDEX events_by_site ON events (site_id, position) WHERE site_id IS NOT NULL;
-CREATE INDEX events_by_patient ON events (patient_id, position) WHERE patient_id IS NOT NULL;
+CREATE INDEX events_by_trial ON log.events (trial_id, position) WHERE trial_id IS NOT NULL;
+CREATE INDEX events_by_site ON log.events (site_id, position) WHERE site_id IS NOT NULL;
+CREATE INDEX events_by_patient ON log.events (patient_id, position) WHERE patient_id IS NOT NULL;
 
 -- A command's receipt is not kept beside its events: they are the last `event_count` up to `position` (docs/adr/0016).
-CREATE TABLE commands (
+CREATE TABLE log.commands (
     command_id  UUID        PRIMARY KEY,
     fingerprint BYTEA       NOT NULL,
     -- The command's last event, or the head where it had none.
@@ -52,26 +52,32 @@ CREATE TABLE commands (
     refusal     TEXT
 );
 
-CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION log.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'rows of % are never changed or removed', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END
 $$;
-CREATE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE ON events
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER events_are_kept BEFORE TRUNCATE ON events
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER commands_are_immutable BEFORE UPDATE OR DELETE ON commands
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER commands_are_kept BEFORE TRUNCATE ON commands
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE ON log.events
+    FOR EACH ROW EXECUTE FUNCTION log.refuse_change();
+CREATE TRIGGER events_are_kept BEFORE TRUNCATE ON log.events
+    FOR EACH STATEMENT EXECUTE FUNCTION log.refuse_change();
+CREATE TRIGGER commands_are_immutable BEFORE UPDATE OR DELETE ON log.commands
+    FOR EACH ROW EXECUTE FUNCTION log.refuse_change();
+CREATE TRIGGER commands_are_kept BEFORE TRUNCATE ON log.commands
+    FOR EACH STATEMENT EXECUTE FUNCTION log.refuse_change();
 
 -- Folded states that save reading long streams; may be deleted at any time.
-CREATE TABLE snapshots (
+CREATE TABLE log.snapshots (
     stream_type   TEXT     NOT NULL,
     stream_id     UUID     NOT NULL,
     version       BIGINT   NOT NULL,
     state_version SMALLINT NOT NULL,
     state         BYTEA    NOT NULL,
     PRIMARY KEY (stream_id, stream_type)
+);
+
+-- How far consumers have come whose effect is outside the database.
+CREATE TABLE log.checkpoints (
+    name     TEXT   PRIMARY KEY,
+    position BIGINT NOT NULL
 );

@@ -102,3 +102,9 @@ CREATE TABLE snapshots (
     state         BLOB    NOT NULL,
     PRIMARY KEY (stream_id, stream_type)
 ) STRICT, WITHOUT ROWID;
+
+-- How far consumers have come whose effect is outside the database.
+CREATE TABLE checkpoints (
+    name     TEXT    PRIMARY KEY,
+    position INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,117 @@
+//! The embedded engine's folder: its two files, who has them open, and bringing their schemas up to date.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sqlx::migrate::{MigrateError, Migrator};
+
+use super::{Content, SqliteFile, soundness};
+use crate::store::OpenError;
+
+/// The name of the log's file.
+const LOG_FILE: &str = "log.db";
+/// The name of the file of what is derived.
+const DERIVED_FILE: &str = "derived.db";
+/// Held by one process at a time while it opens or closes the files: SQLite's migrations are several transactions.
+const OPENING_FILE: &str = "opening.lock";
+/// Shared by all processes that have the files open.
+const IN_USE_FILE: &str = "in-use.lock";
+
+/// The open files of the embedded engine.
+#[derive(Clone)]
+pub struct Folder {
+    /// The log.
+    pub log: SqliteFile,
+    /// What is derived.
+    pub derived: SqliteFile,
+    path: Arc<Path>,
+    in_use: Arc<File>,
+}
+
+/// Opens the files in `path`, and those of what is derived in `derived`; folders and files are made where they are
+/// missing. Files that were not closed are looked through first.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open(path: &Path, derived: &Path, migrate: bool) -> Result<Folder, OpenError> {
+    for folder in [path, derived] {
+        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder(folder.to_owned(), source))?;
+    }
+    let opening = lock(path.join(OPENING_FILE)).await?;
+    let (in_use, alone) = enter(path.join(IN_USE_FILE))?;
+    let (log_path, derived_path) = (path.join(LOG_FILE), derived.join(DERIVED_FILE));
+    let log = open_file(&log_path, Content::Log, alone).await?;
+    let derived = open_file(&derived_path, Content::Derived, alone).await?;
+    if migrate {
+        run(&log, sqlx::migrate!("../../migrations/sqlite/log")).await.map_err(OpenError::Migrate)?;
+        run(&derived, sqlx::migrate!("../../migrations/sqlite/derived")).await.map_err(OpenError::Migrate)?;
+    }
+    drop(opening);
+    Ok(Folder { log, derived, path: path.into(), in_use: Arc::new(in_use) })
+}
+
+async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteFile, OpenError> {
+    let unusable = |source| OpenError::File(path.to_owned(), source);
+    let file = SqliteFile::open(path, content).await.map_err(unusable)?;
+    if alone && soundness::was_left_open(&file).await.map_err(unusable)? {
+        tracing::info!(file = %path.display(), "the file was not closed the last time; it is looked through");
+        if let Some(what) = soundness::damage(&file, content).await.map_err(unusable)? {
+            file.close().await;
+            let file = path.to_owned();
+            return Err(match content {
+                Content::Log => OpenError::Torn { file, what },
+                Content::Derived => OpenError::TornDerived { file, what },
+            });
+        }
+    }
+    soundness::mark_open(&file).await.map_err(unusable)?;
+    Ok(file)
+}
+
+async fn run(file: &SqliteFile, mut migrator: Migrator) -> Result<(), MigrateError> {
+    // A newer program may have been here: what it adds does not stop an older one (docs/guides/upgrade.md).
+    migrator.set_ignore_missing(true);
+    let mut connection = file.write.turn().await.map_err(MigrateError::Execute)?;
+    migrator.run(&mut *connection).await
+}
+
+impl Folder {
+    /// Closes the files; the last process that does notes that they are whole.
+    pub async fn close(&self) {
+        // Where that cannot be noted they are looked through the next time.
+        if let Ok(_closing) = lock(self.path.join(OPENING_FILE)).await
+            && self.in_use.unlock().is_ok()
+            && self.in_use.try_lock().is_ok()
+        {
+            for file in [&self.log, &self.derived] {
+                drop(soundness::mark_closed(file).await);
+            }
+        }
+        self.derived.close().await;
+        self.log.close().await;
+        drop(self.in_use.unlock());
+    }
+}
+
+/// Waits until nobody else holds the lock; it is held until the file is dropped.
+async fn lock(path: PathBuf) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Lock(path.clone(), source);
+    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+    locked.map_err(std::io::Error::other).and_then(|locked| locked).map_err(failed)
+}
+
+/// Joins those that have the files open; tells whether nobody else has.
+fn enter(path: PathBuf) -> Result<(File, bool), OpenError> {
+    let failed = |source| OpenError::Lock(path.clone(), source);
+    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    let alone = match file.try_lock() {
+        Ok(()) => file.unlock().map(|()| true).map_err(failed)?,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    };
+    // Under the lock of opening: nobody holds it alone for longer than a moment.
+    file.lock_shared().map_err(failed)?;
+    Ok((file, alone))
+}

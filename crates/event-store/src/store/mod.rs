@@ -1,0 +1,128 @@
+//! Opening the storage: one address for the log, one for what is derived from it, all ports.
+
+mod error;
+mod open;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::checkpoints::CheckpointStore;
+use crate::leases::LeaseStore;
+use crate::log::EventLog;
+use crate::postgres;
+use crate::sagas::SagaStore;
+use crate::sqlite::{self, BackedUp, BackupError, Folder};
+use crate::views::{ViewError, ViewStore, ViewWaits};
+
+pub use error::OpenError;
+pub use open::migrate;
+
+/// How the storage is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Where views, process managers and leases are kept. By default beside the log: in the same folder or database.
+    pub derived_url: Option<String>,
+    /// Brings the schemas up to date first.
+    pub migrate: bool,
+    /// Connections to PostgreSQL beside the writer's, to each server.
+    pub connections_max: u32,
+    /// How long an append waits for a database that is away.
+    pub append_give_up_after: Duration,
+    /// How long the writer waits for an answer of PostgreSQL before it takes its connection for dead and
+    /// tries the batch again on another one.
+    pub answer_within: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            derived_url: None,
+            migrate: true,
+            connections_max: 16,
+            append_give_up_after: Duration::from_secs(15),
+            answer_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How long connections may take to close.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
+
+/// Everything that is stored, behind its ports.
+#[derive(Clone)]
+pub struct Store {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The checkpoints of consumers outside, kept with the log.
+    pub checkpoints: Arc<dyn CheckpointStore>,
+    /// The views.
+    pub views: Arc<dyn ViewStore>,
+    /// Who waits for the views.
+    pub view_waits: ViewWaits,
+    /// The process managers.
+    pub sagas: Arc<dyn SagaStore>,
+    /// The leases.
+    pub leases: Arc<dyn LeaseStore>,
+    engine: Engine,
+}
+
+/// The connections, by what they lead to. On PostgreSQL both are one where log and derived data are in one database.
+#[derive(Clone)]
+enum Engine {
+    Postgres { log: PgPool, derived: PgPool },
+    Sqlite(Folder),
+}
+
+impl Store {
+    /// Opens the storage at `url`: `postgres://…`, or `sqlite:<folder>` for the embedded engine.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        open::open(url, options).await
+    }
+
+    /// Forgets views, process managers' instances, their steps and how far they have come, in one
+    /// transaction: whoever keeps them makes them again from the log, and sends nothing twice.
+    ///
+    /// # Errors
+    /// [`ViewError`]; then nothing is forgotten.
+    pub async fn forget_derived(&self) -> Result<(), ViewError> {
+        match &self.engine {
+            Engine::Postgres { derived, .. } => postgres::forget_derived(derived).await,
+            Engine::Sqlite(folder) => sqlite::forget_derived(&folder.derived).await,
+        }
+    }
+
+    /// Copies the log of the embedded engine into the file `to`, which must not exist, while it is written, and reads
+    /// the copy through.
+    ///
+    /// # Errors
+    /// [`BackupError`]; nothing is left of the copy then.
+    pub async fn back_up(&self, to: &Path) -> Result<BackedUp, BackupError> {
+        match &self.engine {
+            Engine::Postgres { .. } => Err(BackupError::NotEmbedded),
+            Engine::Sqlite(folder) => sqlite::backup(&folder.log, to).await,
+        }
+    }
+
+    /// Closes all connections, within a bound: one that is silent is left to the operating system.
+    /// Callers that still wait are told.
+    pub async fn close(&self) {
+        let closing = async {
+            match &self.engine {
+                Engine::Postgres { log, derived } => {
+                    log.close().await;
+                    derived.close().await;
+                }
+                Engine::Sqlite(folder) => folder.close().await,
+            }
+        };
+        if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
+            tracing::warn!("connections to the database did not close in time");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! From addresses to open connections.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use super::{Engine, OpenError, Store, StoreOptions};
+use crate::postgres::{
+    self, PostgresCheckpoints, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary, Schema,
+};
+use crate::sqlite::{self, SqliteCheckpoints, SqliteLeases, SqliteLog, SqliteSagas, SqliteViews};
+use crate::views::ViewWaits;
+
+pub async fn open(url: &str, options: &StoreOptions) -> Result<Store, OpenError> {
+    let derived = options.derived_url.as_deref().unwrap_or(url);
+    let store = match (Address::parse(url)?, Address::parse(derived)?) {
+        (Address::Postgres(url), Address::Postgres(derived)) => open_postgres(url, derived, options).await?,
+        (Address::Sqlite(path), Address::Sqlite(derived)) => open_sqlite(path, derived, options).await?,
+        _ => return Err(OpenError::Engines),
+    };
+    match require_one_log(&store).await {
+        Ok(()) => Ok(store),
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> Result<Store, OpenError> {
+    let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
+    let log = postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)?;
+    let derived = match derived_url == url {
+        true => log.clone(),
+        false => open_derived(derived_url, options).await?,
+    };
+    if options.migrate {
+        for (pool, schema) in [(&log, Schema::Log), (&derived, Schema::Derived)] {
+            postgres::migrator(schema).run(pool).await.map_err(OpenError::Migrate)?;
+        }
+    }
+    let views = Arc::new(PostgresViews::open(derived.clone()));
+    Ok(Store {
+        log: Arc::new(PostgresLog::open(&primary, log.clone(), options.append_give_up_after, options.answer_within)),
+        checkpoints: Arc::new(PostgresCheckpoints::open(log.clone())),
+        sagas: Arc::new(PostgresSagas::open(derived.clone(), views.clone())),
+        view_waits: ViewWaits::new(views.clone()),
+        views,
+        leases: Arc::new(PostgresLeases::open(derived.clone())),
+        engine: Engine::Postgres { log, derived },
+    })
+}
+
+async fn open_derived(url: &str, options: &StoreOptions) -> Result<PgPool, OpenError> {
+    let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
+    postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)
+}
+
+async fn open_sqlite(path: &Path, derived: &Path, options: &StoreOptions) -> Result<Store, OpenError> {
+    let folder = sqlite::open(path, derived, options.migrate).await?;
+    let (log, derived) = (folder.log.clone(), folder.derived.clone());
+    let views = Arc::new(SqliteViews::open(derived.clone()));
+    Ok(Store {
+        log: Arc::new(SqliteLog::open(log.clone(), options.append_give_up_after)),
+        checkpoints: Arc::new(SqliteCheckpoints::open(log)),
+        sagas: Arc::new(SqliteSagas::open(derived.clone(), views.clone())),
+        view_waits: ViewWaits::new(views.clone()),
+        views,
+        leases: Arc::new(SqliteLeases::open(derived)),
+        engine: Engine::Sqlite(folder),
+    })
+}
+
+/// Refuses derived data of another log. Where either cannot be asked now, whoever works with them finds out.
+async fn require_one_log(store: &Store) -> Result<(), OpenError> {
+    let Ok(identity) = store.log.identity().await else { return Ok(()) };
+    match store.views.origin(identity.log_id).await {
+        Ok(found) if found != identity.log_id => Err(OpenError::OtherLog { log: identity.log_id, found }),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Brings the schemas at `url`, and at `derived_url` where that is another place, up to date and does nothing else.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn migrate(url: &str, derived_url: Option<String>) -> Result<(), OpenError> {
+    let store = open(url, &StoreOptions { derived_url, migrate: true, ..StoreOptions::default() }).await?;
+    store.close().await;
+    Ok(())
+}
+
+enum Address<'url> {
+    Postgres(&'url str),
+    Sqlite(&'url Path),
+}
+
+impl<'url> Address<'url> {
+    fn parse(url: &'url str) -> Result<Self, OpenError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Address::Postgres(url));
+        }
+        let path = url.strip_prefix("sqlite:").ok_or(OpenError::Address)?;
+        Ok(Address::Sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))))
+    }
+}
