@@ -52,21 +52,28 @@ pub async fn open(path: &Path, derived: &Path, migrate: bool) -> Result<Folder, 
 }
 
 async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteFile, OpenError> {
-    let unusable = |source| OpenError::File(path.to_owned(), source);
+    let unusable = |source: sqlx::Error| match soundness::is_damage(&source) {
+        true => torn(path, content, source.to_string()),
+        false => OpenError::File(path.to_owned(), source),
+    };
     let file = SqliteFile::open(path, content).await.map_err(unusable)?;
     if alone && soundness::was_left_open(&file).await.map_err(unusable)? {
         tracing::info!(file = %path.display(), "the file was not closed the last time; it is looked through");
         if let Some(what) = soundness::damage(&file, content).await.map_err(unusable)? {
             file.close().await;
-            let file = path.to_owned();
-            return Err(match content {
-                Content::Log => OpenError::Torn { file, what },
-                Content::Derived => OpenError::TornDerived { file, what },
-            });
+            return Err(torn(path, content, what));
         }
     }
     soundness::mark_open(&file).await.map_err(unusable)?;
     Ok(file)
+}
+
+fn torn(path: &Path, content: Content, what: String) -> OpenError {
+    let file = path.to_owned();
+    match content {
+        Content::Log => OpenError::Torn { file, what },
+        Content::Derived => OpenError::TornDerived { file, what },
+    }
 }
 
 async fn run(file: &SqliteFile, mut migrator: Migrator) -> Result<(), MigrateError> {

@@ -7,7 +7,9 @@ use super::{Content, SqliteFile};
 /// `user_version` of a file that is open, or was left so by a crash, or was copied meanwhile.
 const OPEN: i64 = 1;
 /// SQLite's code of a full disk.
-const FULL: &str = "13";
+const FULL: u32 = 13;
+/// SQLite's codes of a malformed file, and of one that is none of its own.
+const DAMAGED: [u32; 2] = [11, 26];
 /// What SQLite says of a whole file.
 const SOUND: &str = "ok";
 
@@ -20,7 +22,7 @@ pub async fn was_left_open(file: &SqliteFile) -> Result<bool, sqlx::Error> {
 /// Notes that the file is open. A disk that is full does not keep it from being read.
 pub async fn mark_open(file: &SqliteFile) -> Result<(), sqlx::Error> {
     match mark(file, "BEGIN IMMEDIATE; PRAGMA user_version = 1; COMMIT").await {
-        Err(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some(FULL) => Ok(()),
+        Err(error) if primary_code(&error) == Some(FULL) => Ok(()),
         marked => marked,
     }
 }
@@ -28,6 +30,17 @@ pub async fn mark_open(file: &SqliteFile) -> Result<(), sqlx::Error> {
 /// Notes that the file is whole and closed.
 pub async fn mark_closed(file: &SqliteFile) -> Result<(), sqlx::Error> {
     mark(file, "BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT").await
+}
+
+/// Whether SQLite says that the file is damaged.
+pub fn is_damage(error: &sqlx::Error) -> bool {
+    primary_code(error).is_some_and(|code| DAMAGED.contains(&code))
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    // The lowest byte of an extended code is the primary one.
+    Some(code & 0xff)
 }
 
 async fn mark(file: &SqliteFile, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -49,7 +62,7 @@ pub async fn damage_of(connection: &mut SqliteConnection, content: Content) -> R
     match said {
         Ok(said) if said.iter().all(|line| line == SOUND) => {}
         Ok(said) => return Ok(Some(said.join("; "))),
-        Err(sqlx::Error::Database(error)) => return Ok(Some(error.to_string())),
+        Err(error) if is_damage(&error) => return Ok(Some(error.to_string())),
         Err(error) => return Err(error),
     }
     match content {

@@ -1,5 +1,6 @@
 //! The storage against real engines.
 
+mod apart;
 mod bad_days;
 mod declared;
 mod executor;
