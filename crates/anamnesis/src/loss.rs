@@ -64,11 +64,17 @@ impl Loss {
         Ok(Self { identity, head, readers, stream })
     }
 
-    /// Whether anything is lost.
+    /// Whether anything that others know is lost.
     pub fn is_some(&self) -> bool {
         let stream = self.stream.as_ref();
         let stream_differs = stream.is_some_and(|stream| stream.common_position < stream.stream_position);
         !self.readers.is_empty() || stream_differs
+    }
+
+    /// Whether the log is yet to be taken up: a stream of an earlier epoch the relay takes over by itself.
+    pub fn is_open(&self) -> bool {
+        let is_current = |stream: &Difference| stream.stream_epoch >= self.identity.epoch;
+        !self.readers.is_empty() || (self.is_some() && self.stream.as_ref().is_some_and(is_current))
     }
 
     /// The epoch that begins when the log is taken up again: later than what log and stream know.

@@ -79,11 +79,7 @@ fn tell(difference: &Difference) {
 }
 
 /// Takes the log up again by itself whenever it has lost events, until asked to stop.
-pub async fn continue_on_loss(
-    store: Store,
-    nats: Option<(Client, RelayHealth)>,
-    shutdown: CancellationToken,
-) {
+pub async fn continue_on_loss(store: Store, nats: Option<(Client, RelayHealth)>, shutdown: CancellationToken) {
     let mut incarnation = store.log.incarnation();
     loop {
         incarnation.borrow_and_update();
@@ -103,7 +99,7 @@ pub async fn continue_on_loss(
 
 async fn look_once(store: &Store, nats: Option<Client>) -> Result<(), LossError> {
     let loss = Loss::look(store, nats).await?;
-    if !loss.is_some() {
+    if !loss.is_open() {
         return Ok(());
     }
     for (reader, lost) in &loss.readers {

@@ -226,7 +226,8 @@ pub(crate) const STEP_COLUMNS: &str = "command_id, saga, instance_id, sequence, 
      correlation_id, trace_context, command, state, status, attempts";
 
 /// The columns of a cursor, in the order of [`CursorRow`].
-pub(crate) const CURSOR_COLUMNS: &str = "state_version, position, event_id, revision, triggers, fan_out_position, fan_out_after";
+pub(crate) const CURSOR_COLUMNS: &str =
+    "state_version, position, event_id, revision, triggers, fan_out_position, fan_out_after";
 
 /// A cursor as the database gives it.
 pub(crate) type CursorRow = (i64, i64, Uuid, i64, i64, Option<i64>, Option<String>);

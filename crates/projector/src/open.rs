@@ -22,6 +22,8 @@ pub struct Opened {
     pub raised: Vec<Cursor>,
     /// They stood still the last time, and are to be filled each by itself.
     pub faulty: Vec<Cursor>,
+    /// The log does not have what they were made of; the catalogue tells so.
+    pub lost: Vec<(&'static str, String)>,
     /// This program must leave them alone, and why.
     pub refused: Vec<(&'static str, String)>,
 }
@@ -44,9 +46,11 @@ pub async fn open(store: &Store, views: &[&'static dyn DynView]) -> Result<Opene
             continue;
         }
         if let Err(lost) = store.log.prove(state.checkpoint).await? {
-            let failure = lost.to_string();
-            store.views.set_failure(schema.name, Some(&failure)).await?;
-            opened.refused.push((schema.name, failure));
+            let lost = lost.to_string();
+            if state.failure.as_deref() != Some(lost.as_str()) {
+                store.views.set_failure(schema.name, Some(&lost)).await?;
+            }
+            opened.lost.push((schema.name, lost));
         } else if state.version < schema.version {
             opened.raised.push(raise(store, view, &state).await?);
         } else {

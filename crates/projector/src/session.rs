@@ -29,6 +29,8 @@ const RETRY_LOOK: Duration = Duration::from_millis(200);
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether a log that went back was taken up again.
+const LOST_PAUSE: Duration = Duration::from_secs(2);
 /// Fills that go on at the same time.
 const FILLS_MAX: usize = 3;
 
@@ -145,8 +147,21 @@ impl<'run> Session<'run> {
             self.standing.set_view(view, None);
         }
         self.open(change.taken);
+        self.look_after_lane().await?;
         self.standing.set_projector(None);
         Ok(())
+    }
+
+    /// Finds out what became of live views while no event came: all that is derived may have been forgotten, or a
+    /// rebuilt generation put in place.
+    async fn look_after_lane(&mut self) -> Result<(), ProjectorError> {
+        let states = self.store.views.states().await?;
+        let is_read = |cursor: &Cursor| {
+            states.iter().any(|state| state.name == cursor.name() && state.generation == cursor.generation)
+        };
+        let gone = self.lane.cursors.iter().filter(|cursor| !is_read(cursor)).map(Cursor::name);
+        let moved: Vec<&'static str> = gone.collect();
+        self.leave(Left { moved, ..Left::default() }).await
     }
 
     /// Looks anew at views, beside the live lane.
@@ -217,6 +232,13 @@ impl<'run> Session<'run> {
     async fn opened(&mut self, opened: Opened) -> Result<(), ProjectorError> {
         for (view, why) in opened.refused {
             self.refuse(view, &why).await?;
+        }
+        for (view, lost) in opened.lost {
+            if self.standing.set_view(view, Some(&lost)) {
+                tracing::error!(view, lost, "a view stands still");
+            }
+            self.noted.insert(view);
+            self.failing.insert(view, Failing { tries: 0, again_at: Some(Instant::now() + LOST_PAUSE) });
         }
         self.noted.extend(opened.faulty.iter().map(Cursor::name));
         for cursor in opened.faulty {

@@ -8,6 +8,7 @@ use event_bus::{Feed, FeedError, FeedSource};
 use event_store::clock;
 use event_store::execute::Executor;
 use event_store::log::LogError;
+use event_store::views::CommitError;
 use events::envelope::Envelope;
 use events::registry::AnyEvent;
 use tokio::time::Instant;
@@ -81,6 +82,7 @@ pub async fn follow(
             runner.standing.set(process.name(), None);
         }
         if now >= look_at {
+            follower.require_kept().await?;
             follower.look().await?;
             store.sagas.announce(among).await?;
             look_at = Instant::now() + options.look_every;
@@ -177,6 +179,15 @@ impl Follower<'_> {
     async fn settle(&mut self, outcomes: Vec<Outcome>) -> Result<(), RunError> {
         self.lane.settle(&mut self.steps, outcomes).await?;
         self.store_in_time().await
+    }
+
+    /// Finds out whether all that is derived was forgotten, or another runner has moved on, while no event came.
+    async fn require_kept(&self) -> Result<(), RunError> {
+        let kept = self.lane.store.sagas.cursor(self.lane.process.name()).await?;
+        match kept.is_some_and(|kept| kept.revision == self.lane.cursor.revision) {
+            true => Ok(()),
+            false => Err(CommitError::Moved { view: SCHEMA.name.to_owned() }.into()),
+        }
     }
 
     /// Wakes whose time has come.

@@ -36,6 +36,38 @@ pub async fn postgres() -> TestDatabase {
     TestDatabase { url: format!("{base}/{name}"), name, cluster }
 }
 
+impl TestDatabase {
+    /// Does something to the database behind the back of whoever works with it.
+    ///
+    /// # Panics
+    /// Where the server refuses.
+    pub async fn run(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&self.url).await.expect("the database answers");
+        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("the server does it");
+    }
+
+    /// Lets the log lose everything behind `position`, as a fail-over to a standby does that was behind:
+    /// what is derived, kept elsewhere, stays. All connections are cut.
+    ///
+    /// # Panics
+    /// Where the server refuses.
+    pub async fn lose_behind(&self, position: u64) {
+        self.run(&format!(
+            "SET session_replication_role = replica;
+             DELETE FROM log.events WHERE position > {position};
+             DELETE FROM log.commands WHERE position > {position};
+             UPDATE log.log_head SET position = {position}"
+        ))
+        .await;
+        // Once it is so: whoever connects anew finds the log as it is from now on.
+        self.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         // In a thread and runtime of its own: the test's may be going down. The

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use event_bus::control::Why;
 use event_bus::{Topology, message};
 use futures::StreamExt;
 use futures::future::join_all;
@@ -54,7 +55,7 @@ async fn commands_go_on_while_nats_is_away_and_the_stream_ends_whole() {
 }
 
 /// The positions of the stream's messages, in its order, until `head` is seen or nothing comes.
-async fn positions(client: &async_nats::Client, head: u64) -> Vec<u64> {
+pub async fn positions(client: &async_nats::Client, head: u64) -> Vec<u64> {
     let context = jetstream::new(client.clone());
     let Ok(Some(names)) = Topology::find(&context).await else { return Vec::new() };
     let Ok(stream) = context.get_stream(names.stream_name()).await else { return Vec::new() };
@@ -66,6 +67,9 @@ async fn positions(client: &async_nats::Client, head: u64) -> Vec<u64> {
         match tokio::time::timeout(Duration::from_secs(2), messages.next()).await {
             Ok(Some(Ok(message))) => {
                 let headers = message.headers.as_ref().expect("headers");
+                if Why::of_subject(&message.subject).is_some() {
+                    continue;
+                }
                 positions.push(message::position(headers).expect("a message of ours"));
             }
             _ => break,

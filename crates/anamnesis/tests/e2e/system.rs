@@ -102,8 +102,8 @@ pub struct System {
     key_file: PathBuf,
     /// The nats-server of its own, where it has one.
     pub nats: Option<NatsServer>,
-    // Held so that the database outlives the processes.
-    _database: Option<TestDatabase>,
+    /// The database of its own, where it has one; it outlives the processes.
+    pub database: Option<TestDatabase>,
 }
 
 /// Address of a system that runs somewhere, to be tested in place of one of our own.
@@ -137,7 +137,7 @@ impl System {
         let token = std::fs::read_to_string(data.join("admin.token")).expect("the administrator's token");
         let urls = vec![process.url.clone()];
         let api = Api::new(urls.clone(), urls, token.trim().to_owned());
-        Self { api, processes: vec![process], folder, key_file: data.join("jwt.key"), _database: None, nats: None }
+        Self { api, processes: vec![process], folder, key_file: data.join("jwt.key"), database: None, nats: None }
     }
 
     fn deployed(folder: TempDir, url: String, key: &str) -> Self {
@@ -145,31 +145,27 @@ impl System {
         std::fs::write(&key_file, key).expect("the key is written");
         let token = issue_token(&key_file.to_string_lossy(), "administrator", folder.path());
         let api = Api::new(vec![url.clone()], vec![url], token);
-        Self { api, processes: Vec::new(), folder, key_file, _database: None, nats: None }
+        Self { api, processes: Vec::new(), folder, key_file, database: None, nats: None }
     }
 
     /// Everything in one process over PostgreSQL and NATS.
     pub async fn on_postgres() -> Self {
-        Self::over_servers(&["serve"]).await
+        Self::over_servers(&["serve"], &[]).await
+    }
+
+    /// As [`System::on_postgres`], with these settings.
+    pub async fn on_postgres_with(settings: &[&str]) -> Self {
+        Self::over_servers(&["serve"], settings).await
     }
 
     /// Two of each role as processes of their own, over PostgreSQL and NATS.
     pub async fn apart() -> Self {
-        Self::over_servers(&[
-            "command-api",
-            "command-api",
-            "query-api",
-            "query-api",
-            "projector",
-            "projector",
-            "saga",
-            "saga",
-            "relay",
-        ])
-        .await
+        let roles =
+            ["command-api", "command-api", "query-api", "query-api", "projector", "projector", "saga", "saga", "relay"];
+        Self::over_servers(&roles, &[]).await
     }
 
-    async fn over_servers(roles: &[&str]) -> Self {
+    async fn over_servers(roles: &[&str], settings: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (database, nats) = (testkit::postgres().await, testkit::nats().await);
         let key_file = folder.path().join("jwt.key");
@@ -180,6 +176,7 @@ impl System {
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
+        .chain(settings.iter().map(|setting| (*setting).to_owned()))
         .collect();
         let key = key_file.to_string_lossy().into_owned();
         // Makes the key where there is none yet.
@@ -196,7 +193,7 @@ impl System {
             processes.iter().filter(of_side).map(|process| process.url.clone()).collect()
         };
         let api = Api::new(urls("command-api"), urls("query-api"), token);
-        Self { api, folder, key_file, processes, _database: Some(database), nats: Some(nats) }
+        Self { api, folder, key_file, processes, database: Some(database), nats: Some(nats) }
     }
 
     /// The system as seen by somebody of another role.
@@ -210,9 +207,22 @@ impl System {
         self.api.with_token(Some(issue(&key_file, "administrator", self.folder.path(), &["--ttl", lifetime])))
     }
 
+    /// Loses all that is derived, while nothing runs: the file, or the schema.
+    pub async fn remove_derived(&self) {
+        match &self.database {
+            Some(database) => database.run("DROP SCHEMA derived CASCADE").await,
+            None => {
+                for file in ["derived.db", "derived.db-wal", "derived.db-shm"] {
+                    let path = self.folder.path().join("data").join(file);
+                    assert!(!path.exists() || std::fs::remove_file(&path).is_ok(), "{}", path.display());
+                }
+            }
+        }
+    }
+
     /// The flags by which an operator's command finds the database.
     pub fn database_arguments(&self) -> Vec<String> {
-        match &self._database {
+        match &self.database {
             Some(database) => vec!["--database-url".to_owned(), database.url.clone()],
             None => vec!["--data-dir".to_owned(), self.folder.path().join("data").to_string_lossy().into_owned()],
         }

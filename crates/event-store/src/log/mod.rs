@@ -333,7 +333,7 @@ pub trait EventLog: Send + Sync + 'static {
     }
 
     /// Counts how often the log went back under this process: by a fail-over that lost events or a
-    /// restored backup. Whatever was kept of an earlier incarnation is worth nothing.
+    /// restored backup. Whatever was kept of an earlier incarnation is worth nothing. Tells changes from now on.
     fn incarnation(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
     }

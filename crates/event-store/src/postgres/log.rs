@@ -145,7 +145,10 @@ impl EventLog for PostgresLog {
     }
 
     fn incarnation(&self) -> watch::Receiver<u64> {
-        self.incarnation.clone()
+        let mut incarnation = self.incarnation.clone();
+        // What changed before it was asked for is no news.
+        incarnation.mark_unchanged();
+        incarnation
     }
 
     fn watch_head(&self) -> watch::Receiver<u64> {

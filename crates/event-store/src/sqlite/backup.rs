@@ -68,9 +68,9 @@ pub async fn backup(log: &SqliteFile, to: &Path) -> Result<BackedUp, BackupError
 
 async fn copy(log: &SqliteFile, to: &Path) -> Result<BackedUp, BackupError> {
     let copying = |source| BackupError::Copy(to.to_owned(), source);
-    let name = to.to_str().ok_or_else(|| {
-        BackupError::Place(to.to_owned(), std::io::Error::other("the path is not valid UTF-8"))
-    })?;
+    let name = to
+        .to_str()
+        .ok_or_else(|| BackupError::Place(to.to_owned(), std::io::Error::other("the path is not valid UTF-8")))?;
     // One snapshot of the log, whatever is appended meanwhile.
     sqlx::query("VACUUM INTO $1").bind(name).execute(&log.read).await.map_err(copying)?;
     let options = SqliteConnectOptions::new().filename(to).read_only(true);

@@ -20,7 +20,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub use backup::{BackupError, BackedUp, backup};
+pub use backup::{BackedUp, BackupError, backup};
 pub use coordination::{SqliteCheckpoints, SqliteLeases};
 pub use declared::forget_derived;
 pub use folder::{Folder, open};

@@ -93,7 +93,8 @@ impl SagaStore for SqliteSagas {
         instances.bind(generation).execute(&mut *transaction).await.map_err(&restarting)?;
         let steps = sqlx::query("DELETE FROM saga_steps WHERE saga = $1").bind(saga);
         steps.execute(&mut *transaction).await.map_err(&restarting)?;
-        let shown = sqlx::query("UPDATE views SET position = 0, event_id = $2 WHERE name = $1").bind(VIEW).bind(Uuid::nil());
+        let shown =
+            sqlx::query("UPDATE views SET position = 0, event_id = $2 WHERE name = $1").bind(VIEW).bind(Uuid::nil());
         shown.execute(&mut *transaction).await.map_err(&restarting)?;
         transaction.commit().await.map_err(&restarting)?;
         turn.end();

@@ -73,9 +73,10 @@ pub async fn damage_of(connection: &mut SqliteConnection, content: Content) -> R
 
 /// What is missing in the log: every position up to the head has its event, and nothing is beyond it.
 async fn gap(connection: &mut SqliteConnection) -> Result<Option<String>, sqlx::Error> {
-    let is_log: bool = sqlx::query_scalar("SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('log_head', 'events')")
-        .fetch_one(&mut *connection)
-        .await?;
+    let is_log: bool =
+        sqlx::query_scalar("SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('log_head', 'events')")
+            .fetch_one(&mut *connection)
+            .await?;
     if !is_log {
         // A crash before the first migration was through.
         return Ok(None);

@@ -47,9 +47,7 @@ impl SqliteViews {
         connection: &mut SqliteConnection,
         batches: &[ViewBatch],
     ) -> Result<(), CommitError> {
-        let moves = batches
-            .iter()
-            .map(|batch| (&batch.view, batch.generation, place(batch.from), place(batch.to)));
+        let moves = batches.iter().map(|batch| (&batch.view, batch.generation, place(batch.from), place(batch.to)));
         let moves = serde_json::to_string(&moves.collect::<Vec<_>>()).expect("moves serialise by construction");
         let sql = catalogue::advance(
             "(SELECT value ->> 0 AS name, value ->> 1 AS generation,

@@ -104,8 +104,7 @@ mod tests {
         for (content, wanted) in [(Content::Log, 2), (Content::Derived, 1)] {
             let writer = Writer::new(connect_options(&folder.path().join(format!("{content:?}.db")), content));
             let mut turn = writer.turn().await.expect("a turn");
-            let level: i64 =
-                sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *turn).await.expect("the level");
+            let level: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *turn).await.expect("the level");
             assert_eq!(level, wanted, "{content:?}");
         }
     }

@@ -13,7 +13,9 @@ pub enum OpenError {
     #[error("the database address must begin with `postgres://` or `sqlite:`")]
     Address,
     /// Log and derived data are to be kept by different engines.
-    #[error("the derived data must be kept by the same engine as the log: give both addresses as `postgres://…`, or none")]
+    #[error(
+        "the derived data must be kept by the same engine as the log: give both addresses as `postgres://…`, or none"
+    )]
     Engines,
     /// PostgreSQL's address cannot be read, or asks for what is not supported.
     #[error(transparent)]

@@ -75,19 +75,8 @@ pub const ENTER_ORIGIN: &str = "INSERT INTO origin (only_row, log_id) VALUES (TR
 pub const ORIGIN: &str = "SELECT log_id FROM origin";
 
 /// A row as the database gives it.
-pub type CatalogueRow = (
-    String,
-    i64,
-    i64,
-    i64,
-    Uuid,
-    String,
-    Option<i64>,
-    Option<i64>,
-    Option<Uuid>,
-    Option<i64>,
-    Option<String>,
-);
+pub type CatalogueRow =
+    (String, i64, i64, i64, Uuid, String, Option<i64>, Option<i64>, Option<Uuid>, Option<i64>, Option<String>);
 
 /// The state that a row tells.
 pub fn state(row: CatalogueRow) -> Result<ViewState, ViewError> {

@@ -4,8 +4,8 @@ use event_store::sagas::{
     About, Documents, FanOut, SagaBatch, SagaCursor, StepChange, StepStatus, StoredStep, Troubles,
 };
 use event_store::views::{Column, ColumnKind, ColumnValue, CommitError, ViewRow, ViewSchema};
-use testkit::appends::some_time;
 use testkit::appends::place;
+use testkit::appends::some_time;
 use testkit::stores::TestStore;
 use uuid::Uuid;
 

@@ -86,7 +86,9 @@ async fn folded_again<C: Course>(test: TestStore) {
     let others = async |store: &event_store::Store| {
         let mut cursors = Vec::new();
         for process in PROCESSES.iter().filter(|process| process.name() != C::PROCESS) {
-            cursors.push(store.sagas.cursor(process.name()).await.expect("an answer").expect("a cursor").checkpoint.position);
+            cursors.push(
+                store.sagas.cursor(process.name()).await.expect("an answer").expect("a cursor").checkpoint.position,
+            );
         }
         cursors
     };
