@@ -314,17 +314,8 @@ impl Inner {
 /// An append that is stored under no circumstances: no stream reaches its guard's version. It is
 /// answered where the command was carried out before.
 fn recollection(request: &Request) -> Append {
-    Append {
-        command_id: request.command_id,
-        fingerprint: request.fingerprint,
-        guards: vec![Guard { stream: request.target, version: u64::MAX }],
-        writes: Vec::new(),
-        actor: request.actor.clone(),
-        correlation_id: request.command_id,
-        causation_id: None,
-        trace_context: None,
-        refusal: None,
-    }
+    let unreachable = Guard { stream: request.target, version: u64::MAX };
+    Append { causation_id: None, trace_context: None, ..surroundings(request, vec![unreachable], Vec::new()) }
 }
 
 /// The answer to a command that was carried out, or refused for good, before.

@@ -227,8 +227,8 @@ pub trait EventLog: Send + Sync + 'static {
     /// Events of one stream after `after_version`, in order, at most `limit`.
     async fn read_stream(&self, stream: StreamId, after_version: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;
 
-    /// Events of several streams from their beginnings, in order, at most `limit` of each. One
-    /// after the other, unless an engine has a way of its own.
+    /// Events of several streams from their beginnings, in order, at most `limit` of each. In one round trip
+    /// where there is one to make; an engine in this process reads one after the other.
     async fn read_streams(
         &self,
         streams: &[StreamId],

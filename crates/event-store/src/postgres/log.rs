@@ -62,6 +62,31 @@ impl EventLog for PostgresLog {
         envelopes(rows, "reading a stream")
     }
 
+    async fn read_streams(
+        &self,
+        streams: &[StreamId],
+        limit: usize,
+    ) -> Result<HashMap<StreamId, Vec<Envelope>>, LogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM unnest($1::uuid[], $2::text[]) AS wanted(id, kind)
+             CROSS JOIN LATERAL (
+                 SELECT {COLUMNS} FROM events WHERE stream_id = wanted.id AND stream_type = wanted.kind
+                 ORDER BY version LIMIT $3) AS event"
+        );
+        // Each once, however often it is asked for.
+        let mut read: HashMap<StreamId, Vec<Envelope>> = streams.iter().map(|stream| (*stream, Vec::new())).collect();
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(read.keys().map(|stream| stream.id).collect::<Vec<_>>())
+            .bind(read.keys().map(|stream| stream.kind.as_str()).collect::<Vec<_>>());
+        let rows = query.bind(signed(limit as u64)).fetch_all(&self.pool).await;
+        for event in envelopes(rows, "reading several streams")? {
+            read.entry(event.stream).or_default().push(event);
+        }
+        // A join promises no order.
+        read.values_mut().for_each(|events| events.sort_by_key(|event| event.version));
+        Ok(read)
+    }
+
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(signed(after_position)).bind(signed(limit as u64));

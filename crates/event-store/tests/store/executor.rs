@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use decider::{Aggregate, Context, Decision, Facts, Halt, Need, Reason};
 use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Request};
-use event_store::log::{EventLog, Snapshot};
+use event_store::log::{EventLog, Expected, Snapshot};
 use events::envelope::{Actor, References};
-use events::ids::{PatientId, StreamKey};
+use events::ids::{PatientId, StreamId, StreamKey, StreamType};
 use events::patient::{ObservationRecorded, PatientEvent};
 use events::trial::ObservationValue;
 use events::values::Quantity;
 use futures::future::join_all;
-use testkit::appends::{patient, some_time};
+use testkit::appends::{append, patient, some_time};
 use testkit::stores::TestStore;
 use uuid::Uuid;
 
@@ -303,7 +303,24 @@ async fn a_decision_may_look_at_hundreds_of_streams(test: TestStore) {
     assert_eq!(decided.into_inner(), 2, "once to ask, once to decide");
 }
 
+/// Short and long ones, one that does not exist, one that is asked for twice, one whose id another kind has, too.
+async fn several_streams_are_read_as_each_of_them_is(test: TestStore) {
+    let log = &test.store.log;
+    let (short, long, missing) = (patient(), patient(), patient());
+    log.append(append(short, Expected::NoStream, 2)).await.expect("an append");
+    log.append(append(long, Expected::NoStream, 9)).await.expect("an append");
+    let other_kind = StreamId { kind: StreamType::Consent, ..short.stream() };
+    let streams = [short.stream(), long.stream(), missing.stream(), short.stream(), other_kind];
+    let read = log.read_streams(&streams, 5).await.expect("streams");
+    assert_eq!(read.len(), 4);
+    for stream in streams {
+        assert_eq!(read[&stream], log.read_stream(stream, 0, 5).await.expect("a stream"), "{stream:?}");
+    }
+    assert_eq!((read[&short.stream()].len(), read[&long.stream()].len()), (2, 5));
+}
+
 testkit::on_both_engines! {
+    several_streams_are_read_as_each_of_them_is,
     a_decision_may_look_at_hundreds_of_streams,
     a_refusal_that_is_kept_stays,
     a_stale_refusal_is_not_kept,
