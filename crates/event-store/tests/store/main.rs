@@ -8,5 +8,6 @@ mod history;
 mod immutable;
 mod log_contract;
 mod plan;
+mod roles;
 mod sagas;
 mod storage;
