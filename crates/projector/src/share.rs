@@ -99,6 +99,10 @@ impl Share {
             is_kept
         });
         self.member = self.member.filter(|member| kept.contains(&format!("{MEMBER}{member}")));
+        // What could not be given back would be held for ever, and worked on by nobody.
+        for name in kept.iter().filter(|name| !self.works_by(name)) {
+            self.leases.release(name, self.holder).await?;
+        }
         let held: BTreeMap<String, Uuid> = self.leases.held(ALL).await?.into_iter().collect();
         let due = self.due(&held).await?;
         self.refused.retain(|_, since| since.elapsed() < REFUSED_PAUSE);
@@ -158,6 +162,14 @@ impl Share {
         self.leases.release(&format!("{VIEW}{view}"), self.holder).await
     }
 
+    /// Whether a lease of this process is one that it works by.
+    fn works_by(&self, lease: &str) -> bool {
+        if let Some(member) = lease.strip_prefix(MEMBER) {
+            return self.member.is_some_and(|own| own.to_string() == member);
+        }
+        lease.strip_prefix(VIEW).is_some_and(|view| self.holdings.holds(view))
+    }
+
     fn held_count(&self) -> usize {
         self.holdings.set().len() - self.adopted.len()
     }
@@ -184,5 +196,63 @@ impl Share {
         let rank = members.range(..member).count();
         let more = usize::from(rank < self.views.len() % members.len());
         Ok(self.views.len() / members.len() + more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+    use event_store::leases::Lease;
+
+    use super::*;
+
+    /// Leases that cannot be given back while the storage is away.
+    struct Away {
+        leases: Arc<dyn LeaseStore>,
+        is_away: AtomicBool,
+    }
+
+    #[async_trait]
+    impl LeaseStore for Away {
+        async fn acquire(
+            &self,
+            name: &str,
+            holder: Uuid,
+            duration: Duration,
+        ) -> Result<Option<Lease>, CoordinationError> {
+            self.leases.acquire(name, holder, duration).await
+        }
+
+        async fn renew(&self, holder: Uuid, duration: Duration) -> Result<Vec<String>, CoordinationError> {
+            self.leases.renew(holder, duration).await
+        }
+
+        async fn held(&self, prefix: &str) -> Result<Vec<(String, Uuid)>, CoordinationError> {
+            self.leases.held(prefix).await
+        }
+
+        async fn release(&self, name: &str, holder: Uuid) -> Result<(), CoordinationError> {
+            if self.is_away.load(Ordering::Relaxed) {
+                return Err(CoordinationError::database("giving a lease back")(sqlx::Error::WorkerCrashed));
+            }
+            self.leases.release(name, holder).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_given_back_is_taken_again() {
+        let test = testkit::stores::sqlite().await;
+        let leases = Arc::new(Away { leases: test.store.leases.clone(), is_away: AtomicBool::new(false) });
+        let views = vec!["alerts", "consents", "patients", "sites"];
+        let mut share = Share::new(leases.clone(), views.clone());
+        assert_eq!(share.tend().await.expect("an answer").taken, views);
+        leases.is_away.store(true, Ordering::Relaxed);
+        share.give_back().await;
+        leases.is_away.store(false, Ordering::Relaxed);
+        assert_eq!(share.tend().await.expect("an answer").taken, views, "all of them, as the only member");
+        share.give_back().await;
+        assert_eq!(leases.held(ALL).await.expect("an answer"), []);
     }
 }
