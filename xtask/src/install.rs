@@ -1,4 +1,4 @@
-//! Getting PostgreSQL and nats-server onto a machine that lacks them.
+//! Getting PostgreSQL, pgbouncer and nats-server onto a machine that lacks them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,9 @@ use crate::process::{TaskError, is_root, output, which};
 
 /// Environment variable that names the nats-server binary.
 pub const NATS_SERVER_VARIABLE: &str = "ANAMNESIS_NATS_SERVER";
+/// Environment variable with the folder of PostgreSQL's server binaries, to test on another version than the
+/// machine's own.
+const POSTGRES_BIN_VARIABLE: &str = "ANAMNESIS_POSTGRES_BIN";
 /// Oldest nats-server with `sync_interval: always`.
 const NATS_VERSION_MIN: (u32, u32) = (2, 10);
 /// Oldest PostgreSQL that the log is tested on.
@@ -28,10 +31,30 @@ pub fn postgres_bin() -> Result<PathBuf, TaskError> {
     })
 }
 
+/// The pgbouncer binary, installed from Debian where missing.
+///
+/// # Errors
+/// Where there is none and it cannot be installed.
+pub fn pgbouncer_binary() -> Result<PathBuf, TaskError> {
+    // Debian keeps servers where the PATH of an ordinary user does not look.
+    let debian = PathBuf::from("/usr/sbin/pgbouncer");
+    let find = || which("pgbouncer").or_else(|| debian.is_file().then(|| debian.clone()));
+    if let Some(binary) = find() {
+        return Ok(binary);
+    }
+    eprintln!("installing pgbouncer (apt-get install pgbouncer) …");
+    apt_install(&["pgbouncer"])?;
+    find().ok_or_else(|| TaskError::Missing {
+        program: "pgbouncer",
+        hint: "install Debian's package `pgbouncer`".to_owned(),
+    })
+}
+
 fn find_postgres() -> Option<PathBuf> {
     let configured = Command::new("pg_config").arg("--bindir").output().ok();
     let configured = configured.map(|printed| PathBuf::from(String::from_utf8_lossy(&printed.stdout).trim()));
-    let mut folders: Vec<PathBuf> = configured.into_iter().collect();
+    let named = std::env::var_os(POSTGRES_BIN_VARIABLE).map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = named.into_iter().chain(configured).collect();
     if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
         folders.extend(versions.flatten().map(|version| version.path().join("bin")));
     }

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Args;
-use xtask::install::{NATS_SERVER_VARIABLE, nats_server};
+use xtask::install::{NATS_SERVER_VARIABLE, nats_server, pgbouncer_binary};
 use xtask::process::{TaskError, describe, output};
 use xtask::servers::PostgresCluster;
 
@@ -31,6 +31,8 @@ impl Surroundings {
         let folder = root().join("target").join("servers");
         std::fs::create_dir_all(&folder).map_err(TaskError::file("cannot make the folder", &folder))?;
         let nats = nats_server(&folder)?;
+        // Before the tests, which would install it all at once.
+        pgbouncer_binary()?;
         let postgres = PostgresCluster::start()?;
         Ok(Self { postgres, nats })
     }

@@ -11,4 +11,4 @@ pub mod stores;
 
 pub use eventually::eventually;
 pub use history_checker as history;
-pub use servers::{NatsServer, PostgresCluster, TestDatabase, nats, nats_cluster, nats_with, postgres};
+pub use servers::{NatsServer, PgBouncer, PostgresCluster, TestDatabase, nats, nats_cluster, nats_with, postgres};

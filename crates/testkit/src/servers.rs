@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use xtask::process::TaskError;
-pub use xtask::servers::{NatsServer, PostgresCluster};
+pub use xtask::servers::{NatsServer, PgBouncer, PostgresCluster};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
 const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";

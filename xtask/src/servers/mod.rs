@@ -1,6 +1,7 @@
 //! Private servers on free ports in temporary folders; a server that already runs is never touched.
 
 mod nats;
+mod pgbouncer;
 mod postgres;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::process::TaskError;
 
 pub use nats::NatsServer;
+pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresCluster;
 
 /// How long a server may take to come up.

@@ -63,7 +63,11 @@ const ACQUIRE_MAX: Duration = Duration::from_secs(5);
 /// Where the primary cannot be reached or used; the server's own words.
 pub async fn connect(primary: &Arc<Primary>, connections_max: u32) -> Result<PgPool, sqlx::Error> {
     // Not over the pool, which would tell that the time is up, and not why.
-    primary::close(primary.connect().await?).await;
+    let (mut one, mut other) = (primary.connect().await?, primary.connect().await?);
+    let own = primary::require_own_sessions(&mut one, &mut other).await;
+    primary::close(one).await;
+    primary::close(other).await;
+    own?;
     let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_MAX);
     // Given back soon: a server's connections are few, and other processes may starve.
     let pool = pool.idle_timeout(IDLE_CONNECTION_MAX);

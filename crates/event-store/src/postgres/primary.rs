@@ -34,6 +34,10 @@ const LOCK_WAIT_MAX: &str = "8s";
 /// So that the server, too, gives up a client that is gone.
 const KEEPALIVE: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+/// SQLSTATE of a prepared statement whose name is taken.
+const DUPLICATE_STATEMENT: &str = "42P05";
+/// SQLSTATE of a prepared statement that is not there.
+const UNKNOWN_STATEMENT: &str = "26000";
 /// How long a connection may take to close.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -49,6 +53,11 @@ enum Unfit {
          settings, as pgbouncer does with `options`; set it with ALTER ROLE (docs/guides/highly-available.md)"
     )]
     Setting { name: &'static str, wanted: &'static str, found: String },
+    #[error(
+        "a pooler hands one session to several connections and mixes their prepared statements up, as pgbouncer \
+         before 1.21 does in transaction mode: use its session mode, or a newer one (docs/guides/highly-available.md)"
+    )]
+    Mixed(#[source] sqlx::Error),
     #[error("no answer within {0:?}")]
     Silent(Duration),
 }
@@ -213,6 +222,22 @@ impl Primary {
     pub fn incarnation(&self) -> watch::Receiver<u64> {
         self.incarnation.subscribe()
     }
+}
+
+/// Whether two connections that are open at the same time have sessions, and so prepared statements, of their own.
+///
+/// # Errors
+/// Where a pooler mixes them up, or one does not answer.
+pub async fn require_own_sessions(one: &mut PgConnection, other: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for connection in [one, other] {
+        // The first statement that each keeps: both have the same name for it.
+        let kept = sqlx::query("SELECT 1").execute(connection).await;
+        kept.map_err(|error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some(DUPLICATE_STATEMENT | UNKNOWN_STATEMENT) => sqlx::Error::Configuration(Box::new(Unfit::Mixed(error))),
+            _ => error,
+        })?;
+    }
+    Ok(())
 }
 
 fn pinned(options: PgConnectOptions) -> PgConnectOptions {

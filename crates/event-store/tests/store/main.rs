@@ -8,6 +8,7 @@ mod history;
 mod immutable;
 mod log_contract;
 mod plan;
+mod pooler;
 mod roles;
 mod sagas;
 mod storage;
