@@ -1,6 +1,7 @@
 //! What every process shares.
 
 pub mod auth;
+pub mod connections;
 pub mod health;
 pub mod lifecycle;
 pub mod limits;

@@ -84,6 +84,13 @@ pub struct ServerSettings {
     /// Greatest size of a request's body.
     #[arg(long, env = "ANAMNESIS_BODY_BYTES_MAX", default_value_t = 1_048_576, value_parser = clap::value_parser!(u64).range(1024..=104_857_600), value_name = "BYTES")]
     pub body_bytes_max: u64,
+    /// Connections that are open at once, as far as the system permits; beyond them idle ones make room for new ones.
+    #[arg(long, env = "ANAMNESIS_CONNECTIONS_MAX", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
+    pub connections_max: u64,
+    /// Seconds that a request's header may take, and that a connection is kept between requests. Behind a proxy
+    /// that reuses connections: more than the proxy keeps them.
+    #[arg(long, env = "ANAMNESIS_HEADER_SECONDS_MAX", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    pub header_seconds_max: u64,
     /// Requests that are worked on at once; more are answered 503.
     #[arg(long, env = "ANAMNESIS_REQUESTS_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
     pub requests_max: u64,

@@ -1,0 +1,6 @@
+//! The server, spoken to over sockets by clients that keep to no manners.
+
+mod client;
+mod connections;
+mod limits;
+mod server;
