@@ -10,6 +10,7 @@ mod clinic;
 mod contract;
 mod crash;
 mod import;
+mod process;
 mod recover;
 mod scenarios;
 mod stream;

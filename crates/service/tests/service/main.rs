@@ -3,4 +3,5 @@
 mod client;
 mod connections;
 mod limits;
+mod process;
 mod server;
