@@ -13,6 +13,7 @@ mod import;
 mod process;
 mod recover;
 mod scenarios;
+mod settings;
 mod stream;
 mod system;
 
