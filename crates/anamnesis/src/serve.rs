@@ -174,7 +174,9 @@ fn router(
         Duration::from_secs(settings.request_seconds_max),
         usize::try_from(settings.requests_max).unwrap_or(usize::MAX),
     );
-    server::wrap(query_api::public_router(), protected, health.router(), Authenticator::new(key), limits)
+    let limits = limits.with_account_requests_max(usize::try_from(settings.account_requests_max).unwrap_or(usize::MAX));
+    let authenticator = Authenticator::new(key);
+    server::wrap(query_api::public_router(), protected, health.router(), authenticator, limits)
 }
 
 /// As many connections as asked for, and no more than leave files for everything else.

@@ -100,6 +100,9 @@ pub struct ServerSettings {
     /// Seconds that a request may take.
     #[arg(long, env = "ANAMNESIS_REQUEST_SECONDS_MAX", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub request_seconds_max: u64,
+    /// Requests of one account that are worked on at once; more are answered 429.
+    #[arg(long, env = "ANAMNESIS_ACCOUNT_REQUESTS_MAX", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
+    pub account_requests_max: u64,
     /// What is logged, such as `info` or `info,sqlx=debug`.
     #[arg(
         long,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use service::limits::Limits;
 
-use crate::client::{Client, answer, get, status};
+use crate::client::{Client, PATIENCE, answer, get, status};
 use crate::server::{CONNECTIONS, LONG, Server};
 
 #[tokio::test]
@@ -37,4 +37,25 @@ async fn a_body_that_does_not_come_holds_its_place_for_a_time_only() {
     assert!(timed_out.starts_with("HTTP/1.1 503") && timed_out.contains("timed-out"), "{timed_out}");
     let room = async || status(&answer(server.address, &server.post(0)).await) == "200";
     testkit::eventually("there is room again", LONG, room).await;
+}
+
+#[tokio::test]
+async fn an_account_with_too_many_requests_is_told_and_takes_no_room_from_others() {
+    let server = Server::start(CONNECTIONS, Limits::new(1024, LONG, 10).with_account_requests_max(2)).await;
+    let mut own = Vec::new();
+    for _ in 0..2 {
+        own.push(Client::send(server.address, &server.post(2)).await);
+    }
+    let refused = async || status(&answer(server.address, &server.post(0)).await) == "429";
+    testkit::eventually("the account has its share", PATIENCE, refused).await;
+    let mut third =
+        Client::send(server.address, &server.post(0).replace("Host: x", "Host: x\r\nConnection: close")).await;
+    let told = third.rest().await;
+    assert!(told.contains("retry-after: 1") && told.contains("urn:anamnesis:problem:too-many-requests"), "{told}");
+    assert_eq!(status(&answer(server.address, &server.post_as("other", 0)).await), "200");
+    for client in &mut own {
+        client.more("{}").await;
+        assert_eq!(status(&client.head().await), "200");
+    }
+    assert_eq!(status(&answer(server.address, &server.post(0)).await), "200", "its share is free again");
 }

@@ -35,6 +35,7 @@ pub const CONNECTIONS: ConnectionLimits = ConnectionLimits {
 pub struct Server {
     pub address: SocketAddr,
     pub token: String,
+    key: Key,
     /// Lets `/slow` answer.
     pub go: Arc<Notify>,
     /// How many wait for `/slow`.
@@ -66,16 +67,22 @@ impl Server {
         let address = listener.local_addr().expect("its address");
         let shutdown = CancellationToken::new();
         let ended = tokio::spawn(server::serve(listener, router, connections, shutdown.clone()));
-        Self { address, token: token(&key, "tester"), go, slow, endless, shutdown, ended }
+        Self { address, token: token(&key, "tester"), key, go, slow, endless, shutdown, ended }
     }
 
     /// The header of a request with a token and a body of this length.
     pub fn post(&self, length: usize) -> String {
-        format!(
-            "POST /echo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {length}\r\n\r\n",
-            self.token
-        )
+        post_header(&self.token, length)
     }
+
+    /// The same of another account.
+    pub fn post_as(&self, account: &str, length: usize) -> String {
+        post_header(&token(&self.key, account), length)
+    }
+}
+
+fn post_header(token: &str, length: usize) -> String {
+    format!("POST /echo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n")
 }
 
 /// A token of this account.
