@@ -20,7 +20,7 @@ use service::limits::Limits;
 use service::settings::ServerSettings;
 use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
-use service::{lifecycle, server, telemetry};
+use service::{cors, lifecycle, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -176,7 +176,8 @@ fn router(
     );
     let limits = limits.with_account_requests_max(usize::try_from(settings.account_requests_max).unwrap_or(usize::MAX));
     let authenticator = Authenticator::new(key);
-    server::wrap(query_api::public_router(), protected, health.router(), authenticator, limits)
+    let router = server::wrap(query_api::public_router(), protected, health.router(), authenticator, limits);
+    cors::allow(router, &settings.cors_origins)
 }
 
 /// As many connections as asked for, and no more than leave files for everything else.

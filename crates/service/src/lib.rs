@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod connections;
+pub mod cors;
 pub mod health;
 pub mod lifecycle;
 pub mod limits;

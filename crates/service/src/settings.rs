@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::http::HeaderValue;
 use clap::{Args, ValueEnum};
+
+use crate::cors;
 
 mod file;
 mod nats;
@@ -103,6 +106,10 @@ pub struct ServerSettings {
     /// Requests of one account that are worked on at once; more are answered 429.
     #[arg(long, env = "ANAMNESIS_ACCOUNT_REQUESTS_MAX", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
     pub account_requests_max: u64,
+    /// Origin whose web pages may use the interface, such as `https://trials.example.org`; several separated by
+    /// commas, or the flag several times.
+    #[arg(long = "cors-origin", env = "ANAMNESIS_CORS_ORIGIN", value_delimiter = ',', value_parser = cors::origin, value_name = "ORIGIN,…")]
+    pub cors_origins: Vec<HeaderValue>,
     /// What is logged, such as `info` or `info,sqlx=debug`.
     #[arg(
         long,

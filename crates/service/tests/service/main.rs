@@ -2,6 +2,7 @@
 
 mod client;
 mod connections;
+mod cors;
 mod limits;
 mod process;
 mod server;

@@ -12,6 +12,7 @@ use events::envelope::{Actor, Role};
 use futures::stream;
 use service::auth::{Authenticator, Key};
 use service::connections::ConnectionLimits;
+use service::cors;
 use service::health::Health;
 use service::limits::Limits;
 use service::server;
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Longer than any test.
 pub const LONG: Duration = Duration::from_secs(600);
+
+/// Whose pages may use the server.
+pub const ORIGIN: &str = "https://trials.example.org";
 
 /// Limits that no test reaches by chance.
 pub const CONNECTIONS: ConnectionLimits = ConnectionLimits {
@@ -63,6 +67,7 @@ impl Server {
         let protected = Router::new().route("/echo", post(|body: Bytes| async { body }));
         let probes = Health::new(Vec::new(), None).router();
         let router = server::wrap(open, protected, probes, Authenticator::new(&key), limits);
+        let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         let shutdown = CancellationToken::new();
