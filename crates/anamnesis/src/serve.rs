@@ -24,6 +24,7 @@ use service::{cors, lifecycle, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::ClockWatch;
 use crate::nats;
 use crate::output::line;
 
@@ -210,6 +211,9 @@ fn start(
             () = asked.cancelled() => {}
         }
     });
+    let clock = ClockWatch::new(store.log.clone());
+    checks.push(clock.check());
+    tasks.spawn("clock", clock.run(shutdown.clone()));
     let feed: Arc<dyn FeedSource> = match &nats {
         // Who appends in the same process hears of it sooner than through JetStream (docs/adr/0011).
         Some(client) if !roles.command_api => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),

@@ -7,6 +7,7 @@ mod api;
 mod bad_input;
 mod bus;
 mod clinic;
+mod clock;
 mod contract;
 mod crash;
 mod import;
