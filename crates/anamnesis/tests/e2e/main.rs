@@ -10,6 +10,7 @@ mod clinic;
 mod clock;
 mod contract;
 mod crash;
+mod disk;
 mod import;
 mod process;
 mod recover;

@@ -1,5 +1,6 @@
 //! Starting and stopping the real binary.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -23,25 +24,30 @@ pub struct Process {
 impl Process {
     /// Starts a role on a free port.
     pub fn start(role: &str, folder: &Path, arguments: &[String]) -> Self {
-        let port = xtask::servers::free_port().expect("a free port");
-        let listen = format!("127.0.0.1:{port}");
-        let mut all = vec![role.to_owned(), "--listen".to_owned(), listen.clone()];
-        all.extend_from_slice(arguments);
-        let log = folder.join(format!("{role}-{port}.log"));
-        let child = spawn(&mut program(folder), &all, &log);
-        Self { child, arguments: all, log, url: format!("http://{listen}") }
+        Self::start_by(program(folder), &[], role, folder, arguments)
     }
 
     /// The same, with no more files open than `files`.
     pub fn start_with_files(files: u32, role: &str, folder: &Path, arguments: &[String]) -> Self {
+        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let words = ["-c".to_owned(), limited, BINARY.to_owned()];
+        Self::start_by(clean(Command::new("sh"), folder), &words, role, folder, arguments)
+    }
+
+    /// The same, as another user.
+    pub fn start_as(user: u32, role: &str, folder: &Path, arguments: &[String]) -> Self {
+        let mut program = program(folder);
+        program.uid(user).gid(user);
+        Self::start_by(program, &[], role, folder, arguments)
+    }
+
+    fn start_by(mut program: Command, words: &[String], role: &str, folder: &Path, arguments: &[String]) -> Self {
         let port = xtask::servers::free_port().expect("a free port");
         let listen = format!("127.0.0.1:{port}");
-        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
-        let mut all = vec!["-c".to_owned(), limited, BINARY.to_owned(), role.to_owned(), "--listen".to_owned()];
-        all.push(listen.clone());
-        all.extend_from_slice(arguments);
+        let own = [role.to_owned(), "--listen".to_owned(), listen.clone()];
+        let all = [words, &own, arguments].concat();
         let log = folder.join(format!("{role}-{port}.log"));
-        let child = spawn(&mut clean(Command::new("sh"), folder), &all, &log);
+        let child = spawn(&mut program, &all, &log);
         Self { child, arguments: all, log, url: format!("http://{listen}") }
     }
 
@@ -87,6 +93,11 @@ impl Process {
             assert!(tokio::time::Instant::now() < deadline, "{:?} does not end:\n{}", self.arguments, self.told());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process's state").is_some()
     }
 
     /// What the process logged and printed.
