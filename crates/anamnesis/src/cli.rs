@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sdtm::ImportArgs;
-use service::settings::{NatsSettings, ServerSettings, StorageSettings};
+use service::settings::{FileSettings, NatsSettings, ServerSettings, StorageSettings};
 use simulation::SimulateArgs;
 
 use crate::check_history::{self, CheckHistoryArgs};
@@ -24,6 +24,8 @@ use crate::{admin, codegen};
 pub struct Cli {
     #[command(subcommand)]
     command: Task,
+    #[command(flatten)]
+    _file: FileSettings,
 }
 
 #[derive(Subcommand)]

@@ -3,6 +3,7 @@
 mod admin;
 mod check_history;
 mod cli;
+mod clock;
 mod codegen;
 mod loss;
 mod nats;

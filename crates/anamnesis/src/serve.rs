@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware;
 use command_api::CommandApi;
 use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
 use event_store::execute::{Executor, ExecutorOptions};
@@ -15,15 +14,17 @@ use event_store::{OpenError, Store, StoreOptions};
 use events::envelope::{Actor, Role};
 use query_api::{EventStreams, QueryApi};
 use service::auth::{self, Authenticator, Key, KeyError};
+use service::connections::ConnectionLimits;
 use service::health::{Check, Health};
 use service::limits::Limits;
 use service::settings::{OnLoss, ServerSettings};
 use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
-use service::{lifecycle, server, telemetry};
+use service::{cors, lifecycle, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::ClockWatch;
 use crate::output::line;
 use crate::{nats, recover};
 
@@ -31,6 +32,13 @@ use crate::{nats, recover};
 const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long `at_least` waits where the caller does not say.
 const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a client may take nothing of an answer that is ready for it.
+const STALLED_MAX: Duration = Duration::from_secs(60);
+/// How long requests may go on after the process was asked to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Files that a process has open beside its connections: the database's, NATS, logs.
+const FILES_OF_ITS_OWN: u64 = 64;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +81,9 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}; choose another address with --listen")]
     Listen(std::net::SocketAddr, #[source] io::Error),
-    /// Serving failed.
-    #[error("serving failed")]
-    Serve(#[source] io::Error),
+    /// The process cannot be told to stop.
+    #[error("signals cannot be listened to")]
+    Signals(#[source] io::Error),
     /// The administrator's token cannot be written.
     #[error("the administrator's token cannot be written")]
     Token(#[source] io::Error),
@@ -106,7 +114,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let store = Store::open(&settings.storage.url(), &options).await?;
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|source| ServeError::Listen(settings.listen, source))?;
-    let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Serve)?;
+    let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
     let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
@@ -123,10 +131,10 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     } else {
         line(&format!("anamnesis listens on http://{}", settings.listen));
     }
-    let served = server::serve(listener, router, shutdown.clone()).await.map_err(ServeError::Serve);
+    server::serve(listener, router, connection_limits(settings), shutdown.clone()).await;
     let ended = supervisor.end(supervise::END_MAX).await;
     store.close().await;
-    served.and(ended.map_err(ServeError::Supervision))
+    ended.map_err(ServeError::Supervision)
 }
 
 fn key(settings: &ServerSettings) -> Result<Key, KeyError> {
@@ -163,16 +171,27 @@ fn router(
             ),
         }));
     }
-    if roles.command_api || roles.query_api {
-        let authenticator = Authenticator::new(key);
-        protected = protected.route_layer(middleware::from_fn_with_state(authenticator, auth::require));
-    }
     let limits = Limits::new(
         usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
         Duration::from_secs(settings.request_seconds_max),
         usize::try_from(settings.requests_max).unwrap_or(usize::MAX),
     );
-    server::wrap(query_api::public_router().merge(protected), health.router(), limits)
+    let limits = limits.with_account_requests_max(usize::try_from(settings.account_requests_max).unwrap_or(usize::MAX));
+    let authenticator = Authenticator::new(key);
+    let router = server::wrap(query_api::public_router(), protected, health.router(), authenticator, limits);
+    cors::allow(router, &settings.cors_origins)
+}
+
+/// As many connections as asked for, and no more than leave files for everything else.
+fn connection_limits(settings: &ServerSettings) -> ConnectionLimits {
+    let others = FILES_OF_ITS_OWN + u64::from(settings.database_connections);
+    let connections = settings.connections_max.min(lifecycle::raise_open_files().saturating_sub(others)).max(1);
+    ConnectionLimits {
+        connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
+        header_time_max: Duration::from_secs(settings.header_seconds_max),
+        stalled_time_max: STALLED_MAX,
+        drain_time_max: DRAIN_MAX,
+    }
 }
 
 /// Starts what works beside the requests.
@@ -193,6 +212,9 @@ fn start(
             () = asked.cancelled() => {}
         }
     });
+    let clock = ClockWatch::new(store.log.clone());
+    checks.push(clock.check());
+    tasks.spawn("clock", clock.run(shutdown.clone()));
     let feed: Arc<dyn FeedSource> = match &nats {
         // Who appends in the same process hears of it sooner than through JetStream (docs/adr/0011).
         Some(client) if !roles.command_api => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),

@@ -159,12 +159,12 @@ fn events() -> Value {
         query("type", json!({"type": "string", "pattern": "^[^\\u0000]*$"})),
         query("after", place()),
         json!({"name": "Last-Event-ID", "in": "header", "required": false,
-            "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}),
+            "schema": {"type": "string", "format": "uuid"}}),
     ];
     let (id, summary) = ("EventsAsTheyHappen".to_owned(), "events as they happen".to_owned());
     let mut operation =
         Operation { id, summary, tag: "events", answer: Value::Null, source: Source::Log }.get(parameters);
-    let stream = "Server-sent events: `id` is the position, `event` the type, `data` a `StoredEvent`.";
+    let stream = "Server-sent events: `id` is the event's id, `event` the type, `data` a `StoredEvent`.";
     let content = json!({"text/event-stream": {"schema": {"type": "string", "description": stream}}});
     operation["get"]["responses"]["200"]["content"] = content;
     operation

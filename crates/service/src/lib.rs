@@ -1,6 +1,8 @@
 //! What every process shares.
 
 pub mod auth;
+pub mod connections;
+pub mod cors;
 pub mod health;
 pub mod lifecycle;
 pub mod limits;

@@ -1,5 +1,6 @@
 //! Starting and stopping: one token that all parts of a process watch.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -20,4 +21,13 @@ pub fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
         cancelled.cancel();
     });
     Ok(token)
+}
+
+/// Lets the process open as many files, connections among them, as the system permits; gives how
+/// many these are. The usual soft limit of 1024 is there for programs that use `select`.
+pub fn raise_open_files() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let now = if raised.is_ok() { maximum } else { current };
+    now.unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
-//! Limits that every server sets: how many requests at once, and how long each may take.
+//! Limits that every server sets: how many requests at once, in all and of one account, and how long each may take.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 
+use crate::auth::Principal;
 use crate::problem::Problem;
 
 /// How much of a body that is too large is read and thrown away, so that a
@@ -24,17 +26,79 @@ pub struct Limits {
     /// How long a request may take until its answer begins.
     pub request_time_max: Duration,
     concurrent: Arc<Semaphore>,
+    account_requests_max: usize,
+    accounts: Accounts,
 }
 
+/// How many requests of each account are worked on.
+#[derive(Clone, Default)]
+struct Accounts(Arc<Mutex<HashMap<String, usize>>>);
+
 impl Limits {
-    /// Limits of these sizes.
+    /// Limits of these sizes, and none of its own for an account.
     pub fn new(body_bytes_max: usize, request_time_max: Duration, concurrent_max: usize) -> Self {
-        Self { body_bytes_max, request_time_max, concurrent: Arc::new(Semaphore::new(concurrent_max)) }
+        Self {
+            body_bytes_max,
+            request_time_max,
+            concurrent: Arc::new(Semaphore::new(concurrent_max)),
+            account_requests_max: usize::MAX,
+            accounts: Accounts::default(),
+        }
+    }
+
+    /// No account takes more than so many requests at once, so that one does not take them all.
+    #[must_use]
+    pub fn with_account_requests_max(mut self, max: usize) -> Self {
+        self.account_requests_max = max;
+        self
+    }
+}
+
+impl Accounts {
+    fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request of this account; `None` where it has `max` already.
+    fn begin(&self, account: &str, max: usize) -> Option<AccountRequest> {
+        let mut counts = self.counts();
+        match counts.get_mut(account) {
+            Some(count) if *count >= max => return None,
+            Some(count) => *count += 1,
+            None => drop(counts.insert(account.to_owned(), 1)),
+        }
+        drop(counts);
+        Some(AccountRequest { accounts: self.clone(), account: account.to_owned() })
+    }
+}
+
+/// One request of an account.
+struct AccountRequest {
+    accounts: Accounts,
+    account: String,
+}
+
+impl Drop for AccountRequest {
+    fn drop(&mut self) {
+        let mut counts = self.accounts.counts();
+        if let Some(count) = counts.get_mut(&self.account) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.account);
+            }
+        }
     }
 }
 
 /// Refuses requests beyond the limits, at once rather than late.
 pub async fn layer(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let account = request.extensions().get::<Principal>().map(|principal| &*principal.actor.id);
+    let begun = account.map(|account| limits.accounts.begin(account, limits.account_requests_max));
+    if let Some(None) = begun {
+        let detail = "This account has too many requests at once. Send it again when others are answered.";
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail);
+        return problem.retry_after(1).into_response();
+    }
     let Ok(_permit) = limits.concurrent.try_acquire() else {
         return Problem::unavailable("overloaded", "Too many requests at once.", 1).into_response();
     };

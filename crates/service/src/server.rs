@@ -1,6 +1,6 @@
 //! Serving HTTP.
 
-use std::io;
+use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -11,41 +11,83 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::auth::{self, Authenticator};
+use crate::connections::{self, ConnectionLimits, Connections};
 use crate::limits::{self, Limits};
 use crate::problem::Problem;
 use crate::trace;
 
-/// How long requests may go on after the process was asked to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long accepting rests after it failed, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is told that connections find no room.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Puts around `router` what every server has: traces, limits, problem
-/// documents for what no route answers, and panics that end one request only.
-/// `probes` is outside the limits: a process under load is alive and says so.
-pub fn wrap(router: Router, probes: Router, limits: Limits) -> Router {
-    let limited = router
-        .fallback(no_route)
-        .layer(middleware::from_fn(method_not_allowed))
-        .layer(DefaultBodyLimit::max(limits.body_bytes_max))
-        .layer(middleware::from_fn_with_state(limits, limits::layer));
-    probes.merge(limited).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
+/// Puts around the routes what every server has: traces, problem documents for what no route
+/// answers, and panics that end one request only.
+///
+/// `open` is for everybody. `protected` is for who has a token and within the limits, in this
+/// order: who has none takes no part of what the limits share out. `probes` is outside the
+/// limits, too: a process under load is alive and says so.
+pub fn wrap(open: Router, protected: Router, probes: Router, authenticator: Authenticator, limits: Limits) -> Router {
+    let protected = if protected.has_routes() {
+        protected
+            .route_layer(DefaultBodyLimit::max(limits.body_bytes_max))
+            .route_layer(middleware::from_fn_with_state(limits, limits::layer))
+            .route_layer(middleware::from_fn_with_state(authenticator, auth::require))
+    } else {
+        protected
+    };
+    let routes = open.merge(protected).fallback(no_route).layer(middleware::from_fn(method_not_allowed));
+    probes.merge(routes).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
 }
 
-/// Serves until asked to stop, then lets requests end within a bound.
-///
-/// # Errors
-/// Where the listener fails.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let stopping = shutdown.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
+/// Serves until asked to stop, then lets requests end within a bound. Where connections are
+/// not accepted or find no room it goes on, and tells so once in a while.
+pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, shutdown: CancellationToken) {
+    let connections = Connections::new(limits);
+    let tasks = TaskTracker::new();
+    let (mut failing, mut full) = (Seldom::default(), Seldom::default());
+    let accepting = async {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) if connections::is_of_one_connection(&error) => continue,
+                Err(error) => {
+                    failing.tell(|| tracing::warn!(error = &error as &dyn Error, "connections cannot be accepted"));
+                    connections.close_longest_idle();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let admitted = connections.admit(|| {
+                full.tell(|| tracing::warn!(limits.connections_max, "no more connections; idle ones make room"));
+            });
+            tasks.spawn(connections.serve(stream, admitted.await, router.clone(), shutdown.clone()));
+        }
     };
     tokio::select! {
-        served = serving => served,
-        () = overdue => Ok(()),
+        () = accepting => {}
+        () = shutdown.cancelled() => {}
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Tells something that may go on and on, but not each time.
+#[derive(Default)]
+struct Seldom(Option<Instant>);
+
+impl Seldom {
+    fn tell(&mut self, tell: impl FnOnce()) {
+        if self.0.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.0 = Some(Instant::now());
+            tell();
+        }
     }
 }
 
@@ -76,7 +118,7 @@ fn is_problem(response: &Response) -> bool {
 async fn observe(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<axum::extract::MatchedPath>().map(|path| path.as_str().to_owned());
     let method = method_label(request.method());
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {

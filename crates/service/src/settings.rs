@@ -1,14 +1,17 @@
 //! Settings: flags, `ANAMNESIS_*` variables, and a TOML file, in this order.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Command, ValueEnum};
+use axum::http::HeaderValue;
+use clap::{Args, ValueEnum};
 
+use crate::cors;
+
+mod file;
 mod nats;
 
+pub use file::{FileSettings, SettingsError, with_file};
 pub use nats::NatsSettings;
 
 /// How logs are written.
@@ -100,6 +103,13 @@ pub struct ServerSettings {
     /// Greatest size of a request's body.
     #[arg(long, env = "ANAMNESIS_BODY_BYTES_MAX", default_value_t = 1_048_576, value_parser = clap::value_parser!(u64).range(1024..=104_857_600), value_name = "BYTES")]
     pub body_bytes_max: u64,
+    /// Connections that are open at once, as far as the system permits; beyond them idle ones make room for new ones.
+    #[arg(long, env = "ANAMNESIS_CONNECTIONS_MAX", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
+    pub connections_max: u64,
+    /// Seconds that a request's header may take, and that a connection is kept between requests. Behind a proxy
+    /// that reuses connections: more than the proxy keeps them.
+    #[arg(long, env = "ANAMNESIS_HEADER_SECONDS_MAX", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    pub header_seconds_max: u64,
     /// Requests that are worked on at once; more are answered 503.
     #[arg(long, env = "ANAMNESIS_REQUESTS_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
     pub requests_max: u64,
@@ -109,6 +119,13 @@ pub struct ServerSettings {
     /// Seconds that a request may take.
     #[arg(long, env = "ANAMNESIS_REQUEST_SECONDS_MAX", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub request_seconds_max: u64,
+    /// Requests of one account that are worked on at once; more are answered 429.
+    #[arg(long, env = "ANAMNESIS_ACCOUNT_REQUESTS_MAX", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
+    pub account_requests_max: u64,
+    /// Origin whose web pages may use the interface, such as `https://trials.example.org`; several separated by
+    /// commas, or the flag several times.
+    #[arg(long = "cors-origin", env = "ANAMNESIS_CORS_ORIGIN", value_delimiter = ',', value_parser = cors::origin, value_name = "ORIGIN,…")]
+    pub cors_origins: Vec<HeaderValue>,
     /// What is logged, such as `info` or `info,sqlx=debug`.
     #[arg(
         long,
@@ -120,81 +137,4 @@ pub struct ServerSettings {
     /// How logs are written.
     #[arg(long, env = "ANAMNESIS_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
-    /// TOML file with any of these settings, named as the flags.
-    #[arg(long, env = "ANAMNESIS_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// A settings file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file cannot be read.
-    #[error("the settings file {0} cannot be read")]
-    Read(PathBuf, #[source] std::io::Error),
-    /// The file is not TOML.
-    #[error("the settings file {0} is not TOML")]
-    Parse(PathBuf, #[source] toml::de::Error),
-    /// No such setting.
-    #[error("the settings file {path} names `{key}`, which is not a setting of this command")]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        key: String,
-    },
-    /// A value of another kind.
-    #[error("the settings file {path} gives `{key}` a value that is neither text, number nor true/false")]
-    Kind {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        key: String,
-    },
-}
-
-/// Adds the settings of the file, where there is one, as flags behind those
-/// given; what is given by flag or variable stays as it is.
-///
-/// # Errors
-/// [`SettingsError`].
-pub fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsString>, SettingsError> {
-    let Some(path) = config_file(&arguments) else { return Ok(arguments) };
-    let text = std::fs::read_to_string(&path).map_err(|source| SettingsError::Read(path.clone(), source))?;
-    let table: toml::Table = text.parse().map_err(|source| SettingsError::Parse(path.clone(), source))?;
-    let flags: BTreeSet<String> = arguments
-        .iter()
-        .filter_map(|argument| Some(argument.to_str()?.strip_prefix("--")?.split('=').next()?.to_owned()))
-        .collect();
-    let subcommand = arguments.iter().skip(1).find_map(|argument| command.find_subcommand(argument.to_str()?));
-    let target = subcommand.unwrap_or(command);
-    let mut extended = arguments.clone();
-    for (key, value) in table {
-        let name = key.replace('_', "-");
-        let known = target.get_arguments().find(|argument| argument.get_long() == Some(&name));
-        let Some(argument) = known else { return Err(SettingsError::Unknown { path, key }) };
-        let text = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Boolean(truth) => truth.to_string(),
-            _ => return Err(SettingsError::Kind { path, key }),
-        };
-        let in_environment = argument.get_env().is_some_and(|variable| std::env::var_os(variable).is_some());
-        if !in_environment && !flags.contains(&name) {
-            extended.push(format!("--{name}={text}").into());
-        }
-    }
-    Ok(extended)
-}
-
-fn config_file(arguments: &[OsString]) -> Option<PathBuf> {
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        if argument == "--config" {
-            return arguments.next().map(PathBuf::from);
-        }
-        if let Some(path) = argument.to_str().and_then(|text| text.strip_prefix("--config=")) {
-            return Some(PathBuf::from(path));
-        }
-    }
-    std::env::var_os("ANAMNESIS_CONFIG").map(PathBuf::from)
 }

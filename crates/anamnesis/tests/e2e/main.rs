@@ -7,12 +7,16 @@ mod api;
 mod bad_input;
 mod bus;
 mod clinic;
+mod clock;
 mod contract;
 mod crash;
+mod disk;
 mod import;
 mod loss;
+mod process;
 mod recover;
 mod scenarios;
+mod settings;
 mod stream;
 mod system;
 

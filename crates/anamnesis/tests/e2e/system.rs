@@ -1,9 +1,11 @@
 //! Starting and stopping the real binary.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use testkit::{NatsServer, TestDatabase};
 
@@ -22,12 +24,30 @@ pub struct Process {
 impl Process {
     /// Starts a role on a free port.
     pub fn start(role: &str, folder: &Path, arguments: &[String]) -> Self {
+        Self::start_by(program(folder), &[], role, folder, arguments)
+    }
+
+    /// The same, with no more files open than `files`.
+    pub fn start_with_files(files: u32, role: &str, folder: &Path, arguments: &[String]) -> Self {
+        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let words = ["-c".to_owned(), limited, BINARY.to_owned()];
+        Self::start_by(clean(Command::new("sh"), folder), &words, role, folder, arguments)
+    }
+
+    /// The same, as another user.
+    pub fn start_as(user: u32, role: &str, folder: &Path, arguments: &[String]) -> Self {
+        let mut program = program(folder);
+        program.uid(user).gid(user);
+        Self::start_by(program, &[], role, folder, arguments)
+    }
+
+    fn start_by(mut program: Command, words: &[String], role: &str, folder: &Path, arguments: &[String]) -> Self {
         let port = xtask::servers::free_port().expect("a free port");
         let listen = format!("127.0.0.1:{port}");
-        let mut all = vec![role.to_owned(), "--listen".to_owned(), listen.clone()];
-        all.extend_from_slice(arguments);
+        let own = [role.to_owned(), "--listen".to_owned(), listen.clone()];
+        let all = [words, &own, arguments].concat();
         let log = folder.join(format!("{role}-{port}.log"));
-        let child = spawn(&all, folder, &log);
+        let child = spawn(&mut program, &all, &log);
         Self { child, arguments: all, log, url: format!("http://{listen}") }
     }
 
@@ -43,8 +63,7 @@ impl Process {
             let ended = self.child.try_wait().expect("the process's state");
             let late = tokio::time::Instant::now() > deadline;
             if let (Some(_), _) | (_, true) = (ended, late) {
-                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-                panic!("{:?} is not ready ({ended:?}):\n{log}", self.arguments);
+                panic!("{:?} is not ready ({ended:?}):\n{}", self.arguments, self.told());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -57,10 +76,39 @@ impl Process {
         drop(self.child.wait());
     }
 
+    /// Asks the process to end, as whoever runs services does, and waits for it.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("an id");
+        kill_process(id, Signal::TERM).expect("the process is there");
+        self.ended().await
+    }
+
+    /// Waits until the process ends.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process's state") {
+                return status;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{:?} does not end:\n{}", self.arguments, self.told());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process's state").is_some()
+    }
+
+    /// What the process logged and printed.
+    pub fn told(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Starts the process again on the same port.
     pub async fn restart(&mut self) {
         let folder = self.log.parent().expect("the log is in a folder").to_owned();
-        self.child = spawn(&self.arguments, &folder, &self.log);
+        self.child = spawn(&mut program(&folder), &self.arguments, &self.log);
         self.ready().await;
     }
 }
@@ -71,15 +119,19 @@ impl Drop for Process {
     }
 }
 
-fn spawn(arguments: &[String], folder: &Path, log: &Path) -> Child {
+fn spawn(program: &mut Command, arguments: &[String], log: &Path) -> Child {
     let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
     let errors = file.try_clone().expect("a log file");
-    program(folder).args(arguments).stdout(file).stderr(errors).spawn().expect("the binary starts")
+    program.args(arguments).stdout(file).stderr(errors).spawn().expect("the binary starts")
 }
 
-/// The program, without settings that whoever runs the tests has for a system of their own.
+/// The program.
 fn program(folder: &Path) -> Command {
-    let mut command = Command::new(BINARY);
+    clean(Command::new(BINARY), folder)
+}
+
+/// A command without settings that whoever runs the tests has for a system of their own.
+fn clean(mut command: Command, folder: &Path) -> Command {
     command.current_dir(folder).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("ANAMNESIS_")) {
@@ -87,6 +139,11 @@ fn program(folder: &Path) -> Command {
         }
     }
     command
+}
+
+/// Runs an operator's command to its end, with a settings file for all commands.
+pub fn run_with_file(file: &Path, arguments: &[&str], folder: &Path) -> std::process::Output {
+    program(folder).env("ANAMNESIS_CONFIG", file).args(arguments).output().expect("the binary starts")
 }
 
 /// Runs an operator's command to its end.
@@ -239,4 +296,9 @@ fn issue(key_file: &str, role: &str, folder: &Path, more: &[&str]) -> String {
     let output = run(&[&arguments, more].concat(), folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()
+}
+
+/// What a process wrote.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

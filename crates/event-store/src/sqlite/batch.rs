@@ -112,7 +112,7 @@ impl BatchWriter for SqliteWriter {
         let probed = sqlx::raw_sql(PROBE).fetch_one(&mut *turn).await.map_err(unproved);
         probed.map_err(LogError::database("trying to write"))?;
         turn.end();
-        Ok(())
+        self.write.room().map_err(|full| LogError::database("looking for room on the disk")(full.into()))
     }
 
     fn is_transient(&self, error: &LogError) -> bool {

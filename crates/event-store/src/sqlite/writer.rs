@@ -1,10 +1,14 @@
 //! The one connection that writes, and whose turn it is.
 
+use std::io;
 use std::ops::{Deref, DerefMut};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+
+/// What must be left on the disk: a command writes some pages of the log and of its indexes.
+const ROOM_MIN_BYTES: u64 = 1024 * 1024;
 
 /// The one connection of this process that writes to a file. SQLite has one writer at
 /// a time and lets the others sleep; here they queue. And whatever another
@@ -45,6 +49,22 @@ impl Writer {
             *slot = Some(self.options.connect().await?);
         }
         Ok(slot)
+    }
+
+    /// Whether the file's disk has room for a command or two. To write one page, which is all that
+    /// a probe does, there may be room where a command has none.
+    ///
+    /// # Errors
+    /// That there is none.
+    pub fn room(&self) -> Result<(), io::Error> {
+        // What cannot be measured, such as a file system without sizes, is not full.
+        let Ok(disk) = rustix::fs::statvfs(self.options.get_filename()) else { return Ok(()) };
+        let (room, sized) = (disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks > 0);
+        if sized && room < ROOM_MIN_BYTES {
+            let told = format!("the disk has {room} bytes left, less than {ROOM_MIN_BYTES}");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, told));
+        }
+        Ok(())
     }
 
     /// Closes the connection; the next turn opens another. An open transaction is rolled back.

@@ -1,0 +1,250 @@
+//! The connections of a server: how many there are, and how long each may keep it waiting.
+//!
+//! A connection that is between requests is *idle*. Where there is no room for a new one the
+//! longest idle one is closed, so that clients which connect and send nothing, however many,
+//! keep nobody else out, a probe least of all.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+/// Limits of a server's connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Connections that may be open at once.
+    pub connections_max: usize,
+    /// How long a request's header may take from when the connection is free for it; so also how
+    /// long a connection that is not used is kept.
+    pub header_time_max: Duration,
+    /// How long a client may take nothing of an answer that is ready for it.
+    pub stalled_time_max: Duration,
+    /// How long requests may go on after the process was asked to stop.
+    pub drain_time_max: Duration,
+}
+
+/// The connections that are open.
+pub(crate) struct Connections {
+    limits: ConnectionLimits,
+    room: Arc<Semaphore>,
+    idle: Arc<Idle>,
+}
+
+/// Idle connections, the longest idle first.
+#[derive(Default)]
+struct Idle {
+    list: Mutex<IdleList>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct IdleList {
+    next: u64,
+    connections: BTreeMap<u64, CancellationToken>,
+}
+
+impl Idle {
+    fn list(&self) -> MutexGuard<'_, IdleList> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
+        Self { limits, room: Arc::new(Semaphore::new(limits.connections_max)), idle: Arc::default() }
+    }
+
+    /// Room for one more connection; where there is none the longest idle one makes it, and
+    /// `full` is called.
+    pub(crate) async fn admit(&self, full: impl FnOnce()) -> Connection {
+        if let Ok(room) = self.room.clone().try_acquire_owned() {
+            return Connection::new(self.idle.clone(), room);
+        }
+        full();
+        loop {
+            let changed = self.idle.changed.notified();
+            self.close_longest_idle();
+            tokio::select! {
+                Ok(room) = self.room.clone().acquire_owned() => return Connection::new(self.idle.clone(), room),
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Gives an idle connection up for a new one.
+    pub(crate) fn close_longest_idle(&self) {
+        if let Some((_, close)) = self.idle.list().connections.pop_first() {
+            metrics::counter!("anamnesis_http_connections_given_up").increment(1);
+            close.cancel();
+        }
+    }
+
+    /// Answers the requests of one connection until it ends, is given up, or `shutdown` is
+    /// cancelled and what was begun is answered.
+    pub(crate) fn serve(
+        &self,
+        stream: TcpStream,
+        connection: Connection,
+        router: Router,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        serve(stream, Arc::new(connection), self.limits, router, shutdown)
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    limits: ConnectionLimits,
+    router: Router,
+    shutdown: CancellationToken,
+) {
+    // Events and answers are written whole: there is nothing to wait for.
+    drop(stream.set_nodelay(true));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.stalled_time_max));
+    let router = TowerToHyperService::new(router);
+    let begun = connection.clone();
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answering = Answering::begin(&begun);
+        let answer = answering.is_some().then(|| router.call(request));
+        async move {
+            let (Some(answer), Some(answering)) = (answer, answering) else {
+                // Given up in this very moment: the request has not been looked at.
+                return std::future::pending().await;
+            };
+            let response = answer.await?;
+            Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: answering }))
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_time_max);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = connection.close.cancelled() => return,
+        () = shutdown.cancelled() => {
+            // hyper waits for the first request of a connection, which this one never sent.
+            if !connection.used.load(Ordering::Relaxed) {
+                return;
+            }
+            serving.as_mut().graceful_shutdown();
+            match tokio::time::timeout(limits.drain_time_max, serving).await {
+                Ok(served) => served,
+                Err(_) => return,
+            }
+        }
+    };
+    // What a client does to its connection is no fault of this program.
+    if let Err(error) = served {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+    }
+}
+
+/// One open connection.
+pub(crate) struct Connection {
+    idle: Arc<Idle>,
+    /// Its place among the idle ones.
+    place: Mutex<Option<u64>>,
+    used: AtomicBool,
+    close: CancellationToken,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(idle: Arc<Idle>, room: OwnedSemaphorePermit) -> Self {
+        let (place, used, close) = (Mutex::default(), AtomicBool::new(false), CancellationToken::new());
+        metrics::gauge!("anamnesis_http_connections").increment(1);
+        let connection = Self { idle, place, used, close, _room: room };
+        connection.rest();
+        connection
+    }
+
+    fn rest(&self) {
+        let mut list = self.idle.list();
+        let place = list.next;
+        list.next += 1;
+        list.connections.insert(place, self.close.clone());
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        drop(list);
+        self.idle.changed.notify_waiters();
+    }
+
+    /// Whether it was idle, and not given up yet.
+    fn leave_idle(&self) -> bool {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        place.is_some_and(|place| self.idle.list().connections.remove(&place).is_some())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.leave_idle();
+        metrics::gauge!("anamnesis_http_connections").decrement(1);
+    }
+}
+
+/// While a request is answered its connection is not idle.
+struct Answering(Arc<Connection>);
+
+impl Answering {
+    /// `None` where the connection was given up.
+    fn begin(connection: &Arc<Connection>) -> Option<Self> {
+        connection.used.store(true, Ordering::Relaxed);
+        connection.leave_idle().then(|| Self(connection.clone()))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
+
+/// The body of an answer; the request is answered when it ends.
+struct Answer {
+    body: Body,
+    _answering: Answering,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Whether accepting failed for the sake of one connection only.
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

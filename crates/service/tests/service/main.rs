@@ -1,0 +1,8 @@
+//! The server, spoken to over sockets by clients that keep to no manners.
+
+mod client;
+mod connections;
+mod cors;
+mod limits;
+mod process;
+mod server;

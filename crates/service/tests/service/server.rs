@@ -1,0 +1,121 @@
+//! A small server with what every server has.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use axum::routing::{get, post};
+use events::envelope::{Actor, Role};
+use futures::stream;
+use service::auth::{Authenticator, Key};
+use service::connections::ConnectionLimits;
+use service::cors;
+use service::health::Health;
+use service::limits::Limits;
+use service::server;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any test.
+pub const LONG: Duration = Duration::from_secs(600);
+
+/// Whose pages may use the server.
+pub const ORIGIN: &str = "https://trials.example.org";
+
+/// Limits that no test reaches by chance.
+pub const CONNECTIONS: ConnectionLimits = ConnectionLimits {
+    connections_max: 100,
+    header_time_max: LONG,
+    stalled_time_max: LONG,
+    drain_time_max: Duration::from_millis(200),
+};
+
+/// A running server.
+pub struct Server {
+    pub address: SocketAddr,
+    pub token: String,
+    key: Key,
+    /// Lets `/slow` answer.
+    pub go: Arc<Notify>,
+    /// How many wait for `/slow`.
+    pub slow: watch::Receiver<usize>,
+    /// How many answers of `/endless` are being sent.
+    pub endless: watch::Receiver<usize>,
+    pub shutdown: CancellationToken,
+    pub ended: JoinHandle<()>,
+}
+
+impl Server {
+    pub async fn start(connections: ConnectionLimits, limits: Limits) -> Self {
+        let key = Key::parse(&"0f".repeat(32)).expect("a key");
+        let go = Arc::new(Notify::new());
+        let (count, endless) = watch::channel(0);
+        let (waiting, slow) = watch::channel(0);
+        let asked = go.clone();
+        let wait = async move || {
+            let _counted = Counted::new(waiting);
+            asked.notified().await;
+        };
+        let open = Router::new()
+            .route("/slow", get(wait))
+            .route("/endless", get(move || async move { endless_answer(count) }));
+        let protected = Router::new().route("/echo", post(|body: Bytes| async { body }));
+        let probes = Health::new(Vec::new(), None).router();
+        let router = server::wrap(open, protected, probes, Authenticator::new(&key), limits);
+        let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let shutdown = CancellationToken::new();
+        let ended = tokio::spawn(server::serve(listener, router, connections, shutdown.clone()));
+        Self { address, token: token(&key, "tester"), key, go, slow, endless, shutdown, ended }
+    }
+
+    /// The header of a request with a token and a body of this length.
+    pub fn post(&self, length: usize) -> String {
+        post_header(&self.token, length)
+    }
+
+    /// The same of another account.
+    pub fn post_as(&self, account: &str, length: usize) -> String {
+        post_header(&token(&self.key, account), length)
+    }
+}
+
+fn post_header(token: &str, length: usize) -> String {
+    format!("POST /echo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n")
+}
+
+/// A token of this account.
+fn token(key: &Key, account: &str) -> String {
+    let actor = Actor { id: account.to_owned(), role: Role::Administrator, organisation: None };
+    key.issue(&actor, LONG).expect("a token")
+}
+
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(count: watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+fn endless_answer(count: watch::Sender<usize>) -> Response {
+    let piece = Bytes::from(vec![b'.'; 64 * 1024]);
+    let pieces = stream::unfold(Counted::new(count), move |counted| {
+        let piece = piece.clone();
+        async move { Some((Ok::<_, std::convert::Infallible>(piece), counted)) }
+    });
+    Response::new(Body::from_stream(pieces))
+}
