@@ -15,7 +15,7 @@ async fn events_recorded_ahead_of_the_clock_are_shown() {
     assert_eq!(clock(&system).await["ok"], true);
     system.processes[0].terminate().await;
     // As if the last event had been stored while the clock was a month ahead.
-    let file = SqliteConnectOptions::new().filename(system.folder.path().join("data/anamnesis.db"));
+    let file = SqliteConnectOptions::new().filename(system.folder.path().join("data/log.db"));
     let mut connection = SqliteConnection::connect_with(&file).await.expect("the file");
     let ahead = sqlx::query("UPDATE log_head SET recorded_at = recorded_at + 2592000000000");
     assert_eq!(ahead.execute(&mut connection).await.expect("it is changed").rows_affected(), 1);

@@ -116,7 +116,7 @@ async fn what_cannot_be_written_is_never_ready() {
         chown(entry.path(), Some(NOBODY), Some(NOBODY)).expect("its owner");
     }
     chown(&disk.0, Some(NOBODY), Some(NOBODY)).expect("its owner");
-    let database = disk.0.join("anamnesis.db");
+    let database = disk.0.join("log.db");
     std::fs::set_permissions(&database, PermissionsExt::from_mode(0o444)).expect("its rights");
     let mut process = Process::start_as(NOBODY, "serve", folder.path(), &disk.arguments());
     never_ready(&mut process).await;

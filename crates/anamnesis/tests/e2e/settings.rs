@@ -15,7 +15,7 @@ fn a_servers_file_serves_every_command() {
         let output = run_with_file(&file, command, folder.path());
         assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
     }
-    assert!(folder.path().join("kept/anamnesis.db").is_file() && folder.path().join("kept/jwt.key").is_file());
+    assert!(folder.path().join("kept/log.db").is_file() && folder.path().join("kept/jwt.key").is_file());
     std::fs::write(&file, "listn = \"127.0.0.1:1\"\n").expect("it is written");
     for command in commands {
         let output = run_with_file(&file, command, folder.path());
