@@ -1,7 +1,5 @@
 //! The consent of one patient to one trial.
 
-pub mod participant;
-
 use crate::rules;
 use chrono::{DateTime, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};

@@ -1,8 +1,5 @@
 //! The trial: the protocol and its course.
 
-mod commands;
-pub mod protocol_number;
-
 use crate::rules;
 use chrono::NaiveDate;
 use chrono::{DateTime, Utc};
@@ -13,11 +10,6 @@ use events::trial::{Criterion, EnrolmentMode, TrialEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::validate::NotFound;
-
-pub use commands::{
-    AddArm, CloseEnrolment, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PauseEnrolment, PublishConsentForm,
-    QuestionnaireSource, RegisterTrial,
-};
 
 /// A trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
