@@ -4,6 +4,7 @@ mod admin;
 mod check_history;
 mod cli;
 mod codegen;
+mod golden;
 mod nats;
 mod output;
 mod recover;
