@@ -7,8 +7,10 @@
 //! [`commands`]. What bears the name of its context is found there directly:
 //! `consent::SignConsent`. Time and ids come in with the command.
 
-pub mod process;
+#[macro_use]
 pub mod rules;
+
+pub mod process;
 pub mod validate;
 
 /// The consent of patients.

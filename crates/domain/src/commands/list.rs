@@ -94,6 +94,9 @@ macro_rules! commands {
                 Ok(AnyCommand::$command { target: target.into(), body: parse::parse(bytes)? })
             },
         },)+)+];
+
+        /// The rules of every module with commands.
+        pub static RULES: &[$crate::rules::Rules] = &[$(crate::$($module)::+::RULES),+];
     };
     (@alias) => { None };
     (@alias $alias:literal) => { Some($alias) };

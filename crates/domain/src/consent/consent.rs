@@ -1,8 +1,7 @@
 //! The consent of one patient to one trial.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::consent::{ConsentEvent, ConsentFormPresented, ConsentSigned, ConsentWithdrawn, Signer, WithdrawalScope};
 use events::envelope::References;
 use events::ids::{ConsentId, PatientId, SiteId, TrialId};
@@ -151,31 +150,15 @@ pub enum ConsentError {
     WithdrawnBeforeSigned,
 }
 
-impl Reason for ConsentError {
-    fn rule(&self) -> &'static str {
-        match self {
-            ConsentError::FormNotInForce(_) => rules::CONSENT_FORM_NOT_IN_FORCE,
-            ConsentError::NotPresented => rules::CONSENT_FORM_NOT_PRESENTED,
-            ConsentError::PresentedLater(_) => rules::CONSENT_FORM_PRESENTED_LATER,
-            ConsentError::WithdrawnLater(_) => rules::CONSENT_WITHDRAWN_LATER,
-            ConsentError::AlreadySigned => rules::CONSENT_ALREADY_SIGNED,
-            ConsentError::NotInForce => rules::CONSENT_NOT_IN_FORCE,
-            ConsentError::SignedLater(_) => rules::CONSENT_SIGNED_LATER,
-            ConsentError::WithdrawnBeforeSigned => rules::CONSENT_WITHDRAWN_BEFORE_SIGNED,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            ConsentError::FormNotInForce(_) => Some("form_version".to_owned()),
-            ConsentError::WithdrawnBeforeSigned => Some("withdrawn_at".to_owned()),
-            ConsentError::PresentedLater(_) | ConsentError::WithdrawnLater(_) => Some("signed_at".to_owned()),
-            ConsentError::NotPresented
-            | ConsentError::AlreadySigned
-            | ConsentError::NotInForce
-            | ConsentError::SignedLater(_) => None,
-        }
-    }
+rules! { ConsentError:
+    FormNotInForce => FORM_NOT_IN_FORCE = "consent-form-not-in-force", field "form_version";
+    NotPresented => NOT_PRESENTED = "consent-form-not-presented";
+    PresentedLater => PRESENTED_LATER = "consent-form-presented-later", field "signed_at";
+    WithdrawnLater => WITHDRAWN_LATER = "consent-withdrawn-later", field "signed_at";
+    AlreadySigned => ALREADY_SIGNED = "consent-already-signed";
+    NotInForce => NOT_IN_FORCE = "consent-not-in-force";
+    SignedLater => SIGNED_LATER = "consent-signed-later";
+    WithdrawnBeforeSigned => WITHDRAWN_BEFORE_SIGNED = "consent-withdrawn-before-signed", field "withdrawn_at";
 }
 
 impl Command for PresentConsentForm {

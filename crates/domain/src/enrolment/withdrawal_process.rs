@@ -1,6 +1,5 @@
 //! Withdrawal: whoever withdraws consent takes part no longer.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
 use decider::Refusal;
 use events::consent::ConsentEvent;
@@ -10,8 +9,8 @@ use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::enrolment::subject::DiscontinueSubject;
-use crate::messaging::notification::RequestNotification;
+use crate::enrolment::subject::{DiscontinueSubject, SubjectError};
+use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
 
 /// CDISC codelist NCOMPLT (C66727).
@@ -93,11 +92,11 @@ impl ProcessManager for WithdrawalProcess {
     fn on_refusal(state: &State, step: &Step, refusal: &Refusal) -> OnRefusal {
         match (refusal.rule.as_str(), state) {
             // Never screened, or ended before: there is nobody to discontinue.
-            (rules::SUBJECT_NOT_FOUND | rules::SUBJECT_ENDED | rules::NOTIFICATION_ALREADY_REQUESTED, _) => {
+            (SubjectError::NOT_FOUND | SubjectError::ENDED | NotificationError::ALREADY_REQUESTED, _) => {
                 OnRefusal::Ignore
             }
             // The withdrawal was recorded late, and the subject had gone on meanwhile.
-            (rules::SUBJECT_STAGE_LATER, State::Withdrawn(who)) if step.name == "discontinue" => {
+            (SubjectError::OUT_OF_ORDER, State::Withdrawn(who)) if step.name == "discontinue" => {
                 OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, None)])
             }
             _ => OnRefusal::DeadLetter,

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::enrolment::subject::Subject;
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::epro::report::{ReportCorrected, ReportEvent, ReportSubmitted};
 use events::ids::{ReportId, SubjectId};
 use events::trial::questionnaire::{Answers, QuestionnaireDefinition, Score};
@@ -96,22 +95,11 @@ pub enum ReportError {
     CompletedBeforeStarted,
 }
 
-impl Reason for ReportError {
-    fn rule(&self) -> &'static str {
-        match self {
-            ReportError::AlreadySubmitted => rules::REPORT_ALREADY_SUBMITTED,
-            ReportError::UnknownQuestionnaire => rules::QUESTIONNAIRE_NOT_FOUND,
-            ReportError::CompletedBeforeStarted => rules::REPORT_COMPLETED_BEFORE_STARTED,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            ReportError::UnknownQuestionnaire => Some("instrument".to_owned()),
-            ReportError::CompletedBeforeStarted => Some("completed_at".to_owned()),
-            ReportError::AlreadySubmitted => None,
-        }
-    }
+rules! { ReportError:
+    AlreadySubmitted => ALREADY_SUBMITTED = "report-already-submitted";
+    UnknownQuestionnaire => UNKNOWN_QUESTIONNAIRE = "questionnaire-not-found", field "instrument";
+    CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started", field "completed_at";
+    _ => NOT_FOUND = "report-not-found";
 }
 
 impl Command for SubmitReport {
@@ -171,7 +159,7 @@ impl Command for CorrectReport {
         let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
         let content = match facts.get::<Report>(report_id)? {
             Report::Submitted(content) => content,
-            Report::Absent => return Err(NotFound::halt(rules::REPORT_NOT_FOUND, "report", report_id, None)),
+            Report::Absent => return Err(NotFound::halt(ReportError::NOT_FOUND, "report", report_id, None)),
         };
         let participant = consented_participant(facts, content.subject_id, None, occurred_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;

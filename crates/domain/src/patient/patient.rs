@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt};
 use events::envelope::References;
 use events::ids::PatientId;
 use events::patient::{ObservationRecorded, PatientEvent, PatientRegistered, Sex};
@@ -93,12 +92,9 @@ pub enum PatientError {
     AlreadyRegistered,
 }
 
-impl Reason for PatientError {
-    fn rule(&self) -> &'static str {
-        match self {
-            PatientError::AlreadyRegistered => rules::PATIENT_ALREADY_REGISTERED,
-        }
-    }
+rules! { PatientError:
+    AlreadyRegistered => ALREADY_REGISTERED = "patient-already-registered";
+    _ => NOT_FOUND = "patient-not-found";
 }
 
 impl Command for RegisterPatient {
@@ -173,7 +169,7 @@ pub fn registered<'facts>(
 ) -> Result<&'facts Person, Halt> {
     match facts.get::<Patient>(patient_id)? {
         Patient::Registered(person) => Ok(person),
-        Patient::Unregistered => Err(NotFound::halt(rules::PATIENT_NOT_FOUND, "patient", patient_id, field)),
+        Patient::Unregistered => Err(NotFound::halt(PatientError::NOT_FOUND, "patient", patient_id, field)),
     }
 }
 

@@ -1,9 +1,8 @@
 //! The adverse event.
 
 use crate::enrolment::subject::Subject;
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::Role;
 use events::ids::{AdverseEventId, SubjectId};
 use events::safety::adverse_event::{
@@ -115,20 +114,10 @@ pub enum AdverseEventError {
     EndedBeforeOnset,
 }
 
-impl Reason for AdverseEventError {
-    fn rule(&self) -> &'static str {
-        match self {
-            AdverseEventError::AlreadyReported => rules::ADVERSE_EVENT_ALREADY_REPORTED,
-            AdverseEventError::EndedBeforeOnset => rules::ADVERSE_EVENT_ENDED_BEFORE_ONSET,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            AdverseEventError::EndedBeforeOnset => Some("ended".to_owned()),
-            AdverseEventError::AlreadyReported => None,
-        }
-    }
+rules! { AdverseEventError:
+    AlreadyReported => ALREADY_REPORTED = "adverse-event-already-reported";
+    EndedBeforeOnset => ENDED_BEFORE_ONSET = "adverse-event-ended-before-onset", field "ended";
+    _ => NOT_FOUND = "adverse-event-not-found";
 }
 
 impl Command for ReportAdverseEvent {
@@ -185,7 +174,7 @@ impl Command for UpdateAdverseEvent {
         let reported_event = match facts.get::<AdverseEvent>(adverse_event_id)? {
             AdverseEvent::Reported(reported_event) => reported_event,
             AdverseEvent::Absent => {
-                return Err(NotFound::halt(rules::ADVERSE_EVENT_NOT_FOUND, "adverse event", adverse_event_id, None));
+                return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
             }
         };
         check_order(reported_event.onset.as_ref(), self.ended.as_ref())?;

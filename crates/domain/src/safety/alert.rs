@@ -1,8 +1,7 @@
 //! The alert: raised by a rule, never closed by itself.
 
-use crate::rules;
 use chrono::{DateTime, TimeDelta, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::{References, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
 use events::safety::alert::{AlertAcknowledged, AlertEscalated, AlertEvent, AlertRaised, AlertResolved, Severity};
@@ -111,14 +110,11 @@ pub enum AlertError {
     NotDue(DateTime<Utc>),
 }
 
-impl Reason for AlertError {
-    fn rule(&self) -> &'static str {
-        match self {
-            AlertError::ForeignId => rules::ALERT_ID_FOREIGN,
-            AlertError::Resolved => rules::ALERT_RESOLVED,
-            AlertError::NotDue(_) => rules::ALERT_NOT_DUE,
-        }
-    }
+rules! { AlertError:
+    ForeignId => FOREIGN_ID = "alert-id-foreign";
+    Resolved => RESOLVED = "alert-resolved";
+    NotDue => NOT_DUE = "alert-not-due";
+    _ => NOT_FOUND = "alert-not-found";
 }
 
 impl Command for RaiseAlert {
@@ -228,7 +224,7 @@ impl Command for ResolveAlert {
 impl Alert {
     fn matter(&self, alert_id: AlertId) -> Result<&Matter, Halt> {
         match self {
-            Alert::Absent => Err(NotFound::halt(rules::ALERT_NOT_FOUND, "alert", alert_id, None)),
+            Alert::Absent => Err(NotFound::halt(AlertError::NOT_FOUND, "alert", alert_id, None)),
             Alert::Open(matter) | Alert::Acknowledged(matter) | Alert::Resolved(matter) => Ok(matter),
         }
     }

@@ -1,8 +1,7 @@
 //! The site: a hospital or research centre in a trial.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::References;
 use events::ids::{SiteId, TrialId};
 use events::site::{SiteActivated, SiteEvent, SiteRegistered, SiteSuspended};
@@ -108,24 +107,13 @@ pub enum SiteError {
     OtherTrial,
 }
 
-impl Reason for SiteError {
-    fn rule(&self) -> &'static str {
-        match self {
-            SiteError::AlreadyRegistered => rules::SITE_ALREADY_REGISTERED,
-            SiteError::CodeTaken(_) => rules::SITE_CODE_TAKEN,
-            SiteError::AlreadyActive => rules::SITE_ALREADY_ACTIVE,
-            SiteError::NotActive => rules::SITE_NOT_ACTIVE,
-            SiteError::OtherTrial => rules::SITE_OF_ANOTHER_TRIAL,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            SiteError::CodeTaken(_) => Some("code".to_owned()),
-            SiteError::OtherTrial => Some("site_id".to_owned()),
-            SiteError::AlreadyRegistered | SiteError::AlreadyActive | SiteError::NotActive => None,
-        }
-    }
+rules! { SiteError:
+    AlreadyRegistered => ALREADY_REGISTERED = "site-already-registered";
+    CodeTaken => CODE_TAKEN = "site-code-taken", field "code";
+    AlreadyActive => ALREADY_ACTIVE = "site-already-active";
+    NotActive => NOT_ACTIVE = "site-not-active";
+    OtherTrial => OTHER_TRIAL = "site-of-another-trial", field "site_id";
+    _ => NOT_FOUND = "site-not-found";
 }
 
 impl Command for RegisterSite {
@@ -213,7 +201,7 @@ impl Site {
     /// [`Halt`] where it is not registered.
     pub fn identity(&self, site_id: SiteId, field: Option<&'static str>) -> Result<&Identity, Halt> {
         match self {
-            Site::Unregistered => Err(NotFound::halt(rules::SITE_NOT_FOUND, "site", site_id, field)),
+            Site::Unregistered => Err(NotFound::halt(SiteError::NOT_FOUND, "site", site_id, field)),
             Site::Registered(identity) | Site::Active(identity, _) | Site::Suspended(identity, _) => Ok(identity),
         }
     }

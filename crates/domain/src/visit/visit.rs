@@ -1,9 +1,8 @@
 //! The visit: follow-up of a subject.
 
 use crate::enrolment::subject::Subject;
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::ids::{SubjectId, VisitId};
 use events::values::{PartialDate, Quantity};
 use events::visit::{VisitAttended, VisitEvent};
@@ -49,12 +48,8 @@ pub enum VisitError {
     AlreadyRecorded,
 }
 
-impl Reason for VisitError {
-    fn rule(&self) -> &'static str {
-        match self {
-            VisitError::AlreadyRecorded => rules::VISIT_ALREADY_RECORDED,
-        }
-    }
+rules! { VisitError:
+    AlreadyRecorded => ALREADY_RECORDED = "visit-already-recorded";
 }
 
 impl Command for RecordVisit {
