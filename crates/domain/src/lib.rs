@@ -12,6 +12,12 @@ pub mod rules;
 
 pub mod process;
 pub mod validate;
+mod when;
+
+/// When something happened: a time that is given and has come, or else the time at which the command is decided.
+///
+/// In JSON it is a time, or null or absent for now.
+pub use when::When;
 
 /// The consent of patients.
 pub mod consent {

@@ -224,12 +224,11 @@ pub fn range(field: &str, value: u32, min: u32, max: u32) -> Result<(), Invalid>
     Ok(())
 }
 
-/// A time that has come: the one given, or now. In whole microseconds, as the log keeps it.
+/// A time that has come, in whole microseconds, as the log keeps it.
 ///
 /// # Errors
 /// [`Invalid::InFuture`], [`Invalid::TooEarly`].
-pub fn past_time(context: &Context, field: &str, given: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, Invalid> {
-    let Some(time) = given else { return Ok(context.now) };
+pub fn past_time(context: &Context, field: &str, time: DateTime<Utc>) -> Result<DateTime<Utc>, Invalid> {
     if time > context.now + CLOCK_SKEW_MAX {
         return Err(Invalid::InFuture { field: field.to_owned() });
     }

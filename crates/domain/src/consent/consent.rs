@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::site::{Site, SiteError};
 use crate::trial::ConsentForm;
-use crate::validate::{self, lies_before, past_time};
+use crate::validate::{self, lies_before};
+use crate::when::When;
 use crate::{patient, trial};
 
 /// A consent.
@@ -79,8 +80,7 @@ pub struct PresentConsentForm {
     /// The language of the form.
     pub language: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Signs the consent form that was presented.
@@ -97,8 +97,7 @@ pub struct SignConsent {
     #[serde(default = "participant")]
     pub signer: Signer,
     /// When the signature was given; by default now.
-    #[serde(default)]
-    pub signed_at: Option<DateTime<Utc>>,
+    pub signed_at: When,
 }
 
 const fn participant() -> Signer {
@@ -117,8 +116,7 @@ pub struct WithdrawConsent {
     #[serde(default)]
     pub reason: Option<String>,
     /// When the patient withdrew; by default now.
-    #[serde(default)]
-    pub withdrawn_at: Option<DateTime<Utc>>,
+    pub withdrawn_at: When,
 }
 
 /// Why a command to a consent is refused.
@@ -172,7 +170,7 @@ impl Command for PresentConsentForm {
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("form_version", &self.form_version)?;
         validate::language("language", &self.language)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
         let site = facts.get::<Site>(self.site_id)?;
@@ -216,7 +214,7 @@ impl Command for SignConsent {
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("form_version", &self.form_version)?;
         validate::language("language", &self.language)?;
-        let signed_at = past_time(context, "signed_at", self.signed_at)?;
+        let signed_at = self.signed_at.time(context, "signed_at")?;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
         let form = form_in_force(course, &self.form_version, &self.language, signed_at)?;
@@ -268,7 +266,7 @@ impl Command for WithdrawConsent {
         if let Some(reason) = &self.reason {
             validate::prose("reason", reason)?;
         }
-        let withdrawn_at = past_time(context, "withdrawn_at", self.withdrawn_at)?;
+        let withdrawn_at = self.withdrawn_at.time(context, "withdrawn_at")?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
         let Consent::InForce(signed, _) = facts.get::<Consent>(consent_id)? else {
             return Err(ConsentError::NotInForce.into());

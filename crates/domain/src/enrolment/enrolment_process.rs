@@ -19,6 +19,7 @@ use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
 use crate::site::SiteError;
 use crate::trial::TrialError;
+use crate::when::When;
 
 /// Rules that leave no place: the screening fails with the rule as its reason.
 const NO_PLACE: [&str; 4] =
@@ -126,7 +127,7 @@ impl ProcessManager for EnrolmentProcess {
     fn react(state: &State, event: &AnyEvent, _envelope: &Envelope) -> Vec<Step> {
         let State::Running(who, stage) = state else { return Vec::new() };
         let subject_id = SubjectId::of(who.patient_id, who.trial_id);
-        let occurred_at = Some(who.as_of);
+        let occurred_at = When::at(who.as_of);
         let assess = || {
             let record = RecordEligibility { occurred_at, ..RecordEligibility::default() };
             vec![Step::new("assess-eligibility", (subject_id, record))]
@@ -208,7 +209,7 @@ fn advance(who: Who, event: &SubjectEvent) -> State {
 }
 
 fn fail(subject_id: SubjectId, name: &str, reasons: Vec<String>, as_of: DateTime<Utc>) -> Step {
-    Step::new(name, (subject_id, FailScreening { reasons, occurred_at: Some(as_of) }))
+    Step::new(name, (subject_id, FailScreening { reasons, occurred_at: When::at(as_of) }))
 }
 
 /// The criteria that decided against the subject.

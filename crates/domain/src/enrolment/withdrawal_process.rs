@@ -1,6 +1,5 @@
 //! Withdrawal: whoever withdraws consent takes part no longer.
 
-use chrono::{DateTime, Utc};
 use decider::Refusal;
 use events::consent::ConsentEvent;
 use events::enrolment::subject::SubjectEvent;
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::enrolment::subject::{DiscontinueSubject, SubjectError};
 use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
+use crate::when::When;
 
 /// CDISC codelist NCOMPLT (C66727).
 const REASON: &str = "WITHDRAWAL BY SUBJECT";
@@ -84,7 +84,7 @@ impl ProcessManager for WithdrawalProcess {
             patient_id: Some(who.patient_id),
         };
         vec![
-            discontinue("discontinue", who, Some(withdrawn.withdrawn_at)),
+            discontinue("discontinue", who, withdrawn.withdrawn_at.into()),
             Step::new("notify-investigator", (notification_id, notify)),
         ]
     }
@@ -97,7 +97,7 @@ impl ProcessManager for WithdrawalProcess {
             }
             // The withdrawal was recorded late, and the subject had gone on meanwhile.
             (SubjectError::OUT_OF_ORDER, State::Withdrawn(who)) if step.name == "discontinue" => {
-                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, None)])
+                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, When::NOW)])
             }
             _ => OnRefusal::DeadLetter,
         }
@@ -122,7 +122,7 @@ impl ProcessManager for WithdrawalProcess {
     }
 }
 
-fn discontinue(step: &str, who: &Who, occurred_at: Option<DateTime<Utc>>) -> Step {
+fn discontinue(step: &str, who: &Who, occurred_at: When) -> Step {
     let discontinue = DiscontinueSubject { reason: REASON.to_owned(), detail: None, occurred_at };
     Step::new(step, (SubjectId::of(who.patient_id, who.trial_id), discontinue))
 }

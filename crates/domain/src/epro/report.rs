@@ -15,6 +15,7 @@ use crate::consent::participant::consented_participant;
 use crate::epro::scoring;
 use crate::trial;
 use crate::validate::{self, NotFound, past_time};
+use crate::when::When;
 
 /// A report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +56,7 @@ pub struct SubmitReport {
     #[serde(default)]
     pub started_at: Option<DateTime<Utc>>,
     /// When filling in ended; by default now.
-    #[serde(default)]
-    pub completed_at: Option<DateTime<Utc>>,
+    pub completed_at: When,
     /// IANA time zone in which it was filled in.
     #[serde(default)]
     pub time_zone: Option<String>,
@@ -77,8 +77,7 @@ pub struct CorrectReport {
     /// Why it is corrected.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to a report is refused.
@@ -116,8 +115,8 @@ impl Command for SubmitReport {
         validate::optional_text("time_zone", self.time_zone.as_deref())?;
         validate::optional_text("device", self.device.as_deref())?;
         validate::optional_text("visit", self.visit.as_deref())?;
-        let completed_at = past_time(context, "completed_at", self.completed_at)?;
-        let started_at = self.started_at.map(|time| past_time(context, "started_at", Some(time))).transpose()?;
+        let completed_at = self.completed_at.time(context, "completed_at")?;
+        let started_at = self.started_at.map(|time| past_time(context, "started_at", time)).transpose()?;
         if started_at.is_some_and(|started_at| started_at > completed_at) {
             return Err(ReportError::CompletedBeforeStarted.into());
         }
@@ -156,7 +155,7 @@ impl Command for CorrectReport {
 
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let content = match facts.get::<Report>(report_id)? {
             Report::Submitted(content) => content,
             Report::Absent => return Err(NotFound::halt(ReportError::NOT_FOUND, "report", report_id, None)),

@@ -15,7 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::consent::participant::consented_participant;
-use crate::validate::{self, Invalid, NotFound, past_day, past_time};
+use crate::validate::{self, Invalid, NotFound, past_day};
+use crate::when::When;
 
 /// The built-in rule that a serious adverse event meets.
 pub const SERIOUS_RULE: &str = "serious-adverse-event";
@@ -70,8 +71,7 @@ pub struct ReportAdverseEvent {
     #[serde(default)]
     pub outcome: Option<String>,
     /// When it was reported; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Adds to what is known of an adverse event; a field that is left out does not change.
@@ -99,8 +99,7 @@ pub struct UpdateAdverseEvent {
     /// Why it is updated.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to an adverse event is refused.
@@ -136,7 +135,7 @@ impl Command for ReportAdverseEvent {
         check_day(context, "onset", self.onset.as_ref())?;
         check_day(context, "ended", self.ended.as_ref())?;
         check_order(self.onset.as_ref(), self.ended.as_ref())?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<AdverseEvent>(adverse_event_id)? != AdverseEvent::Absent {
             return Err(AdverseEventError::AlreadyReported.into());
         }
@@ -170,7 +169,7 @@ impl Command for UpdateAdverseEvent {
         validate::optional_text("outcome", self.outcome.as_deref())?;
         validate::prose("reason", &self.reason)?;
         check_day(context, "ended", self.ended.as_ref())?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let reported_event = match facts.get::<AdverseEvent>(adverse_event_id)? {
             AdverseEvent::Reported(reported_event) => reported_event,
             AdverseEvent::Absent => {

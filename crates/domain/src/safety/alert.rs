@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::consent::participant::Participant;
 use crate::enrolment::subject::{self, Subject};
-use crate::validate::{self, NotFound, past_time};
+use crate::validate::{self, NotFound};
+use crate::when::When;
 
 /// Who is told at each escalation, in order.
 const ESCALATION: [&[Role]; 2] = [&[Role::Investigator, Role::Coordinator], &[Role::Sponsor, Role::MedicalMonitor]];
@@ -73,8 +74,7 @@ pub struct AcknowledgeAlert {
     #[serde(default)]
     pub note: Option<String>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Tells the next level, because nobody acknowledged in time.
@@ -92,8 +92,7 @@ pub struct ResolveAlert {
     #[serde(default)]
     pub adverse_event_id: Option<AdverseEventId>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to an alert is refused.
@@ -166,7 +165,7 @@ impl Command for AcknowledgeAlert {
         if let Some(note) = &self.note {
             validate::prose("note", note)?;
         }
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let alert = facts.get::<Alert>(alert_id)?;
         let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
         match alert {
@@ -208,7 +207,7 @@ impl Command for ResolveAlert {
 
     fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("action_taken", &self.action_taken)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let alert = facts.get::<Alert>(alert_id)?;
         let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
         match alert {

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::trial;
-use crate::validate::{self, Invalid, NotFound, past_time};
+use crate::validate::{self, Invalid, NotFound};
+use crate::when::When;
 
 /// Greatest enrolment cap of a site.
 const ENROLMENT_CAP_MAX: u32 = 1_000_000;
@@ -59,8 +60,7 @@ pub struct RegisterSite {
     #[serde(default)]
     pub country: Option<String>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Lets a site enrol, at first or after a suspension.
@@ -72,8 +72,7 @@ pub struct ActivateSite {
     /// The principal investigator's account.
     pub investigator: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Keeps a site from screening and enrolling for now.
@@ -83,8 +82,7 @@ pub struct SuspendSite {
     /// Why.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to a site is refused.
@@ -132,7 +130,7 @@ impl Command for RegisterSite {
             let expected = "an ISO 3166-1 alpha-3 code such as `NOR`".to_owned();
             return Err(Invalid::Malformed { field: "country".to_owned(), expected }.into());
         }
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<Site>(site_id)? != Site::Unregistered {
             return Err(SiteError::AlreadyRegistered.into());
         }
@@ -160,7 +158,7 @@ impl Command for ActivateSite {
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::range("enrolment_cap", self.enrolment_cap, 1, ENROLMENT_CAP_MAX)?;
         validate::text("investigator", &self.investigator)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let site = facts.get::<Site>(site_id)?;
         if site.is_active() {
             return Err(SiteError::AlreadyActive.into());
@@ -177,7 +175,7 @@ impl Command for SuspendSite {
 
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let site = facts.get::<Site>(site_id)?;
         let identity = site.identity(site_id, None)?;
         let decision = Decision::new(References::site(identity.trial_id, site_id), occurred_at);

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::consent::participant::consented_participant;
-use crate::validate::{self, past_day, past_time};
+use crate::validate::{self, past_day};
+use crate::when::When;
 
 /// A visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +37,7 @@ pub struct RecordVisit {
     /// The day of the visit, as far as it is known.
     pub attended_on: PartialDate,
     /// When it was recorded or happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to a visit is refused.
@@ -63,7 +63,7 @@ impl Command for RecordVisit {
     fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::text("visit", &self.visit)?;
         past_day(context, "attended_on", self.attended_on.earliest())?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<Visit>(visit_id)? != Visit::Absent {
             return Err(VisitError::AlreadyRecorded.into());
         }
