@@ -19,6 +19,20 @@ mod when;
 /// In JSON it is a time, or null or absent for now.
 pub use when::When;
 
+/// What an aggregate is written with.
+pub mod prelude {
+    pub use chrono::{DateTime, NaiveDate, Utc};
+    pub use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
+    pub use events::envelope::References;
+    pub use events::ids::*;
+    pub use events::values::{Blinded, PartialDate, Personal, Quantity};
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::validate::{self, Invalid, NotFound, lies_before, past_day};
+    pub use crate::when::When;
+}
+
 /// The consent of patients.
 pub mod consent {
     mod consent;

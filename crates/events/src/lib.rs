@@ -18,6 +18,16 @@ pub mod ids;
 pub mod set;
 pub mod values;
 
+/// What a declaration of events is written with.
+pub mod prelude {
+    pub use chrono::{DateTime, NaiveDate, Utc};
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::ids::*;
+    pub use crate::values::{Blinded, PartialDate, Personal, Quantity};
+}
+
 /// The consent of patients.
 pub mod consent {
     mod consent;

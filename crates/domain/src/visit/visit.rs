@@ -1,17 +1,10 @@
 //! The visit: follow-up of a subject.
 
-use crate::enrolment::subject::Subject;
-use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
-use events::ids::{SubjectId, VisitId};
-use events::values::{PartialDate, Quantity};
 use events::visit::{VisitAttended, VisitEvent};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::consent::participant::consented_participant;
-use crate::validate::{self, past_day};
-use crate::when::When;
+use crate::enrolment::subject::Subject;
+use crate::prelude::*;
 
 /// A visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
