@@ -6,10 +6,12 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
+use crate::golden;
+
 /// Writes every generated file, or compares it.
 pub fn run(root: &Path, check: bool) -> io::Result<ExitCode> {
     let mut stale = Vec::new();
-    for (path, text) in files() {
+    for (path, text) in files(root)? {
         let path = root.join(path);
         if std::fs::read_to_string(&path).ok().as_deref() == Some(&text) {
             continue;
@@ -30,14 +32,17 @@ pub fn run(root: &Path, check: bool) -> io::Result<ExitCode> {
     Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every generated file with its content.
-fn files() -> Vec<(PathBuf, String)> {
+/// Every generated file with its content, and the golden files that are missing.
+fn files(root: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     let mut files = vec![(PathBuf::from("openapi/openapi.json"), pretty(&openapi()))];
     for contract in events::registry::contracts() {
         let name = format!("{}.v{}.schema.json", contract.event_type, contract.schema_version);
-        files.push((PathBuf::from("schemas/events").join(name), pretty(&(contract.schema)().to_value())));
+        let schema = (contract.schema)().to_value();
+        let golden = golden::missing(root, contract, &schema).map_err(io::Error::other)?;
+        files.extend(golden.map(|(path, payload)| (path, pretty(&payload))));
+        files.push((PathBuf::from("schemas/events").join(name), pretty(&schema)));
     }
-    files
+    Ok(files)
 }
 
 fn pretty(value: &Value) -> String {

@@ -5,6 +5,7 @@ mod check_history;
 mod cli;
 mod clock;
 mod codegen;
+mod golden;
 mod loss;
 mod nats;
 mod output;

@@ -18,7 +18,7 @@ pub trait Aggregate: Clone + Default + Serialize + DeserializeOwned + Send + Syn
     /// The stream's events.
     type Event: EventSet;
     /// Raised whenever the state's shape or fold changes; older snapshots are then ignored.
-    const SNAPSHOT_VERSION: u16;
+    const SNAPSHOT_VERSION: u16 = 1;
 
     /// The state after `event`, which happened at `occurred_at`.
     #[must_use]

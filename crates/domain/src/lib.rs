@@ -3,19 +3,171 @@
 //! One folder per context, with the same names as in `events` and `views`; one
 //! file per aggregate, always in the same order: state, commands, reasons to
 //! refuse, decide, evolve. A process manager is a file `<name>_process.rs` of
-//! its context. Time and ids come in with the command.
+//! its context. All of them stand in this file, and so does every command, in
+//! [`commands`]. What bears the name of its context is found there directly:
+//! `consent::SignConsent`. Time and ids come in with the command.
 
-pub mod commands;
-pub mod consent;
-pub mod enrolment;
-pub mod epro;
-pub mod messaging;
-pub mod operation;
-pub mod patient;
-pub mod process;
+#[macro_use]
 pub mod rules;
-pub mod safety;
-pub mod site;
-pub mod trial;
+
+pub mod process;
 pub mod validate;
-pub mod visit;
+mod when;
+
+/// When something happened: a time that is given and has come, or else the time at which the command is decided.
+///
+/// In JSON it is a time, or null or absent for now.
+pub use when::When;
+
+/// What an aggregate is written with.
+pub mod prelude {
+    pub use chrono::{DateTime, NaiveDate, Utc};
+    pub use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
+    pub use events::envelope::References;
+    pub use events::ids::*;
+    pub use events::values::{Blinded, PartialDate, Personal, Quantity};
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::validate::{self, Invalid, NotFound, lies_before, past_day};
+    pub use crate::when::When;
+}
+
+/// The consent of patients.
+pub mod consent {
+    mod consent;
+    pub mod participant;
+
+    pub use self::consent::*;
+}
+/// The way of a patient into and through a trial.
+pub mod enrolment {
+    pub mod eligibility;
+    pub mod enrolment_process;
+    pub mod ledger;
+    pub mod subject;
+    pub mod withdrawal_process;
+}
+/// Patient-reported outcomes.
+pub mod epro {
+    pub mod instruments;
+    pub mod report;
+    pub mod scoring;
+}
+/// Messages to people.
+pub mod messaging {
+    pub mod notification;
+}
+/// Running the program.
+pub mod operation {
+    pub mod dead_letter;
+}
+/// Patients, across trials.
+pub mod patient {
+    mod patient;
+
+    pub use self::patient::*;
+}
+/// Adverse events and alerts.
+pub mod safety {
+    pub mod adverse_event;
+    pub mod alert;
+    pub mod alert_process;
+}
+/// Sites.
+pub mod site {
+    mod site;
+
+    pub use self::site::*;
+}
+/// Trials as a whole.
+pub mod trial {
+    mod commands;
+    pub mod protocol_number;
+    mod trial;
+
+    pub use self::commands::*;
+    pub use self::trial::*;
+}
+/// Visits.
+pub mod visit {
+    mod visit;
+
+    pub use self::visit::*;
+}
+
+/// Every command of the system, in one list: addresses, OpenAPI and process
+/// managers are made from it.
+pub mod commands {
+    mod authority;
+    #[macro_use]
+    mod list;
+    mod parse;
+
+    pub use authority::Duty;
+    pub use list::CommandSpec;
+    pub use parse::BodyError;
+
+    commands! {
+        "trials" of trial {
+            RegisterTrial by Conduct at "register-trial", creates: "Registers a trial.";
+            AddArm by Conduct at "add-arm": "Adds an arm to a trial.";
+            DefineEligibility by Conduct at "define-eligibility": "Defines the eligibility criteria, in place of earlier ones.";
+            PublishConsentForm by Conduct at "publish-consent-form": "Publishes a consent form.";
+            DefineQuestionnaire by Conduct at "define-questionnaire": "Defines a questionnaire.";
+            OpenEnrolment by Conduct at "open-enrolment": "Opens a trial for enrolment, at first or after a pause.";
+            PauseEnrolment by Conduct at "pause-enrolment": "Pauses enrolment.";
+            CloseEnrolment by Conduct at "close-enrolment": "Closes enrolment for good.";
+        }
+        "sites" of site {
+            RegisterSite by Conduct at "register-site", creates: "Registers a site for a trial.";
+            ActivateSite by Conduct at "activate-site": "Lets a site enrol, at first or after a suspension.";
+            SuspendSite by Conduct at "suspend-site": "Keeps a site from screening and enrolling for now.";
+        }
+        "patients" of patient {
+            RegisterPatient by SiteWork at "register-patient", creates: "Registers a person.";
+            RecordObservation by SiteWork at "record-observation": "Records something that was observed about a person.";
+        }
+        "patients" of consent {
+            PresentConsentForm by SiteWork at "present-consent-form": "Shows a consent form to the patient.";
+            SignConsent by Participation at "sign-consent": "Signs the consent form that was presented.";
+            WithdrawConsent by Participation at "withdraw-consent": "Withdraws a consent.";
+        }
+        "patients" of enrolment::subject {
+            ScreenPatient by SiteWork at "screen-patient": "Screens a patient for a trial.";
+        }
+        "subjects" of enrolment::subject {
+            RecordEligibility by SiteWork at "record-eligibility": "Assesses the trial's criteria on what is known about the patient.";
+            FailScreening by SiteWork at "fail-screening": "Ends screening without enrolment.";
+            EnrolSubject by SiteWork at "enrol-subject": "Enrols an eligible subject and takes a place.";
+            RandomiseSubject by Allocation at "randomise-subject": "Allocates an enrolled subject to an arm.";
+            DiscontinueSubject by SiteWork at "discontinue-subject": "Ends a subject's participation before completion.";
+            CompleteSubject by SiteWork at "complete-subject": "Records that a subject completed the trial.";
+        }
+        "reports" of epro::report {
+            SubmitReport by Participation at "submit-report", creates: "Submits a filled-in questionnaire.";
+            CorrectReport by SiteWork at "correct-report": "Corrects a report; the old answers stay in the history.";
+        }
+        "adverse-events" of safety::adverse_event {
+            ReportAdverseEvent by SiteWork at "report-adverse-event", creates: "Reports an adverse event.";
+            UpdateAdverseEvent by SiteWork at "update-adverse-event": "Adds to what is known of an adverse event.";
+        }
+        "alerts" of safety::alert {
+            RaiseAlert by Process at "raise-alert": "Raises an alert.";
+            AcknowledgeAlert by Safety at "acknowledge-alert" or "acknowledge": "Takes notice of an alert.";
+            EscalateAlert by Process at "escalate-alert" or "escalate": "Tells the next level, because nobody acknowledged in time.";
+            ResolveAlert by Safety at "resolve-alert" or "resolve": "Records that what had to be done was done.";
+        }
+        "visits" of visit {
+            RecordVisit by SiteWork at "record-visit", creates: "Records that a subject came to a visit.";
+        }
+        "notifications" of messaging::notification {
+            RequestNotification by Process at "request-notification": "Asks for a message to a role.";
+        }
+        "dead-letters" of operation::dead_letter {
+            RecordDeadLetter by Process at "record-dead-letter": "Records that a step failed for good.";
+            RetryDeadLetter by Operation at "retry-dead-letter" or "retry": "Has a step tried again.";
+            DropDeadLetter by Operation at "drop-dead-letter" or "drop": "Gives a step up.";
+        }
+    }
+}

@@ -1,6 +1,5 @@
 //! Checks of single fields, each refusal naming the field and what would be right.
 
-use crate::rules;
 use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, TimeDelta, Utc};
 use decider::{Context, Halt, Reason, RefusalKind};
 
@@ -84,18 +83,30 @@ pub enum Invalid {
     },
 }
 
+rules! { names of Invalid:
+    BLANK = "blank";
+    TOO_LONG = "too-long";
+    CONTROL_CHARACTER = "control-character";
+    TOO_MANY = "too-many";
+    OUT_OF_RANGE = "out-of-range";
+    MALFORMED = "malformed";
+    DUPLICATE = "duplicate";
+    IN_FUTURE = "in-the-future";
+    TOO_EARLY = "too-early";
+}
+
 impl Reason for Invalid {
     fn rule(&self) -> &'static str {
         match self {
-            Invalid::Blank { .. } => rules::BLANK,
-            Invalid::TooLong { .. } => rules::TOO_LONG,
-            Invalid::ControlCharacter { .. } => rules::CONTROL_CHARACTER,
-            Invalid::TooMany { .. } => rules::TOO_MANY,
-            Invalid::OutOfRange { .. } => rules::OUT_OF_RANGE,
-            Invalid::Malformed { .. } => rules::MALFORMED,
-            Invalid::Duplicate { .. } => rules::DUPLICATE,
-            Invalid::InFuture { .. } => rules::IN_THE_FUTURE,
-            Invalid::TooEarly { .. } => rules::TOO_EARLY,
+            Invalid::Blank { .. } => Invalid::BLANK,
+            Invalid::TooLong { .. } => Invalid::TOO_LONG,
+            Invalid::ControlCharacter { .. } => Invalid::CONTROL_CHARACTER,
+            Invalid::TooMany { .. } => Invalid::TOO_MANY,
+            Invalid::OutOfRange { .. } => Invalid::OUT_OF_RANGE,
+            Invalid::Malformed { .. } => Invalid::MALFORMED,
+            Invalid::Duplicate { .. } => Invalid::DUPLICATE,
+            Invalid::InFuture { .. } => Invalid::IN_FUTURE,
+            Invalid::TooEarly { .. } => Invalid::TOO_EARLY,
         }
     }
 
@@ -213,12 +224,11 @@ pub fn range(field: &str, value: u32, min: u32, max: u32) -> Result<(), Invalid>
     Ok(())
 }
 
-/// A time that has come: the one given, or now. In whole microseconds, as the log keeps it.
+/// A time that has come, in whole microseconds, as the log keeps it.
 ///
 /// # Errors
 /// [`Invalid::InFuture`], [`Invalid::TooEarly`].
-pub fn past_time(context: &Context, field: &str, given: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, Invalid> {
-    let Some(time) = given else { return Ok(context.now) };
+pub fn past_time(context: &Context, field: &str, time: DateTime<Utc>) -> Result<DateTime<Utc>, Invalid> {
     if time > context.now + CLOCK_SKEW_MAX {
         return Err(Invalid::InFuture { field: field.to_owned() });
     }

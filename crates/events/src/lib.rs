@@ -1,28 +1,119 @@
 //! The facts of Anamnesis: what an event is, and which events exist.
 //!
-//! One folder per context, with the same names as in `domain` and `views`.
+//! One folder per context, with the same names as in `domain` and `views`; one file per
+//! aggregate with what can happen to it. All of them stand in this file: as modules, and as
+//! kinds of stream in [`registry`]. What bears the name of its context is found there
+//! directly: `consent::ConsentSigned`.
+//!
 //! This crate is pure data and serde. It knows no clock, no randomness and no
 //! I/O, so that a byte written today can be read and checked in twenty-five
 //! years.
 
+#[macro_use]
 mod macros;
 
 pub mod allocation;
-pub mod consent;
-pub mod enrolment;
 pub mod envelope;
-pub mod epro;
 pub mod ids;
-pub mod messaging;
-pub mod operation;
-pub mod patient;
-pub mod registry;
-pub mod safety;
 pub mod set;
-pub mod site;
-pub mod trial;
 pub mod values;
-pub mod visit;
+
+/// What a declaration of events is written with.
+pub mod prelude {
+    pub use chrono::{DateTime, NaiveDate, Utc};
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::ids::*;
+    pub use crate::values::{Blinded, PartialDate, Personal, Quantity};
+}
+
+/// The consent of patients.
+pub mod consent {
+    mod consent;
+
+    pub use self::consent::*;
+}
+/// The way of a patient into and through a trial.
+pub mod enrolment {
+    pub mod ledger;
+    pub mod subject;
+}
+/// Patient-reported outcomes.
+pub mod epro {
+    pub mod report;
+}
+/// Messages to people.
+pub mod messaging {
+    pub mod notification;
+}
+/// Running the program.
+pub mod operation {
+    pub mod dead_letter;
+}
+/// Patients, across trials.
+pub mod patient {
+    mod patient;
+
+    pub use self::patient::*;
+}
+/// Adverse events and alerts.
+pub mod safety {
+    pub mod adverse_event;
+    pub mod alert;
+}
+/// Sites.
+pub mod site {
+    mod site;
+
+    pub use self::site::*;
+}
+/// Trials as a whole.
+pub mod trial {
+    pub mod protocol_number;
+    pub mod questionnaire;
+    mod trial;
+
+    pub use self::trial::*;
+}
+/// Visits.
+pub mod visit {
+    mod visit;
+
+    pub use self::visit::*;
+}
+
+/// The kinds of stream, in one list: one line makes a kind known to ids, log, subjects and readers.
+pub mod registry {
+    streams! {
+        /// A clinical trial.
+        Trial(TrialId, "trial", crate::trial::TrialEvent);
+        /// The claim of one protocol number.
+        ProtocolNumber(ProtocolNumberId, "protocol-number", crate::trial::protocol_number::ProtocolNumberEvent);
+        /// A site: a hospital or research centre in one trial.
+        Site(SiteId, "site", crate::site::SiteEvent);
+        /// A person.
+        Patient(PatientId, "patient", crate::patient::PatientEvent);
+        /// The consent of one patient to one trial.
+        Consent(ConsentId, "consent", crate::consent::ConsentEvent);
+        /// The enrolment ledger of one trial: its subject numbers and places.
+        Enrolment(EnrolmentId, "enrolment", crate::enrolment::ledger::EnrolmentEvent);
+        /// A patient in a trial.
+        Subject(SubjectId, "subject", crate::enrolment::subject::SubjectEvent);
+        /// A patient-reported outcome: one filled-in questionnaire.
+        Report(ReportId, "report", crate::epro::report::ReportEvent);
+        /// An adverse event of one subject.
+        AdverseEvent(AdverseEventId, "adverse-event", crate::safety::adverse_event::AdverseEventChange);
+        /// A safety alert.
+        Alert(AlertId, "alert", crate::safety::alert::AlertEvent);
+        /// One attended visit of one subject.
+        Visit(VisitId, "visit", crate::visit::VisitEvent);
+        /// One message to one recipient.
+        Notification(NotificationId, "notification", crate::messaging::notification::NotificationEvent);
+        /// A step of a process manager that could not be carried out.
+        DeadLetter(DeadLetterId, "dead-letter", crate::operation::dead_letter::DeadLetterEvent);
+    }
+}
 
 pub use envelope::{Actor, Envelope, NewEvent, References, Role};
 pub use ids::{StreamId, StreamKey, StreamType};

@@ -300,7 +300,8 @@ impl JsonSchema for PartialDate {
         json_schema!({
             "type": "string",
             "description": "A date that may lack its day or month: YYYY, YYYY-MM or YYYY-MM-DD.",
-            "pattern": "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$"
+            "pattern": "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$",
+            "examples": ["2026-01-31"]
         })
     }
 }

@@ -35,7 +35,7 @@ fn every_golden_file_is_read_and_says_the_same() {
     }
     for contract in contracts() {
         let current = (contract.event_type.to_owned(), contract.schema_version);
-        assert!(found.contains(&current), "no golden file for {current:?} in schemas/events/golden");
+        assert!(found.contains(&current), "no golden file for {current:?}: run `cargo xtask codegen`");
     }
 }
 

@@ -12,18 +12,19 @@ use super::plan::{Frame, Step, SubjectPlan, TrialPlan, plan_subject};
 use super::study::SubjectRows;
 use client::console::Progress;
 use client::{Client, ClientError};
-use domain::rules;
+use domain::site::SiteError;
+use domain::trial::TrialError;
 
 /// Rules that mean that what was to be set up is there already: an earlier import, perhaps of
 /// another part of the study, did it.
 const SET_UP_ALREADY: [&str; 7] = [
-    rules::TRIAL_ALREADY_REGISTERED,
-    rules::ARM_EXISTS,
-    rules::CONSENT_FORM_EXISTS,
-    rules::QUESTIONNAIRE_EXISTS,
-    rules::SITE_ALREADY_REGISTERED,
-    rules::SITE_CODE_TAKEN,
-    rules::SITE_ALREADY_ACTIVE,
+    TrialError::ALREADY_REGISTERED,
+    TrialError::ARM_EXISTS,
+    TrialError::FORM_EXISTS,
+    TrialError::QUESTIONNAIRE_EXISTS,
+    SiteError::ALREADY_REGISTERED,
+    SiteError::CODE_TAKEN,
+    SiteError::ALREADY_ACTIVE,
 ];
 
 /// Sends plans and keeps the accounts.

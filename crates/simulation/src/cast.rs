@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use client::CommandRequest;
+use domain::When;
 use domain::consent::{PresentConsentForm, SignConsent};
 use domain::epro::instruments::Instrument;
 use domain::patient::{RecordObservation, RegisterPatient};
@@ -77,7 +78,7 @@ impl Cast {
 
     /// The commands that set the trial up.
     pub fn setting(&self) -> Vec<CommandRequest> {
-        let at = Some(time(self.start, 8));
+        let at = When::at(time(self.start, 8));
         let trial = self.trial_id;
         let mut commands = vec![CommandRequest::new(
             trial,
@@ -163,14 +164,14 @@ impl Cast {
         let register = RegisterPatient {
             birth_date: Some(Personal::new(PartialDate::from(born))),
             sex: Some(Personal::new(sex)),
-            occurred_at: Some(at),
+            occurred_at: When::at(at),
             ..RegisterPatient::default()
         };
         let observe = |code: &str, value: i32, unit: &str| RecordObservation {
             code: code.to_owned(),
             value: ObservationValue::Number(Quantity::from(value)),
             unit: Some(unit.to_owned()),
-            observed_at: Some(at),
+            observed_at: When::at(at),
         };
         let pain = CommandRequest::new(patient_id, &observe("PAIN-BASELINE", random.random_range(2..=10), "{score}"));
         let pressure = CommandRequest::new(patient_id, &observe("SYSBP", random.random_range(100..175), "mm[Hg]"));
@@ -179,14 +180,14 @@ impl Cast {
             site_id,
             form_version: FORM_VERSION.to_owned(),
             language: LANGUAGE.to_owned(),
-            occurred_at: Some(at),
+            occurred_at: When::at(at),
         };
         let sign = SignConsent {
             trial_id: self.trial_id,
             form_version: FORM_VERSION.to_owned(),
             language: LANGUAGE.to_owned(),
             signer: Signer::Participant,
-            signed_at: Some(time(came_on, 10)),
+            signed_at: When::at(time(came_on, 10)),
         };
         let mut commands = vec![
             CommandRequest::new(patient_id, &register),

@@ -1,5 +1,6 @@
 //! Sending what was made up, and waiting for the process managers' share.
 
+use domain::When;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -175,7 +176,7 @@ impl Player<'_> {
             if index % 3 < 2 {
                 let acknowledge = domain::safety::alert::AcknowledgeAlert {
                     note: Some("Called the participant.".to_owned()),
-                    occurred_at: None,
+                    occurred_at: When::NOW,
                 };
                 self.send(&CommandRequest::new(alert_id, &acknowledge)).await?;
             }
@@ -183,7 +184,7 @@ impl Player<'_> {
                 let resolve = domain::safety::alert::ResolveAlert {
                     action_taken: "Seen at the site; treatment continued.".to_owned(),
                     adverse_event_id: None,
-                    occurred_at: None,
+                    occurred_at: When::NOW,
                 };
                 self.send(&CommandRequest::new(alert_id, &resolve)).await?;
             }

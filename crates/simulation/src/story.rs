@@ -2,6 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 use client::CommandRequest;
+use domain::When;
 use domain::consent::WithdrawConsent;
 use domain::enrolment::subject::{CompleteSubject, DiscontinueSubject, RandomiseSubject};
 use domain::epro::report::SubmitReport;
@@ -34,7 +35,7 @@ pub struct Story<'cast> {
 impl Story<'_> {
     pub fn tell(&mut self, randomised_on: NaiveDate) {
         let arm = if self.random.random_bool(0.5) { "ACT" } else { "PBO" };
-        let randomise = RandomiseSubject { arm: arm.to_owned(), occurred_at: Some(time(randomised_on, 11)) };
+        let randomise = RandomiseSubject { arm: arm.to_owned(), occurred_at: When::at(time(randomised_on, 11)) };
         self.commands.push(CommandRequest::new(self.subject_id, &randomise));
         let (ending, visits) = self.ending();
         let mut pain: f64 = self.random.random_range(4.0..8.5);
@@ -75,7 +76,7 @@ impl Story<'_> {
     }
 
     fn end(&mut self, ending: Ending, day: NaiveDate) {
-        let at = Some(time(day, 15));
+        let at = When::at(time(day, 15));
         self.commands.push(match ending {
             Ending::Completes => CommandRequest::new(self.subject_id, &CompleteSubject { occurred_at: at }),
             Ending::Discontinues(reason) => {
@@ -104,7 +105,7 @@ impl Story<'_> {
             visit: visit_name(visit),
             visit_number: i32::try_from(visit + 1).ok().map(Quantity::from),
             attended_on: PartialDate::from(day),
-            occurred_at: Some(time(day, 12)),
+            occurred_at: When::at(time(day, 12)),
         };
         self.commands.push(CommandRequest::new(VisitId::from(self.id("simulated-visit", visit)), &record));
     }
@@ -138,7 +139,7 @@ impl Story<'_> {
             questionnaire_version: None,
             answers,
             started_at: Some(time(day, 18)),
-            completed_at: Some(time(day, 19)),
+            completed_at: When::at(time(day, 19)),
             time_zone: Some("Europe/Oslo".to_owned()),
             device: Some("simulated-telephone".to_owned()),
             visit: Some(visit_name(visit)),
@@ -165,7 +166,7 @@ impl Story<'_> {
             onset: Some(PartialDate::from(day)),
             ended: None,
             outcome: None,
-            occurred_at: Some(time(day, 13)),
+            occurred_at: When::at(time(day, 13)),
         };
         let id = AdverseEventId::from(self.id("simulated-adverse-event", visit));
         self.commands.push(CommandRequest::new(id, &report));

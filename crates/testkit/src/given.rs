@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use decider::{Command, Context, Decision, Fact, Facts, Halt, Need, Refusal, State, StreamFold};
+use domain::rules;
 use events::envelope::{Actor, NewEvent, Role};
 use events::ids::StreamId;
 use uuid::Uuid;
@@ -140,7 +141,10 @@ impl Outcome {
     #[track_caller]
     pub fn then_refused(self, rule: &str) -> World {
         match self.result {
-            Err(refusal) => assert_eq!(refusal.rule, rule, "{refusal:?}"),
+            Err(refusal) => {
+                assert_eq!(refusal.rule, rule, "{refusal:?}");
+                assert!(rules::all().any(|rules| rules.names.contains(&rule)), "`{rule}` is not named by `rules!`");
+            }
             Ok(decision) => panic!("expected {rule}, got {decision:?}"),
         }
         self.world

@@ -13,6 +13,21 @@ mod column;
 mod table;
 mod view;
 
+/// What a view is written with.
+pub mod prelude {
+    pub use chrono::{DateTime, NaiveDate, Utc};
+    pub use events::envelope::Envelope;
+    pub use events::ids::*;
+    pub use events::registry::AnyEvent;
+    pub use events::values::{Blinded, PartialDate, Personal, Quantity};
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::column::*;
+    pub use crate::table::*;
+    pub use crate::view::View;
+}
+
 /// The consent of patients.
 pub mod consent {
     pub mod consents;

@@ -16,7 +16,7 @@ pub trait Table: Send + Sync + 'static {
     /// The name of the table, and of the view for operators.
     const NAME: &'static str;
     /// Raised whenever document, fold or columns change; the view is then rebuilt.
-    const VERSION: u32;
+    const VERSION: u32 = 1;
     /// The columns by which documents can be filtered and sorted.
     const COLUMNS: &'static [Column<Self::Document>];
     /// The columns of each index: those that a list filters by, then the one that it sorts by.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
 use events::envelope::Envelope;
+use events::ids::StreamType;
 use events::registry::AnyEvent;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::value::RawValue;
@@ -16,8 +17,14 @@ const COLUMNS_MAX: usize = 16;
 
 /// A table whose documents are folded from the events about them.
 pub trait View: Table {
+    /// The kind of stream of which each has one document, under its id; none where `keys` tells it.
+    const OF: Option<StreamType> = None;
+
     /// The keys of the documents that the event changes.
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String>;
+    fn keys(_event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
+        let has_one = Self::OF == Some(envelope.stream.kind);
+        has_one.then(|| envelope.stream.id.to_string()).into_iter().collect()
+    }
 
     /// The document under `key` after the event; `None` where there is none.
     fn fold(

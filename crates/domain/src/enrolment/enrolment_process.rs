@@ -1,6 +1,5 @@
 //! Enrolment: from a signed consent to an allocated subject, or a screening that failed with its reasons.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
 use decider::Refusal;
 use events::consent::ConsentEvent;
@@ -13,22 +12,28 @@ use events::trial::EnrolmentMode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::enrolment::subject::{EnrolSubject, FailScreening, RecordEligibility, ScreenPatient};
-use crate::messaging::notification::RequestNotification;
+use crate::consent::ConsentError;
+use crate::enrolment::ledger::LedgerError;
+use crate::enrolment::subject::{EnrolSubject, FailScreening, RecordEligibility, ScreenPatient, SubjectError};
+use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
+use crate::site::SiteError;
+use crate::trial::TrialError;
+use crate::when::When;
 
 /// Rules that leave no place: the screening fails with the rule as its reason.
-const NO_PLACE: [&str; 4] = [rules::SITE_CAP_REACHED, rules::TRIAL_FULL, rules::SITE_NOT_ACTIVE, rules::TRIAL_CLOSED];
+const NO_PLACE: [&str; 4] =
+    [LedgerError::SITE_CAP_REACHED, LedgerError::TRIAL_FULL, SiteError::NOT_ACTIVE, TrialError::CLOSED];
 /// Rules that keep a subject from going on for now: somebody has to decide what becomes of them.
-const ON_HOLD: [&str; 3] = [rules::SITE_NOT_ACTIVE, rules::TRIAL_NOT_OPEN, rules::TRIAL_CLOSED];
+const ON_HOLD: [&str; 3] = [SiteError::NOT_ACTIVE, TrialError::NOT_OPEN, TrialError::CLOSED];
 /// Refusals that mean that somebody else did the step, or that the process has ended.
 const NOTHING_LEFT: [&str; 6] = [
-    rules::SUBJECT_ALREADY_SCREENED,
-    rules::SUBJECT_NOT_IN_SCREENING,
-    rules::SUBJECT_ENDED,
-    rules::CONSENT_NOT_IN_FORCE,
-    rules::SUBJECT_NOT_FOUND,
-    rules::NOTIFICATION_ALREADY_REQUESTED,
+    SubjectError::ALREADY_SCREENED,
+    SubjectError::NOT_IN_SCREENING,
+    SubjectError::ENDED,
+    ConsentError::NOT_IN_FORCE,
+    SubjectError::NOT_FOUND,
+    NotificationError::ALREADY_REQUESTED,
 ];
 
 /// The enrolment process manager; one instance per subject.
@@ -122,7 +127,7 @@ impl ProcessManager for EnrolmentProcess {
     fn react(state: &State, event: &AnyEvent, _envelope: &Envelope) -> Vec<Step> {
         let State::Running(who, stage) = state else { return Vec::new() };
         let subject_id = SubjectId::of(who.patient_id, who.trial_id);
-        let occurred_at = Some(who.as_of);
+        let occurred_at = When::at(who.as_of);
         let assess = || {
             let record = RecordEligibility { occurred_at, ..RecordEligibility::default() };
             vec![Step::new("assess-eligibility", (subject_id, record))]
@@ -204,7 +209,7 @@ fn advance(who: Who, event: &SubjectEvent) -> State {
 }
 
 fn fail(subject_id: SubjectId, name: &str, reasons: Vec<String>, as_of: DateTime<Utc>) -> Step {
-    Step::new(name, (subject_id, FailScreening { reasons, occurred_at: Some(as_of) }))
+    Step::new(name, (subject_id, FailScreening { reasons, occurred_at: When::at(as_of) }))
 }
 
 /// The criteria that decided against the subject.

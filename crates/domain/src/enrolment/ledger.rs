@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Reason};
+use decider::Aggregate;
 use events::enrolment::ledger::EnrolmentEvent;
 use events::ids::{EnrolmentId, SiteId};
 use serde::{Deserialize, Serialize};
@@ -37,21 +36,10 @@ pub enum LedgerError {
     TrialFull(u32),
 }
 
-impl Reason for LedgerError {
-    fn rule(&self) -> &'static str {
-        match self {
-            LedgerError::SubjectNumberTaken(_) => rules::SUBJECT_NUMBER_TAKEN,
-            LedgerError::SiteCapReached(_) => rules::SITE_CAP_REACHED,
-            LedgerError::TrialFull(_) => rules::TRIAL_FULL,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            LedgerError::SubjectNumberTaken(_) => Some("subject_number".to_owned()),
-            LedgerError::SiteCapReached(_) | LedgerError::TrialFull(_) => None,
-        }
-    }
+rules! { LedgerError:
+    SubjectNumberTaken => SUBJECT_NUMBER_TAKEN = "subject-number-taken", field "subject_number";
+    SiteCapReached => SITE_CAP_REACHED = "site-cap-reached";
+    TrialFull => TRIAL_FULL = "trial-full";
 }
 
 impl Ledger {

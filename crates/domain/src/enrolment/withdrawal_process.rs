@@ -1,7 +1,5 @@
 //! Withdrawal: whoever withdraws consent takes part no longer.
 
-use crate::rules;
-use chrono::{DateTime, Utc};
 use decider::Refusal;
 use events::consent::ConsentEvent;
 use events::enrolment::subject::SubjectEvent;
@@ -10,9 +8,10 @@ use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::enrolment::subject::DiscontinueSubject;
-use crate::messaging::notification::RequestNotification;
+use crate::enrolment::subject::{DiscontinueSubject, SubjectError};
+use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
+use crate::when::When;
 
 /// CDISC codelist NCOMPLT (C66727).
 const REASON: &str = "WITHDRAWAL BY SUBJECT";
@@ -85,7 +84,7 @@ impl ProcessManager for WithdrawalProcess {
             patient_id: Some(who.patient_id),
         };
         vec![
-            discontinue("discontinue", who, Some(withdrawn.withdrawn_at)),
+            discontinue("discontinue", who, withdrawn.withdrawn_at.into()),
             Step::new("notify-investigator", (notification_id, notify)),
         ]
     }
@@ -93,12 +92,12 @@ impl ProcessManager for WithdrawalProcess {
     fn on_refusal(state: &State, step: &Step, refusal: &Refusal) -> OnRefusal {
         match (refusal.rule.as_str(), state) {
             // Never screened, or ended before: there is nobody to discontinue.
-            (rules::SUBJECT_NOT_FOUND | rules::SUBJECT_ENDED | rules::NOTIFICATION_ALREADY_REQUESTED, _) => {
+            (SubjectError::NOT_FOUND | SubjectError::ENDED | NotificationError::ALREADY_REQUESTED, _) => {
                 OnRefusal::Ignore
             }
             // The withdrawal was recorded late, and the subject had gone on meanwhile.
-            (rules::SUBJECT_STAGE_LATER, State::Withdrawn(who)) if step.name == "discontinue" => {
-                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, None)])
+            (SubjectError::OUT_OF_ORDER, State::Withdrawn(who)) if step.name == "discontinue" => {
+                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, When::NOW)])
             }
             _ => OnRefusal::DeadLetter,
         }
@@ -123,7 +122,7 @@ impl ProcessManager for WithdrawalProcess {
     }
 }
 
-fn discontinue(step: &str, who: &Who, occurred_at: Option<DateTime<Utc>>) -> Step {
+fn discontinue(step: &str, who: &Who, occurred_at: When) -> Step {
     let discontinue = DiscontinueSubject { reason: REASON.to_owned(), detail: None, occurred_at };
     Step::new(step, (SubjectId::of(who.patient_id, who.trial_id), discontinue))
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::enrolment::subject::Subject;
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::epro::report::{ReportCorrected, ReportEvent, ReportSubmitted};
 use events::ids::{ReportId, SubjectId};
 use events::trial::questionnaire::{Answers, QuestionnaireDefinition, Score};
@@ -16,6 +15,7 @@ use crate::consent::participant::consented_participant;
 use crate::epro::scoring;
 use crate::trial;
 use crate::validate::{self, NotFound, past_time};
+use crate::when::When;
 
 /// A report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +56,7 @@ pub struct SubmitReport {
     #[serde(default)]
     pub started_at: Option<DateTime<Utc>>,
     /// When filling in ended; by default now.
-    #[serde(default)]
-    pub completed_at: Option<DateTime<Utc>>,
+    pub completed_at: When,
     /// IANA time zone in which it was filled in.
     #[serde(default)]
     pub time_zone: Option<String>,
@@ -78,8 +77,7 @@ pub struct CorrectReport {
     /// Why it is corrected.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to a report is refused.
@@ -96,22 +94,11 @@ pub enum ReportError {
     CompletedBeforeStarted,
 }
 
-impl Reason for ReportError {
-    fn rule(&self) -> &'static str {
-        match self {
-            ReportError::AlreadySubmitted => rules::REPORT_ALREADY_SUBMITTED,
-            ReportError::UnknownQuestionnaire => rules::QUESTIONNAIRE_NOT_FOUND,
-            ReportError::CompletedBeforeStarted => rules::REPORT_COMPLETED_BEFORE_STARTED,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            ReportError::UnknownQuestionnaire => Some("instrument".to_owned()),
-            ReportError::CompletedBeforeStarted => Some("completed_at".to_owned()),
-            ReportError::AlreadySubmitted => None,
-        }
-    }
+rules! { ReportError:
+    AlreadySubmitted => ALREADY_SUBMITTED = "report-already-submitted";
+    UnknownQuestionnaire => UNKNOWN_QUESTIONNAIRE = "questionnaire-not-found", field "instrument";
+    CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started", field "completed_at";
+    _ => NOT_FOUND = "report-not-found";
 }
 
 impl Command for SubmitReport {
@@ -128,8 +115,8 @@ impl Command for SubmitReport {
         validate::optional_text("time_zone", self.time_zone.as_deref())?;
         validate::optional_text("device", self.device.as_deref())?;
         validate::optional_text("visit", self.visit.as_deref())?;
-        let completed_at = past_time(context, "completed_at", self.completed_at)?;
-        let started_at = self.started_at.map(|time| past_time(context, "started_at", Some(time))).transpose()?;
+        let completed_at = self.completed_at.time(context, "completed_at")?;
+        let started_at = self.started_at.map(|time| past_time(context, "started_at", time)).transpose()?;
         if started_at.is_some_and(|started_at| started_at > completed_at) {
             return Err(ReportError::CompletedBeforeStarted.into());
         }
@@ -168,10 +155,10 @@ impl Command for CorrectReport {
 
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let content = match facts.get::<Report>(report_id)? {
             Report::Submitted(content) => content,
-            Report::Absent => return Err(NotFound::halt(rules::REPORT_NOT_FOUND, "report", report_id, None)),
+            Report::Absent => return Err(NotFound::halt(ReportError::NOT_FOUND, "report", report_id, None)),
         };
         let participant = consented_participant(facts, content.subject_id, None, occurred_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;

@@ -1,8 +1,7 @@
 //! The notification: one message to one role. Delivery comes with its own process manager.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt};
 use events::envelope::{References, Role};
 use events::ids::{NotificationId, PatientId, SiteId, TrialId};
 use events::messaging::notification::{NotificationEvent, NotificationRequested};
@@ -51,12 +50,8 @@ pub enum NotificationError {
     AlreadyRequested,
 }
 
-impl Reason for NotificationError {
-    fn rule(&self) -> &'static str {
-        match self {
-            NotificationError::AlreadyRequested => rules::NOTIFICATION_ALREADY_REQUESTED,
-        }
-    }
+rules! { NotificationError:
+    AlreadyRequested => ALREADY_REQUESTED = "notification-already-requested";
 }
 
 impl Command for RequestNotification {

@@ -1,8 +1,7 @@
 //! The dead letter: a process manager's step that waits for an operator.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt};
 use events::envelope::References;
 use events::ids::{DeadLetterId, StreamId};
 use events::operation::dead_letter::{DeadLetterDropped, DeadLetterEvent, DeadLetterRetried, StepDeadLettered};
@@ -77,12 +76,9 @@ pub enum DeadLetterError {
     Dropped,
 }
 
-impl Reason for DeadLetterError {
-    fn rule(&self) -> &'static str {
-        match self {
-            DeadLetterError::Dropped => rules::DEAD_LETTER_DROPPED,
-        }
-    }
+rules! { DeadLetterError:
+    Dropped => DROPPED = "dead-letter-dropped";
+    _ => NOT_FOUND = "dead-letter-not-found";
 }
 
 impl Command for RecordDeadLetter {
@@ -152,9 +148,7 @@ impl Command for DropDeadLetter {
 impl DeadLetter {
     fn references(&self, dead_letter_id: DeadLetterId) -> Result<References, Halt> {
         match self {
-            DeadLetter::Absent => {
-                Err(NotFound::halt(rules::DEAD_LETTER_NOT_FOUND, "dead letter", dead_letter_id, None))
-            }
+            DeadLetter::Absent => Err(NotFound::halt(DeadLetterError::NOT_FOUND, "dead letter", dead_letter_id, None)),
             DeadLetter::Waiting(references) | DeadLetter::Retried(references) | DeadLetter::Dropped(references) => {
                 Ok(*references)
             }

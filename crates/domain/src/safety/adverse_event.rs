@@ -1,9 +1,8 @@
 //! The adverse event.
 
 use crate::enrolment::subject::Subject;
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::Role;
 use events::ids::{AdverseEventId, SubjectId};
 use events::safety::adverse_event::{
@@ -16,7 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::consent::participant::consented_participant;
-use crate::validate::{self, Invalid, NotFound, past_day, past_time};
+use crate::validate::{self, Invalid, NotFound, past_day};
+use crate::when::When;
 
 /// The built-in rule that a serious adverse event meets.
 pub const SERIOUS_RULE: &str = "serious-adverse-event";
@@ -71,8 +71,7 @@ pub struct ReportAdverseEvent {
     #[serde(default)]
     pub outcome: Option<String>,
     /// When it was reported; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Adds to what is known of an adverse event; a field that is left out does not change.
@@ -100,8 +99,7 @@ pub struct UpdateAdverseEvent {
     /// Why it is updated.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to an adverse event is refused.
@@ -115,20 +113,10 @@ pub enum AdverseEventError {
     EndedBeforeOnset,
 }
 
-impl Reason for AdverseEventError {
-    fn rule(&self) -> &'static str {
-        match self {
-            AdverseEventError::AlreadyReported => rules::ADVERSE_EVENT_ALREADY_REPORTED,
-            AdverseEventError::EndedBeforeOnset => rules::ADVERSE_EVENT_ENDED_BEFORE_ONSET,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            AdverseEventError::EndedBeforeOnset => Some("ended".to_owned()),
-            AdverseEventError::AlreadyReported => None,
-        }
-    }
+rules! { AdverseEventError:
+    AlreadyReported => ALREADY_REPORTED = "adverse-event-already-reported";
+    EndedBeforeOnset => ENDED_BEFORE_ONSET = "adverse-event-ended-before-onset", field "ended";
+    _ => NOT_FOUND = "adverse-event-not-found";
 }
 
 impl Command for ReportAdverseEvent {
@@ -147,7 +135,7 @@ impl Command for ReportAdverseEvent {
         check_day(context, "onset", self.onset.as_ref())?;
         check_day(context, "ended", self.ended.as_ref())?;
         check_order(self.onset.as_ref(), self.ended.as_ref())?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<AdverseEvent>(adverse_event_id)? != AdverseEvent::Absent {
             return Err(AdverseEventError::AlreadyReported.into());
         }
@@ -181,11 +169,11 @@ impl Command for UpdateAdverseEvent {
         validate::optional_text("outcome", self.outcome.as_deref())?;
         validate::prose("reason", &self.reason)?;
         check_day(context, "ended", self.ended.as_ref())?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let reported_event = match facts.get::<AdverseEvent>(adverse_event_id)? {
             AdverseEvent::Reported(reported_event) => reported_event,
             AdverseEvent::Absent => {
-                return Err(NotFound::halt(rules::ADVERSE_EVENT_NOT_FOUND, "adverse event", adverse_event_id, None));
+                return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
             }
         };
         check_order(reported_event.onset.as_ref(), self.ended.as_ref())?;

@@ -1,8 +1,7 @@
 //! The alert: raised by a rule, never closed by itself.
 
-use crate::rules;
 use chrono::{DateTime, TimeDelta, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::{References, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
 use events::safety::alert::{AlertAcknowledged, AlertEscalated, AlertEvent, AlertRaised, AlertResolved, Severity};
@@ -12,7 +11,8 @@ use uuid::Uuid;
 
 use crate::consent::participant::Participant;
 use crate::enrolment::subject::{self, Subject};
-use crate::validate::{self, NotFound, past_time};
+use crate::validate::{self, NotFound};
+use crate::when::When;
 
 /// Who is told at each escalation, in order.
 const ESCALATION: [&[Role]; 2] = [&[Role::Investigator, Role::Coordinator], &[Role::Sponsor, Role::MedicalMonitor]];
@@ -74,8 +74,7 @@ pub struct AcknowledgeAlert {
     #[serde(default)]
     pub note: Option<String>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Tells the next level, because nobody acknowledged in time.
@@ -93,8 +92,7 @@ pub struct ResolveAlert {
     #[serde(default)]
     pub adverse_event_id: Option<AdverseEventId>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to an alert is refused.
@@ -111,14 +109,11 @@ pub enum AlertError {
     NotDue(DateTime<Utc>),
 }
 
-impl Reason for AlertError {
-    fn rule(&self) -> &'static str {
-        match self {
-            AlertError::ForeignId => rules::ALERT_ID_FOREIGN,
-            AlertError::Resolved => rules::ALERT_RESOLVED,
-            AlertError::NotDue(_) => rules::ALERT_NOT_DUE,
-        }
-    }
+rules! { AlertError:
+    ForeignId => FOREIGN_ID = "alert-id-foreign";
+    Resolved => RESOLVED = "alert-resolved";
+    NotDue => NOT_DUE = "alert-not-due";
+    _ => NOT_FOUND = "alert-not-found";
 }
 
 impl Command for RaiseAlert {
@@ -170,7 +165,7 @@ impl Command for AcknowledgeAlert {
         if let Some(note) = &self.note {
             validate::prose("note", note)?;
         }
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let alert = facts.get::<Alert>(alert_id)?;
         let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
         match alert {
@@ -212,7 +207,7 @@ impl Command for ResolveAlert {
 
     fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("action_taken", &self.action_taken)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let alert = facts.get::<Alert>(alert_id)?;
         let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
         match alert {
@@ -228,7 +223,7 @@ impl Command for ResolveAlert {
 impl Alert {
     fn matter(&self, alert_id: AlertId) -> Result<&Matter, Halt> {
         match self {
-            Alert::Absent => Err(NotFound::halt(rules::ALERT_NOT_FOUND, "alert", alert_id, None)),
+            Alert::Absent => Err(NotFound::halt(AlertError::NOT_FOUND, "alert", alert_id, None)),
             Alert::Open(matter) | Alert::Acknowledged(matter) | Alert::Resolved(matter) => Ok(matter),
         }
     }

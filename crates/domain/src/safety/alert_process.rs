@@ -4,7 +4,6 @@
 //! alerts that it raises, so one event may begin several; it is keyed by the
 //! source event until the alert exists.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
 use decider::Refusal;
 use events::envelope::{Envelope, References, Role};
@@ -16,9 +15,9 @@ use events::safety::alert::AlertEvent;
 use events::trial::questionnaire::TriggeredRule;
 use serde::{Deserialize, Serialize};
 
-use crate::messaging::notification::RequestNotification;
+use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
-use crate::safety::alert::{EscalateAlert, RaiseAlert};
+use crate::safety::alert::{AlertError, EscalateAlert, RaiseAlert};
 
 /// The alert process manager.
 pub struct AlertProcess;
@@ -107,7 +106,7 @@ impl ProcessManager for AlertProcess {
     fn on_refusal(_state: &State, _step: &Step, refusal: &Refusal) -> OnRefusal {
         match refusal.rule.as_str() {
             // Told already, or done with in the meantime.
-            rules::NOTIFICATION_ALREADY_REQUESTED | rules::ALERT_RESOLVED => OnRefusal::Ignore,
+            NotificationError::ALREADY_REQUESTED | AlertError::RESOLVED => OnRefusal::Ignore,
             _ => OnRefusal::DeadLetter,
         }
     }

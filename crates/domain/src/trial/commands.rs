@@ -1,6 +1,6 @@
 //! Commands to a trial.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use decider::{Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::References;
 use events::ids::{ProtocolNumberId, TrialId};
@@ -17,7 +17,8 @@ use super::{EnrolmentStatus, Trial, TrialError, registered};
 use crate::epro::instruments::{Instrument, check_definition};
 use crate::site::Site;
 use crate::trial::protocol_number::ProtocolNumber;
-use crate::validate::{self, Invalid, past_time};
+use crate::validate::{self, Invalid};
+use crate::when::When;
 
 /// Greatest planned number of subjects.
 const PLANNED_ENROLMENT_MAX: u32 = 1_000_000;
@@ -43,8 +44,7 @@ pub struct RegisterTrial {
     #[serde(default)]
     pub enrolment_mode: EnrolmentMode,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for RegisterTrial {
@@ -60,7 +60,7 @@ impl Command for RegisterTrial {
         validate::text("title", &self.title)?;
         validate::optional_text("phase", self.phase.as_deref())?;
         validate::range("planned_enrolment", self.planned_enrolment, 1, PLANNED_ENROLMENT_MAX)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<Trial>(trial_id)? != Trial::Unregistered {
             return Err(TrialError::AlreadyRegistered.into());
         }
@@ -93,8 +93,7 @@ pub struct AddArm {
     #[serde(default = "one")]
     pub allocation_weight: u32,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 const fn one() -> u32 {
@@ -109,7 +108,7 @@ impl Command for AddArm {
         validate::code("code", &self.code)?;
         validate::text("name", &self.name)?;
         validate::range("allocation_weight", self.allocation_weight, 1, ALLOCATION_WEIGHT_MAX)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
         if course.enrolment != EnrolmentStatus::NotOpened {
             return Err(TrialError::ArmsFixed.into());
@@ -130,8 +129,7 @@ pub struct DefineEligibility {
     /// All criteria, at least one.
     pub criteria: Vec<Criterion>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for DefineEligibility {
@@ -140,7 +138,7 @@ impl Command for DefineEligibility {
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         self.check()?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
         let criteria_version = course.criteria.as_ref().map_or(1, |criteria| criteria.version + 1);
         let defined = EligibilityDefined { criteria_version, criteria: self.criteria.clone() };
@@ -183,8 +181,7 @@ pub struct PublishConsentForm {
     /// First day on which it may be signed.
     pub effective_on: NaiveDate,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for PublishConsentForm {
@@ -196,7 +193,7 @@ impl Command for PublishConsentForm {
         validate::language("language", &self.language)?;
         validate::sha256("text_sha256", &self.text_sha256)?;
         validate::planned_day("effective_on", self.effective_on)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
         let same = |form: &super::ConsentForm| form.form_version == self.form_version && form.language == self.language;
         if course.forms.iter().any(same) {
@@ -229,8 +226,7 @@ pub struct DefineQuestionnaire {
     /// The questionnaire.
     pub questionnaire: QuestionnaireSource,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for DefineQuestionnaire {
@@ -243,7 +239,7 @@ impl Command for DefineQuestionnaire {
             QuestionnaireSource::Definition(definition) => definition.clone(),
         };
         check_definition("questionnaire/definition", &questionnaire)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
         if course.questionnaire(&questionnaire.instrument, Some(&questionnaire.version)).is_some() {
             let QuestionnaireDefinition { instrument, version, .. } = questionnaire;
@@ -259,8 +255,7 @@ impl Command for DefineQuestionnaire {
 #[serde(deny_unknown_fields)]
 pub struct OpenEnrolment {
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for OpenEnrolment {
@@ -268,7 +263,7 @@ impl Command for OpenEnrolment {
     const NAME: &'static str = "OpenEnrolment";
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
         let decision = Decision::new(References::trial(trial_id), occurred_at);
         match course.enrolment {
@@ -306,8 +301,7 @@ pub struct PauseEnrolment {
     /// Why.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for PauseEnrolment {
@@ -316,7 +310,7 @@ impl Command for PauseEnrolment {
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
         let decision = Decision::new(References::trial(trial_id), occurred_at);
         match course.enrolment {
@@ -338,8 +332,7 @@ pub struct CloseEnrolment {
     /// Why.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for CloseEnrolment {
@@ -348,7 +341,7 @@ impl Command for CloseEnrolment {
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
         let decision = Decision::new(References::trial(trial_id), occurred_at);
         match course.enrolment {

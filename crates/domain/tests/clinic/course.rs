@@ -1,5 +1,6 @@
 //! The course of a subject: what follows what, and what is refused out of order.
 
+use domain::When;
 use domain::consent::WithdrawConsent;
 use domain::enrolment::subject::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
@@ -106,8 +107,10 @@ fn up_to_two_missing_items_are_prorated() {
 #[test]
 fn nothing_clinical_is_recorded_without_a_consent_in_force() {
     let world = enrolled(&open_trial(10, 10), 1);
-    let early =
-        SubmitReport { completed_at: Some("2021-01-01T00:00:00Z".parse().expect("a time")), ..report(phq9([0; 9])) };
+    let early = SubmitReport {
+        completed_at: When::at("2021-01-01T00:00:00Z".parse().expect("a time")),
+        ..report(phq9([0; 9]))
+    };
     let id = ReportId::from(Uuid::from_u128(0x50));
     let world = world.when(id, &early).then_refused("consent-signed-later");
     let withdraw = command::<WithdrawConsent>(json!({"trial_id": trial(), "scope": "further-data"}));

@@ -1,5 +1,6 @@
 //! The process managers: from events to whole commands.
 
+use domain::When;
 use domain::enrolment::subject::{DiscontinueSubject, EnrolSubject, FailScreening, RecordEligibility, ScreenPatient};
 use domain::messaging::notification::RequestNotification;
 use domain::process::{AlertProcess, EnrolmentProcess, OnRefusal, Step, WithdrawalProcess};
@@ -97,20 +98,20 @@ fn notification(number: u64, template: &str, recipient: Role, name: &str) -> (No
 }
 
 fn assess(as_of: u64) -> Step {
-    let record = RecordEligibility { occurred_at: Some(event_time(as_of)), ..RecordEligibility::default() };
+    let record = RecordEligibility { occurred_at: When::at(event_time(as_of)), ..RecordEligibility::default() };
     Step::new("assess-eligibility", (subject_id(), record))
 }
 
 fn failed(name: &str, reason: &str, as_of: u64) -> Step {
-    let fail = FailScreening { reasons: vec![reason.to_owned()], occurred_at: Some(event_time(as_of)) };
+    let fail = FailScreening { reasons: vec![reason.to_owned()], occurred_at: When::at(event_time(as_of)) };
     Step::new(name, (subject_id(), fail))
 }
 
 #[test]
 fn enrolment_goes_from_a_signature_to_allocation() {
-    let occurred_at = Some(event_time(1));
+    let occurred_at = When::at(event_time(1));
     let screen = ScreenPatient { trial_id: trial_id(), subject_number: None, occurred_at };
-    let enrol = Step::new("enrol", (subject_id(), EnrolSubject { occurred_at: Some(event_time(3)) }));
+    let enrol = Step::new("enrol", (subject_id(), EnrolSubject { occurred_at: When::at(event_time(3)) }));
     let key = subject_id().uuid();
     given([signed(EnrolmentMode::Automatic)])
         .process::<EnrolmentProcess>()
@@ -146,7 +147,7 @@ fn enrolment_waits_for_what_is_missing() {
 
 #[test]
 fn enrolment_of_an_ineligible_subject_ends_with_the_criteria_that_decided() {
-    let fail = FailScreening { reasons: Vec::new(), occurred_at: Some(event_time(3)) };
+    let fail = FailScreening { reasons: Vec::new(), occurred_at: When::at(event_time(3)) };
     given([signed(EnrolmentMode::Automatic), screened(), assessed(EligibilityOutcome::Ineligible, &[])])
         .process::<EnrolmentProcess>()
         .then(&[Step::new("fail-screening", (subject_id(), fail))]);
@@ -154,7 +155,7 @@ fn enrolment_of_an_ineligible_subject_ends_with_the_criteria_that_decided() {
 
 #[test]
 fn enrolment_on_hold_tells_the_investigator() {
-    let occurred_at = Some(event_time(1));
+    let occurred_at = When::at(event_time(1));
     let screen = ScreenPatient { trial_id: trial_id(), subject_number: None, occurred_at };
     let screen = Step::new("screen", (patient_id(), screen));
     let tell = Step::new("tell-on-hold", notification(1, "enrolment-on-hold", Role::Investigator, "investigator"));
@@ -176,11 +177,11 @@ fn enrolment_leaves_manual_trials_alone() {
 
 #[test]
 fn withdrawal_ends_participation_and_tells_the_investigator() {
-    let discontinue = |name: &str, occurred_at| {
+    let discontinue = |name: &str, occurred_at: When| {
         let reason = "WITHDRAWAL BY SUBJECT".to_owned();
         Step::new(name, (subject_id(), DiscontinueSubject { reason, detail: None, occurred_at }))
     };
-    let (key, step) = (subject_id().uuid(), discontinue("discontinue", Some(event_time(0))));
+    let (key, step) = (subject_id().uuid(), discontinue("discontinue", When::at(event_time(0))));
     let tell =
         Step::new("notify-investigator", notification(1, "consent-withdrawn", Role::Investigator, "investigator"));
     given([withdrawn()])
@@ -191,7 +192,7 @@ fn withdrawal_ends_participation_and_tells_the_investigator() {
             key,
             &step,
             "subject-stage-later",
-            &OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", None)]),
+            &OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", When::NOW)]),
         )
         .when(on_subject(SubjectDiscontinued { reason: "WITHDRAWAL BY SUBJECT".to_owned(), detail: None }))
         .then(&[])

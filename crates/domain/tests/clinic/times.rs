@@ -1,5 +1,6 @@
 //! Times that contradict each other are refused.
 
+use domain::When;
 use domain::consent::{PresentConsentForm, SignConsent, WithdrawConsent};
 use domain::enrolment::subject::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
@@ -69,7 +70,7 @@ fn assessed() -> World {
     };
     let world = signed();
     let screen_at = |time: &str| domain::enrolment::subject::ScreenPatient {
-        occurred_at: Some(time.parse().expect("a time")),
+        occurred_at: When::at(time.parse().expect("a time")),
         ..screen()
     };
     world.when(patient(1), &screen_at("2025-03-10T09:00:00Z")).then_refused("consent-signed-later");

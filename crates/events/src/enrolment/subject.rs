@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event_set;
 use crate::ids::{PatientId, SiteId, TrialId};
 use crate::trial::ObservationValue;
 use crate::values::Blinded;

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::envelope::Role;
-use crate::event_set;
 use crate::ids::{PatientId, SiteId, TrialId};
 
 /// A message was asked for. It names ids only, never personal data.

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::envelope::References;
-use crate::event_set;
 use crate::ids::StreamId;
 
 /// A step failed for good and waits for an operator.

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::envelope::Role;
-use crate::event_set;
 use crate::ids::{AdverseEventId, PatientId, SiteId, StreamId, SubjectId, TrialId};
 
 /// How urgent an alert is.

@@ -1,6 +1,7 @@
 //! Steps that an operator has to look at, and who is told to have done what.
 
 use decider::Refusal;
+use domain::When;
 use domain::enrolment::subject::EnrolSubject;
 use domain::process::{OnRefusal, Phase, ProcessManager, Route, Step};
 use event_store::log::{Expected, Write};
@@ -47,7 +48,7 @@ impl ProcessManager for Stubborn {
     }
 
     fn react(_state: &State, _event: &AnyEvent, envelope: &Envelope) -> Vec<Step> {
-        vec![Step::new("enrol", (SubjectId::from(envelope.stream.id), EnrolSubject { occurred_at: None }))]
+        vec![Step::new("enrol", (SubjectId::from(envelope.stream.id), EnrolSubject { occurred_at: When::NOW }))]
     }
 
     fn on_refusal(_state: &State, _step: &Step, _refusal: &Refusal) -> OnRefusal {

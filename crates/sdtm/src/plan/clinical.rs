@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use domain::When;
 use domain::safety::adverse_event::ReportAdverseEvent;
 use domain::visit::RecordVisit;
 use events::ids::{AdverseEventId, VisitId};
@@ -75,7 +76,7 @@ impl Planner<'_> {
             visit: name,
             visit_number: number,
             attended_on: date.date.clone(),
-            occurred_at: Some(at),
+            occurred_at: When::at(at),
         };
         let cell = |text: &Option<Text>| text.as_ref().map_or("", |text| text).to_owned();
         let key = [self.subject.to_string(), cell(&row.number), cell(&row.name), cell(&row.start)];
@@ -98,16 +99,14 @@ impl Planner<'_> {
             }
             let id = AdverseEventId::from(self.frame.id("sdtm-adverse-event", &key.each_ref().map(String::as_str)));
             match self.adverse_event(row) {
-                Ok(event) => {
-                    let at = event.occurred_at.unwrap_or(self.consent.at);
-                    self.step(at, Rank::AdverseEvent, vec![row.id()], id, &event);
-                }
+                Ok((at, event)) => self.step(at, Rank::AdverseEvent, vec![row.id()], id, &event),
                 Err(reason) => self.reject(row.id(), reason),
             }
         }
     }
 
-    fn adverse_event(&mut self, row: &AdverseEventRow) -> Result<ReportAdverseEvent, String> {
+    /// The event, with the time of its report.
+    fn adverse_event(&mut self, row: &AdverseEventRow) -> Result<(DateTime<Utc>, ReportAdverseEvent), String> {
         let term = match (&row.decoded, &row.term) {
             (Some(decoded), _) => tidy(decoded),
             (None, Some(term)) => {
@@ -129,7 +128,7 @@ impl Planner<'_> {
         // Reported when it was collected; what began before the consent was told after it.
         let told = collected.and_then(|date| date.moment()).or_else(|| onset.as_ref()?.moment());
         let at = told.unwrap_or(self.consent.at).max(self.consent.at);
-        Ok(ReportAdverseEvent {
+        let event = ReportAdverseEvent {
             subject_id: self.frame.subject(&self.subject),
             term,
             severity,
@@ -139,8 +138,9 @@ impl Planner<'_> {
             onset: onset.map(|date| date.date),
             ended: ended.map(|date| date.date),
             outcome: row.outcome.as_ref().map(|text| tidy(text)),
-            occurred_at: Some(at),
-        })
+            occurred_at: When::at(at),
+        };
+        Ok((at, event))
     }
 
     fn severity(&mut self, row: &AdverseEventRow, grade: Option<u8>) -> Result<AdverseEventSeverity, String> {

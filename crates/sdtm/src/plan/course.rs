@@ -1,6 +1,7 @@
 //! A subject's course: eligibility, enrolment, allocation, and how participation ended.
 
 use chrono::{DateTime, Utc};
+use domain::When;
 use domain::enrolment::subject::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
 };
@@ -172,7 +173,7 @@ impl Planner<'_> {
         self.enrolment(demographics, rows, at);
         let mut sources = vec![demographics.id()];
         sources.extend(randomised.map(Disposition::id));
-        let command = RandomiseSubject { arm: arm.to_owned(), occurred_at: Some(at) };
+        let command = RandomiseSubject { arm: arm.to_owned(), occurred_at: When::at(at) };
         self.step(at, Rank::Randomisation, sources, self.frame.subject(&self.subject), &command);
         at
     }
@@ -188,9 +189,9 @@ impl Planner<'_> {
         let at = self.covered(row.id(), "enrolled", at);
         let subject_id = self.frame.subject(&self.subject);
         let judgements = self.frame.judgements.clone();
-        let eligibility = RecordEligibility { judgements, occurred_at: Some(at) };
+        let eligibility = RecordEligibility { judgements, occurred_at: When::at(at) };
         self.step(at, Rank::Eligibility, vec![row.id()], subject_id, &eligibility);
-        self.step(at, Rank::Enrolment, vec![row.id()], subject_id, &EnrolSubject { occurred_at: Some(at) });
+        self.step(at, Rank::Enrolment, vec![row.id()], subject_id, &EnrolSubject { occurred_at: When::at(at) });
         Some(at)
     }
 
@@ -210,9 +211,9 @@ impl Planner<'_> {
             sources
         };
         let judgements = self.frame.judgements.clone();
-        let eligibility = RecordEligibility { judgements, occurred_at: Some(eligible_at) };
+        let eligibility = RecordEligibility { judgements, occurred_at: When::at(eligible_at) };
         self.step(eligible_at, Rank::Eligibility, sources(eligible), subject_id, &eligibility);
-        let enrol = EnrolSubject { occurred_at: Some(enrolled_at) };
+        let enrol = EnrolSubject { occurred_at: When::at(enrolled_at) };
         self.step(enrolled_at, Rank::Enrolment, sources(enrolled), subject_id, &enrol);
     }
 
@@ -222,7 +223,7 @@ impl Planner<'_> {
         // The words of the site say more than the codelist's term.
         let own_words = end.and_then(|end| end.term.as_ref()).map(|words| tidy(words));
         let at = end.and_then(moment).unwrap_or(self.consent.at);
-        let failure = FailScreening { reasons: vec![own_words.unwrap_or(decoded)], occurred_at: Some(at) };
+        let failure = FailScreening { reasons: vec![own_words.unwrap_or(decoded)], occurred_at: When::at(at) };
         let mut sources = vec![row];
         sources.push(demographics.id());
         self.step(at, Rank::Enrolment, sources, self.frame.subject(&self.subject), &failure);
@@ -243,12 +244,12 @@ impl Planner<'_> {
         let place = allocated_at.map_or(at, |allocated_at| at.max(allocated_at));
         let subject_id = self.frame.subject(&self.subject);
         if reason == "COMPLETED" {
-            let complete = CompleteSubject { occurred_at: Some(at) };
+            let complete = CompleteSubject { occurred_at: When::at(at) };
             return self.step(place, Rank::End, vec![end.id()], subject_id, &complete);
         }
         let own_words = end.term.as_ref().map(|words| tidy(words));
         let detail = own_words.filter(|words| !words.eq_ignore_ascii_case(&reason));
-        let discontinue = DiscontinueSubject { reason, detail, occurred_at: Some(at) };
+        let discontinue = DiscontinueSubject { reason, detail, occurred_at: When::at(at) };
         self.step(place, Rank::End, vec![end.id()], subject_id, &discontinue);
     }
 
@@ -260,7 +261,7 @@ impl Planner<'_> {
         let date = self.date(demographics.id(), "DTHDTC", demographics.death.as_ref()).ok().flatten();
         let at = date.map_or(self.consent.at, |date| date.earliest()).max(self.consent.at);
         self.note(demographics.id(), "ds tells no end of participation: dm tells of a death");
-        let death = DiscontinueSubject { reason: "DEATH".to_owned(), detail: None, occurred_at: Some(at) };
+        let death = DiscontinueSubject { reason: "DEATH".to_owned(), detail: None, occurred_at: When::at(at) };
         let place = allocated_at.map_or(at, |allocated_at| at.max(allocated_at));
         self.step(place, Rank::End, vec![demographics.id()], self.frame.subject(&self.subject), &death);
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use domain::When;
 use domain::epro::report::SubmitReport;
 use events::ids::ReportId;
 use events::trial::questionnaire::{Answer, Answers};
@@ -111,7 +112,7 @@ impl Planner<'_> {
             questionnaire_version: Some(instrument.definition.version.clone()),
             answers,
             started_at: None,
-            completed_at: Some(completed_at),
+            completed_at: When::at(completed_at),
             time_zone: None,
             device: None,
             visit: visit.map(|visit| tidy(visit)),

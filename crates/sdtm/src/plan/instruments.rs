@@ -1,5 +1,6 @@
 //! Questionnaires: the program's own definition where its items fit, else one made from the answers.
 
+use domain::When;
 use domain::epro::instruments::Instrument;
 use domain::trial::{DefineQuestionnaire, QuestionnaireSource};
 use domain::validate;
@@ -65,7 +66,7 @@ impl InstrumentPlan {
             Some(instrument) => QuestionnaireSource::Instrument(instrument),
             None => QuestionnaireSource::Definition(self.definition.clone()),
         };
-        DefineQuestionnaire { questionnaire, occurred_at: None }
+        DefineQuestionnaire { questionnaire, occurred_at: When::NOW }
     }
 
     /// The answer to an item in the form that the definition asks for.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use decider::Command;
+use domain::When;
 use domain::consent::{PresentConsentForm, SignConsent};
 use domain::enrolment::subject::ScreenPatient;
 use domain::patient::{RecordObservation, RegisterPatient};
@@ -121,7 +122,7 @@ impl<'plan> Planner<'plan> {
     /// Registration, consent and screening: what everything else needs.
     fn intake(&mut self, demographics: &Demographics) {
         let patient_id = self.frame.patient(&self.subject);
-        let (trial_id, at) = (self.frame.trial_id, Some(self.consent.at));
+        let (trial_id, at) = (self.frame.trial_id, When::at(self.consent.at));
         let site = demographics.site.clone().unwrap_or_else(|| Text::from(""));
         let row = demographics.id();
         let register = self.registration(demographics);
@@ -160,7 +161,7 @@ impl<'plan> Planner<'plan> {
         RegisterPatient {
             birth_date: birth_date.map(|birth| Personal::new(birth.date)),
             sex: sex.map(Personal::new),
-            occurred_at: Some(self.consent.at),
+            occurred_at: When::at(self.consent.at),
             ..RegisterPatient::default()
         }
     }
@@ -178,7 +179,7 @@ impl<'plan> Planner<'plan> {
             code: domain::enrolment::eligibility::AGE.to_owned(),
             value: ObservationValue::Number(number.quantity()),
             unit: Some("a".to_owned()),
-            observed_at: Some(self.consent.at),
+            observed_at: When::at(self.consent.at),
         })
     }
 

@@ -48,7 +48,7 @@ pub fn plan_trial(study: &Study, study_name: &Text, accounts: &mut Accounts) -> 
     planner.questionnaires(study);
     planner.visits(study);
     planner.sites(study, planned_enrolment);
-    planner.trial_step(Vec::new(), &OpenEnrolment { occurred_at: planner.start });
+    planner.trial_step(Vec::new(), &OpenEnrolment { occurred_at: planner.start.into() });
     TrialPlan { steps: planner.steps, rows: planner.rows, frame: planner.frame }
 }
 
@@ -101,7 +101,7 @@ impl TrialPlanner<'_> {
             blinding: summary.blinding.unwrap_or(Blinding::DoubleBlind),
             planned_enrolment: planned.max(1),
             enrolment_mode: EnrolmentMode::Manual,
-            occurred_at: self.start,
+            occurred_at: self.start.into(),
         };
         self.trial_step(summary.rows, &trial);
         if let Some(register) = self.steps.last_mut() {
@@ -139,8 +139,12 @@ impl TrialPlanner<'_> {
             rows.insert(NO_ARM.into(), ("No arms in the export".into(), Vec::new()));
         }
         for (code, (name, rows)) in rows {
-            let arm =
-                AddArm { code: code.to_string(), name: tidy(&name), allocation_weight: 1, occurred_at: self.start };
+            let arm = AddArm {
+                code: code.to_string(),
+                name: tidy(&name),
+                allocation_weight: 1,
+                occurred_at: self.start.into(),
+            };
             self.trial_step(rows, &arm);
             self.frame.arms.push((code, name));
         }
@@ -175,7 +179,7 @@ impl TrialPlanner<'_> {
         let judgement =
             |criterion: &Criterion| (criterion.code.clone(), criterion.category == CriterionCategory::Inclusion);
         self.frame.judgements = criteria.iter().map(judgement).collect();
-        self.trial_step(taken, &DefineEligibility { criteria, occurred_at: self.start });
+        self.trial_step(taken, &DefineEligibility { criteria, occurred_at: self.start.into() });
     }
 
     fn consent_form(&mut self, study: &Study) {
@@ -185,7 +189,7 @@ impl TrialPlanner<'_> {
             text_sha256: EMPTY_SHA256.to_owned(),
             // In force as long as anybody can have signed it: another part of the study may begin earlier.
             effective_on: NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or_default(),
-            occurred_at: self.start,
+            occurred_at: self.start.into(),
         };
         self.trial_step(Vec::new(), &form);
         if let Some(first) = study.subjects.values().map(|subject| subject.demographics.id()).min() {
@@ -232,12 +236,12 @@ impl TrialPlanner<'_> {
                 code: code.to_string(),
                 name: format!("Site {code}"),
                 country: subject.country.as_ref().filter(alpha_3).map(ToString::to_string),
-                occurred_at: self.start,
+                occurred_at: self.start.into(),
             };
             let activate = ActivateSite {
                 enrolment_cap: planned_enrolment,
                 investigator: format!("investigator-{code}"),
-                occurred_at: self.start,
+                occurred_at: self.start.into(),
             };
             for request in [CommandRequest::new(site_id, &register), CommandRequest::new(site_id, &activate)] {
                 self.steps.push(Step { rows: Vec::new(), request, gate: None });

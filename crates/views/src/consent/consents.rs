@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use events::consent::{ConsentEvent, Signer, WithdrawalScope};
 use events::envelope::Envelope;
-use events::ids::{ConsentId, PatientId, SiteId, TrialId};
+use events::ids::{ConsentId, PatientId, SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,12 +81,7 @@ impl Table for Consents {
 }
 
 impl View for Consents {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::Consent(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::Consent);
 
     fn fold(document: Option<Consent>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Consent> {
         let AnyEvent::Consent(event) = event else { return document };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use events::enrolment::subject::{EligibilityOutcome, SubjectEvent};
 use events::envelope::Envelope;
-use events::ids::{PatientId, SiteId, SubjectId, TrialId};
+use events::ids::{PatientId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::values::Blinded;
 use schemars::JsonSchema;
@@ -88,12 +88,7 @@ impl Table for Subjects {
 }
 
 impl View for Subjects {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::Subject(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::Subject);
 
     fn fold(document: Option<Subject>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Subject> {
         let AnyEvent::Subject(event) = event else { return document };

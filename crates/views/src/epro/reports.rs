@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::epro::report::ReportEvent;
-use events::ids::{PatientId, ReportId, SiteId, SubjectId, TrialId};
+use events::ids::{PatientId, ReportId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::trial::questionnaire::{Answers, Score};
 use schemars::JsonSchema;
@@ -82,12 +82,7 @@ impl Table for Reports {
 }
 
 impl View for Reports {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::Report(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::Report);
 
     fn fold(document: Option<Report>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Report> {
         let AnyEvent::Report(event) = event else { return document };

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
-use events::ids::{DeadLetterId, StreamId};
+use events::ids::{DeadLetterId, StreamId, StreamType};
 use events::operation::dead_letter::DeadLetterEvent;
 use events::registry::AnyEvent;
 use schemars::JsonSchema;
@@ -67,12 +67,7 @@ impl Table for DeadLetters {
 }
 
 impl View for DeadLetters {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::DeadLetter(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::DeadLetter);
 
     fn fold(document: Option<DeadLetter>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<DeadLetter> {
         let AnyEvent::DeadLetter(event) = event else { return document };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
-use events::ids::PatientId;
+use events::ids::{PatientId, StreamType};
 use events::patient::PatientEvent;
 use events::registry::AnyEvent;
 use events::trial::ObservationValue;
@@ -52,12 +52,7 @@ impl Table for Patients {
 }
 
 impl View for Patients {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::Patient(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::Patient);
 
     fn fold(document: Option<Patient>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Patient> {
         let AnyEvent::Patient(event) = event else { return document };

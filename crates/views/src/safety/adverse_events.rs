@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
-use events::ids::{AdverseEventId, PatientId, SiteId, SubjectId, TrialId};
+use events::ids::{AdverseEventId, PatientId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::safety::adverse_event::{AdverseEventChange, AdverseEventSeverity};
 use events::values::PartialDate;
@@ -70,12 +70,7 @@ impl Table for AdverseEvents {
 }
 
 impl View for AdverseEvents {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::AdverseEvent(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::AdverseEvent);
 
     fn fold(document: Option<AdverseEvent>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<AdverseEvent> {
         let AnyEvent::AdverseEvent(event) = event else { return document };

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use events::envelope::{Envelope, Role};
-use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
+use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::safety::alert::{AlertEvent, Severity};
 use schemars::JsonSchema;
@@ -99,12 +99,7 @@ const fn rank(severity: Severity) -> i64 {
 }
 
 impl View for Alerts {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::Alert(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::Alert);
 
     fn fold(document: Option<Alert>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Alert> {
         let AnyEvent::Alert(event) = event else { return document };

@@ -1,7 +1,7 @@
 //! The sites of all trials.
 
 use events::envelope::Envelope;
-use events::ids::{SiteId, TrialId};
+use events::ids::{SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
 use events::site::SiteEvent;
 use schemars::JsonSchema;
@@ -61,12 +61,7 @@ impl Table for Sites {
 }
 
 impl View for Sites {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::Site(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::Site);
 
     fn fold(document: Option<Site>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Site> {
         let AnyEvent::Site(event) = event else { return document };

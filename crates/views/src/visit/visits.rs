@@ -1,16 +1,8 @@
 //! Attended visits.
 
-use events::envelope::Envelope;
-use events::ids::{PatientId, SiteId, SubjectId, TrialId, VisitId};
-use events::registry::AnyEvent;
-use events::values::{PartialDate, Quantity};
 use events::visit::VisitEvent;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::column::{Column, text, uuid};
-use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, TRIAL, Table};
-use crate::view::View;
+use crate::prelude::*;
 
 /// The view.
 pub struct Visits;
@@ -57,12 +49,7 @@ impl Table for Visits {
 }
 
 impl View for Visits {
-    fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        match event {
-            AnyEvent::Visit(_) => vec![envelope.stream.id.to_string()],
-            _ => Vec::new(),
-        }
-    }
+    const OF: Option<StreamType> = Some(StreamType::Visit);
 
     fn fold(document: Option<Visit>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Visit> {
         let AnyEvent::Visit(event) = event else { return document };

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use decider::{Command, Context, Decision, Facts, Halt, Need};
 use events::enrolment::ledger::{PlaceReleased, PlaceTaken, SubjectNumberAssigned};
 use events::enrolment::subject::{
@@ -22,7 +21,8 @@ use crate::consent::participant::{Participant, consented_participant};
 use crate::enrolment::eligibility::assess;
 use crate::enrolment::ledger::Ledger;
 use crate::site::Site;
-use crate::validate::{self, Invalid, past_time};
+use crate::validate::{self, Invalid};
+use crate::when::When;
 use crate::{patient, trial};
 
 /// Screens a patient for a trial at the site where the consent was given.
@@ -35,8 +35,7 @@ pub struct ScreenPatient {
     #[serde(default)]
     pub subject_number: Option<String>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for ScreenPatient {
@@ -57,7 +56,7 @@ impl Command for ScreenPatient {
         if let Some(number) = &self.subject_number {
             validate::code("subject_number", number)?;
         }
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let trial_id = self.trial_id;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, trial_id, Some("trial_id"))?;
@@ -91,8 +90,7 @@ pub struct RecordEligibility {
     #[serde(default)]
     pub judgements: BTreeMap<String, bool>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for RecordEligibility {
@@ -100,7 +98,7 @@ impl Command for RecordEligibility {
     const NAME: &'static str = "RecordEligibility";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
         if participation.stage != Stage::Screening {
@@ -150,8 +148,7 @@ pub struct FailScreening {
     /// Why: codes of criteria or of rules, at least one.
     pub reasons: Vec<String>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for FailScreening {
@@ -166,7 +163,7 @@ impl Command for FailScreening {
         for (index, reason) in self.reasons.iter().enumerate() {
             validate::text(&format!("reasons/{index}"), reason)?;
         }
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participation = screened(facts, subject_id, None)?;
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
@@ -183,8 +180,7 @@ impl Command for FailScreening {
 #[serde(deny_unknown_fields)]
 pub struct EnrolSubject {
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for EnrolSubject {
@@ -192,7 +188,7 @@ impl Command for EnrolSubject {
     const NAME: &'static str = "EnrolSubject";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
         if participation.stage != Stage::Screening {
@@ -226,8 +222,7 @@ pub struct RandomiseSubject {
     /// The arm's code.
     pub arm: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for RandomiseSubject {
@@ -236,7 +231,7 @@ impl Command for RandomiseSubject {
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("arm", &self.arm)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
         if participation.stage != Stage::Enrolled {
@@ -262,8 +257,7 @@ pub struct DiscontinueSubject {
     #[serde(default)]
     pub detail: Option<String>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for DiscontinueSubject {
@@ -275,7 +269,7 @@ impl Command for DiscontinueSubject {
         if let Some(detail) = &self.detail {
             validate::prose("detail", detail)?;
         }
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participation = screened(facts, subject_id, None)?;
         let gives_place_back = match participation.stage {
             Stage::Screening | Stage::Randomised => false,
@@ -301,8 +295,7 @@ impl Command for DiscontinueSubject {
 #[serde(deny_unknown_fields)]
 pub struct CompleteSubject {
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 impl Command for CompleteSubject {
@@ -310,7 +303,7 @@ impl Command for CompleteSubject {
     const NAME: &'static str = "CompleteSubject";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
         match participation.stage {

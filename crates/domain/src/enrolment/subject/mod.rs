@@ -2,9 +2,8 @@
 
 mod commands;
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Facts, Halt, Reason};
+use decider::{Aggregate, Facts, Halt};
 use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEvent};
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
 use serde::{Deserialize, Serialize};
@@ -119,36 +118,18 @@ pub enum SubjectError {
     OutOfOrder(Stage, chrono::NaiveDate),
 }
 
-impl Reason for SubjectError {
-    fn rule(&self) -> &'static str {
-        match self {
-            SubjectError::AlreadyScreened => rules::SUBJECT_ALREADY_SCREENED,
-            SubjectError::NotInScreening => rules::SUBJECT_NOT_IN_SCREENING,
-            SubjectError::NoCriteria => rules::TRIAL_WITHOUT_CRITERIA,
-            SubjectError::NotJudged(_) => rules::CRITERION_NOT_JUDGED,
-            SubjectError::NotEligible => rules::SUBJECT_NOT_ELIGIBLE,
-            SubjectError::NotEnrolled => rules::SUBJECT_NOT_ENROLLED,
-            SubjectError::UnknownArm => rules::ARM_NOT_FOUND,
-            SubjectError::Ended => rules::SUBJECT_ENDED,
-            SubjectError::NotRandomised => rules::SUBJECT_NOT_RANDOMISED,
-            SubjectError::OutOfOrder(..) => rules::SUBJECT_STAGE_LATER,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            SubjectError::NotJudged(code) => Some(format!("judgements/{code}")),
-            SubjectError::UnknownArm => Some("arm".to_owned()),
-            SubjectError::OutOfOrder(..) => Some("occurred_at".to_owned()),
-            SubjectError::AlreadyScreened
-            | SubjectError::NotInScreening
-            | SubjectError::NoCriteria
-            | SubjectError::NotEligible
-            | SubjectError::NotEnrolled
-            | SubjectError::Ended
-            | SubjectError::NotRandomised => None,
-        }
-    }
+rules! { SubjectError:
+    AlreadyScreened => ALREADY_SCREENED = "subject-already-screened";
+    NotInScreening => NOT_IN_SCREENING = "subject-not-in-screening";
+    NoCriteria => NO_CRITERIA = "trial-without-criteria";
+    NotJudged(code) => NOT_JUDGED = "criterion-not-judged", field format!("judgements/{code}");
+    NotEligible => NOT_ELIGIBLE = "subject-not-eligible";
+    NotEnrolled => NOT_ENROLLED = "subject-not-enrolled";
+    UnknownArm => UNKNOWN_ARM = "arm-not-found", field "arm";
+    Ended => ENDED = "subject-ended";
+    NotRandomised => NOT_RANDOMISED = "subject-not-randomised";
+    OutOfOrder => OUT_OF_ORDER = "subject-stage-later", field "occurred_at";
+    _ => NOT_FOUND = "subject-not-found";
 }
 
 /// A screened subject. `field` names the command's field that holds the id.
@@ -162,7 +143,7 @@ pub fn screened<'facts>(
 ) -> Result<&'facts Participation, Halt> {
     match facts.get::<Subject>(subject_id)? {
         Subject::Screened(participation) => Ok(participation),
-        Subject::Unscreened => Err(NotFound::halt(rules::SUBJECT_NOT_FOUND, "subject", subject_id, field)),
+        Subject::Unscreened => Err(NotFound::halt(SubjectError::NOT_FOUND, "subject", subject_id, field)),
     }
 }
 

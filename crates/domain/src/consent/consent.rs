@@ -1,10 +1,7 @@
 //! The consent of one patient to one trial.
 
-pub mod participant;
-
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::consent::{ConsentEvent, ConsentFormPresented, ConsentSigned, ConsentWithdrawn, Signer, WithdrawalScope};
 use events::envelope::References;
 use events::ids::{ConsentId, PatientId, SiteId, TrialId};
@@ -13,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::site::{Site, SiteError};
 use crate::trial::ConsentForm;
-use crate::validate::{self, lies_before, past_time};
+use crate::validate::{self, lies_before};
+use crate::when::When;
 use crate::{patient, trial};
 
 /// A consent.
@@ -82,8 +80,7 @@ pub struct PresentConsentForm {
     /// The language of the form.
     pub language: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Signs the consent form that was presented.
@@ -100,8 +97,7 @@ pub struct SignConsent {
     #[serde(default = "participant")]
     pub signer: Signer,
     /// When the signature was given; by default now.
-    #[serde(default)]
-    pub signed_at: Option<DateTime<Utc>>,
+    pub signed_at: When,
 }
 
 const fn participant() -> Signer {
@@ -120,8 +116,7 @@ pub struct WithdrawConsent {
     #[serde(default)]
     pub reason: Option<String>,
     /// When the patient withdrew; by default now.
-    #[serde(default)]
-    pub withdrawn_at: Option<DateTime<Utc>>,
+    pub withdrawn_at: When,
 }
 
 /// Why a command to a consent is refused.
@@ -153,31 +148,15 @@ pub enum ConsentError {
     WithdrawnBeforeSigned,
 }
 
-impl Reason for ConsentError {
-    fn rule(&self) -> &'static str {
-        match self {
-            ConsentError::FormNotInForce(_) => rules::CONSENT_FORM_NOT_IN_FORCE,
-            ConsentError::NotPresented => rules::CONSENT_FORM_NOT_PRESENTED,
-            ConsentError::PresentedLater(_) => rules::CONSENT_FORM_PRESENTED_LATER,
-            ConsentError::WithdrawnLater(_) => rules::CONSENT_WITHDRAWN_LATER,
-            ConsentError::AlreadySigned => rules::CONSENT_ALREADY_SIGNED,
-            ConsentError::NotInForce => rules::CONSENT_NOT_IN_FORCE,
-            ConsentError::SignedLater(_) => rules::CONSENT_SIGNED_LATER,
-            ConsentError::WithdrawnBeforeSigned => rules::CONSENT_WITHDRAWN_BEFORE_SIGNED,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            ConsentError::FormNotInForce(_) => Some("form_version".to_owned()),
-            ConsentError::WithdrawnBeforeSigned => Some("withdrawn_at".to_owned()),
-            ConsentError::PresentedLater(_) | ConsentError::WithdrawnLater(_) => Some("signed_at".to_owned()),
-            ConsentError::NotPresented
-            | ConsentError::AlreadySigned
-            | ConsentError::NotInForce
-            | ConsentError::SignedLater(_) => None,
-        }
-    }
+rules! { ConsentError:
+    FormNotInForce => FORM_NOT_IN_FORCE = "consent-form-not-in-force", field "form_version";
+    NotPresented => NOT_PRESENTED = "consent-form-not-presented";
+    PresentedLater => PRESENTED_LATER = "consent-form-presented-later", field "signed_at";
+    WithdrawnLater => WITHDRAWN_LATER = "consent-withdrawn-later", field "signed_at";
+    AlreadySigned => ALREADY_SIGNED = "consent-already-signed";
+    NotInForce => NOT_IN_FORCE = "consent-not-in-force";
+    SignedLater => SIGNED_LATER = "consent-signed-later";
+    WithdrawnBeforeSigned => WITHDRAWN_BEFORE_SIGNED = "consent-withdrawn-before-signed", field "withdrawn_at";
 }
 
 impl Command for PresentConsentForm {
@@ -191,7 +170,7 @@ impl Command for PresentConsentForm {
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("form_version", &self.form_version)?;
         validate::language("language", &self.language)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
         let site = facts.get::<Site>(self.site_id)?;
@@ -235,7 +214,7 @@ impl Command for SignConsent {
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("form_version", &self.form_version)?;
         validate::language("language", &self.language)?;
-        let signed_at = past_time(context, "signed_at", self.signed_at)?;
+        let signed_at = self.signed_at.time(context, "signed_at")?;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
         let form = form_in_force(course, &self.form_version, &self.language, signed_at)?;
@@ -287,7 +266,7 @@ impl Command for WithdrawConsent {
         if let Some(reason) = &self.reason {
             validate::prose("reason", reason)?;
         }
-        let withdrawn_at = past_time(context, "withdrawn_at", self.withdrawn_at)?;
+        let withdrawn_at = self.withdrawn_at.time(context, "withdrawn_at")?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
         let Consent::InForce(signed, _) = facts.get::<Consent>(consent_id)? else {
             return Err(ConsentError::NotInForce.into());

@@ -1,23 +1,14 @@
 //! The trial: the protocol and its course.
 
-mod commands;
-pub mod protocol_number;
-
-use crate::rules;
 use chrono::NaiveDate;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Facts, Halt, Reason};
+use decider::{Aggregate, Facts, Halt};
 use events::ids::{SiteId, TrialId};
 use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{Criterion, EnrolmentMode, TrialEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::validate::NotFound;
-
-pub use commands::{
-    AddArm, CloseEnrolment, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PauseEnrolment, PublishConsentForm,
-    QuestionnaireSource, RegisterTrial,
-};
 
 /// A trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,35 +113,17 @@ pub enum TrialError {
     NotOpen,
 }
 
-impl Reason for TrialError {
-    fn rule(&self) -> &'static str {
-        match self {
-            TrialError::AlreadyRegistered => rules::TRIAL_ALREADY_REGISTERED,
-            TrialError::ProtocolTaken => rules::PROTOCOL_NUMBER_TAKEN,
-            TrialError::ArmExists(_) => rules::ARM_EXISTS,
-            TrialError::ArmsFixed => rules::ARMS_FIXED,
-            TrialError::FormExists(_) => rules::CONSENT_FORM_EXISTS,
-            TrialError::QuestionnaireExists { .. } => rules::QUESTIONNAIRE_EXISTS,
-            TrialError::NotReady(_) => rules::TRIAL_NOT_READY,
-            TrialError::Closed => rules::TRIAL_CLOSED,
-            TrialError::NotOpen => rules::TRIAL_NOT_OPEN,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        let field = match self {
-            TrialError::ProtocolTaken => "protocol",
-            TrialError::ArmExists(_) => "code",
-            TrialError::FormExists(_) => "form_version",
-            TrialError::QuestionnaireExists { .. } => "questionnaire",
-            TrialError::AlreadyRegistered
-            | TrialError::ArmsFixed
-            | TrialError::NotReady(_)
-            | TrialError::Closed
-            | TrialError::NotOpen => return None,
-        };
-        Some(field.to_owned())
-    }
+rules! { TrialError:
+    AlreadyRegistered => ALREADY_REGISTERED = "trial-already-registered";
+    ProtocolTaken => PROTOCOL_TAKEN = "protocol-number-taken", field "protocol";
+    ArmExists => ARM_EXISTS = "arm-exists", field "code";
+    ArmsFixed => ARMS_FIXED = "arms-fixed";
+    FormExists => FORM_EXISTS = "consent-form-exists", field "form_version";
+    QuestionnaireExists => QUESTIONNAIRE_EXISTS = "questionnaire-exists", field "questionnaire";
+    NotReady => NOT_READY = "trial-not-ready";
+    Closed => CLOSED = "trial-closed";
+    NotOpen => NOT_OPEN = "trial-not-open";
+    _ => NOT_FOUND = "trial-not-found";
 }
 
 /// The course of a registered trial. `field` names the command's field that
@@ -165,7 +138,7 @@ pub fn registered<'facts>(
 ) -> Result<&'facts RegisteredTrial, Halt> {
     match facts.get::<Trial>(trial_id)? {
         Trial::Registered(course) => Ok(course),
-        Trial::Unregistered => Err(NotFound::halt(rules::TRIAL_NOT_FOUND, "trial", trial_id, field)),
+        Trial::Unregistered => Err(NotFound::halt(TrialError::NOT_FOUND, "trial", trial_id, field)),
     }
 }
 

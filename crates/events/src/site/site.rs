@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event_set;
 use crate::ids::TrialId;
 
 /// The site was registered for a trial.

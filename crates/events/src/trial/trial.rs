@@ -1,13 +1,9 @@
 //! Events of a `trial` stream: the protocol and its course.
 
-pub mod protocol_number;
-pub mod questionnaire;
-
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event_set;
 use crate::ids::SiteId;
 use crate::trial::questionnaire::QuestionnaireDefinition;
 use crate::values::Quantity;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt};
 use events::envelope::References;
 use events::ids::PatientId;
 use events::patient::{ObservationRecorded, PatientEvent, PatientRegistered, Sex};
@@ -13,7 +12,8 @@ use events::values::{PartialDate, Personal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validate::{self, Invalid, NotFound, lies_before, past_day, past_time};
+use crate::validate::{self, Invalid, NotFound, lies_before, past_day};
+use crate::when::When;
 
 /// A patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +65,7 @@ pub struct RegisterPatient {
     #[serde(default)]
     pub sex: Option<Personal<Sex>>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Records something that was observed about a person.
@@ -81,8 +80,7 @@ pub struct RecordObservation {
     #[serde(default)]
     pub unit: Option<String>,
     /// When it was observed; by default now.
-    #[serde(default)]
-    pub observed_at: Option<DateTime<Utc>>,
+    pub observed_at: When,
 }
 
 /// Why a command to a patient is refused.
@@ -93,12 +91,9 @@ pub enum PatientError {
     AlreadyRegistered,
 }
 
-impl Reason for PatientError {
-    fn rule(&self) -> &'static str {
-        match self {
-            PatientError::AlreadyRegistered => rules::PATIENT_ALREADY_REGISTERED,
-        }
-    }
+rules! { PatientError:
+    AlreadyRegistered => ALREADY_REGISTERED = "patient-already-registered";
+    _ => NOT_FOUND = "patient-not-found";
 }
 
 impl Command for RegisterPatient {
@@ -107,7 +102,7 @@ impl Command for RegisterPatient {
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         self.check(context)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<Patient>(patient_id)? != Patient::Unregistered {
             return Err(PatientError::AlreadyRegistered.into());
         }
@@ -150,7 +145,7 @@ impl Command for RecordObservation {
             validate::text("value", value)?;
         }
         validate::optional_text("unit", self.unit.as_deref())?;
-        let observed_at = past_time(context, "observed_at", self.observed_at)?;
+        let observed_at = self.observed_at.time(context, "observed_at")?;
         registered(facts, patient_id, None)?;
         let recorded = ObservationRecorded {
             code: self.code.clone(),
@@ -173,7 +168,7 @@ pub fn registered<'facts>(
 ) -> Result<&'facts Person, Halt> {
     match facts.get::<Patient>(patient_id)? {
         Patient::Registered(person) => Ok(person),
-        Patient::Unregistered => Err(NotFound::halt(rules::PATIENT_NOT_FOUND, "patient", patient_id, field)),
+        Patient::Unregistered => Err(NotFound::halt(PatientError::NOT_FOUND, "patient", patient_id, field)),
     }
 }
 

@@ -1,17 +1,10 @@
 //! The visit: follow-up of a subject.
 
-use crate::enrolment::subject::Subject;
-use crate::rules;
-use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
-use events::ids::{SubjectId, VisitId};
-use events::values::{PartialDate, Quantity};
 use events::visit::{VisitAttended, VisitEvent};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::consent::participant::consented_participant;
-use crate::validate::{self, past_day, past_time};
+use crate::enrolment::subject::Subject;
+use crate::prelude::*;
 
 /// A visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +30,7 @@ pub struct RecordVisit {
     /// The day of the visit, as far as it is known.
     pub attended_on: PartialDate,
     /// When it was recorded or happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to a visit is refused.
@@ -49,12 +41,8 @@ pub enum VisitError {
     AlreadyRecorded,
 }
 
-impl Reason for VisitError {
-    fn rule(&self) -> &'static str {
-        match self {
-            VisitError::AlreadyRecorded => rules::VISIT_ALREADY_RECORDED,
-        }
-    }
+rules! { VisitError:
+    AlreadyRecorded => ALREADY_RECORDED = "visit-already-recorded";
 }
 
 impl Command for RecordVisit {
@@ -68,7 +56,7 @@ impl Command for RecordVisit {
     fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::text("visit", &self.visit)?;
         past_day(context, "attended_on", self.attended_on.earliest())?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<Visit>(visit_id)? != Visit::Absent {
             return Err(VisitError::AlreadyRecorded.into());
         }

@@ -1,8 +1,7 @@
 //! The site: a hospital or research centre in a trial.
 
-use crate::rules;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need, Reason};
+use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::References;
 use events::ids::{SiteId, TrialId};
 use events::site::{SiteActivated, SiteEvent, SiteRegistered, SiteSuspended};
@@ -11,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::trial;
-use crate::validate::{self, Invalid, NotFound, past_time};
+use crate::validate::{self, Invalid, NotFound};
+use crate::when::When;
 
 /// Greatest enrolment cap of a site.
 const ENROLMENT_CAP_MAX: u32 = 1_000_000;
@@ -60,8 +60,7 @@ pub struct RegisterSite {
     #[serde(default)]
     pub country: Option<String>,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Lets a site enrol, at first or after a suspension.
@@ -73,8 +72,7 @@ pub struct ActivateSite {
     /// The principal investigator's account.
     pub investigator: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Keeps a site from screening and enrolling for now.
@@ -84,8 +82,7 @@ pub struct SuspendSite {
     /// Why.
     pub reason: String,
     /// When it happened; by default now.
-    #[serde(default)]
-    pub occurred_at: Option<DateTime<Utc>>,
+    pub occurred_at: When,
 }
 
 /// Why a command to a site is refused.
@@ -108,24 +105,13 @@ pub enum SiteError {
     OtherTrial,
 }
 
-impl Reason for SiteError {
-    fn rule(&self) -> &'static str {
-        match self {
-            SiteError::AlreadyRegistered => rules::SITE_ALREADY_REGISTERED,
-            SiteError::CodeTaken(_) => rules::SITE_CODE_TAKEN,
-            SiteError::AlreadyActive => rules::SITE_ALREADY_ACTIVE,
-            SiteError::NotActive => rules::SITE_NOT_ACTIVE,
-            SiteError::OtherTrial => rules::SITE_OF_ANOTHER_TRIAL,
-        }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            SiteError::CodeTaken(_) => Some("code".to_owned()),
-            SiteError::OtherTrial => Some("site_id".to_owned()),
-            SiteError::AlreadyRegistered | SiteError::AlreadyActive | SiteError::NotActive => None,
-        }
-    }
+rules! { SiteError:
+    AlreadyRegistered => ALREADY_REGISTERED = "site-already-registered";
+    CodeTaken => CODE_TAKEN = "site-code-taken", field "code";
+    AlreadyActive => ALREADY_ACTIVE = "site-already-active";
+    NotActive => NOT_ACTIVE = "site-not-active";
+    OtherTrial => OTHER_TRIAL = "site-of-another-trial", field "site_id";
+    _ => NOT_FOUND = "site-not-found";
 }
 
 impl Command for RegisterSite {
@@ -144,7 +130,7 @@ impl Command for RegisterSite {
             let expected = "an ISO 3166-1 alpha-3 code such as `NOR`".to_owned();
             return Err(Invalid::Malformed { field: "country".to_owned(), expected }.into());
         }
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<Site>(site_id)? != Site::Unregistered {
             return Err(SiteError::AlreadyRegistered.into());
         }
@@ -172,7 +158,7 @@ impl Command for ActivateSite {
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::range("enrolment_cap", self.enrolment_cap, 1, ENROLMENT_CAP_MAX)?;
         validate::text("investigator", &self.investigator)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let site = facts.get::<Site>(site_id)?;
         if site.is_active() {
             return Err(SiteError::AlreadyActive.into());
@@ -189,7 +175,7 @@ impl Command for SuspendSite {
 
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = past_time(context, "occurred_at", self.occurred_at)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let site = facts.get::<Site>(site_id)?;
         let identity = site.identity(site_id, None)?;
         let decision = Decision::new(References::site(identity.trial_id, site_id), occurred_at);
@@ -213,7 +199,7 @@ impl Site {
     /// [`Halt`] where it is not registered.
     pub fn identity(&self, site_id: SiteId, field: Option<&'static str>) -> Result<&Identity, Halt> {
         match self {
-            Site::Unregistered => Err(NotFound::halt(rules::SITE_NOT_FOUND, "site", site_id, field)),
+            Site::Unregistered => Err(NotFound::halt(SiteError::NOT_FOUND, "site", site_id, field)),
             Site::Registered(identity) | Site::Active(identity, _) | Site::Suspended(identity, _) => Ok(identity),
         }
     }

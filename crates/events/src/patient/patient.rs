@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event_set;
 use crate::trial::ObservationValue;
 use crate::values::{PartialDate, Personal};
 

@@ -1,11 +1,6 @@
 //! Events of a `visit` stream.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::event_set;
-use crate::ids::{PatientId, SiteId, SubjectId, TrialId};
-use crate::values::{PartialDate, Quantity};
+use crate::prelude::*;
 
 /// The subject came to a visit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,5 +1,0 @@
-//! Patient-reported outcomes.
-
-pub mod instruments;
-pub mod report;
-pub mod scoring;

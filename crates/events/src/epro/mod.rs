@@ -1,3 +1,0 @@
-//! Patient-reported outcomes.
-
-pub mod report;

@@ -1,3 +1,0 @@
-//! Messages to people.
-
-pub mod notification;

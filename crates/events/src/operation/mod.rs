@@ -1,3 +1,0 @@
-//! Running the program.
-
-pub mod dead_letter;

@@ -1,4 +1,0 @@
-//! Adverse events and alerts.
-
-pub mod adverse_event;
-pub mod alert;
