@@ -3,7 +3,6 @@
 mod admin;
 mod check_history;
 mod cli;
-mod codegen;
 mod nats;
 mod output;
 mod recover;

@@ -7,7 +7,6 @@
 
 mod macros;
 
-pub mod allocation;
 pub mod consent;
 pub mod enrolment;
 pub mod envelope;

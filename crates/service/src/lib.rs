@@ -4,7 +4,6 @@ pub mod auth;
 pub mod health;
 pub mod lifecycle;
 pub mod limits;
-pub mod openapi;
 pub mod problem;
 pub mod server;
 pub mod settings;

@@ -1,0 +1,56 @@
+//! The generated files of the source tree, as text.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use schemars::SchemaGenerator;
+use serde_json::Value;
+
+use crate::{declared, document};
+
+/// The generated files that are not in the source tree as they are generated.
+pub fn stale(root: &Path) -> Vec<(PathBuf, String)> {
+    let files = generated().into_iter().map(|(path, text)| (root.join(path), text));
+    files.filter(|(path, text)| std::fs::read_to_string(path).ok().as_deref() != Some(text)).collect()
+}
+
+/// Writes a generated file.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, text)
+}
+
+/// Every generated file with its content.
+fn generated() -> Vec<(PathBuf, String)> {
+    let mut files = vec![
+        (PathBuf::from("openapi/openapi.json"), pretty(&document::openapi())),
+        (PathBuf::from("crates/query-api/src/declared.rs"), declared::source()),
+    ];
+    for contract in events::registry::contracts() {
+        let schema = (contract.schema)(&mut SchemaGenerator::default()).to_value();
+        let name = format!("{}.v{}.schema.json", contract.event_type, contract.schema_version);
+        files.push((PathBuf::from("schemas/events").join(name), pretty(&schema)));
+    }
+    files
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn what_is_checked_in_is_what_is_generated() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let stale: Vec<_> = super::stale(&root).into_iter().map(|(path, _)| path).collect();
+        assert!(stale.is_empty(), "run `cargo xtask codegen`: {stale:?}");
+    }
+}
