@@ -11,6 +11,7 @@ use sqlx::migrate::MigrateError;
 use crate::checkpoints::CheckpointStore;
 use crate::leases::LeaseStore;
 use crate::log::EventLog;
+use crate::migrations;
 use crate::postgres::{self, AddressError, PostgresCoordination, PostgresLog, PostgresSagas, PostgresViews, Primary};
 use crate::sagas::SagaStore;
 use crate::sqlite::{self, SqliteCoordination, SqliteLog, SqlitePools, SqliteSagas, SqliteViews};
@@ -110,7 +111,7 @@ impl Store {
         let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
         let pool = postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)?;
         if options.migrate {
-            postgres::MIGRATOR.run(&pool).await.map_err(OpenError::Migrate)?;
+            migrations::POSTGRES.run(&pool).await.map_err(OpenError::Migrate)?;
         }
         let coordination = Arc::new(PostgresCoordination::open(pool.clone()));
         let views = Arc::new(PostgresViews::open(pool.clone()));
@@ -141,7 +142,7 @@ impl Store {
         // A file that can only be read opens as well as any other; commands would find it out one by one.
         sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut *connection).await.map_err(unusable)?;
         if options.migrate {
-            sqlite::MIGRATOR.run(&mut *connection).await.map_err(OpenError::Migrate)?;
+            migrations::SQLITE.run(&mut *connection).await.map_err(OpenError::Migrate)?;
         }
         drop((connection, migrating));
         let coordination = Arc::new(SqliteCoordination::open(pools.clone()));

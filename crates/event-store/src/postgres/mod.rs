@@ -15,7 +15,6 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool};
 
@@ -25,9 +24,6 @@ pub use log::PostgresLog;
 pub use primary::Primary;
 pub use sagas::PostgresSagas;
 pub use views::{PostgresViews, forget_derived};
-
-/// The schema, in the order of its history.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// How long a connection is kept that nobody uses.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use coordination::SqliteCoordination;
@@ -24,9 +23,6 @@ pub use log::SqliteLog;
 pub use sagas::SqliteSagas;
 pub use views::SqliteViews;
 pub use writer::Writer;
-
-/// The schema, in the order of its history.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// How long a connection waits for another's write.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(20);
