@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod health;
+mod jwt;
 pub mod lifecycle;
 pub mod limits;
 pub mod problem;
