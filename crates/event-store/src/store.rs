@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::LocalBoxFuture;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 
@@ -100,11 +101,16 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
-        match Address::parse(url)? {
-            Address::Postgres(url) => Self::open_postgres(url, options).await,
-            Address::Sqlite(path) => Self::open_sqlite(path, options).await,
-        }
+    pub fn open<'caller>(
+        url: &'caller str,
+        options: &'caller StoreOptions,
+    ) -> LocalBoxFuture<'caller, Result<Self, OpenError>> {
+        Box::pin(async move {
+            match Address::parse(url)? {
+                Address::Postgres(url) => Self::open_postgres(url, options).await,
+                Address::Sqlite(path) => Self::open_sqlite(path, options).await,
+            }
+        })
     }
 
     async fn open_postgres(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {

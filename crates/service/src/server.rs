@@ -10,6 +10,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -32,21 +33,24 @@ pub fn wrap(router: Router, probes: Router, limits: Limits) -> Router {
     probes.merge(limited).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
 }
 
-/// Serves until asked to stop, then lets requests end within a bound.
+/// Serves until asked to stop, then lets requests end within a bound (boxed: the server's code is
+/// compiled here, not where it is awaited).
 ///
 /// # Errors
 /// Where the listener fails.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let stopping = shutdown.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = overdue => Ok(()),
-    }
+pub fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> BoxFuture<'static, io::Result<()>> {
+    Box::pin(async move {
+        let stopping = shutdown.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+        let overdue = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            served = serving => served,
+            () = overdue => Ok(()),
+        }
+    })
 }
 
 async fn no_route(request: Request) -> Response {

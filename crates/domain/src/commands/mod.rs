@@ -3,11 +3,12 @@
 
 mod authority;
 mod parse;
+mod stored;
 
 use decider::{Command, Context, Decide, Decision, Facts, Halt, Need};
 use events::ids::{StreamId, StreamKey, StreamType};
 use schemars::{Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 use self::parse::parse;
@@ -59,7 +60,7 @@ pub struct CommandSpec {
 macro_rules! commands {
     ($($collection:literal { $($command:ident by $duty:ident at $path:literal $(or $alias:literal)? $(, $creates:ident)?: $summary:literal;)+ })+) => {
         /// Any command with its target.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
         #[serde(tag = "command")]
         pub enum AnyCommand { $($(
             #[doc = $summary]
