@@ -37,7 +37,7 @@ pub fn run(args: &CheckHistoryArgs) -> Result<ExitCode, CheckHistoryError> {
     let mut history = History::default();
     for path in &args.files {
         let file = File::open(path).map_err(|source| CheckHistoryError::Open(path.clone(), source))?;
-        history.read(&mut BufReader::new(file)).map_err(|source| CheckHistoryError::Read(path.clone(), source))?;
+        history.read(BufReader::new(file)).map_err(|source| CheckHistoryError::Read(path.clone(), source))?;
     }
     let verdict = history.check();
     line(&format!(

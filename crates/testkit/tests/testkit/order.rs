@@ -104,7 +104,7 @@ async fn run(faults: &[&str]) -> Verdict {
     let mut history = History::default();
     for name in ["first", "second", "seen"] {
         let file = File::open(folder.path().join(name)).expect("a record");
-        history.read(&mut BufReader::new(file)).expect("a history");
+        history.read(BufReader::new(file)).expect("a history");
     }
     history.check()
 }
