@@ -14,10 +14,10 @@ pub struct Arguments {
     check: bool,
 }
 
-/// The program itself knows its contract; this only runs it at the right place.
+/// A package of its own knows the contract: what it needs is not compiled with the program.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, TaskError> {
     let mut generator = Command::new("cargo");
-    generator.args(["run", "--quiet", "--package", "anamnesis", "--", "codegen", "--root"]).arg(root());
+    generator.args(["run", "--quiet", "--package", "codegen", "--", "--root"]).arg(root());
     if arguments.check {
         generator.arg("--check");
     }

@@ -9,12 +9,12 @@ use sdtm::ImportArgs;
 use service::settings::{FileSettings, NatsSettings, ServerSettings, StorageSettings};
 use simulation::SimulateArgs;
 
+use crate::admin;
 use crate::check_history::{self, CheckHistoryArgs};
 use crate::recover::{self, RecoverArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, Roles};
 use crate::token::{self, TokenArgs};
-use crate::{admin, codegen};
 
 /// Event-sourced backend for clinical trials.
 ///
@@ -80,16 +80,6 @@ enum Task {
     Simulate(Box<SimulateArgs>),
     /// Judges what was recorded of a concurrent run: order, durability, guards, consumers.
     CheckHistory(CheckHistoryArgs),
-    /// Writes the generated files of the source tree.
-    #[command(hide = true)]
-    Codegen {
-        /// The source tree.
-        #[arg(long)]
-        root: PathBuf,
-        /// Writes nothing; fails where a file differs.
-        #[arg(long)]
-        check: bool,
-    },
 }
 
 impl Cli {
@@ -112,7 +102,6 @@ impl Cli {
             Task::Import(args) => return Ok(sdtm::run(args).await?),
             Task::Simulate(args) => return Ok(simulation::run(*args).await?),
             Task::CheckHistory(args) => return Ok(check_history::run(&args)?),
-            Task::Codegen { root, check } => return Ok(codegen::run(&root, check)?),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,8 +4,6 @@ mod admin;
 mod check_history;
 mod cli;
 mod clock;
-mod codegen;
-mod golden;
 mod loss;
 mod nats;
 mod output;

@@ -14,6 +14,7 @@ use clap::Args;
 use decider::Command;
 use domain::commands::COMMANDS;
 use events::ids::{StreamId, StreamKey, derive_id};
+use futures::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -43,6 +44,9 @@ pub struct ClientArgs {
     #[arg(long, env = "ANAMNESIS_DATA_DIR", default_value = "anamnesis-data", value_name = "FOLDER")]
     pub data_dir: PathBuf,
 }
+
+/// An attempt that failed, and how long the server asks to be left alone.
+type Failure = (ClientError, Option<Duration>);
 
 /// A client of one server.
 #[derive(Clone, Debug)]
@@ -142,7 +146,7 @@ impl Client {
                 .header("idempotency-key", command.idempotency_key.to_string())
                 .body(command.body.clone())
         };
-        let (headers, body) = self.patiently(request).await?;
+        let (headers, body) = self.patiently(&request).await?;
         let answer: Answer = self.decode(&body)?;
         Ok(Answer { repeated: headers.contains_key("idempotency-replayed"), ..answer })
     }
@@ -153,7 +157,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
         let url = self.address(path)?;
-        let (_, body) = self.patiently(|| self.http.get(url.clone()).query(query)).await?;
+        let (_, body) = self.patiently(&|| self.http.get(url.clone()).query(query)).await?;
         self.decode(&body)
     }
 
@@ -163,7 +167,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, ClientError> {
         let url = self.address(path)?;
-        let (_, body) = self.patiently(|| self.http.get(url.clone()).query(query)).await?;
+        let (_, body) = self.patiently(&|| self.http.get(url.clone()).query(query)).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
@@ -177,7 +181,10 @@ impl Client {
     }
 
     /// Sends a request again, with the same key, while the failure may pass.
-    async fn patiently(&self, request: impl Fn() -> RequestBuilder) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+    async fn patiently(
+        &self,
+        request: &(dyn Fn() -> RequestBuilder + Sync),
+    ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
         let mut attempts = retry::Attempts::new();
         loop {
             let (error, retry_after) = match self.once(request()).await {
@@ -197,16 +204,19 @@ impl Client {
         }
     }
 
-    async fn once(&self, request: RequestBuilder) -> Result<(HeaderMap, Vec<u8>), (ClientError, Option<Duration>)> {
-        let unreachable = |source| (ClientError::Unreachable { url: self.url.clone(), source }, None);
-        let response = request.send().await.map_err(unreachable)?;
-        let (status, retry_after) = (response.status(), retry_after(&response));
-        let headers = response.headers().clone();
-        let body = response.bytes().await.map_err(unreachable)?;
-        if status.is_success() {
-            return Ok((headers, body.into()));
-        }
-        Err((self.failure(status, &body), retry_after))
+    /// Boxed: whoever awaits it does not compile the HTTP client once more.
+    fn once(&self, request: RequestBuilder) -> BoxFuture<'_, Result<(HeaderMap, Vec<u8>), Failure>> {
+        Box::pin(async move {
+            let unreachable = |source| (ClientError::Unreachable { url: self.url.clone(), source }, None);
+            let response = request.send().await.map_err(unreachable)?;
+            let (status, retry_after) = (response.status(), retry_after(&response));
+            let headers = response.headers().clone();
+            let body = response.bytes().await.map_err(unreachable)?;
+            if status.is_success() {
+                return Ok((headers, body.into()));
+            }
+            Err((self.failure(status, &body), retry_after))
+        })
     }
 
     fn failure(&self, status: StatusCode, body: &[u8]) -> ClientError {

@@ -119,8 +119,7 @@ fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response 
 /// SHA-256 of the command as this program understands it: blanks and the order
 /// of fields do not make another command.
 fn fingerprint(command: &AnyCommand) -> [u8; 32] {
-    let canonical = serde_json::to_vec(command).expect("commands serialise to JSON by construction");
-    Sha256::digest(canonical).into()
+    Sha256::digest(command.to_json()).into()
 }
 
 /// The command's id: one per caller and key, so that nobody can meet another's.

@@ -2,7 +2,6 @@
 
 pub mod authority;
 mod execute;
-pub mod openapi;
 mod problems;
 
 use axum::Router;

@@ -103,6 +103,7 @@ pub mod commands {
     #[macro_use]
     mod list;
     mod parse;
+    mod stored;
 
     pub use authority::Duty;
     pub use list::CommandSpec;

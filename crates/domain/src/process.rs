@@ -31,7 +31,7 @@ pub enum Route {
 }
 
 /// A command that follows, with the name of the step that it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The step's name, such as `enrol`; unique among the steps of one trigger.
     pub name: String,

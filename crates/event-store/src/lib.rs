@@ -5,6 +5,7 @@ pub mod clock;
 pub mod execute;
 pub mod leases;
 pub mod log;
+mod migrations;
 pub mod postgres;
 pub mod sagas;
 pub mod sqlite;

@@ -12,7 +12,6 @@
 #[macro_use]
 mod macros;
 
-pub mod allocation;
 pub mod envelope;
 pub mod ids;
 pub mod set;

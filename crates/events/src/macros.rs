@@ -31,7 +31,7 @@ macro_rules! event_set {
                     stream_type: $crate::ids::StreamType::$stream_type,
                     event_type: stringify!($event),
                     schema_version: $version,
-                    schema: || schemars::schema_for!($event),
+                    schema: |generator| generator.root_schema_for::<$event>(),
                     rewrite: |found, payload| {
                         let event: $event = $crate::set::decode_payload(
                             stringify!($event), $version, $crate::event_set!(@upcaster $($upcaster)?), found, payload,

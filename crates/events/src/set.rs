@@ -1,7 +1,7 @@
 //! The contract of an aggregate's closed set of events.
 
 use bytes::Bytes;
-use schemars::Schema;
+use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ pub struct EventContract {
     /// The current version of its schema.
     pub schema_version: u16,
     /// Makes the JSON Schema of the current version.
-    pub schema: fn() -> Schema,
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Reads a payload of any version and writes it in the current one.
     pub rewrite: fn(u16, &[u8]) -> Result<Value, DecodeError>,
 }

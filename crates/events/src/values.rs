@@ -1,16 +1,16 @@
 //! Values that events and commands share; each can only hold what is valid.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::where_generated;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::allocation::ALLOCATION;
+/// The keyword by which a schema declares that a value is treatment allocation.
+pub const ALLOCATION: &str = "x-allocation";
 
 /// Personal data: a value that must not reach logs, subjects or ids.
 ///
@@ -38,14 +38,15 @@ impl<T> fmt::Debug for Personal<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Personal<T> {
+#[where_generated]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Personal<T> {
     fn inline_schema() -> bool {
         true
     }
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         format!("Personal_{}", T::schema_name()).into()
     }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let mut schema = T::json_schema(generator);
         schema.insert("x-personal-data".to_owned(), true.into());
         schema
@@ -55,7 +56,7 @@ impl<T: JsonSchema> JsonSchema for Personal<T> {
 /// Treatment allocation: a value that a blinded role must not receive, in any answer.
 ///
 /// Its own type, so that what is withheld follows from what is declared
-/// ([`crate::allocation`]), and `Debug` never prints it.
+/// ([`ALLOCATION`]), and `Debug` never prints it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Blinded<T>(T);
@@ -83,14 +84,15 @@ impl<T> fmt::Debug for Blinded<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Blinded<T> {
+#[where_generated]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Blinded<T> {
     fn inline_schema() -> bool {
         true
     }
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         format!("Blinded_{}", T::schema_name()).into()
     }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let mut schema = T::json_schema(generator);
         schema.insert(ALLOCATION.to_owned(), true.into());
         schema
@@ -190,15 +192,16 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-impl JsonSchema for Quantity {
+#[where_generated]
+impl schemars::JsonSchema for Quantity {
     fn inline_schema() -> bool {
         true
     }
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         "Quantity".into()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
             "type": "number",
             "description": "An exact decimal number of at most 15 significant digits.",
             "minimum": -999_999_999_999_999_i64,
@@ -289,15 +292,16 @@ impl fmt::Display for PartialDate {
     }
 }
 
-impl JsonSchema for PartialDate {
+#[where_generated]
+impl schemars::JsonSchema for PartialDate {
     fn inline_schema() -> bool {
         true
     }
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         "PartialDate".into()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
             "type": "string",
             "description": "A date that may lack its day or month: YYYY, YYYY-MM or YYYY-MM-DD.",
             "pattern": "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$",

@@ -226,7 +226,12 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError`] with the line at fault.
-    pub fn read(&mut self, lines: impl BufRead) -> Result<(), HistoryError> {
+    pub fn read(&mut self, mut lines: impl BufRead) -> Result<(), HistoryError> {
+        self.read_lines(&mut lines)
+    }
+
+    /// Of one type, so that reading is compiled here and not wherever a history is read.
+    fn read_lines(&mut self, lines: &mut dyn BufRead) -> Result<(), HistoryError> {
         for (line, text) in (1..).zip(lines.lines()) {
             let text = text.map_err(|source| HistoryError::Read { line, source })?;
             if !text.trim().is_empty() {

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use event_store::Store;
 use event_store::checkpoints::Checkpoint;
 use event_store::views::ViewError;
+use futures::future::BoxFuture;
 
 use crate::batch::Cursor;
 use crate::fill::{FillError, Manner, replace, sweep};
@@ -80,24 +81,26 @@ impl Manner for AtOnce<'_> {
 }
 
 /// Fills a new generation of each view, puts it in place, and clears the old one away.
-async fn fill(
-    store: &Store,
-    views: &[&'static dyn DynView],
-    progress: &mut (dyn FnMut(u64, u64) + Send),
-) -> Result<(), RebuildError> {
-    let mut cursors = Vec::with_capacity(views.len());
-    for view in views {
-        store.views.register(view.schema()).await?;
-        let generation = store.views.start_rebuild(view.schema()).await?;
-        cursors.push(Cursor { view: *view, generation, checkpoint: Checkpoint::START });
-    }
-    let (done, left) = replace(store, cursors, &AtOnce { progress: Mutex::new(progress) }).await?;
-    for cursor in done {
-        sweep(store, cursor.name()).await;
-    }
-    match left.faulty.into_iter().next() {
-        Some((view, fault)) => Err(RebuildError::Faulty { view, fault }),
-        None if left.moved.is_empty() => Ok(()),
-        None => Err(RebuildError::Overtaken),
-    }
+fn fill<'caller>(
+    store: &'caller Store,
+    views: &'caller [&'static dyn DynView],
+    progress: &'caller mut (dyn FnMut(u64, u64) + Send),
+) -> BoxFuture<'caller, Result<(), RebuildError>> {
+    Box::pin(async move {
+        let mut cursors = Vec::with_capacity(views.len());
+        for view in views {
+            store.views.register(view.schema()).await?;
+            let generation = store.views.start_rebuild(view.schema()).await?;
+            cursors.push(Cursor { view: *view, generation, checkpoint: Checkpoint::START });
+        }
+        let (done, left) = replace(store, cursors, &AtOnce { progress: Mutex::new(progress) }).await?;
+        for cursor in done {
+            sweep(store, cursor.name()).await;
+        }
+        match left.faulty.into_iter().next() {
+            Some((view, fault)) => Err(RebuildError::Faulty { view, fault }),
+            None if left.moved.is_empty() => Ok(()),
+            None => Err(RebuildError::Overtaken),
+        }
+    })
 }

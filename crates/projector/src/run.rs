@@ -8,6 +8,7 @@ use event_store::Store;
 use event_store::leases::CoordinationError;
 use event_store::log::LogError;
 use event_store::views::ViewError;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::described;
@@ -51,43 +52,45 @@ pub enum ProjectorError {
 /// Several projectors share the views; those of one that is gone are taken over
 /// within seconds. At an event that this program cannot read it stops for good
 /// and leaves the views to a newer one.
-pub async fn run(
+pub fn run(
     store: Store,
     feed: Arc<dyn FeedSource>,
     views: &'static [&'static dyn DynView],
     standing: Standing,
     shutdown: CancellationToken,
-) {
-    let names: Vec<&'static str> = views.iter().map(|view| view.schema().name).collect();
-    for name in &names {
-        standing.set_view(name, None);
-    }
-    let mut share = Share::new(store.leases.clone(), names);
-    {
-        let work = async {
-            let mut pause = RETRY_PAUSE;
-            loop {
-                let begun = tokio::time::Instant::now();
-                let error = Session::new(&store, &*feed, views, &mut share, &standing).run().await;
-                standing.set_projector(Some(described(&error)));
-                share.give_back().await;
-                if matches!(error, ProjectorError::Unreadable(_)) {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the projector stops");
-                    return std::future::pending::<()>().await;
-                }
-                tracing::warn!(error = &error as &dyn std::error::Error, "the projector begins again");
-                if begun.elapsed() > RECOVERED_AFTER {
-                    pause = RETRY_PAUSE;
-                }
-                tokio::time::sleep(pause).await;
-                pause = RETRY_PAUSE_MAX.min(pause * 2);
-            }
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = work => {}
-            () = report(store.clone(), views) => {}
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let names: Vec<&'static str> = views.iter().map(|view| view.schema().name).collect();
+        for name in &names {
+            standing.set_view(name, None);
         }
-    }
-    share.give_back().await;
+        let mut share = Share::new(store.leases.clone(), names);
+        {
+            let work = async {
+                let mut pause = RETRY_PAUSE;
+                loop {
+                    let begun = tokio::time::Instant::now();
+                    let error = Session::new(&store, &*feed, views, &mut share, &standing).run().await;
+                    standing.set_projector(Some(described(&error)));
+                    share.give_back().await;
+                    if matches!(error, ProjectorError::Unreadable(_)) {
+                        tracing::error!(error = &error as &dyn std::error::Error, "the projector stops");
+                        return std::future::pending::<()>().await;
+                    }
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the projector begins again");
+                    if begun.elapsed() > RECOVERED_AFTER {
+                        pause = RETRY_PAUSE;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = RETRY_PAUSE_MAX.min(pause * 2);
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = work => {}
+                () = report(store.clone(), views) => {}
+            }
+        }
+        share.give_back().await;
+    })
 }

@@ -1,12 +1,11 @@
 //! One event as the history, the event stream and the timeline tell it.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use events::envelope::{Actor, Envelope, References, Role};
 use events::ids::{PatientId, SiteId, StreamId, TrialId};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, where_generated};
 use serde::Serialize;
 use service::auth::Principal;
 use uuid::Uuid;
@@ -43,15 +42,16 @@ pub struct Entry<'event> {
     payload: Payload<'event>,
 }
 
+#[where_generated]
 impl JsonSchema for Payload<'_> {
     fn inline_schema() -> bool {
         true
     }
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         "Payload".into()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
             "type": ["object", "null"],
             "description": "As the schema of the event's type and version says (`schemas/events`), without \
                 treatment allocation where the caller must not see it; null where that cannot be told.",

@@ -1,14 +1,19 @@
 //! The read side: lists and documents of views, history, event stream.
 //!
-//! Collections, their parameters and the schemas of answers come from what each view
-//! declares of itself (crate `views`); histories are read from the log.
+//! Collections and their parameters come from what each view declares of itself (crate
+//! `views`); histories are read from the log. What only types say, such as where treatment
+//! allocation stands, `codegen` writes to `declared.rs`.
 
+mod allocation;
+pub mod answers;
 mod blinding;
+#[rustfmt::skip]
+mod declared;
+mod description;
 mod entry;
 mod history;
 mod listing;
 mod lists;
-pub mod openapi;
 mod parameters;
 mod patient_state;
 mod place;
@@ -57,5 +62,5 @@ pub fn router(api: QueryApi) -> Router {
 
 /// Routes that need no token: the description of the interface.
 pub fn public_router() -> Router {
-    Router::new().route("/openapi.json", get(openapi::document)).route("/docs", get(openapi::page))
+    Router::new().route("/openapi.json", get(description::document)).route("/docs", get(description::page))
 }

@@ -2,15 +2,26 @@
 
 use std::sync::LazyLock;
 
-use events::allocation::Allocation;
-use schemars::generate::SchemaSettings;
-use serde_json::{Value, json};
-use service::openapi::tidied;
 use view_schema::ColumnKind;
 use views::{Collection, Comparison, DynTable};
 
+use crate::allocation::Allocation;
+use crate::declared::DOCUMENTS;
+
 /// Every collection, as its view declares it.
 pub static LISTINGS: LazyLock<Vec<Listing>> = LazyLock::new(|| views::tables().map(Listing::of).collect());
+
+/// What the type of a view's documents says.
+pub struct Document {
+    /// The view's name.
+    pub view: &'static str,
+    /// The view's version, which changes with the documents.
+    pub version: u32,
+    /// Where the documents hold treatment allocation.
+    pub allocation: Allocation,
+    /// The words that columns can be, where these are known.
+    pub words: &'static [(&'static str, &'static [&'static str])],
+}
 
 /// A collection that is a view.
 pub struct Listing {
@@ -22,7 +33,6 @@ pub struct Listing {
     pub parameters: Vec<Parameter>,
     /// Where its documents hold treatment allocation.
     pub allocation: Allocation,
-    table: &'static dyn DynTable,
 }
 
 /// A parameter that filters.
@@ -36,67 +46,40 @@ pub struct Parameter {
     /// What the column holds.
     pub kind: ColumnKind,
     /// The words that it can be, where these are known.
-    pub words: Option<Vec<String>>,
+    pub words: Option<&'static [&'static str]>,
 }
 
 impl Listing {
-    fn of(table: &'static dyn DynTable) -> Self {
-        let schema = document_schema(table);
-        let columns = table.schema().columns;
+    fn of(table: &dyn DynTable) -> Self {
+        let (schema, collection) = (table.schema(), table.collection());
+        let declared = declared(schema.name, schema.version);
+        let words = |column| declared?.words.iter().find(|(name, _)| *name == column).map(|(_, words)| *words);
         let parameter = |filter: &views::Filter| {
-            let column = columns.iter().find(|column| column.name == filter.column)?;
+            let column = schema.columns.iter().find(|column| column.name == filter.column)?;
             Some(Parameter {
                 name: filter.parameter,
                 column: filter.column,
                 comparison: filter.comparison,
                 kind: column.kind,
-                words: words(&schema, filter.column),
+                words: words(filter.column),
             })
         };
-        let collection = table.collection();
         Self {
-            name: table.schema().name,
+            name: schema.name,
             collection,
             parameters: collection.filters.iter().filter_map(parameter).collect(),
-            allocation: Allocation::of_schema(&schema),
-            table,
+            allocation: declared.map_or(Allocation::EVERYTHING, |declared| declared.allocation),
         }
-    }
-
-    /// The schema of a document, with all that it refers to.
-    #[cfg(test)]
-    pub fn document_schema(&self) -> Value {
-        document_schema(self.table)
-    }
-
-    /// The schema of a document, by reference to the generator's definitions.
-    pub fn reference(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        self.table.document_schema(generator)
     }
 }
 
-fn document_schema(table: &dyn DynTable) -> Value {
-    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let reference = table.document_schema(&mut generator).to_value();
-    tidied(json!({"$ref": reference["$ref"], "$defs": generator.take_definitions(true)}))
-}
-
-/// The words that a field of the document can be.
-fn words(schema: &Value, field: &str) -> Option<Vec<String>> {
-    let resolve = |schema: &'_ Value, root: &Value| -> Option<Value> {
-        match schema["$ref"].as_str() {
-            Some(reference) => root.pointer(reference.trim_start_matches('#')).cloned(),
-            None => Some(schema.clone()),
-        }
-    };
-    let document = resolve(schema, schema)?;
-    let field = resolve(&document["properties"][field], schema)?;
-    field["enum"].as_array()?.iter().map(|word| word.as_str().map(str::to_owned)).collect()
+fn declared(view: &str, version: u32) -> Option<&'static Document> {
+    DOCUMENTS.iter().find(|document| document.view == view && document.version == version)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::LISTINGS;
+    use super::{LISTINGS, declared};
 
     #[test]
     fn every_filter_is_a_parameter_and_enums_know_their_words() {
@@ -107,6 +90,15 @@ mod tests {
         }
         let alerts = LISTINGS.iter().find(|listing| listing.name == "alerts").expect("the inbox");
         let severity = alerts.parameters.iter().find(|parameter| parameter.name == "severity").expect("a filter");
-        assert_eq!(severity.words.as_deref(), Some(&["low", "medium", "high", "critical"].map(str::to_owned)[..]));
+        assert_eq!(severity.words, Some(&["low", "medium", "high", "critical"][..]));
+    }
+
+    #[test]
+    fn documents_of_every_view_are_declared_and_of_no_other_version() {
+        for table in views::tables() {
+            let schema = table.schema();
+            assert!(declared(schema.name, schema.version).is_some(), "{}: run `cargo xtask codegen`", schema.name);
+            assert!(declared(schema.name, schema.version + 1).is_none(), "{}", schema.name);
+        }
     }
 }

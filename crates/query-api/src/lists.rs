@@ -150,8 +150,8 @@ fn list_query(listing: &Listing, parameters: &mut Parameters) -> Result<ListQuer
 fn value_of(parameter: &Parameter, parameters: &mut Parameters) -> Result<Option<ColumnValue>, Problem> {
     let name = parameter.name;
     Ok(match parameter.kind {
-        ColumnKind::Text => match (parameters.text(name), &parameter.words) {
-            (Some(text), Some(words)) if !words.contains(&text) => {
+        ColumnKind::Text => match (parameters.text(name), parameter.words) {
+            (Some(text), Some(words)) if !words.contains(&text.as_str()) => {
                 let message = format!("`{name}` must be one of {}.", words.join(", "));
                 return Err(Problem::invalid(name, "unknown-value", message));
             }

@@ -252,7 +252,7 @@ impl<'run> Lane<'run> {
                     causation_id: trigger.causation_id,
                     correlation_id: instance.correlation_id,
                     trace_context: trigger.trace_context.clone(),
-                    command: serde_json::to_string(&step.command).expect("a command serialises by construction"),
+                    command: step.command.to_json(),
                     state: state.clone(),
                     status: StepStatus::Pending,
                     attempts: 0,

@@ -24,7 +24,7 @@ pub fn records_letter(step: &StoredStep) -> bool {
 
 /// The command's name and target, also where this program can no longer read the rest of it.
 fn addressed(step: &StoredStep) -> (String, StreamId) {
-    if let Ok(command) = serde_json::from_str::<AnyCommand>(&step.command) {
+    if let Ok(command) = AnyCommand::from_json(&step.command) {
         return (command.name().to_owned(), command.target());
     }
     let command: Value = serde_json::from_str(&step.command).unwrap_or_default();

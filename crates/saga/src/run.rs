@@ -10,6 +10,7 @@ use event_store::execute::Executor;
 use event_store::leases::CoordinationError;
 use event_store::log::LogError;
 use event_store::views::{CommitError, ViewError};
+use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,20 +98,22 @@ impl Runner {
     }
 
     /// Runs until asked to stop.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let among: Arc<[String]> = self.processes.iter().map(|process| process.name().to_owned()).collect();
-        let mut tasks = JoinSet::new();
-        for process in self.processes {
-            tasks.spawn(supervise(self.clone(), *process, among.clone(), shutdown.clone()));
-        }
-        while let Some(ended) = tasks.join_next().await {
-            // A fault of the program, not of an instance: whoever runs this decides what becomes of the process.
-            if let Err(error) = ended
-                && let Ok(panic) = error.try_into_panic()
-            {
-                std::panic::resume_unwind(panic);
+    pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let among: Arc<[String]> = self.processes.iter().map(|process| process.name().to_owned()).collect();
+            let mut tasks = JoinSet::new();
+            for process in self.processes {
+                tasks.spawn(supervise(self.clone(), *process, among.clone(), shutdown.clone()));
             }
-        }
+            while let Some(ended) = tasks.join_next().await {
+                // A fault of the program, not of an instance: whoever runs this decides what becomes of the process.
+                if let Err(error) = ended
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use decider::Refusal;
+use domain::commands::AnyCommand;
 use domain::process::{OnRefusal, Step};
 use event_store::clock;
 use event_store::execute::ExecuteError;
@@ -104,7 +105,7 @@ impl Lane<'_> {
             return self.note_end(step, "refused", Some(rule), at).await;
         }
         let answer = asked(|| {
-            let planned = Step { name: step.name.clone(), command: serde_json::from_str(&step.command)? };
+            let planned = Step { name: step.name.clone(), command: AnyCommand::from_json(&step.command)? };
             self.process.on_refusal(&step.state, &planned, &refusal)
         });
         match answer {

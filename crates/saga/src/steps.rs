@@ -165,7 +165,7 @@ impl Steps {
 }
 
 async fn send(executor: Executor, step: StoredStep) -> Result<Executed, ExecuteError> {
-    let command: AnyCommand = serde_json::from_str(&step.command)
+    let command = AnyCommand::from_json(&step.command)
         .map_err(|error| ExecuteError::Malformed(format!("the stored step cannot be read: {error}")))?;
     let request = Request {
         command_id: step.command_id,

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use futures::future::BoxFuture;
 use serde_json::Value;
 
 use self::accounts::Accounts;
@@ -62,20 +63,22 @@ struct SdtmArgs {
     concurrency: u16,
 }
 
-/// Runs the command. The process ends with 0 if every row was read and accounted for, with 2 where
+/// Runs the command (boxed: its code is compiled here, not where it is awaited). The process ends with 0 if every row was read and accounted for, with 2 where
 /// it could not go on.
 ///
 /// # Errors
 /// [`ToolError`] where it could not begin.
-pub async fn run(args: ImportArgs) -> Result<ExitCode, ToolError> {
-    let Source::Sdtm(args) = args.source;
-    match import(&args).await {
-        Ok(code) => Ok(code),
-        Err(error) => {
-            eprintln!("error: {}", chain(&error));
-            Ok(ExitCode::from(COULD_NOT_GO_ON))
+pub fn run(args: ImportArgs) -> BoxFuture<'static, Result<ExitCode, ToolError>> {
+    Box::pin(async move {
+        let Source::Sdtm(args) = args.source;
+        match import(&args).await {
+            Ok(code) => Ok(code),
+            Err(error) => {
+                eprintln!("error: {}", chain(&error));
+                Ok(ExitCode::from(COULD_NOT_GO_ON))
+            }
         }
-    }
+    })
 }
 
 async fn import(args: &SdtmArgs) -> Result<ExitCode, ToolError> {

@@ -20,6 +20,7 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::jwt;
 use crate::problem::Problem;
 
 /// Who issues our tokens.
@@ -117,6 +118,7 @@ impl Key {
     /// # Errors
     /// Where signing fails.
     pub fn issue(&self, actor: &Actor, lifetime: Duration) -> Result<String, jsonwebtoken::errors::Error> {
+        jwt::install();
         let now = clock::now().timestamp();
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -173,6 +175,7 @@ struct Inner {
 impl Authenticator {
     /// Verifies tokens that `key` signed.
     pub fn new(key: &Key) -> Self {
+        jwt::install();
         // One algorithm and no other: a token cannot choose how it is verified.
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,10 @@ impl Supervisor {
 
     /// Starts a task; its name is told where it ends by itself or does not end.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_boxed(name, Box::pin(task));
+    }
+
+    fn spawn_boxed(&mut self, name: &'static str, task: BoxFuture<'static, ()>) {
         let (state, shutdown) = (self.state.clone(), self.shutdown.clone());
         lock(&state).running.insert(name);
         self.tasks.spawn(async move {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::settings::LogFormat;
 
@@ -29,11 +32,12 @@ pub enum TelemetryError {
 /// # Panics
 /// Outside a Tokio runtime.
 pub fn init(filter: &str, format: LogFormat) -> Result<PrometheusHandle, TelemetryError> {
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
+    let targets: Targets = filter.parse()?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry().with(targets);
     match format {
-        LogFormat::Json => subscriber.json().init(),
-        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.with(lines.json()).init(),
+        LogFormat::Text => subscriber.with(lines).init(),
     }
     let metrics = PrometheusBuilder::new().install_recorder()?;
     tokio::spawn(keep_small(metrics.clone()));

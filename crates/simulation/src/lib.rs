@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use chrono::NaiveDate;
 use clap::Args;
+use futures::future::BoxFuture;
 
 use cast::Cast;
 use client::ToolError;
@@ -44,18 +45,20 @@ pub struct SimulateArgs {
     client: ClientArgs,
 }
 
-/// Plays the trial and tells what came of it.
+/// Plays the trial and tells what came of it (boxed: its code is compiled here, not where it is awaited).
 ///
 /// # Errors
 /// [`ToolError`] where it could not go on; running it again goes on.
-pub async fn run(args: SimulateArgs) -> Result<ExitCode, ToolError> {
-    let client = Client::new(&args.client)?;
-    let protocol = args.protocol.clone();
-    let protocol = protocol.unwrap_or_else(|| format!("SIM-{}-{}-{}", args.seed, args.subjects, args.sites));
-    let cast = Cast::new(args.seed, protocol, args.subjects, args.sites, args.start);
-    let outcome = play(&client, &cast, args.concurrency.into()).await?;
-    print(&summary(&cast, &outcome))?;
-    Ok(ExitCode::SUCCESS)
+pub fn run(args: SimulateArgs) -> BoxFuture<'static, Result<ExitCode, ToolError>> {
+    Box::pin(async move {
+        let client = Client::new(&args.client)?;
+        let protocol = args.protocol.clone();
+        let protocol = protocol.unwrap_or_else(|| format!("SIM-{}-{}-{}", args.seed, args.subjects, args.sites));
+        let cast = Cast::new(args.seed, protocol, args.subjects, args.sites, args.start);
+        let outcome = play(&client, &cast, args.concurrency.into()).await?;
+        print(&summary(&cast, &outcome))?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn summary(cast: &Cast, outcome: &Outcome) -> String {

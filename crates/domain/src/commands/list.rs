@@ -37,7 +37,7 @@ macro_rules! commands {
         $(use crate::$($module)::+::{$($command),+};)+
 
         /// Any command with its target.
-        #[derive(Clone, Debug, PartialEq, Eq, ::serde::Serialize, ::serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, ::serde::Serialize)]
         #[serde(tag = "command")]
         pub enum AnyCommand { $($(
             #[doc = $summary]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
+use futures::future::BoxFuture;
 
 pub use error::ConnectionError;
 
@@ -58,26 +59,29 @@ pub enum WhileAway {
 /// [`ConnectionError`], naming the setting where one cannot be used, and saying
 /// so where a server refuses who we are or cannot prove who it is. That no
 /// server answers is an error only with [`WhileAway::Fail`].
-pub async fn connect(options: &NatsOptions, away: WhileAway) -> Result<Client, ConnectionError> {
-    let checked = check::check(options).await?;
-    let first = tokio::time::timeout(FIRST_ATTEMPT_TIME_MAX, checked.options()?.connect(checked.servers.clone())).await;
-    let error = match first {
-        Ok(Ok(client)) => return Ok(client),
-        Ok(Err(error)) => error,
-        Err(_) => async_nats::ConnectError::new(ConnectErrorKind::TimedOut),
-    };
-    match error.kind() {
-        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-            Err(ConnectionError::Refused(error))
+pub fn connect(options: &NatsOptions, away: WhileAway) -> BoxFuture<'_, Result<Client, ConnectionError>> {
+    Box::pin(async move {
+        let checked = check::check(options).await?;
+        let first =
+            tokio::time::timeout(FIRST_ATTEMPT_TIME_MAX, checked.options()?.connect(checked.servers.clone())).await;
+        let error = match first {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) => error,
+            Err(_) => async_nats::ConnectError::new(ConnectErrorKind::TimedOut),
+        };
+        match error.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                Err(ConnectionError::Refused(error))
+            }
+            ConnectErrorKind::Tls => Err(ConnectionError::Tls(error)),
+            _ if away == WhileAway::Fail => Err(ConnectionError::Away(error)),
+            _ => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "NATS does not answer; trying on");
+                let options = checked.options()?.retry_on_initial_connect();
+                options.connect(checked.servers).await.map_err(ConnectionError::Away)
+            }
         }
-        ConnectErrorKind::Tls => Err(ConnectionError::Tls(error)),
-        _ if away == WhileAway::Fail => Err(ConnectionError::Away(error)),
-        _ => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "NATS does not answer; trying on");
-            let options = checked.options()?.retry_on_initial_connect();
-            options.connect(checked.servers).await.map_err(ConnectionError::Away)
-        }
-    }
+    })
 }
 
 /// Who we are to the server.

@@ -2,6 +2,7 @@
 
 use async_nats::Client;
 use event_store::Store;
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{RelayError, bus, proof, publish};
@@ -37,23 +38,31 @@ pub struct LostEvent {
 ///
 /// # Errors
 /// [`RelayError`].
-pub async fn compare(store: &Store, client: Client, lost_max: usize) -> Result<Option<Difference>, RelayError> {
-    let bus = bus(store, &publish::context(client)).await?;
-    let standing = bus.standing().await?;
-    let (Some((stream_position, _)), Some(stream_epoch)) = (standing.last(), standing.epoch()) else { return Ok(None) };
-    let common = proof::common(&bus, &*store.log, &standing).await?;
-    let stream = bus.stream().await?;
-    let (mut lost, mut sequence) = (Vec::new(), common.sequence + 1);
-    while lost.len() < lost_max {
-        let Some(message) = bus.event_from(&stream, sequence).await? else { break };
-        sequence = message.sequence + 1;
-        let Ok(mark) = bus.mark(&message) else { continue };
-        lost.push(LostEvent {
-            position: mark.position,
-            event_id: mark.event_id,
-            event_type: event_type(&message.headers).unwrap_or_default().to_owned(),
-            subject: message.subject.to_string(),
-        });
-    }
-    Ok(Some(Difference { stream_position, stream_epoch, common_position: common.position, lost }))
+pub fn compare(
+    store: &Store,
+    client: Client,
+    lost_max: usize,
+) -> BoxFuture<'_, Result<Option<Difference>, RelayError>> {
+    Box::pin(async move {
+        let bus = bus(store, &publish::context(client)).await?;
+        let standing = bus.standing().await?;
+        let (Some((stream_position, _)), Some(stream_epoch)) = (standing.last(), standing.epoch()) else {
+            return Ok(None);
+        };
+        let common = proof::common(&bus, &*store.log, &standing).await?;
+        let stream = bus.stream().await?;
+        let (mut lost, mut sequence) = (Vec::new(), common.sequence + 1);
+        while lost.len() < lost_max {
+            let Some(message) = bus.event_from(&stream, sequence).await? else { break };
+            sequence = message.sequence + 1;
+            let Ok(mark) = bus.mark(&message) else { continue };
+            lost.push(LostEvent {
+                position: mark.position,
+                event_id: mark.event_id,
+                event_type: event_type(&message.headers).unwrap_or_default().to_owned(),
+                subject: message.subject.to_string(),
+            });
+        }
+        Ok(Some(Difference { stream_position, stream_epoch, common_position: common.position, lost }))
+    })
 }

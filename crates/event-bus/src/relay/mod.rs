@@ -23,6 +23,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use event_store::Store;
 use event_store::log::LogIdentity;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -80,14 +81,16 @@ impl Relay {
 
     /// Publishes the log until asked to stop. Of several relays one works; it
     /// survives that JetStream goes away.
-    pub async fn run(self, shutdown: CancellationToken) {
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = self.work() => {}
-            () = self.record.look(&self.store) => {}
-        }
-        // Another need not wait for the lease to run out; if this fails it does.
-        drop(self.store.leases.release(RELAY_LEASE, self.holder).await);
+    pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = self.work() => {}
+                () = self.record.look(&self.store) => {}
+            }
+            // Another need not wait for the lease to run out; if this fails it does.
+            drop(self.store.leases.release(RELAY_LEASE, self.holder).await);
+        })
     }
 
     async fn work(&self) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use event_store::Store;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -54,26 +55,28 @@ pub enum RepublishError {
 ///
 /// # Errors
 /// [`RepublishError`]; running it again is safe.
-pub async fn republish(
-    store: &Store,
+pub fn republish<'caller>(
+    store: &'caller Store,
     client: Client,
     options: RelayOptions,
     from: u64,
-    progress: &mut (dyn FnMut(u64, u64) + Send),
-) -> Result<u64, RepublishError> {
-    let holder = Uuid::now_v7();
-    let work = async {
-        let ready = look(store, client, options, from, holder).await.map_err(RepublishError::Before)?;
-        fill(store, ready, holder, progress).await
-    };
-    let published = work.await;
-    for lease in [RELAY_LEASE, REPUBLISH_LEASE] {
-        if let Err(error) = store.leases.release(lease, holder).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(lease, error, "the lease is not given back; it runs out by itself");
+    progress: &'caller mut (dyn FnMut(u64, u64) + Send),
+) -> BoxFuture<'caller, Result<u64, RepublishError>> {
+    Box::pin(async move {
+        let holder = Uuid::now_v7();
+        let work = async {
+            let ready = look(store, client, options, from, holder).await.map_err(RepublishError::Before)?;
+            fill(store, ready, holder, progress).await
+        };
+        let published = work.await;
+        for lease in [RELAY_LEASE, REPUBLISH_LEASE] {
+            if let Err(error) = store.leases.release(lease, holder).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(lease, error, "the lease is not given back; it runs out by itself");
+            }
         }
-    }
-    published
+        published
+    })
 }
 
 /// What is known before anything is changed.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use decider::{Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, StreamFold};
 use events::envelope::Actor;
 use events::ids::StreamId;
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
@@ -156,52 +157,58 @@ impl Executor {
     ///
     /// # Errors
     /// [`ExecuteError`]; nothing is appended then, except perhaps after [`ExecuteError::Log`].
-    pub async fn execute(&self, request: &Request, command: &dyn Decide) -> Result<Executed, ExecuteError> {
-        let inner = &*self.inner;
-        let mut turn: Option<MutexGuard<'_, ()>> = None;
-        let mut collided = request.target;
-        for turn_number in 0..TRIES_MAX {
-            let mut seen = Seen::default();
-            let incarnation = inner.aggregates.settle();
-            // What was assumed wrongly is a conflict, or looked at before a refusal; then it is read.
-            let assumed = (request.creates && turn_number == 0).then_some(request.target);
-            let outcome = match inner.decide(request, command, assumed, &mut seen).await {
-                // Decided on what the log no longer holds.
-                Ok(_) if incarnation != inner.aggregates.settle() => Err(Failure::Conflict(request.target)),
-                Ok(decision) => match compose(request, decision, &seen) {
-                    Ok(append) => inner.append(request, append, &mut seen).await,
-                    Err(error) => Err(Failure::Final(error)),
-                },
-                Err(Failure::Final(ExecuteError::Refused(refusal))) if request.keep_refusal => {
-                    // The guards prove that the refusal rests on what the log holds now.
-                    let append = remembered(request, refusal, &seen);
-                    inner.append(request, append, &mut seen).await
-                }
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(executed) => return Ok(executed),
-                Err(Failure::Conflict(stream)) => {
-                    // Whoever collides on a stream queues for it, one at a
-                    // time, so that many callers do not decide in vain. The
-                    // turn before is given back first: nobody ever holds two.
-                    collided = stream;
-                    drop(turn.take());
-                    turn = Some(inner.turn(stream).lock().await);
-                    inner.aggregates.refresh(stream).await?;
-                }
-                Err(Failure::Final(error)) if rests_on_facts(&error) => {
-                    // What is kept in memory may be behind what other processes
-                    // appended. An append would have been caught by its
-                    // versions; a refusal has to be looked at again.
-                    if !inner.is_behind(&seen).await? {
-                        return inner.first_answer(request, error).await;
+    pub fn execute<'caller>(
+        &'caller self,
+        request: &'caller Request,
+        command: &'caller dyn Decide,
+    ) -> BoxFuture<'caller, Result<Executed, ExecuteError>> {
+        Box::pin(async move {
+            let inner = &*self.inner;
+            let mut turn: Option<MutexGuard<'_, ()>> = None;
+            let mut collided = request.target;
+            for turn_number in 0..TRIES_MAX {
+                let mut seen = Seen::default();
+                let incarnation = inner.aggregates.settle();
+                // What was assumed wrongly is a conflict, or looked at before a refusal; then it is read.
+                let assumed = (request.creates && turn_number == 0).then_some(request.target);
+                let outcome = match inner.decide(request, command, assumed, &mut seen).await {
+                    // Decided on what the log no longer holds.
+                    Ok(_) if incarnation != inner.aggregates.settle() => Err(Failure::Conflict(request.target)),
+                    Ok(decision) => match compose(request, decision, &seen) {
+                        Ok(append) => inner.append(request, append, &mut seen).await,
+                        Err(error) => Err(Failure::Final(error)),
+                    },
+                    Err(Failure::Final(ExecuteError::Refused(refusal))) if request.keep_refusal => {
+                        // The guards prove that the refusal rests on what the log holds now.
+                        let append = remembered(request, refusal, &seen);
+                        inner.append(request, append, &mut seen).await
                     }
+                    Err(error) => Err(error),
+                };
+                match outcome {
+                    Ok(executed) => return Ok(executed),
+                    Err(Failure::Conflict(stream)) => {
+                        // Whoever collides on a stream queues for it, one at a
+                        // time, so that many callers do not decide in vain. The
+                        // turn before is given back first: nobody ever holds two.
+                        collided = stream;
+                        drop(turn.take());
+                        turn = Some(inner.turn(stream).lock().await);
+                        inner.aggregates.refresh(stream).await?;
+                    }
+                    Err(Failure::Final(error)) if rests_on_facts(&error) => {
+                        // What is kept in memory may be behind what other processes
+                        // appended. An append would have been caught by its
+                        // versions; a refusal has to be looked at again.
+                        if !inner.is_behind(&seen).await? {
+                            return inner.first_answer(request, error).await;
+                        }
+                    }
+                    Err(Failure::Final(error)) => return Err(error),
                 }
-                Err(Failure::Final(error)) => return Err(error),
             }
-        }
-        Err(ExecuteError::Conflict { stream: collided })
+            Err(ExecuteError::Conflict { stream: collided })
+        })
     }
 }
 

@@ -15,7 +15,6 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool};
 
@@ -25,28 +24,6 @@ pub use log::PostgresLog;
 pub use primary::Primary;
 pub use sagas::PostgresSagas;
 pub use views::{PostgresViews, forget_derived};
-
-/// Where tables are: the truth and what is derived from it, apart (docs/adr/0018).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schema {
-    /// Log, receipts, snapshots.
-    Log,
-    /// Views, process managers, leases.
-    Derived,
-}
-
-/// What brings a schema up to date, in the order of its history.
-pub fn migrator(schema: Schema) -> Migrator {
-    let (mut migrator, name) = match schema {
-        Schema::Log => (sqlx::migrate!("../../migrations/postgres/log"), "log"),
-        Schema::Derived => (sqlx::migrate!("../../migrations/postgres/derived"), "derived"),
-    };
-    migrator.create_schema(name);
-    migrator.dangerous_set_table_name(format!("{name}._sqlx_migrations"));
-    // A newer program may have been here: what it adds does not stop an older one (docs/guides/upgrade.md).
-    migrator.set_ignore_missing(true);
-    migrator
-}
 
 /// How long a connection is kept that nobody uses.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(60);

@@ -4,9 +4,10 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 
 use super::{Content, SqliteFile, soundness};
+use crate::migrations::{self, Part};
 use crate::store::OpenError;
 
 /// The name of the log's file.
@@ -44,8 +45,9 @@ pub async fn open(path: &Path, derived: &Path, migrate: bool) -> Result<Folder, 
     let log = open_file(&log_path, Content::Log, alone).await?;
     let derived = open_file(&derived_path, Content::Derived, alone).await?;
     if migrate {
-        run(&log, sqlx::migrate!("../../migrations/sqlite/log")).await.map_err(OpenError::Migrate)?;
-        run(&derived, sqlx::migrate!("../../migrations/sqlite/derived")).await.map_err(OpenError::Migrate)?;
+        for (file, part) in [(&log, Part::Log), (&derived, Part::Derived)] {
+            run(file, part).await.map_err(OpenError::Migrate)?;
+        }
     }
     drop(opening);
     Ok(Folder { log, derived, path: path.into(), in_use: Arc::new(in_use) })
@@ -76,11 +78,9 @@ fn torn(path: &Path, content: Content, what: String) -> OpenError {
     }
 }
 
-async fn run(file: &SqliteFile, mut migrator: Migrator) -> Result<(), MigrateError> {
-    // A newer program may have been here: what it adds does not stop an older one (docs/guides/upgrade.md).
-    migrator.set_ignore_missing(true);
+async fn run(file: &SqliteFile, part: Part) -> Result<(), MigrateError> {
     let mut connection = file.write.turn().await.map_err(MigrateError::Execute)?;
-    migrator.run(&mut *connection).await
+    migrations::sqlite(part).run(&mut *connection).await
 }
 
 impl Folder {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::LocalBoxFuture;
 use sqlx::PgPool;
 
 use crate::checkpoints::CheckpointStore;
@@ -81,8 +82,12 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
-        open::open(url, options).await
+    pub fn open<'caller>(
+        url: &'caller str,
+        options: &'caller StoreOptions,
+    ) -> LocalBoxFuture<'caller, Result<Self, OpenError>> {
+        // So that its code is compiled here, and not where it is awaited.
+        Box::pin(open::open(url, options))
     }
 
     /// Forgets views, process managers' instances, their steps and how far they have come, in one

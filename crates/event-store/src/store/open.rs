@@ -6,9 +6,8 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::{Engine, OpenError, Store, StoreOptions};
-use crate::postgres::{
-    self, PostgresCheckpoints, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary, Schema,
-};
+use crate::migrations::{self, Part};
+use crate::postgres::{self, PostgresCheckpoints, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary};
 use crate::sqlite::{self, SqliteCheckpoints, SqliteLeases, SqliteLog, SqliteSagas, SqliteViews};
 use crate::views::ViewWaits;
 
@@ -36,8 +35,8 @@ async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> 
         false => open_derived(derived_url, options).await?,
     };
     if options.migrate {
-        for (pool, schema) in [(&log, Schema::Log), (&derived, Schema::Derived)] {
-            postgres::migrator(schema).run(pool).await.map_err(OpenError::Migrate)?;
+        for (pool, part) in [(&log, Part::Log), (&derived, Part::Derived)] {
+            migrations::postgres(part).run(pool).await.map_err(OpenError::Migrate)?;
         }
     }
     let views = Arc::new(PostgresViews::open(derived.clone()));

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use schemars::generate::SchemaSettings;
-use serde_json::Value;
 use view_schema::ColumnKind;
 use views::{Comparison, DynTable, Place};
 
@@ -67,20 +65,5 @@ fn an_index_begins_with_every_filter_and_serves_every_order() {
             let serves = paths.iter().any(|path| *path == [*sort]);
             assert!(serves, "{}: no index is in the order of `{sort}`", collection.address);
         }
-    }
-}
-
-#[test]
-fn every_document_has_a_name_of_its_own_and_leaves_position_to_the_answer() {
-    let mut names = BTreeSet::new();
-    for table in views::tables() {
-        let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-        let reference = table.document_schema(&mut generator).to_value();
-        let definitions = generator.take_definitions(true);
-        let name = reference["$ref"].as_str().and_then(|path| path.rsplit('/').next()).expect("a name").to_owned();
-        let document = &definitions[&name];
-        assert_eq!(document["type"], "object", "{name}");
-        assert_eq!(document["properties"]["position"], Value::Null, "{name}: `position` is the view's");
-        assert!(names.insert(name.clone()), "{name} is the name of two documents");
     }
 }

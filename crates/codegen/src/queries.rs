@@ -1,32 +1,13 @@
-//! The read side's part of the OpenAPI document, and the document itself.
+//! The read side's part of the OpenAPI document, made from what views declare.
 
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use query_api::answers::{Entry, Page, PatientState, TimelineEntry, ViewStatus};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
-use service::openapi::tidied;
 use view_schema::ColumnKind;
+use views::DynTable;
 
-use crate::entry::{Entry, TimelineEntry};
-use crate::listing::{LISTINGS, Listing};
-use crate::lists::Page;
-use crate::patient_state::PatientState;
-use crate::reports::ViewStatus;
-
-/// The whole document as it is checked in (`cargo xtask codegen` writes it).
-const DOCUMENT: &str = include_str!("../../../openapi/openapi.json");
-/// A page that lists the operations.
-const PAGE: &str = include_str!("docs.html");
-
-/// `GET /openapi.json`.
-pub async fn document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
-}
-
-/// `GET /docs`.
-pub async fn page() -> Html<&'static str> {
-    Html(PAGE)
-}
+use crate::declared::Declared;
+use crate::tidy::tidied;
 
 /// Paths and schemas of the read side.
 pub fn fragment() -> Value {
@@ -37,8 +18,8 @@ pub fn fragment() -> Value {
     let mut generator = settings.into_generator();
     let mut answers = Map::new();
     let mut paths = Map::new();
-    for listing in LISTINGS.iter() {
-        let name = collection(listing, &mut generator, &mut paths);
+    for table in views::tables() {
+        let name = collection(table, &mut generator, &mut paths);
         answers.extend([page_schema(&name), (format!("{name}Document"), Value::Null)]);
     }
     paths.extend(named(&mut generator));
@@ -53,9 +34,9 @@ pub fn fragment() -> Value {
 }
 
 /// The two operations of a collection; gives the name of its documents' schema.
-fn collection(listing: &Listing, generator: &mut SchemaGenerator, paths: &mut Map<String, Value>) -> String {
-    let (address, summary) = (listing.collection.address, listing.collection.summary);
-    let reference = listing.reference(generator).to_value();
+fn collection(table: &dyn DynTable, generator: &mut SchemaGenerator, paths: &mut Map<String, Value>) -> String {
+    let (address, summary) = (table.collection().address, table.collection().summary);
+    let reference = table.document_schema(generator).to_value();
     let name = reference["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
     let of_schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let list = format!("list every {summary}");
@@ -66,7 +47,7 @@ fn collection(listing: &Listing, generator: &mut SchemaGenerator, paths: &mut Ma
         answer: of_schema(&format!("{name}Page")),
         source: Source::View,
     };
-    paths.insert(format!("/v1/{address}"), list.get(list_parameters(listing)));
+    paths.insert(format!("/v1/{address}"), list.get(list_parameters(table)));
     let one = format!("get one {summary}");
     let one = Operation {
         id: id_of(&one),
@@ -132,9 +113,12 @@ fn in_time() -> Vec<Value> {
     vec![id(), as_of, query("at_position", position())]
 }
 
-fn list_parameters(listing: &Listing) -> Vec<Value> {
-    let filters = listing.parameters.iter().map(|parameter| {
-        let schema = match (parameter.kind, &parameter.words) {
+fn list_parameters(table: &dyn DynTable) -> Vec<Value> {
+    let (collection, columns) = (table.collection(), table.schema().columns);
+    let declared = Declared::of(table);
+    let filters = collection.filters.iter().filter_map(|filter| {
+        let column = columns.iter().find(|column| column.name == filter.column)?;
+        let schema = match (column.kind, declared.words.get(column.name)) {
             (ColumnKind::Text, Some(words)) => json!({"type": "string", "enum": words}),
             (ColumnKind::Text, None) => json!({"type": "string", "pattern": "^[^\\u0000]*$"}),
             (ColumnKind::Uuid, _) => json!({"type": "string", "format": "uuid"}),
@@ -142,9 +126,8 @@ fn list_parameters(listing: &Listing) -> Vec<Value> {
             (ColumnKind::Boolean, _) => json!({"type": "boolean"}),
             (ColumnKind::Time, _) => json!({"type": "string", "format": "date-time"}),
         };
-        query(parameter.name, schema)
+        Some(query(filter.parameter, schema))
     });
-    let collection = listing.collection;
     let sorts: Vec<String> =
         collection.sorts.iter().flat_map(|sort| [(*sort).to_owned(), format!("-{sort}")]).collect();
     let order = query("sort", json!({"type": "string", "enum": sorts, "default": collection.order}));
@@ -266,6 +249,9 @@ fn query(name: &str, schema: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use schemars::generate::SchemaSettings;
     use serde_json::{Value, json};
 
     use super::fragment;
@@ -318,6 +304,21 @@ mod tests {
         for reference in text.split("\"#/components/schemas/").skip(1) {
             let name = reference.split('"').next().expect("a name");
             assert!(document["components"]["schemas"].get(name).is_some(), "{name} is not defined");
+        }
+    }
+
+    #[test]
+    fn every_document_has_a_name_of_its_own_and_leaves_position_to_the_answer() {
+        let mut names = BTreeSet::new();
+        for table in views::tables() {
+            let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+            let reference = table.document_schema(&mut generator).to_value();
+            let definitions = generator.take_definitions(true);
+            let name = reference["$ref"].as_str().and_then(|path| path.rsplit('/').next()).expect("a name").to_owned();
+            let document = &definitions[&name];
+            assert_eq!(document["type"], "object", "{name}");
+            assert_eq!(document["properties"]["position"], Value::Null, "{name}: `position` is the view's");
+            assert!(names.insert(name.clone()), "{name} is the name of two documents");
         }
     }
 }

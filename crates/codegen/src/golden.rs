@@ -133,7 +133,7 @@ mod tests {
     use super::{missing, value_of};
 
     fn schema_of(contract: &events::set::EventContract) -> Value {
-        (contract.schema)().to_value()
+        (contract.schema)(&mut schemars::SchemaGenerator::default()).to_value()
     }
 
     #[test]

@@ -1,56 +1,11 @@
-//! Generated files of the source tree: checked in, compared by `cargo xtask codegen --check`.
-
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+//! The whole OpenAPI document.
 
 use serde_json::{Map, Value, json};
 
-use crate::golden;
+use crate::{commands, queries};
 
-/// Writes every generated file, or compares it.
-pub fn run(root: &Path, check: bool) -> io::Result<ExitCode> {
-    let mut stale = Vec::new();
-    for (path, text) in files(root)? {
-        let path = root.join(path);
-        if std::fs::read_to_string(&path).ok().as_deref() == Some(&text) {
-            continue;
-        }
-        if check {
-            stale.push(path);
-            continue;
-        }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(&path, text)?;
-        eprintln!("wrote {}", path.display());
-    }
-    for path in &stale {
-        eprintln!("{} is not what the program generates: run `cargo xtask codegen`", path.display());
-    }
-    Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Every generated file with its content, and the golden files that are missing.
-fn files(root: &Path) -> io::Result<Vec<(PathBuf, String)>> {
-    let mut files = vec![(PathBuf::from("openapi/openapi.json"), pretty(&openapi()))];
-    for contract in events::registry::contracts() {
-        let name = format!("{}.v{}.schema.json", contract.event_type, contract.schema_version);
-        let schema = (contract.schema)().to_value();
-        let golden = golden::missing(root, contract, &schema).map_err(io::Error::other)?;
-        files.extend(golden.map(|(path, payload)| (path, pretty(&payload))));
-        files.push((PathBuf::from("schemas/events").join(name), pretty(&schema)));
-    }
-    Ok(files)
-}
-
-fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
-}
-
-/// The whole OpenAPI document.
-fn openapi() -> Value {
+/// The document.
+pub fn openapi() -> Value {
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -71,7 +26,7 @@ fn openapi() -> Value {
             "schemas": {"Problem": problem_schema()}
         }
     });
-    for fragment in [command_api::openapi::fragment(), query_api::openapi::fragment()] {
+    for fragment in [commands::fragment(), queries::fragment()] {
         merge(&mut document, fragment);
     }
     document
@@ -111,4 +66,20 @@ fn problem_schema() -> Value {
             }}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{commands, queries};
+
+    /// Both sides describe one interface: a name means the same in both.
+    #[test]
+    fn both_sides_of_the_interface_mean_the_same_by_a_name() {
+        let (commands, queries) = (commands::fragment(), queries::fragment());
+        let schemas = commands["components"]["schemas"].as_object().expect("schemas");
+        for (name, schema) in schemas {
+            let other = &queries["components"]["schemas"][name];
+            assert!(other.is_null() || other == schema, "{name}: {schema:#} and {other:#}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use domain::commands::{COMMANDS, CommandSpec};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
-use service::openapi::tidied;
+
+use crate::tidy::tidied;
 
 /// Paths and schemas of the write side.
 pub fn fragment() -> Value {

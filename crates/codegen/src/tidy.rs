@@ -1,9 +1,9 @@
-//! What both sides' descriptions of the interface have in common.
+//! Schemas as generated clients understand them best.
 
-use events::allocation::ALLOCATION;
+use events::values::ALLOCATION;
 use serde_json::{Map, Value, json};
 
-/// The description as generated clients understand it best.
+/// The same schemas, said more plainly.
 ///
 /// Enums of documented words come out of `schemars` as `oneOf` of constants, which several
 /// generators cannot tell apart: they become an `enum`, with the words' meanings in its

@@ -1,0 +1,63 @@
+//! The generated files of the source tree, as text.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use schemars::SchemaGenerator;
+use serde_json::Value;
+
+use crate::golden::{self, NotMadeUp};
+use crate::{declared, document};
+
+/// The generated files that are not in the source tree as they are generated, and the golden files that are missing.
+///
+/// # Errors
+/// [`NotMadeUp`].
+pub fn stale(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
+    let files = generated(root)?.into_iter().map(|(path, text)| (root.join(path), text));
+    Ok(files.filter(|(path, text)| std::fs::read_to_string(path).ok().as_deref() != Some(text)).collect())
+}
+
+/// Writes a generated file.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, text)
+}
+
+/// Every generated file with its content.
+fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
+    let mut files = vec![
+        (PathBuf::from("openapi/openapi.json"), pretty(&document::openapi())),
+        (PathBuf::from("crates/query-api/src/declared.rs"), declared::source()),
+    ];
+    for contract in events::registry::contracts() {
+        let schema = (contract.schema)(&mut SchemaGenerator::default()).to_value();
+        let name = format!("{}.v{}.schema.json", contract.event_type, contract.schema_version);
+        let golden = golden::missing(root, contract, &schema)?;
+        files.extend(golden.map(|(path, payload)| (path, pretty(&payload))));
+        files.push((PathBuf::from("schemas/events").join(name), pretty(&schema)));
+    }
+    Ok(files)
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn what_is_checked_in_is_what_is_generated() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let stale: Vec<_> =
+            super::stale(&root).expect("every payload can be made up").into_iter().map(|(path, _)| path).collect();
+        assert!(stale.is_empty(), "run `cargo xtask codegen`: {stale:?}");
+    }
+}
