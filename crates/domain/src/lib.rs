@@ -7,6 +7,8 @@
 //! [`commands`]. What bears the name of its context is found there directly:
 //! `consent::SignConsent`. Time and ids come in with the command.
 
+#![expect(clippy::module_inception, reason = "an aggregate may bear the name of its context")]
+
 #[macro_use]
 pub mod rules;
 

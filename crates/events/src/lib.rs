@@ -9,6 +9,8 @@
 //! I/O, so that a byte written today can be read and checked in twenty-five
 //! years.
 
+#![expect(clippy::module_inception, reason = "an aggregate may bear the name of its context")]
+
 #[macro_use]
 mod macros;
 

@@ -73,6 +73,7 @@ pub use view::{Changes, DynView, Erased, Touched, View, ViewFault};
 
 /// Every view that is folded from the log, by context.
 pub static ALL: &[&dyn DynView] = &[
+    // tidy: sorted
     &Erased::<consent::consents::Consents>::new(),
     &Erased::<enrolment::subjects::Subjects>::new(),
     &Erased::<epro::reports::Reports>::new(),
@@ -83,6 +84,7 @@ pub static ALL: &[&dyn DynView] = &[
     &Erased::<site::sites::Sites>::new(),
     &Erased::<trial::trial_enrolment::TrialEnrolment>::new(),
     &Erased::<visit::visits::Visits>::new(),
+    // tidy: end
 ];
 
 /// The instances of process managers: written by whoever runs these, not folded by a projector.
