@@ -16,6 +16,7 @@ mod macros;
 
 pub mod envelope;
 pub mod ids;
+mod misfit;
 pub mod set;
 pub mod values;
 
@@ -118,6 +119,7 @@ pub mod registry {
 
 pub use envelope::{Actor, Envelope, NewEvent, References, Role};
 pub use ids::{StreamId, StreamKey, StreamType};
+pub use misfit::Misfit;
 pub use registry::AnyEvent;
 pub use set::{DecodeError, EventSet};
 pub use values::{Blinded, PartialDate, Personal, Quantity};

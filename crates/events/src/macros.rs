@@ -36,8 +36,8 @@ macro_rules! event_set {
                         let event: $event = $crate::set::decode_payload(
                             stringify!($event), $version, $crate::event_set!(@upcaster $($upcaster)?), found, payload,
                         )?;
-                        serde_json::to_value(event).map_err(|source| $crate::set::DecodeError::Payload {
-                            event_type: stringify!($event), schema_version: found, source,
+                        serde_json::to_value(event).map_err(|error| $crate::set::DecodeError::Payload {
+                            event_type: stringify!($event), schema_version: found, source: error.into(),
                         })
                     },
                 }

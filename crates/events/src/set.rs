@@ -5,6 +5,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::Misfit;
 use crate::envelope::Envelope;
 use crate::ids::{StreamId, StreamType};
 
@@ -38,7 +39,7 @@ pub enum DecodeError {
         schema_version: u16,
         /// What did not fit.
         #[source]
-        source: serde_json::Error,
+        source: Misfit,
     },
     /// The event belongs to another kind of stream.
     #[error("the event of {stream} was read as one of a `{expected}` stream")]
@@ -119,7 +120,8 @@ pub fn decode_payload<T: serde::de::DeserializeOwned>(
     found: u16,
     payload: &[u8],
 ) -> Result<T, DecodeError> {
-    let misfit = |source| DecodeError::Payload { event_type, schema_version: found, source };
+    let misfit =
+        |error: serde_json::Error| DecodeError::Payload { event_type, schema_version: found, source: error.into() };
     if found == current {
         return serde_json::from_slice(payload).map_err(misfit);
     }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::process::{Route, Step, step_command_id, timer_trigger};
 use event_store::checkpoints::Checkpoint;
 use event_store::sagas::{About, FanOut};
+use events::Misfit;
 use events::envelope::Envelope;
 use events::registry::AnyEvent;
 use uuid::Uuid;
@@ -34,7 +35,7 @@ pub struct Incoming {
 pub fn asked<T>(question: impl FnOnce() -> Result<T, serde_json::Error>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(question)) {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(format!("the state cannot be read: {error}")),
+        Ok(Err(error)) => Err(format!("the state cannot be read: {}", Misfit::from(error))),
         Err(_) => Err("the process manager broke down over it; the program's log says where".to_owned()),
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use event_store::sagas::VIEW;
 use event_store::views::{Column, ColumnKind, ColumnValue, ViewRow, ViewSchema};
+use events::Misfit;
 use events::envelope::{Envelope, References};
 use events::ids::{PatientId, TrialId, derive_id};
 use serde::{Deserialize, Serialize};
@@ -139,7 +140,7 @@ impl Instance {
             saga: saga.to_owned(),
             key: named("key").unwrap_or(id),
             status: STUCK.to_owned(),
-            cause: Some(format!("the document cannot be read: {error}")),
+            cause: Some(format!("the document cannot be read: {}", Misfit::from(error))),
             waiting_for: "a new version of the process manager".to_owned(),
             waiting_since: DateTime::UNIX_EPOCH,
             due_at: None,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
+use events::Misfit;
 use events::envelope::Envelope;
 use events::ids::StreamType;
 use events::registry::AnyEvent;
@@ -47,7 +48,7 @@ pub enum ViewFault {
         key: String,
         /// The cause.
         #[source]
-        source: serde_json::Error,
+        source: Misfit,
     },
 }
 
@@ -162,10 +163,14 @@ impl<V: View> DynView for Erased<V> {
         touched: &Touched,
         loaded: HashMap<String, Box<RawValue>>,
     ) -> Result<Changes, ViewFault> {
-        let fault = |key: &str, source| ViewFault::Document { view: V::NAME, key: key.to_owned(), source };
+        let fault = |key: &str, error: serde_json::Error| ViewFault::Document {
+            view: V::NAME,
+            key: key.to_owned(),
+            source: error.into(),
+        };
         let mut documents: BTreeMap<&str, Option<V::Document>> = BTreeMap::new();
         for (key, raw) in &loaded {
-            let document = serde_json::from_str(raw.get()).map_err(|source| fault(key, source))?;
+            let document = serde_json::from_str(raw.get()).map_err(|error| fault(key, error))?;
             documents.insert(key, Some(document));
         }
         for (index, key) in &touched.0 {
@@ -180,7 +185,7 @@ impl<V: View> DynView for Erased<V> {
                 Some(document) => changes.upserts.push(ViewRow {
                     key: key.to_owned(),
                     columns: V::COLUMNS.iter().map(|column| column.value(&document)).collect(),
-                    document: serde_json::value::to_raw_value(&document).map_err(|source| fault(key, source))?,
+                    document: serde_json::value::to_raw_value(&document).map_err(|error| fault(key, error))?,
                     is_new,
                 }),
                 // What was never there need not go.

@@ -86,7 +86,11 @@ impl DynView for Odd {
         });
         if self.faulty.load(Ordering::SeqCst) && !events.is_empty() {
             let source = serde_json::from_str::<u8>("no number").expect_err("no number");
-            return Err(ViewFault::Document { view: self.inner.schema().name, key: "key".to_owned(), source });
+            return Err(ViewFault::Document {
+                view: self.inner.schema().name,
+                key: "key".to_owned(),
+                source: source.into(),
+            });
         }
         self.inner.fold(events, touched, loaded)
     }
