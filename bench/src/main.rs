@@ -53,7 +53,7 @@ struct Arguments {
 }
 
 /// A figure: its numbers, name, whether it needs a peer.
-const FIGURES: [(&str, &str, bool); 12] = [
+const FIGURES: [(&str, &str, bool); 16] = [
     ("1", "commands", true),
     ("2", "appends", false),
     ("3", "embedded", true),
@@ -66,6 +66,10 @@ const FIGURES: [(&str, &str, bool); 12] = [
     ("11", "volume", false),
     ("12", "memory", false),
     ("13", "single", false),
+    ("14", "bytes", false),
+    ("15", "start", false),
+    ("16", "list", false),
+    ("17", "followers", false),
 ];
 
 #[tokio::main]
@@ -117,6 +121,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
             "volume" => works::volume::postgres(&bench).await?,
             "memory" => works::memory::embedded(&bench).await?,
             "relay" => works::relay::relay(&bench).await?,
+            "bytes" => works::bytes::both(&bench).await?,
+            "start" => works::start::both(&bench).await?,
+            "list" => works::list::both(&bench).await?,
+            "followers" => works::followers::postgres(&bench).await?,
             _ => works::single::postgres(&bench).await?,
         };
         eprint!("{}", table(&measured));

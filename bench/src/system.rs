@@ -1,12 +1,14 @@
 //! The real program as a process of its own, and a client that costs little.
 
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,6 +21,14 @@ use crate::{Bench, BenchError};
 
 /// Sites, subjects and what they are asked in the measured trial.
 const SUBJECTS: usize = 200;
+/// How long the program may take until it answers, also where it looks a great file through first.
+const START_MAX: Duration = Duration::from_secs(300);
+/// How often it is asked whether it does.
+const START_LOOK: Duration = Duration::from_millis(5);
+/// How long it may take to end when asked to.
+const END_MAX: Duration = Duration::from_secs(60);
+/// Where the program answers once it is ready.
+const READY: &str = "/readyz";
 
 /// A running system, or the bare handler that it stands beside.
 pub struct System {
@@ -28,6 +38,8 @@ pub struct System {
     pub token: String,
     /// Its nats-server, where it has one.
     pub nats: Option<NatsServer>,
+    command: Command,
+    sign_of_life: &'static str,
     child: Child,
     folder: TempDir,
 }
@@ -43,7 +55,7 @@ impl System {
             command.args(["--database-url", url, "--nats-url", &server.url()]);
             nats = Some(server);
         }
-        Self::start(command, nats, "/readyz").await
+        Self::start(command, nats, READY).await
     }
 
     /// `anamnesis query-api` over this database, for what is read from the log: nobody fills views meanwhile.
@@ -57,11 +69,15 @@ impl System {
     pub async fn echo() -> Result<Self, BenchError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--echo");
-        Self::start(command, None, "/readyz").await
+        Self::start(command, None, READY).await
     }
 
     /// Starts the program and waits until it answers under `sign_of_life`.
-    async fn start(mut command: Command, nats: Option<NatsServer>, sign_of_life: &str) -> Result<Self, BenchError> {
+    async fn start(
+        mut command: Command,
+        nats: Option<NatsServer>,
+        sign_of_life: &'static str,
+    ) -> Result<Self, BenchError> {
         let folder = tempfile::tempdir()?;
         let address = format!("127.0.0.1:{}", xtask::servers::free_port()?);
         let key_file = folder.path().join("jwt.key");
@@ -76,16 +92,53 @@ impl System {
         command.args(["--listen", &address]).arg("--jwt-key-file").arg(&key_file).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let child = command.spawn()?;
-        let system = Self { address, token, nats, child, folder };
-        for _ in 0..600 {
-            if let Ok(mut client) = Client::connect(&system).await
-                && client.get(sign_of_life).await.is_ok_and(|(status, _)| status.is_success())
+        let mut system = Self { address, token, nats, command, sign_of_life, child, folder };
+        system.answers().await?;
+        Ok(system)
+    }
+
+    /// Waits until the program answers under its sign of life.
+    async fn answers(&mut self) -> Result<(), BenchError> {
+        let begun = Instant::now();
+        while begun.elapsed() < START_MAX {
+            if let Ok(mut client) = Client::connect(self).await
+                && client.get(self.sign_of_life).await.is_ok_and(|(status, _)| status.is_success())
             {
-                return Ok(system);
+                return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            if let Some(status) = self.child.try_wait()? {
+                return Err(BenchError::Said(format!("the system ended with {status} before it was ready")));
+            }
+            tokio::time::sleep(START_LOOK).await;
         }
         Err(BenchError::Said("the system does not get ready".to_owned()))
+    }
+
+    /// Starts the program again after it has ended; gives how long it took until it answered.
+    pub async fn start_again(&mut self) -> Result<Duration, BenchError> {
+        let begun = Instant::now();
+        self.child = self.command.spawn()?;
+        self.answers().await?;
+        Ok(begun.elapsed())
+    }
+
+    /// Ends the process as an operator does: it closes what it has open.
+    pub async fn end(&mut self) -> Result<(), BenchError> {
+        let id = self.child.id().ok_or_else(|| BenchError::Said("the process has ended".to_owned()))?;
+        Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        let ended = tokio::time::timeout(END_MAX, self.child.wait()).await;
+        let status = ended.map_err(|_| BenchError::Said("the system does not end".to_owned()))??;
+        if status.success() { Ok(()) } else { Err(BenchError::Said(format!("the system ended with {status}"))) }
+    }
+
+    /// Ends the process as `kill -9` does.
+    pub async fn kill(&mut self) -> Result<(), BenchError> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// The folder of the embedded engine's files.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("anamnesis-data")
     }
 
     /// Resident memory in MiB.
@@ -133,7 +186,22 @@ impl Client {
         self.send(Method::GET, path, Bytes::new()).await
     }
 
+    /// Follows what does not end.
+    pub async fn follow(&mut self, path: &str) -> Result<Incoming, BenchError> {
+        let response = self.request(Method::GET, path, Bytes::new()).await?;
+        match response.status() {
+            StatusCode::OK => Ok(response.into_body()),
+            status => Err(refused(path, status, &response.into_body().collect().await?.to_bytes())),
+        }
+    }
+
     async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), BenchError> {
+        let response = self.request(method, path, body).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+
+    async fn request(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, BenchError> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -143,9 +211,7 @@ impl Client {
             .body(Full::new(body))
             .map_err(|error| BenchError::Said(error.to_string()))?;
         self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
-        let status = response.status();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
+        Ok(self.sender.send_request(request).await?)
     }
 }
 

@@ -22,7 +22,7 @@ const CONNECTIONS: usize = 64;
 const BEHIND_MAX: Duration = Duration::from_secs(2);
 
 /// Submits reports, one after the other.
-struct Reporter {
+pub struct Reporter {
     client: Client,
     subjects: Vec<Value>,
     turn: usize,
@@ -30,7 +30,7 @@ struct Reporter {
 
 impl Reporter {
     /// Submits one; gives its id and the position in the answer.
-    async fn submit(&mut self) -> Result<(Uuid, u64), BenchError> {
+    pub async fn submit(&mut self) -> Result<(Uuid, u64), BenchError> {
         self.turn += 1;
         let subject = &self.subjects[self.turn % self.subjects.len()];
         // One in a hundred raises an alert.
@@ -51,7 +51,8 @@ impl Caller for Reporter {
     }
 }
 
-async fn reporters(system: &System, subjects: &[Value]) -> Result<Vec<Reporter>, BenchError> {
+/// One on each of the connections.
+pub async fn reporters(system: &System, subjects: &[Value]) -> Result<Vec<Reporter>, BenchError> {
     let mut reporters = Vec::with_capacity(CONNECTIONS);
     for number in 0..CONNECTIONS {
         let client = Client::connect(system).await?;
@@ -84,9 +85,9 @@ async fn commands(system: &System, bench: &Bench, duration: Duration) -> Result<
     Ok((load.rate(), caught_up(system).await?))
 }
 
-/// How many events views and subscribers are behind, two seconds after the load.
+/// How many events views and subscribers are behind.
 #[derive(Clone, Copy, Default)]
-struct Behind {
+pub struct Behind {
     views: u64,
     stream: u64,
 }
@@ -98,7 +99,7 @@ impl Behind {
     }
 
     /// Whether anything is behind.
-    const fn is_late(self) -> bool {
+    pub const fn is_late(self) -> bool {
         self.views + self.stream > 0
     }
 
@@ -116,17 +117,7 @@ async fn caught_up(system: &System) -> Result<Behind, BenchError> {
     let ended = Instant::now();
     let mut client = Client::connect(system).await?;
     loop {
-        let (_, body) = client.get("/v1/views").await?;
-        let views: Value = serde_json::from_slice(&body).map_err(|error| BenchError::Said(error.to_string()))?;
-        let behind = views["items"]
-            .as_array()
-            .map_or(0, |items| items.iter().filter_map(|view| view["behind"].as_u64()).max().unwrap_or(0));
-        let head = views["position"].as_u64().unwrap_or(0);
-        let published = match &system.nats {
-            Some(nats) => published(&nats.url()).await?,
-            None => head,
-        };
-        let behind = Behind { views: behind, stream: head.saturating_sub(published) };
+        let behind = behind(system, &mut client).await?;
         if !behind.is_late() || ended.elapsed() > BEHIND_MAX {
             return Ok(behind);
         }
@@ -134,15 +125,42 @@ async fn caught_up(system: &System) -> Result<Behind, BenchError> {
     }
 }
 
-/// The position of the stream's last message.
+/// How many events views, process managers and subscribers are behind now.
+pub async fn behind(system: &System, client: &mut Client) -> Result<Behind, BenchError> {
+    let (_, body) = client.get("/v1/views").await?;
+    let views: Value = serde_json::from_slice(&body).map_err(|error| BenchError::Said(error.to_string()))?;
+    let behind = views["items"]
+        .as_array()
+        .map_or(0, |items| items.iter().filter_map(|view| view["behind"].as_u64()).max().unwrap_or(0));
+    let head = views["position"].as_u64().unwrap_or(0);
+    let published = match &system.nats {
+        Some(nats) => published(&nats.url()).await?,
+        None => head,
+    };
+    Ok(Behind { views: behind, stream: head.saturating_sub(published) })
+}
+
+/// Waits until views, process managers and subscribers have everything, however long that takes.
+pub async fn until_caught_up(system: &System) -> Result<(), BenchError> {
+    let mut client = Client::connect(system).await?;
+    while behind(system, &mut client).await?.is_late() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// The position of the stream's last message; 0 where there is none yet.
 async fn published(url: &str) -> Result<u64, BenchError> {
     let said = |error: String| BenchError::Said(error);
     let client = async_nats::connect(url).await.map_err(|error| said(error.to_string()))?;
     let context = jetstream::new(client);
     let names = Topology::find(&context).await.map_err(|error| said(error.to_string()))?;
-    let names = names.ok_or_else(|| said("there is no stream".to_owned()))?;
+    let Some(names) = names else { return Ok(0) };
     let stream = context.get_stream(names.stream_name()).await.map_err(|error| said(error.to_string()))?;
     let last = stream.cached_info().state.last_sequence;
+    if last == 0 {
+        return Ok(0);
+    }
     let message = stream.get_raw_message(last).await.map_err(|error| said(error.to_string()))?;
     message::position(&message.headers).ok_or_else(|| said("a message is not ours".to_owned()))
 }
@@ -228,7 +246,7 @@ async fn half_load(bench: &Bench, system: &System, latencies: &mut Latencies) ->
     let all = reporters(system, &subjects).await?;
     let (full, reporters) = closed_loop(all, bench.warm_up(), Duration::from_secs(3), None).await?;
     // What full load left behind is not half load's.
-    while caught_up(system).await?.is_late() {}
+    until_caught_up(system).await?;
     // Each rests as long as a command takes at full load: about half of it is left.
     let rest = Duration::from_secs_f64(CONNECTIONS as f64 / full.rate());
     let probe = Reporter { client: Client::connect(system).await?, subjects: subjects.clone(), turn: 0 };

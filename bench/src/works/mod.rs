@@ -1,11 +1,15 @@
 //! One file per figure.
 
 pub mod appends;
+pub mod bytes;
 pub mod commands;
+pub mod followers;
 pub mod history;
 pub mod http;
+pub mod list;
 pub mod memory;
 pub mod rebuild;
 pub mod relay;
 pub mod single;
+pub mod start;
 pub mod volume;
