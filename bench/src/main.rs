@@ -53,7 +53,7 @@ struct Arguments {
 }
 
 /// A figure: its numbers, name, whether it needs a peer.
-const FIGURES: [(&str, &str, bool); 16] = [
+const FIGURES: [(&str, &str, bool); 17] = [
     ("1", "commands", true),
     ("2", "appends", false),
     ("3", "embedded", true),
@@ -70,6 +70,7 @@ const FIGURES: [(&str, &str, bool); 16] = [
     ("15", "start", false),
     ("16", "list", false),
     ("17", "followers", false),
+    ("18", "lanes", false),
 ];
 
 #[tokio::main]
@@ -121,6 +122,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
             "volume" => works::volume::postgres(&bench).await?,
             "memory" => works::memory::embedded(&bench).await?,
             "relay" => works::relay::relay(&bench).await?,
+            "lanes" => works::lanes::both(&bench).await?,
             "bytes" => works::bytes::both(&bench).await?,
             "start" => works::start::both(&bench).await?,
             "list" => works::list::both(&bench).await?,

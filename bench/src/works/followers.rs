@@ -16,6 +16,8 @@ use crate::system::{Client, System, open_trial};
 use crate::works::http::{Reporter, reporters, until_caught_up};
 use crate::{Bench, BenchError};
 
+/// What a p99 of milliseconds is worth where others work on the machine: no more than that tells of a fault.
+const BUSY: f64 = 4.0;
 /// Who sends commands, and how long each rests after one: some hundred a second.
 const REPORTERS: usize = 16;
 const REST: Duration = Duration::from_millis(150);
@@ -117,7 +119,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let figure = format!("commands at a steady rate with {followers} followers");
     Ok(vec![
         Row::new(17, last("p50"), "ms", Goal::AtMost(2.0), "the command's own answer", p50),
-        Row::new(17, last("p99"), "ms", Goal::AtMost(1.0), "100 ms", p99),
+        Row::new(17, last("p99"), "ms", Goal::AtMost(1.0), "100 ms", p99).so_far(BUSY),
         Row::new(17, last("at most"), "ms", Goal::AtMost(1.0), "2 s", max),
         Row::new(17, figure, "/s", Goal::AtLeast(0.9), "without", rates),
     ])

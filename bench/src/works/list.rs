@@ -17,6 +17,8 @@ use crate::load::histogram;
 use crate::measure::{Goal, Row};
 use crate::{Bench, BenchError};
 
+/// What a p99 of milliseconds is worth where others work on the machine: no more than that tells of a fault.
+const BUSY: f64 = 4.0;
 /// The list that people look at all day.
 const VIEW: &str = "alerts";
 /// Rows of a page where the caller does not say.
@@ -200,7 +202,7 @@ async fn measured(bench: &Bench, store: &Store, engine: &str, rows: u32) -> Resu
     let mut lines = Vec::new();
     for (place, measured) in rounds.iter().enumerate() {
         let p99 = measured.iter().map(|[_, p99]| (*p99, limit)).collect();
-        lines.push(Row::new(16, figure(place, "p99"), "ms", Goal::AtMost(1.0), "10 ms", p99));
+        lines.push(Row::new(16, figure(place, "p99"), "ms", Goal::AtMost(1.0), "10 ms", p99).so_far(BUSY));
     }
     for place in 1..PLACES.len() {
         let p50 = rounds[place].iter().zip(&rounds[0]).map(|([p50, _], [first, _])| (*p50, *first)).collect();

@@ -6,6 +6,7 @@ pub mod commands;
 pub mod followers;
 pub mod history;
 pub mod http;
+pub mod lanes;
 pub mod list;
 pub mod memory;
 pub mod rebuild;
