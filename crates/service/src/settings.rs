@@ -130,7 +130,7 @@ pub struct ServerSettings {
     #[arg(
         long,
         env = "ANAMNESIS_LOG",
-        default_value = "warn,anamnesis=info,service=info,event_bus=info,projector=info,saga=info",
+        default_value = "warn,anamnesis=info,event_bus=info,event_store=info,projector=info,saga=info,service=info",
         value_name = "FILTER"
     )]
     pub log: String,
