@@ -1,7 +1,9 @@
 //! `anamnesis recover`: everything that is derived is made again from the log, and nothing is done twice.
 
 use serde_json::Value;
+use testkit::eventually;
 
+use crate::bus::positions as stream_positions;
 use crate::clinic::{Clinic, Plan};
 use crate::system::{System, run};
 
@@ -80,6 +82,11 @@ async fn what_is_derived_comes_back(mut system: System, loss: Loss) {
         assert_eq!(before, after, "the same as undisturbed");
     }
     assert_eq!(positions(&system).await[0].1, head, "nothing was appended");
+    if let Some(nats) = &system.nats {
+        let client = async_nats::connect(nats.url()).await.expect("NATS");
+        let once = async || stream_positions(&client, head).await == (1..=head).collect::<Vec<_>>();
+        eventually("every event is published once", std::time::Duration::from_secs(60), once).await;
+    }
 }
 
 /// Waits until all views stand at one place beyond `at`.
