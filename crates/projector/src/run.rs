@@ -39,6 +39,9 @@ pub enum ProjectorError {
     /// The leases could not be read.
     #[error(transparent)]
     Lease(#[from] CoordinationError),
+    /// A step took longer than any that goes well: a connection that is silently dead, which nobody else would tell.
+    #[error("a step did not end within {0:?}; a connection may be silently dead")]
+    Silent(Duration),
     /// The log lost events under the projector.
     #[error("the log went back; every view is looked at anew")]
     WentBack,

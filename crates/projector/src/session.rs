@@ -31,6 +31,9 @@ const FAILED_PAUSE: Duration = Duration::from_secs(1);
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked whether a log that went back was taken up again.
 const LOST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest time that a step may take: a batch is stored, leases are looked at. With the session its connections
+/// go, those of fills, too.
+const STEP_MAX: Duration = Duration::from_secs(15);
 /// Fills that go on at the same time.
 const FILLS_MAX: usize = 3;
 
@@ -83,6 +86,11 @@ impl Manner for Beside {
     fn progress(&self, _position: u64, _head: u64) {}
 }
 
+/// A step of the session, within the longest time that one may take.
+async fn within(step: impl Future<Output = Result<(), ProjectorError>>) -> Result<(), ProjectorError> {
+    tokio::time::timeout(STEP_MAX, step).await.unwrap_or(Err(ProjectorError::Silent(STEP_MAX)))
+}
+
 impl<'run> Session<'run> {
     /// A session that has not begun.
     pub fn new(
@@ -124,13 +132,13 @@ impl<'run> Session<'run> {
         retrying.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = tending.tick() => self.tend().await?,
+                _ = tending.tick() => within(self.tend()).await?,
                 _ = retrying.tick() => self.retry(),
                 Some(done) = self.tasks.join_next() => match done {
-                    Ok((views, outcome)) => self.settle(views, outcome).await?,
+                    Ok((views, outcome)) => within(self.settle(views, outcome)).await?,
                     Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
                 },
-                batch = self.lane.next() => self.follow(batch?).await?,
+                batch = self.lane.next() => within(self.follow(batch?)).await?,
                 // What each view has read of the log is to be proved anew.
                 Ok(()) = incarnation.changed() => return Err(ProjectorError::WentBack),
             }

@@ -26,6 +26,8 @@ const BATCH_EVENTS_MAX: usize = 1_000;
 /// How long what need not be stored at once waits for something that must be: the end of a step is stored together
 /// with the event that followed from it.
 const STORE_WITHIN: Duration = Duration::from_millis(50);
+/// The longest time that a step of the loop may take: with it its connections go, which may be silently dead.
+const STEP_MAX: Duration = Duration::from_secs(30);
 /// How often stuck instances and dead letters are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 
@@ -56,40 +58,49 @@ pub async fn follow(
     let mut renew_at = Instant::now() + options.lease_renewal();
     let (mut look_at, mut count_at) = (Instant::now(), Instant::now());
     loop {
-        follower.send().await?;
-        let mut wake_at = renew_at.min(look_at);
-        wake_at = wake_at.min(follower.steps.next_retry().unwrap_or(wake_at));
-        wake_at = wake_at.min(follower.unstored_since.map_or(wake_at, |since| since + STORE_WITHIN));
-        let has_work = !follower.backlog.is_empty() || follower.blocked.is_some();
-        tokio::select! {
-            events = feed.next(), if !has_work => follower.take(events?),
-            outcomes = follower.steps.ended() => follower.settle(outcomes).await?,
-            () = std::future::ready(()), if has_work => follower.fold().await?,
-            () = tokio::time::sleep_until(wake_at) => {}
-            // What was read of the log is to be proved anew; what is not stored yet is of no worth.
-            Ok(()) = incarnation.changed() => return Ok(()),
-        }
-        let now = Instant::now();
-        if follower.unstored_since.is_some_and(|since| since + STORE_WITHIN <= now) {
-            follower.store().await?;
-        }
-        if now >= renew_at {
-            if store.leases.acquire(lease, holder, options.lease_time).await?.is_none() {
-                return Ok(());
+        let step = async {
+            follower.send().await?;
+            let mut wake_at = renew_at.min(look_at);
+            wake_at = wake_at.min(follower.steps.next_retry().unwrap_or(wake_at));
+            wake_at = wake_at.min(follower.unstored_since.map_or(wake_at, |since| since + STORE_WITHIN));
+            let has_work = !follower.backlog.is_empty() || follower.blocked.is_some();
+            tokio::select! {
+                events = feed.next(), if !has_work => follower.take(events?),
+                outcomes = follower.steps.ended() => follower.settle(outcomes).await?,
+                () = std::future::ready(()), if has_work => follower.fold().await?,
+                () = tokio::time::sleep_until(wake_at) => {}
+                // What was read of the log is to be proved anew; what is not stored yet is of no worth.
+                Ok(()) = incarnation.changed() => return Ok(false),
             }
-            renew_at = Instant::now() + options.lease_renewal();
-            // It works again.
-            runner.standing.set(process.name(), None);
-        }
-        if now >= look_at {
-            follower.require_kept().await?;
-            follower.look().await?;
-            store.sagas.announce(among).await?;
-            look_at = Instant::now() + options.look_every;
-        }
-        if now >= count_at {
-            follower.lane.count_troubles().await?;
-            count_at = Instant::now() + COUNT_EVERY;
+            let now = Instant::now();
+            if follower.unstored_since.is_some_and(|since| since + STORE_WITHIN <= now) {
+                follower.store().await?;
+            }
+            if now >= renew_at {
+                if store.leases.acquire(lease, holder, options.lease_time).await?.is_none() {
+                    return Ok(false);
+                }
+                renew_at = Instant::now() + options.lease_renewal();
+                // It works again.
+                runner.standing.set(process.name(), None);
+            }
+            if now >= look_at {
+                follower.require_kept().await?;
+                follower.look().await?;
+                store.sagas.announce(among).await?;
+                look_at = Instant::now() + options.look_every;
+            }
+            if now >= count_at {
+                follower.lane.count_troubles().await?;
+                count_at = Instant::now() + COUNT_EVERY;
+            }
+            Ok::<bool, RunError>(true)
+        };
+        match tokio::time::timeout(STEP_MAX, step).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(RunError::Silent(STEP_MAX)),
         }
     }
 }

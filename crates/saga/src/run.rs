@@ -62,6 +62,9 @@ pub(crate) enum RunError {
     /// The log lost what the process manager has folded.
     #[error(transparent)]
     WentBack(WentBack),
+    /// A step took longer than any that goes well.
+    #[error("a step did not end within {0:?}; a connection may be silently dead")]
+    Silent(Duration),
     /// The feed broke off.
     #[error("the feed broke off")]
     Feed(#[from] FeedError),

@@ -86,7 +86,12 @@ async fn follow(
         let position = match tokio::time::timeout(POLL, heard).await {
             Ok(Ok(Some(notification))) => notification.payload().parse().ok(),
             Ok(Ok(None) | Err(_)) => return,
-            Err(_) => look(primary, pool).await.ok(),
+            Err(_) => match look(primary, pool).await {
+                Ok(position) => Some(position),
+                // A listener that has lost its connection does not say so while nobody answers: the pool has to be
+                // led to whoever is the primary now.
+                Err(_) => return,
+            },
         };
         let position = position.unwrap_or(0);
         head.send_if_modified(|seen| std::mem::replace(seen, position.max(*seen)) < position);

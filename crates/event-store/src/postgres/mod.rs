@@ -51,7 +51,7 @@ pub async fn connect(primary: &Arc<Primary>, connections_max: u32) -> Result<PgP
     let verifying = primary.clone();
     let pool = pool.after_connect(move |connection, _| {
         let primary = verifying.clone();
-        Box::pin(async move { primary.verify(connection).await })
+        Box::pin(async move { primary.verify(connection).await.map(drop) })
     });
     // A connection is tried when it is given back; again only after it has lain idle.
     let pool = pool.test_before_acquire(false).before_acquire(|connection, meta| {

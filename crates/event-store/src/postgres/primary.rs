@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection as _, PgPool};
 use tokio::sync::watch;
@@ -38,6 +40,8 @@ const KEEPALIVE: [(&str, &str); 3] =
 const DUPLICATE_STATEMENT: &str = "42P05";
 /// SQLSTATE of a prepared statement that is not there.
 const UNKNOWN_STATEMENT: &str = "26000";
+/// How long the other hosts are waited for once one has said that it is the primary.
+const OTHERS_MAX: Duration = Duration::from_millis(200);
 /// How long a connection may take to close.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -60,6 +64,15 @@ enum Unfit {
     Mixed(#[source] sqlx::Error),
     #[error("no answer within {0:?}")]
     Silent(Duration),
+}
+
+/// A server that says that it is the primary: its timeline, which host it is, and a connection to it.
+type Reached = (u32, usize, PgConnection);
+
+async fn close_found(found: Option<Reached>) {
+    if let Some((_, _, connection)) = found {
+        close(connection).await;
+    }
 }
 
 /// The way to the primary.
@@ -91,38 +104,48 @@ impl Primary {
         }))
     }
 
-    /// Connects to the primary: tries the host that was it last, then the others.
+    /// Connects to the primary. All hosts are asked at once: one that is silent costs nothing. Two may say that they
+    /// are it: whoever is on the latest timeline is.
     ///
     /// # Errors
     /// What the last of them said, where none can be used.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        let (count, first) = (self.address.hosts.len(), self.current.load(Ordering::Relaxed));
-        if count > 1 && self.newest_timeline.load(Ordering::Relaxed) == 0 {
-            // Two may say that they are it: whoever has not seen either asks both.
-            for host in 0..count {
-                if let Ok(connection) = self.reach(host).await {
-                    close(connection).await;
-                }
+        let mut tries: FuturesUnordered<_> =
+            (0..self.address.hosts.len()).map(|host| async move { (host, self.reach(host).await) }).collect();
+        let (mut found, mut refusal): (Option<Reached>, _) = (None, None);
+        loop {
+            let next = match &found {
+                None => tries.next().await,
+                // An old primary that is still alive may have been quicker.
+                Some(_) => timeout(OTHERS_MAX, tries.next()).await.unwrap_or_default(),
+            };
+            match next {
+                Some((host, Ok((timeline, connection)))) => match found.replace((timeline, host, connection)) {
+                    Some(other) if other.0 >= timeline => {
+                        let later = found.replace(other);
+                        close_found(later).await;
+                    }
+                    earlier => close_found(earlier).await,
+                },
+                Some((_, Err(error))) => refusal = Some(error),
+                None => break,
             }
         }
-        let mut refusal = None;
-        for host in (0..count).map(|offset| (first + offset) % count) {
-            match self.reach(host).await {
-                Ok(connection) => {
-                    self.turn_to(host);
-                    return Ok(connection);
-                }
-                Err(error) => refusal = Some(error),
+        match found {
+            Some((_, host, connection)) => {
+                self.turn_to(host);
+                Ok(connection)
             }
+            None => Err(refusal.unwrap_or(sqlx::Error::WorkerCrashed)),
         }
-        Err(refusal.unwrap_or(sqlx::Error::WorkerCrashed))
     }
 
-    async fn reach(&self, host: usize) -> Result<PgConnection, sqlx::Error> {
+    async fn reach(&self, host: usize) -> Result<(u32, PgConnection), sqlx::Error> {
         let max = self.address.connect_max;
         let reached = async {
             let mut connection = self.address.hosts[host].connect().await?;
-            self.verify(&mut connection).await.map(|()| connection)
+            let timeline = self.verify(&mut connection).await?;
+            Ok((timeline, connection))
         };
         timeout(max, reached).await.unwrap_or_else(|_| Err(silent(max)))
     }
@@ -153,11 +176,12 @@ impl Primary {
         self.address.hosts.len() > 1
     }
 
-    /// Looks at a new connection's server, its settings and whether the log still holds what it held.
+    /// Looks at a new connection's server, its settings and whether the log still holds what it held; gives the
+    /// server's timeline.
     ///
     /// # Errors
     /// Where it must not be used, or does not answer.
-    pub async fn verify(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub async fn verify(&self, connection: &mut PgConnection) -> Result<u32, sqlx::Error> {
         let names: Vec<&str> = PINNED.iter().map(|(name, _)| *name).collect();
         // Not kept: the name of a kept statement means nothing behind a pooler that mixes sessions up.
         let row: (bool, Option<String>, Vec<String>) = sqlx::query_as(
@@ -185,7 +209,8 @@ impl Primary {
                 return Err(sqlx::Error::Configuration(Box::new(setting)));
             }
         }
-        self.compare(connection).await
+        self.compare(connection).await?;
+        Ok(timeline)
     }
 
     /// Compares the log with what this process has seen of it.

@@ -44,7 +44,7 @@ impl Default for StoreOptions {
             migrate: true,
             connections_max: 16,
             append_give_up_after: Duration::from_secs(15),
-            answer_within: Duration::from_secs(10),
+            answer_within: Duration::from_secs(6),
         }
     }
 }

@@ -170,3 +170,34 @@ async fn the_primary_is_found_among_several_hosts_and_a_standby_is_refused() {
     eventually("reads, too", PATIENCE, async || store.log.head().await.is_ok_and(|head| head == 3)).await;
     store.close().await;
 }
+
+/// Nobody writes through it: it is a projector, say. One host dies, the other is promoted.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_reads_follows_the_primary_too() {
+    let primary = cluster().await;
+    drop(Store::open(&primary.url("postgres"), &StoreOptions::default()).await.expect("migrated"));
+    let standby = tokio::task::block_in_place(|| primary.standby()).expect("a standby");
+    let url = format!("postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres", primary.port(), standby.port());
+    let options = StoreOptions { migrate: false, ..StoreOptions::default() };
+    let reader = Store::open(&url, &options).await.expect("the first is the primary");
+    let mut head = reader.log.watch_head();
+    let writer = Store::open(&primary.url("postgres"), &options).await.expect("the primary");
+    writer.log.append(append(patient(), Expected::NoStream, 1)).await.expect("stored");
+    eventually("it is heard of", PATIENCE, async || *head.borrow_and_update() == 1).await;
+    let mut replica = PgConnection::connect(&standby.url("postgres")).await.expect("a connection");
+    eventually("the standby has it", PATIENCE, async || {
+        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM log.events").fetch_one(&mut replica).await;
+        count.is_ok_and(|count| count == 1)
+    })
+    .await;
+    writer.close().await;
+    primary.crash().expect("the primary dies");
+    standby.promote().expect("promoted");
+    let promoted = Store::open(&standby.url("postgres"), &options).await.expect("the new primary");
+    promoted.log.append(append(patient(), Expected::NoStream, 1)).await.expect("stored");
+    eventually("it reads of the new primary", PATIENCE, async || reader.log.head().await.is_ok_and(|head| head == 2))
+        .await;
+    eventually("and hears of what comes", PATIENCE, async || *head.borrow_and_update() == 2).await;
+    promoted.close().await;
+    reader.close().await;
+}

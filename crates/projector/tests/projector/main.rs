@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use event_bus::LogFeedSource;
-use event_store::Store;
 use event_store::checkpoints::Checkpoint;
 use event_store::log::{Expected, Write};
 use event_store::views::{ColumnValue, CommitError, Cursor, Direction, ListQuery, ViewBatch, ViewRow};
+use event_store::{Store, StoreOptions};
 use events::enrolment::subject::{PatientScreened, SubjectEvent};
 use events::envelope::{NewEvent, References};
 use events::ids::{PatientId, SiteId, StreamKey, SubjectId, TrialId};
@@ -181,6 +181,26 @@ async fn a_batch_that_begins_elsewhere_is_not_taken() {
     let stale = test.store.views.commit(&[batch(0, 6)]).await;
     assert!(matches!(stale, Err(CommitError::Moved { .. })), "{stale:?}");
     assert_eq!(test.store.views.position(schema.name).await.expect("a position"), 5);
+}
+
+/// Every connection falls silent at a moment: whoever waits for an answer would wait for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn views_go_on_although_old_connections_stay_silent() {
+    let database = testkit::postgres().await;
+    let (base, name) = database.url.rsplit_once('/').expect("a database");
+    let port = base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let proxy = testkit::proxy::Proxy::start(port).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/{name}", proxy.port());
+    let store = Store::open(&url, &StoreOptions::default()).await.expect("the store opens");
+    let beside = Store::open(&database.url, &StoreOptions::default()).await.expect("another");
+    fill(&*beside.log, 5).await;
+    let _projector = start(&store);
+    let at = async |position| beside.views.position("patients").await.is_ok_and(|at| at == position);
+    eventually("the view is built", PATIENCE, async || at(5).await).await;
+    proxy.silence();
+    fill(&*beside.log, 5).await;
+    eventually("the view goes on", Duration::from_secs(90), async || at(10).await).await;
+    beside.close().await;
 }
 
 /// Reads the enrolment figures of one trial while they are rebuilt and grow: at
