@@ -17,8 +17,9 @@ struct Before {
     clinic: Clinic,
     /// Where the log ended.
     head: u64,
-    /// Where it ends afterwards.
+    /// Where it ends afterwards, and the event there.
     kept: u64,
+    kept_event: String,
     /// The last event that a follower of the event stream has seen.
     seen: String,
     /// The `next` of a page, and a page's tag.
@@ -30,6 +31,7 @@ async fn a_busy_clinic(system: &System) -> Before {
     let clinic = Clinic::open(&system.api, Plan::default()).await;
     clinic.randomised_subject("ARMACTIVE").await;
     let kept = system.api.post(&format!("/v1/patients/{}/register-patient", fresh()), json!({})).await.ok();
+    let kept_event = kept["events"][0]["event_id"].as_str().expect("an id").to_owned();
     let kept = kept["position"].as_u64().expect("a position");
     clinic.randomised_subject("ARMPLACEBO").await;
     let last = system.api.post(&format!("/v1/patients/{}/register-patient", fresh()), json!({})).await.ok();
@@ -45,10 +47,34 @@ async fn a_busy_clinic(system: &System) -> Before {
         clinic,
         head,
         kept,
+        kept_event,
         seen: last["events"][0]["event_id"].as_str().expect("an id").to_owned(),
         next: page["next"].as_str().expect("a second page").to_owned(),
         tag,
     }
+}
+
+/// The ids of the first `count` events that a stream brings, fewer where it ends before.
+async fn ids(stream: &mut reqwest::Response, count: usize) -> Vec<String> {
+    let mut text = String::new();
+    let of = |text: &str| -> Vec<String> {
+        let blocks = text.split("\n\n").filter(|block| block.contains("\ndata: "));
+        blocks.filter_map(|block| block.lines().find_map(|line| line.strip_prefix("id: ")).map(str::to_owned)).collect()
+    };
+    while of(&text).len() < count {
+        match tokio::time::timeout(PATIENCE, stream.chunk()).await.expect("it goes on or ends") {
+            Ok(Some(chunk)) => text.push_str(&String::from_utf8_lossy(&chunk)),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    of(&text)
+}
+
+async fn open(system: &System, last_seen: &str) -> reqwest::Response {
+    let request = system.api.request(reqwest::Method::GET, "/v1/events").header("last-event-id", last_seen);
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    response
 }
 
 async fn follow(system: &System, seen: &str) -> reqwest::StatusCode {
@@ -78,13 +104,21 @@ async fn goes_on(system: &System, before: &Before) {
     let client = async_nats::connect(system.nats.as_ref().expect("a server").url()).await.expect("NATS");
     let whole = async || stream_positions(&client, head).await == (1..=head).collect::<Vec<_>>();
     eventually("the stream is the log's again", PATIENCE, whole).await;
+    let brought = ids(&mut open(system, &before.kept_event).await, (head - before.kept) as usize).await;
+    assert_eq!(brought.len() as u64, head - before.kept);
+    for id in brought {
+        system.api.get(&format!("/v1/events/{id}")).await.ok();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_stops_and_says_why_until_it_is_recovered() {
     let system = System::on_postgres().await;
     let before = a_busy_clinic(&system).await;
+    let (mut following, more) = (open(&system, &before.kept_event).await, (before.head - before.kept) as usize);
+    assert_eq!(ids(&mut following, more).await.len(), more);
     system.database.as_ref().expect("a database").lose_behind(before.kept).await;
+    assert!(ids(&mut following, 1).await.is_empty(), "it ends: whoever comes again is told");
     let told = |catalogue: &Value| {
         let views = catalogue["items"].as_array().expect("views");
         let failed = views.iter().filter(|view| view["failure"].as_str().is_some_and(|why| why.contains("recover")));

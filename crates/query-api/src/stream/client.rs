@@ -29,6 +29,8 @@ pub struct Client {
     log: Arc<dyn EventLog>,
     window: Arc<Window>,
     end: watch::Receiver<u64>,
+    // The log's when the client came: it ends where the log goes back, and whoever comes again is told.
+    incarnation: u64,
     principal: Principal,
     filter: Filter,
     position: u64,
@@ -42,7 +44,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Follows from behind `position`.
+    /// Follows from behind a position of an incarnation of the log.
     ///
     /// # Errors
     /// Where the log does not answer.
@@ -51,13 +53,26 @@ impl Client {
         window: &Arc<Window>,
         principal: Principal,
         filter: Filter,
-        position: u64,
+        (incarnation, position): (u64, u64),
         room: OwnedSemaphorePermit,
     ) -> Result<Self, LogError> {
         let end = window.follow().await?;
         let (window, said) = (window.clone(), Instant::now());
         let (last, skipped, greeted) = (None, 0, false);
-        Ok(Self { log, window, end, principal, filter, position, last, skipped, said, greeted, _room: room })
+        Ok(Self {
+            log,
+            window,
+            end,
+            incarnation,
+            principal,
+            filter,
+            position,
+            last,
+            skipped,
+            said,
+            greeted,
+            _room: room,
+        })
     }
 
     /// Piece after piece; a slow client reads slower, nothing piles up. Ends with the token, and
@@ -75,13 +90,17 @@ impl Client {
             return Some(Bytes::from_static(RETRY.as_bytes()));
         }
         loop {
-            if self.principal.expires_at <= clock::now() {
+            if self.principal.expires_at <= clock::now() || self.window.incarnation() != self.incarnation {
                 return None;
             }
             self.end.borrow_and_update();
             let events = match self.window.read(self.position) {
                 Read::Events(events) => events,
                 Read::Gone => match self.read_log().await {
+                    Ok(events) if events.is_empty() => match self.wait().await {
+                        Some(frame) => return Some(frame),
+                        None => continue,
+                    },
                     Ok(events) => events,
                     Err(error) => {
                         log_error(&error);
@@ -93,6 +112,10 @@ impl Client {
                     None => continue,
                 },
             };
+            if self.window.incarnation() != self.incarnation {
+                // It went back while they were read.
+                return None;
+            }
             if let Some(frame) = self.take(&events) {
                 return Some(frame);
             }

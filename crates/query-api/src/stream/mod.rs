@@ -88,11 +88,13 @@ pub async fn stream(
     };
     let after = parameters.place("after")?;
     parameters.finish()?;
+    // Before the place is proved: where the log goes back after that, the stream ends.
+    let incarnation = api.streams.window.incarnation();
     let start = start(&*api.store.log, headers.get("last-event-id"), after).await?;
     let streams = &api.streams;
     let full = |_| Problem::unavailable("too-many-streams", "This server follows for as many as it can.", FULL_SECONDS);
     let room = streams.room.clone().try_acquire_owned().map_err(full)?;
-    let client = Client::new(api.store.log.clone(), &streams.window, principal, filter, start, room);
+    let client = Client::new(api.store.log.clone(), &streams.window, principal, filter, (incarnation, start), room);
     let client = client.await.map_err(from_log)?;
     let live = client.frames().take_until(streams.shutdown.clone().cancelled_owned());
     let mut response = Response::new(Body::from_stream(live));

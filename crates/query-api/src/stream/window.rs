@@ -58,7 +58,7 @@ pub enum Read {
     Events(Vec<Arc<Rendered>>),
     /// None yet.
     UpToDate,
-    /// They are no longer kept: the log has them.
+    /// They are not kept, or no longer: the log has them.
     Gone,
 }
 
@@ -67,11 +67,14 @@ pub struct Window {
     log: Arc<dyn EventLog>,
     kept: RwLock<Kept>,
     end: watch::Sender<u64>,
+    incarnation: watch::Receiver<u64>,
     reader: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
 struct Kept {
+    /// The incarnation of the log that the events were read in; of a log that went back none is passed on.
+    incarnation: u64,
     events: VecDeque<Arc<Rendered>>,
     bytes: usize,
 }
@@ -79,7 +82,8 @@ struct Kept {
 impl Window {
     /// A window over `log`; it is read from the first time that somebody follows.
     pub fn new(log: Arc<dyn EventLog>) -> Arc<Self> {
-        Arc::new(Self { log, kept: RwLock::default(), end: watch::Sender::new(0), reader: Mutex::default() })
+        let (end, incarnation) = (watch::Sender::new(0), log.incarnation());
+        Arc::new(Self { log, kept: RwLock::default(), end, incarnation, reader: Mutex::default() })
     }
 
     /// Tells where the window ends, as it moves. Begins to read where nobody has followed before.
@@ -90,15 +94,23 @@ impl Window {
         let head = self.log.head().await?;
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         if reader.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.begin_at(head);
+            self.begin_at(head, self.incarnation());
             *reader = Some(tokio::spawn(read_on(Arc::downgrade(self))));
         }
         Ok(self.end.subscribe())
     }
 
+    /// How often the log went back by now.
+    pub fn incarnation(&self) -> u64 {
+        *self.incarnation.borrow()
+    }
+
     /// What follows `position`, at most [`PIECE`] events.
     pub fn read(&self, position: u64) -> Read {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if kept.incarnation != self.incarnation() {
+            return Read::Gone;
+        }
         if position >= *self.end.borrow() {
             return Read::UpToDate;
         }
@@ -109,14 +121,18 @@ impl Window {
         }
     }
 
-    fn begin_at(&self, position: u64) {
-        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+    fn begin_at(&self, position: u64, incarnation: u64) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Kept { incarnation, ..Kept::default() };
         self.end.send_replace(position);
     }
 
-    fn add(&self, events: Vec<Envelope>) {
+    /// Keeps events that were read in this incarnation.
+    fn add(&self, events: Vec<Envelope>, incarnation: u64) {
         let Some(end) = events.last().map(|event| event.position) else { return };
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.incarnation != incarnation || self.incarnation() != incarnation {
+            return;
+        }
         kept.bytes += events.iter().map(|event| event.payload.len()).sum::<usize>();
         kept.events.extend(events.into_iter().map(|event| Arc::new(Rendered::new(event))));
         while kept.events.len() > EVENTS_MAX || kept.bytes > BYTES_MAX {
@@ -138,23 +154,44 @@ impl Drop for Window {
 
 /// Keeps the window at the head of the log for as long as somebody holds it.
 async fn read_on(window: std::sync::Weak<Window>) {
-    let Some(mut head) = window.upgrade().map(|window| window.log.watch_head()) else { return };
+    let Some(window_now) = window.upgrade() else { return };
+    let (mut head, mut incarnation) = (window_now.log.watch_head(), window_now.incarnation.clone());
+    drop(window_now);
     loop {
         let Some(window) = window.upgrade() else { return };
         head.borrow_and_update();
-        let position = *window.end.borrow();
-        match window.log.follow(position, PIECE).await {
-            Ok(events) if events.is_empty() => {
+        let now = *incarnation.borrow_and_update();
+        match window.read_on(now).await {
+            Ok(true) => {}
+            Ok(false) => {
                 drop(window);
                 // Elapsed or moved: either way it is time to look.
-                drop(tokio::time::timeout(IDLE_LOOK, head.changed()).await);
+                tokio::select! {
+                    () = tokio::time::sleep(IDLE_LOOK) => {}
+                    Ok(()) = head.changed() => {}
+                    Ok(()) = incarnation.changed() => {}
+                }
             }
-            Ok(events) => window.add(events),
             Err(error) => {
                 log_error(&error);
                 drop(window);
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
+    }
+}
+
+impl Window {
+    /// Takes in what the log has beyond the window; tells whether there was any. Begins anew where the log went back.
+    async fn read_on(&self, incarnation: u64) -> Result<bool, LogError> {
+        let is_of_before = self.kept.read().unwrap_or_else(PoisonError::into_inner).incarnation != incarnation;
+        if is_of_before {
+            self.begin_at(self.log.head().await?, incarnation);
+        }
+        let position = *self.end.borrow();
+        let events = self.log.follow(position, PIECE).await?;
+        let are_some = !events.is_empty();
+        self.add(events, incarnation);
+        Ok(are_some)
     }
 }
