@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::Pool;
 use crate::checkpoints::CheckpointStore;
 use crate::leases::{CoordinationError, Lease, LeaseStore};
 use crate::log::row::signed;
 
 /// Leases in a PostgreSQL database.
 pub struct PostgresLeases {
-    pool: PgPool,
+    pool: Pool,
 }
 
 impl PostgresLeases {
     /// Opens those of a migrated database.
-    pub const fn open(pool: PgPool) -> Self {
+    pub const fn open(pool: Pool) -> Self {
         Self { pool }
     }
 }
@@ -83,12 +83,12 @@ impl LeaseStore for PostgresLeases {
 
 /// Checkpoints in a PostgreSQL database.
 pub struct PostgresCheckpoints {
-    pool: PgPool,
+    pool: Pool,
 }
 
 impl PostgresCheckpoints {
     /// Opens those of a migrated database.
-    pub const fn open(pool: PgPool) -> Self {
+    pub const fn open(pool: Pool) -> Self {
         Self { pool }
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Pool;
 use super::primary::{self, Primary};
 use crate::log::LogError;
 use crate::log::row::natural;
@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_millis(200);
 const RELISTEN_PAUSE: Duration = Duration::from_secs(5);
 
 /// The position of the newest event.
-pub async fn read(pool: &PgPool) -> Result<u64, LogError> {
+pub async fn read(pool: &Pool) -> Result<u64, LogError> {
     let head: (i64,) = sqlx::query_as("SELECT position FROM log_head WHERE partition = 0")
         .fetch_one(pool)
         .await
@@ -32,7 +32,7 @@ pub async fn read(pool: &PgPool) -> Result<u64, LogError> {
 }
 
 /// The newest event's position; the event is remembered, to be looked for again on new connections.
-async fn look(primary: &Primary, pool: &PgPool) -> Result<u64, LogError> {
+async fn look(primary: &Primary, pool: &Pool) -> Result<u64, LogError> {
     let incarnation = *primary.incarnation().borrow();
     let newest: Option<(i64, Uuid)> =
         sqlx::query_as("SELECT position, event_id FROM events ORDER BY position DESC LIMIT 1")
@@ -47,7 +47,7 @@ async fn look(primary: &Primary, pool: &PgPool) -> Result<u64, LogError> {
 
 /// Follows the head: by notification, and by looking where none comes
 /// (engines without LISTEN, connections lost).
-pub async fn watch(primary: Arc<Primary>, pool: PgPool, head: watch::Sender<u64>) {
+pub async fn watch(primary: Arc<Primary>, pool: Pool, head: watch::Sender<u64>) {
     // Across connections: it is a new one that finds that the log went back.
     let mut incarnation = primary.incarnation();
     loop {
@@ -70,7 +70,7 @@ pub async fn watch(primary: Arc<Primary>, pool: PgPool, head: watch::Sender<u64>
 /// Follows the head until the connection is lost; without one for a while.
 async fn follow(
     primary: &Primary,
-    pool: &PgPool,
+    pool: &Pool,
     head: &watch::Sender<u64>,
     incarnation: &mut watch::Receiver<u64>,
     mut listener: Option<PgListener>,
@@ -109,7 +109,7 @@ async fn follow(
 
 /// Announces what this process wrote. Beside the batches: they do not wait for
 /// it, and under load one announcement speaks for several of them.
-pub async fn announce(pool: PgPool, mut written: watch::Receiver<u64>) {
+pub async fn announce(pool: Pool, mut written: watch::Receiver<u64>) {
     while written.changed().await.is_ok() {
         let position = *written.borrow_and_update();
         let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(position.to_string());

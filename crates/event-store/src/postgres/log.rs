@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use events::envelope::Envelope;
 use events::ids::StreamId;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::batch::{PostgresWriter, load_commands};
-use super::head;
 use super::primary::Primary;
+use super::{Pool, head};
 use crate::log::group_commit::GroupCommit;
 use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, Row, identity, natural, signed};
 use crate::log::{
@@ -24,7 +24,7 @@ use crate::log::{
 
 /// The log in a PostgreSQL database.
 pub struct PostgresLog {
-    pool: PgPool,
+    pool: Pool,
     writer: GroupCommit,
     head: watch::Receiver<u64>,
     incarnation: watch::Receiver<u64>,
@@ -35,7 +35,7 @@ impl PostgresLog {
     /// Opens the log of a migrated database. An append that finds the database
     /// away fails after `give_up_after`.
     /// A connection that does not answer within `answer_within` is replaced.
-    pub fn open(primary: &Arc<Primary>, pool: PgPool, give_up_after: Duration, answer_within: Duration) -> Self {
+    pub fn open(primary: &Arc<Primary>, pool: Pool, give_up_after: Duration, answer_within: Duration) -> Self {
         let ((head, receiver), (written, announced)) = (watch::channel(0), watch::channel(0));
         let writer = PostgresWriter::new(primary.clone(), answer_within, written);
         let incarnation = primary.incarnation();
@@ -157,8 +157,10 @@ impl EventLog for PostgresLog {
     }
 
     async fn find_commands(&self, command_ids: &[Uuid]) -> Result<HashMap<Uuid, KnownCommand>, LogError> {
-        let mut connection = self.pool.acquire().await.map_err(LogError::database("finding commands"))?;
-        load_commands(&mut connection, command_ids.to_vec()).await
+        let mut held = self.pool.hold().await.map_err(LogError::database("finding commands"))?;
+        let found = load_commands(&mut held, command_ids.to_vec()).await;
+        held.give_back();
+        found
     }
 
     async fn ready(&self) -> Result<(), LogError> {

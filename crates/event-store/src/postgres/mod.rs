@@ -8,6 +8,7 @@ mod generations;
 mod head;
 mod log;
 mod notices;
+mod pool;
 mod primary;
 mod sagas;
 mod views;
@@ -15,12 +16,13 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, PgPool};
 
 pub use address::AddressError;
 pub use coordination::{PostgresCheckpoints, PostgresLeases};
 pub use log::PostgresLog;
+pub use pool::Pool;
 pub use primary::Primary;
 pub use sagas::PostgresSagas;
 pub use views::{PostgresViews, forget_derived};
@@ -38,7 +40,7 @@ const ACQUIRE_MAX: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Where the primary cannot be reached or used; the server's own words.
-pub async fn connect(primary: &Arc<Primary>, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+pub async fn connect(primary: &Arc<Primary>, connections_max: u32) -> Result<Pool, sqlx::Error> {
     // Not over the pool, which would tell that the time is up, and not why.
     let (mut one, mut other) = (primary.connect().await?, primary.connect().await?);
     let own = primary::require_own_sessions(&mut one, &mut other).await;
@@ -65,5 +67,5 @@ pub async fn connect(primary: &Arc<Primary>, connections_max: u32) -> Result<PgP
     });
     let pool = pool.connect_lazy_with(primary.options());
     primary.lead(&pool);
-    Ok(pool)
+    Ok(Pool::new(pool))
 }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::PostgresViews;
 use super::advance::{bind_rows, write_rows};
 use super::generations::generation_table;
 use super::views::raw;
+use super::{Pool, PostgresViews};
 use crate::log::row::signed;
 use crate::sagas::{
     About, CURSOR_COLUMNS, CursorRow, Documents, STEP_COLUMNS, SagaBatch, SagaCursor, SagaStore, StepChange, StepOrder,
@@ -52,7 +52,7 @@ const FIRST_OF_ROWS: usize = 23;
 
 /// Process managers in a PostgreSQL database.
 pub struct PostgresSagas {
-    pool: PgPool,
+    pool: Pool,
     views: Arc<PostgresViews>,
     // One at a time: a statement does not see the cursors that another moves meanwhile, and the view would stand
     // behind the last of them.
@@ -61,7 +61,7 @@ pub struct PostgresSagas {
 
 impl PostgresSagas {
     /// Opens those of a migrated database.
-    pub fn open(pool: PgPool, views: Arc<PostgresViews>) -> Self {
+    pub fn open(pool: Pool, views: Arc<PostgresViews>) -> Self {
         Self { pool, views, turn: Mutex::new(()) }
     }
 }

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::Pool;
 use super::advance::advance;
 use super::generations::{self, generation_table};
 use crate::log::row::natural;
@@ -23,7 +24,7 @@ use crate::views::{
 
 /// Views in a PostgreSQL database.
 pub struct PostgresViews {
-    pool: PgPool,
+    pool: Pool,
     // What this process writes; what it reads is in the catalogue.
     schemas: RwLock<HashMap<String, ViewSchema>>,
     commits: watch::Sender<()>,
@@ -31,7 +32,7 @@ pub struct PostgresViews {
 
 impl PostgresViews {
     /// Opens the views of a migrated database.
-    pub fn open(pool: PgPool) -> Self {
+    pub fn open(pool: Pool) -> Self {
         Self { pool, schemas: RwLock::default(), commits: watch::Sender::new(()) }
     }
 
@@ -133,10 +134,11 @@ impl ViewStore for PostgresViews {
     }
 
     async fn commit(&self, batches: &[ViewBatch]) -> Result<(), CommitError> {
-        let mut connection = self.pool.acquire().await.map_err(ViewError::database("connecting"))?;
-        match self.apply(&mut connection, batches).await {
+        let mut held = self.pool.hold().await.map_err(ViewError::database("connecting"))?;
+        let applied = self.apply(&mut held, batches).await;
+        held.give_back();
+        match applied {
             Err(CommitError::View(ViewError::Database { doing, source })) if generations::is_missing(&source) => {
-                drop(connection);
                 return Err(match self.swept(batches).await? {
                     Some(view) => CommitError::Moved { view },
                     None => CommitError::View(ViewError::Database { doing, source }),

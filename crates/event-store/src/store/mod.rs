@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
-use sqlx::PgPool;
 
 use crate::checkpoints::CheckpointStore;
 use crate::leases::LeaseStore;
 use crate::log::EventLog;
-use crate::postgres;
+use crate::postgres::{self, Pool};
 use crate::sagas::SagaStore;
 use crate::sqlite::{self, BackedUp, BackupError, Folder};
 use crate::views::{ViewError, ViewStore, ViewWaits};
@@ -73,7 +72,7 @@ pub struct Store {
 /// The connections, by what they lead to. On PostgreSQL both are one where log and derived data are in one database.
 #[derive(Clone)]
 enum Engine {
-    Postgres { log: PgPool, derived: PgPool },
+    Postgres { log: Pool, derived: Pool },
     Sqlite(Folder),
 }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::PgPool;
-
 use super::{Engine, OpenError, Store, StoreOptions};
 use crate::migrations::{self, Part};
-use crate::postgres::{self, PostgresCheckpoints, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary};
+use crate::postgres::{
+    self, Pool, PostgresCheckpoints, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary,
+};
 use crate::sqlite::{self, SqliteCheckpoints, SqliteLeases, SqliteLog, SqliteSagas, SqliteViews};
 use crate::views::ViewWaits;
 
@@ -36,7 +36,7 @@ async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> 
     };
     if options.migrate {
         for (pool, part) in [(&log, Part::Log), (&derived, Part::Derived)] {
-            migrations::postgres(part).run(pool).await.map_err(OpenError::Migrate)?;
+            migrations::postgres(part).run(&**pool).await.map_err(OpenError::Migrate)?;
         }
     }
     let views = Arc::new(PostgresViews::open(derived.clone()));
@@ -51,7 +51,7 @@ async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> 
     })
 }
 
-async fn open_derived(url: &str, options: &StoreOptions) -> Result<PgPool, OpenError> {
+async fn open_derived(url: &str, options: &StoreOptions) -> Result<Pool, OpenError> {
     let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
     postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)
 }

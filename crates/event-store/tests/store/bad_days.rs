@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use event_store::log::{AppendError, Appended, Expected, LogError};
 use event_store::{OpenError, Store, StoreOptions};
+use futures::future::join_all;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use testkit::appends::{append, patient};
 use testkit::proxy::Proxy;
@@ -40,6 +41,21 @@ async fn a_silent_connection_is_replaced_and_nothing_is_stored_twice() {
     store.log.ready().await.expect("the probe replaces it, too");
     proxy.silence();
     tokio::time::timeout(Duration::from_secs(10), store.close()).await.expect("it closes although nothing answers");
+}
+
+/// As many reads as there are connections are on their way when all of them fall silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_over_silent_connections_do_not_use_the_pool_up() {
+    let database = testkit::postgres().await;
+    let (proxy, store) = behind_proxy(&database.url).await;
+    let reads = || join_all((0..StoreOptions::default().connections_max).map(|_| store.log.head()));
+    assert!(reads().await.iter().all(Result::is_ok), "a connection each");
+    proxy.silence();
+    // Some of them find a connection that was used a moment ago, and so is not tried first.
+    drop(reads().await);
+    let answered = async || reads().await.iter().all(Result::is_ok);
+    eventually("all connections are good again", PATIENCE, answered).await;
+    store.close().await;
 }
 
 /// Whether a commit waits: a changed setting takes effect when the server's processes come to read it.

@@ -1,0 +1,125 @@
+//! The connections that are shared: no statement waits for ever.
+//!
+//! A server that is frozen, or cut off without a word, keeps its connections open: whoever waits for an answer
+//! over one would wait until the operating system gives it up, a quarter of an hour or never. So every statement
+//! has a bound, and a connection whose answer did not come is closed and not given back, where it would be waited
+//! for again.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Either, Error, Execute, Executor, PgPool, Postgres, SqlStr};
+use tokio::time::timeout;
+
+use super::primary::silent;
+
+/// The longest time that a statement may take: less than a request.
+const ANSWER_MAX: Duration = Duration::from_secs(12);
+
+/// Shared connections. What is not a single statement (transactions) goes over the pool inside, without a bound.
+#[derive(Clone, Debug)]
+pub struct Pool(PgPool);
+
+impl Pool {
+    pub const fn new(pool: PgPool) -> Self {
+        Self(pool)
+    }
+
+    /// A connection that is closed unless it is given back.
+    pub async fn hold(&self) -> Result<Held, Error> {
+        self.0.acquire().await.map(|connection| Held(Some(connection)))
+    }
+}
+
+impl Deref for Pool {
+    type Target = PgPool;
+
+    fn deref(&self) -> &PgPool {
+        &self.0
+    }
+}
+
+/// A connection in use. Dropped before its answer has come it is closed.
+pub struct Held(Option<PoolConnection<Postgres>>);
+
+impl Held {
+    /// Gives the connection back: all that was asked over it is answered.
+    pub fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Deref for Held {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0.as_ref().expect("it is held until it is given back or dropped")
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("it is held until it is given back or dropped")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Outside the pool, which may make another in its place.
+        drop(self.0.take().map(PoolConnection::detach));
+    }
+}
+
+/// An answer within its bound; then the connection is given back, whatever the answer.
+macro_rules! bounded {
+    ($pool:expr, |$connection:ident| $asked:expr) => {{
+        let mut held = $pool.hold().await?;
+        let $connection = &mut *held;
+        match timeout(ANSWER_MAX, $asked).await {
+            Ok(answer) => {
+                held.give_back();
+                answer
+            }
+            Err(_) => Err(silent(ANSWER_MAX)),
+        }
+    }};
+}
+
+impl<'pool> Executor<'pool> for &'_ Pool {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>
+    where
+        'pool: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        let all = async move {
+            let all: Result<Vec<_>, Error> = bounded!(pool, |connection| connection.fetch_many(query).try_collect());
+            all
+        };
+        all.map_ok(|all| stream::iter(all.into_iter().map(Ok))).try_flatten_stream().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        'pool: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        Box::pin(async move { bounded!(pool, |connection| connection.fetch_optional(query)) })
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        'pool: 'e,
+    {
+        let pool = self.clone();
+        Box::pin(async move { bounded!(pool, |connection| connection.prepare_with(sql, parameters)) })
+    }
+}
