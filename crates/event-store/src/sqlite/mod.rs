@@ -84,6 +84,8 @@ impl SqliteFile {
         let options = connect_options(path, content);
         let write = Arc::new(Writer::new(options.clone()));
         drop(write.turn().await?);
+        // There are many of them, for two files; what they do not keep the operating system does.
+        let options = options.pragma("cache_size", "-8192");
         let read = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await?;
         Ok(Self { write, read })
     }
