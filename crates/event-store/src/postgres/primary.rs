@@ -69,12 +69,6 @@ enum Unfit {
 /// A server that says that it is the primary: its timeline, which host it is, and a connection to it.
 type Reached = (u32, usize, PgConnection);
 
-async fn close_found(found: Option<Reached>) {
-    if let Some((_, _, connection)) = found {
-        close(connection).await;
-    }
-}
-
 /// The way to the primary.
 pub struct Primary {
     address: Address,
@@ -120,13 +114,17 @@ impl Primary {
                 Some(_) => timeout(OTHERS_MAX, tries.next()).await.unwrap_or_default(),
             };
             match next {
-                Some((host, Ok((timeline, connection)))) => match found.replace((timeline, host, connection)) {
-                    Some(other) if other.0 >= timeline => {
-                        let later = found.replace(other);
-                        close_found(later).await;
+                Some((host, Ok((timeline, connection)))) => {
+                    let reached = (timeline, host, connection);
+                    let (newest, other) = match found.take() {
+                        Some(before) if before.0 >= timeline => (before, Some(reached)),
+                        before => (reached, before),
+                    };
+                    found = Some(newest);
+                    if let Some((_, _, connection)) = other {
+                        close(connection).await;
                     }
-                    earlier => close_found(earlier).await,
-                },
+                }
                 Some((_, Err(error))) => refusal = Some(error),
                 None => break,
             }
