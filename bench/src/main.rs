@@ -33,10 +33,10 @@ struct Arguments {
     #[arg(long)]
     short: bool,
     /// The program that runs the peers; without it figures beside a peer are left out.
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = program)]
     peers: Option<PathBuf>,
     /// The program `anamnesis`, for the figures over HTTP.
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = program)]
     anamnesis: Option<PathBuf>,
     /// Serves the bare handler of the figures over HTTP.
     #[arg(long, hide = true, requires_all = ["listen", "jwt_key_file"])]
@@ -72,6 +72,11 @@ const FIGURES: [(&str, &str, bool); 17] = [
     ("17", "followers", false),
     ("18", "lanes", false),
 ];
+
+/// Where a program is, whatever folder it is started in.
+fn program(path: &str) -> Result<PathBuf, String> {
+    std::fs::canonicalize(path).map_err(|error| error.to_string())
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {

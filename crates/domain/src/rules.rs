@@ -13,14 +13,26 @@ pub struct Rules {
     pub names: &'static [&'static str],
 }
 
-/// Names the rules of a module: a reason, its constant, the rule's name, and the body's field at fault where it is one.
+/// Declares why the commands of a module are refused: each reason with its constant, the name of its rule, what people
+/// read, and the body's field at fault where it is one.
 ///
 /// What `_` stands before is a rule without a reason of its own, for [`NotFound`](crate::validate::NotFound).
 /// `names of` only makes the constants.
 macro_rules! rules {
-    ($reasons:ident: $(
-        $variant:ident $(($($part:ident),+))? => $name:ident = $text:literal $(, field $field:expr)?;
-    )* $(_ => $other:ident = $other_text:literal;)*) => {
+    (
+        $(#[$doc:meta])*
+        pub enum $reasons:ident { $(
+            $variant:ident $(($($part:ident: $kind:ty),+))? => $name:ident = $text:literal: $message:literal $(, field $field:expr)?;
+        )* $(_ => $other:ident = $other_text:literal;)* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, thiserror::Error)]
+        pub enum $reasons { $(
+            #[doc = $message]
+            #[error($message)]
+            $variant $(($($kind),+))?,
+        )* }
+
         rules! { names of $reasons: $($name = $text;)* $($other = $other_text;)* }
 
         impl ::decider::Reason for $reasons {
@@ -28,10 +40,9 @@ macro_rules! rules {
                 match self { $(Self::$variant { .. } => Self::$name),* }
             }
 
+            #[allow(unused_variables, reason = "most reasons name a field that does not follow from what they hold")]
             fn field(&self) -> Option<String> {
-                match self {
-                    $(rules!(@pattern $reasons $variant $(($($part),+))?) => rules!(@field $($field)?),)*
-                }
+                match self { $(Self::$variant $(($($part),+))? => rules!(@field $($field)?),)* }
             }
         }
     };
@@ -45,8 +56,6 @@ macro_rules! rules {
         pub const RULES: $crate::rules::Rules =
             $crate::rules::Rules { module: module_path!(), names: &[$($reasons::$name),+] };
     };
-    (@pattern $reasons:ident $variant:ident) => { $reasons::$variant { .. } };
-    (@pattern $reasons:ident $variant:ident ($($part:ident),+)) => { $reasons::$variant($($part),+) };
     (@field) => { None };
     (@field $field:expr) => { Some(String::from($field)) };
 }

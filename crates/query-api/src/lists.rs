@@ -165,13 +165,14 @@ fn value_of(parameter: &Parameter, parameters: &mut Parameters) -> Result<Option
 }
 
 fn sort(collection: &Collection, parameters: &mut Parameters) -> Result<(String, Direction), Problem> {
-    let text = parameters.text("sort").unwrap_or_else(|| collection.order.to_owned());
+    let text = parameters.text("sort").unwrap_or_else(|| collection.order().to_owned());
     let (column, direction) = match text.strip_prefix('-') {
         Some(column) => (column.to_owned(), Direction::Descending),
         None => (text, Direction::Ascending),
     };
-    if !collection.sorts.contains(&column.as_str()) {
-        let known = collection.sorts.join(", ");
+    let known: Vec<&str> = collection.sorted_by().collect();
+    if !known.contains(&column.as_str()) {
+        let known = known.join(", ");
         let message = format!("`sort` must be one of {known}; with a leading `-` for the greatest first.");
         return Err(Problem::invalid("sort", "unknown-column", message));
     }

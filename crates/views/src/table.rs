@@ -36,10 +36,31 @@ pub struct Collection {
     pub summary: &'static str,
     /// Parameters that filter by a column.
     pub filters: &'static [Filter],
-    /// Columns that can be sorted by.
+    /// Columns that can be sorted by. The first of them is the order of who asks for none, as in `sort`: with a
+    /// leading `-` where the greatest comes first.
     pub sorts: &'static [&'static str],
-    /// The order of who asks for none: as in `sort`, with a leading `-` for the greatest first.
-    pub order: &'static str,
+}
+
+impl Collection {
+    /// The collection under this address, of documents that are called so; see the fields.
+    pub const fn new(
+        address: &'static str,
+        summary: &'static str,
+        filters: &'static [Filter],
+        sorts: &'static [&'static str],
+    ) -> Self {
+        Self { address, summary, filters, sorts }
+    }
+
+    /// The columns that can be sorted by.
+    pub fn sorted_by(&self) -> impl Iterator<Item = &'static str> {
+        self.sorts.iter().map(|sort| sort.trim_start_matches('-'))
+    }
+
+    /// The order of who asks for none.
+    pub fn order(&self) -> &'static str {
+        self.sorts.first().copied().unwrap_or_default()
+    }
 }
 
 /// A parameter that filters.

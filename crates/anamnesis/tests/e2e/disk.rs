@@ -67,6 +67,13 @@ async fn register(api: &Api) -> StatusCode {
     api.post(&format!("/v1/patients/{}/register-patient", fresh()), json!({})).await.status
 }
 
+/// How many commands `RegisterPatient` ended so, as the metrics tell.
+async fn commands(api: &Api, outcome: &str) -> Option<u64> {
+    let metrics = api.get_raw("/metrics").await.text().await.expect("text");
+    let series = format!("anamnesis_commands{{command=\"RegisterPatient\",outcome=\"{outcome}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series))?.parse().ok()
+}
+
 async fn readiness(process: &Process) -> Option<StatusCode> {
     Some(reqwest::get(format!("{}/readyz", process.url)).await.ok()?.status())
 }
@@ -78,7 +85,7 @@ async fn a_full_disk_is_told_and_nothing_is_lost() {
     let mut process = Process::start("serve", folder.path(), &disk.arguments());
     process.ready().await;
     let api = api(&process, &disk.0);
-    let mut stored = 0;
+    let (mut stored, mut failed) = (0, 0);
     let filler = disk.fill();
     // Files that are there already may have some room left.
     let mut refused = 0;
@@ -87,7 +94,7 @@ async fn a_full_disk_is_told_and_nothing_is_lost() {
             StatusCode::CREATED | StatusCode::OK => (stored, refused) = (stored + 1, 0),
             status => {
                 assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{}", process.told());
-                refused += 1;
+                (refused, failed) = (refused + 1, failed + 1);
             }
         }
     }
@@ -99,6 +106,9 @@ async fn a_full_disk_is_told_and_nothing_is_lost() {
     assert!(register(&api).await.is_success(), "{}", process.told());
     let listed = api.get("/v1/views").await.ok()["position"].as_u64();
     assert_eq!(listed, Some(stored + 1), "what was acknowledged, and nothing else");
+    // What the disk prevented is told apart from what a rule refuses.
+    assert_eq!(commands(&api, "failed").await, Some(failed));
+    assert_eq!(commands(&api, "refused").await, None);
 }
 
 #[tokio::test]

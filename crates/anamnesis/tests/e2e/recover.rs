@@ -1,6 +1,7 @@
 //! `anamnesis recover`: everything that is derived is made again from the log, and nothing is done twice.
 
-use serde_json::Value;
+use events::ids::{AlertId, StreamKey};
+use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::bus::positions as stream_positions;
@@ -52,14 +53,7 @@ enum Loss {
 
 async fn what_is_derived_comes_back(mut system: System, loss: Loss) {
     let clinic = Clinic::open(&system.api, Plan::default()).await;
-    // One subject on the way, one enrolled, one who withdraws: process managers in several states.
-    clinic.randomised_subject("ARMACTIVE").await;
-    let (patient, _) = clinic.randomised_subject("ARMPLACEBO").await;
-    let withdrawal = serde_json::json!({"trial_id": clinic.trial, "scope": "further-data"});
-    let answer = system.api.post(&format!("/v1/patients/{patient}/withdraw-consent"), withdrawal).await.ok();
-    let at = answer["position"].as_u64().expect("a position");
-    let subject = format!("/v1/subjects/{}", clinic.subject(patient));
-    system.api.until(&subject, "discontinued", |subject| subject["status"] == "discontinued").await;
+    let at = process_managers_in_every_state(&clinic).await;
     all_are_quiet(&system, at).await;
     let (head, before) = (positions(&system).await[0].1, documents(&system).await);
 
@@ -87,6 +81,37 @@ async fn what_is_derived_comes_back(mut system: System, loss: Loss) {
         let once = async || stream_positions(&client, head).await == (1..=head).collect::<Vec<_>>();
         eventually("every event is published once", std::time::Duration::from_secs(60), once).await;
     }
+}
+
+/// Subjects before, in and after screening, enrolled and withdrawn; alerts that nobody saw, that somebody saw and that
+/// are done with. Gives the position of the last of it.
+async fn process_managers_in_every_state(clinic: &Clinic) -> u64 {
+    for age in [None, Some(10)] {
+        let patient = clinic.patient(age).await;
+        clinic.present(patient).await;
+        clinic.sign(patient).await.ok();
+        let subject = format!("/v1/subjects/{}", clinic.subject(patient));
+        let status = if age.is_some() { "screen-failed" } else { "screened" };
+        clinic.api.until(&subject, status, |subject| subject["status"] == status).await;
+    }
+    clinic.enrolled_subject().await;
+    let (_, subject) = clinic.randomised_subject("ARMACTIVE").await;
+    for steps in [[].as_slice(), &["acknowledge"], &["acknowledge", "resolve"]] {
+        let report = clinic.phq9(subject, [0, 0, 0, 0, 0, 0, 0, 0, 3]).await.ok();
+        let source = report["events"][0]["event_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+        let alert = format!("/v1/alerts/{}", AlertId::of(source, "phq9-item9").stream().id);
+        clinic.api.until(&alert, "raised", |alert| alert["status"] == "raised").await;
+        for step in steps {
+            let body = if *step == "resolve" { json!({"action_taken": "Called."}) } else { json!({}) };
+            clinic.api.post(&format!("{alert}/{step}"), body).await.ok();
+        }
+    }
+    let (patient, _) = clinic.randomised_subject("ARMPLACEBO").await;
+    let withdrawal = json!({"trial_id": clinic.trial, "scope": "further-data"});
+    let answer = clinic.patient_command(patient, "withdraw-consent", withdrawal).await.ok();
+    let subject = format!("/v1/subjects/{}", clinic.subject(patient));
+    clinic.api.until(&subject, "discontinued", |subject| subject["status"] == "discontinued").await;
+    answer["position"].as_u64().expect("a position")
 }
 
 /// Waits until all views stand at one place beyond `at`.

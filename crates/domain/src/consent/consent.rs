@@ -119,44 +119,23 @@ pub struct WithdrawConsent {
     pub withdrawn_at: When,
 }
 
-/// Why a command to a consent is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConsentError {
-    /// The form is not the one in force.
-    #[error("version `{0}` is not the consent form in force in this language on that day")]
-    FormNotInForce(String),
-    /// Nobody can sign what was not shown.
-    #[error("this form was not presented to the patient")]
-    NotPresented,
-    /// Signed before it was shown.
-    #[error("the form was presented on {0}, later than this signature")]
-    PresentedLater(chrono::NaiveDate),
-    /// Signed anew with a time from before the withdrawal.
-    #[error("the consent was withdrawn on {0}, later than this signature")]
-    WithdrawnLater(chrono::NaiveDate),
-    /// Signed twice.
-    #[error("the patient signed this form already")]
-    AlreadySigned,
-    /// There is nothing to withdraw, or nothing that allows what is asked.
-    #[error("no consent of the patient to this trial is in force")]
-    NotInForce,
-    /// Something clinical from before the signature.
-    #[error("the consent was signed on {0}, later than this")]
-    SignedLater(chrono::NaiveDate),
-    /// Withdrawn before it was signed.
-    #[error("the consent cannot be withdrawn before it was signed")]
-    WithdrawnBeforeSigned,
-}
-
-rules! { ConsentError:
-    FormNotInForce => FORM_NOT_IN_FORCE = "consent-form-not-in-force", field "form_version";
-    NotPresented => NOT_PRESENTED = "consent-form-not-presented";
-    PresentedLater => PRESENTED_LATER = "consent-form-presented-later", field "signed_at";
-    WithdrawnLater => WITHDRAWN_LATER = "consent-withdrawn-later", field "signed_at";
-    AlreadySigned => ALREADY_SIGNED = "consent-already-signed";
-    NotInForce => NOT_IN_FORCE = "consent-not-in-force";
-    SignedLater => SIGNED_LATER = "consent-signed-later";
-    WithdrawnBeforeSigned => WITHDRAWN_BEFORE_SIGNED = "consent-withdrawn-before-signed", field "withdrawn_at";
+rules! {
+    /// Why a command to a consent is refused.
+    pub enum ConsentError {
+        FormNotInForce(version: String) => FORM_NOT_IN_FORCE = "consent-form-not-in-force":
+            "version `{0}` is not the consent form in force in this language on that day", field "form_version";
+        NotPresented => NOT_PRESENTED = "consent-form-not-presented": "this form was not presented to the patient";
+        PresentedLater(on: chrono::NaiveDate) => PRESENTED_LATER = "consent-form-presented-later":
+            "the form was presented on {0}, later than this signature", field "signed_at";
+        WithdrawnLater(on: chrono::NaiveDate) => WITHDRAWN_LATER = "consent-withdrawn-later":
+            "the consent was withdrawn on {0}, later than this signature", field "signed_at";
+        AlreadySigned => ALREADY_SIGNED = "consent-already-signed": "the patient signed this form already";
+        NotInForce => NOT_IN_FORCE = "consent-not-in-force": "no consent of the patient to this trial is in force";
+        SignedLater(on: chrono::NaiveDate) => SIGNED_LATER = "consent-signed-later":
+            "the consent was signed on {0}, later than this";
+        WithdrawnBeforeSigned => WITHDRAWN_BEFORE_SIGNED = "consent-withdrawn-before-signed":
+            "the consent cannot be withdrawn before it was signed", field "withdrawn_at";
+    }
 }
 
 impl Command for PresentConsentForm {

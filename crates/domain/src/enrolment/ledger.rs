@@ -22,24 +22,16 @@ struct SiteLedger {
     places_taken: u32,
 }
 
-/// Why the ledger gives nothing out.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The number is in use.
-    #[error("the subject number `{0}` is in use in this trial")]
-    SubjectNumberTaken(String),
-    /// No place is left at the site.
-    #[error("the site has enrolled as many subjects as it may ({0})")]
-    SiteCapReached(u32),
-    /// No place is left in the trial.
-    #[error("the trial has enrolled as many subjects as planned ({0})")]
-    TrialFull(u32),
-}
-
-rules! { LedgerError:
-    SubjectNumberTaken => SUBJECT_NUMBER_TAKEN = "subject-number-taken", field "subject_number";
-    SiteCapReached => SITE_CAP_REACHED = "site-cap-reached";
-    TrialFull => TRIAL_FULL = "trial-full";
+rules! {
+    /// Why the ledger gives nothing out.
+    pub enum LedgerError {
+        SubjectNumberTaken(number: String) => SUBJECT_NUMBER_TAKEN = "subject-number-taken":
+            "the subject number `{0}` is in use in this trial", field "subject_number";
+        SiteCapReached(cap: u32) => SITE_CAP_REACHED = "site-cap-reached":
+            "the site has enrolled as many subjects as it may ({0})";
+        TrialFull(planned: u32) => TRIAL_FULL = "trial-full":
+            "the trial has enrolled as many subjects as planned ({0})";
+    }
 }
 
 impl Ledger {

@@ -80,25 +80,16 @@ pub struct CorrectReport {
     pub occurred_at: When,
 }
 
-/// Why a command to a report is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// Submitted twice.
-    #[error("the report was submitted already")]
-    AlreadySubmitted,
-    /// The trial does not use the questionnaire.
-    #[error("the trial has no such questionnaire")]
-    UnknownQuestionnaire,
-    /// Ended before it began.
-    #[error("the report was completed before it was started")]
-    CompletedBeforeStarted,
-}
-
-rules! { ReportError:
-    AlreadySubmitted => ALREADY_SUBMITTED = "report-already-submitted";
-    UnknownQuestionnaire => UNKNOWN_QUESTIONNAIRE = "questionnaire-not-found", field "instrument";
-    CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started", field "completed_at";
-    _ => NOT_FOUND = "report-not-found";
+rules! {
+    /// Why a command to a report is refused.
+    pub enum ReportError {
+        AlreadySubmitted => ALREADY_SUBMITTED = "report-already-submitted": "the report was submitted already";
+        UnknownQuestionnaire => UNKNOWN_QUESTIONNAIRE = "questionnaire-not-found":
+            "the trial has no such questionnaire", field "instrument";
+        CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started":
+            "the report was completed before it was started", field "completed_at";
+        _ => NOT_FOUND = "report-not-found";
+    }
 }
 
 impl Command for SubmitReport {

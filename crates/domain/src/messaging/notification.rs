@@ -42,16 +42,12 @@ pub struct RequestNotification {
     pub patient_id: Option<PatientId>,
 }
 
-/// Why a command to a notification is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum NotificationError {
-    /// Asked for twice.
-    #[error("the notification was requested already")]
-    AlreadyRequested,
-}
-
-rules! { NotificationError:
-    AlreadyRequested => ALREADY_REQUESTED = "notification-already-requested";
+rules! {
+    /// Why a command to a notification is refused.
+    pub enum NotificationError {
+        AlreadyRequested => ALREADY_REQUESTED = "notification-already-requested":
+            "the notification was requested already";
+    }
 }
 
 impl Command for RequestNotification {

@@ -68,17 +68,12 @@ pub struct DropDeadLetter {
     pub reason: String,
 }
 
-/// Why a command to a dead letter is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum DeadLetterError {
-    /// Given up already.
-    #[error("the step was given up")]
-    Dropped,
-}
-
-rules! { DeadLetterError:
-    Dropped => DROPPED = "dead-letter-dropped";
-    _ => NOT_FOUND = "dead-letter-not-found";
+rules! {
+    /// Why a command to a dead letter is refused.
+    pub enum DeadLetterError {
+        Dropped => DROPPED = "dead-letter-dropped": "the step was given up";
+        _ => NOT_FOUND = "dead-letter-not-found";
+    }
 }
 
 impl Command for RecordDeadLetter {

@@ -83,17 +83,12 @@ pub struct RecordObservation {
     pub observed_at: When,
 }
 
-/// Why a command to a patient is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum PatientError {
-    /// Registered twice.
-    #[error("the patient is registered already")]
-    AlreadyRegistered,
-}
-
-rules! { PatientError:
-    AlreadyRegistered => ALREADY_REGISTERED = "patient-already-registered";
-    _ => NOT_FOUND = "patient-not-found";
+rules! {
+    /// Why a command to a patient is refused.
+    pub enum PatientError {
+        AlreadyRegistered => ALREADY_REGISTERED = "patient-already-registered": "the patient is registered already";
+        _ => NOT_FOUND = "patient-not-found";
+    }
 }
 
 impl Command for RegisterPatient {

@@ -102,21 +102,15 @@ pub struct UpdateAdverseEvent {
     pub occurred_at: When,
 }
 
-/// Why a command to an adverse event is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum AdverseEventError {
-    /// Reported twice.
-    #[error("the adverse event was reported already")]
-    AlreadyReported,
-    /// Ended before it began.
-    #[error("the adverse event ended before it began")]
-    EndedBeforeOnset,
-}
-
-rules! { AdverseEventError:
-    AlreadyReported => ALREADY_REPORTED = "adverse-event-already-reported";
-    EndedBeforeOnset => ENDED_BEFORE_ONSET = "adverse-event-ended-before-onset", field "ended";
-    _ => NOT_FOUND = "adverse-event-not-found";
+rules! {
+    /// Why a command to an adverse event is refused.
+    pub enum AdverseEventError {
+        AlreadyReported => ALREADY_REPORTED = "adverse-event-already-reported":
+            "the adverse event was reported already";
+        EndedBeforeOnset => ENDED_BEFORE_ONSET = "adverse-event-ended-before-onset":
+            "the adverse event ended before it began", field "ended";
+        _ => NOT_FOUND = "adverse-event-not-found";
+    }
 }
 
 impl Command for ReportAdverseEvent {

@@ -95,25 +95,15 @@ pub struct ResolveAlert {
     pub occurred_at: When,
 }
 
-/// Why a command to an alert is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum AlertError {
-    /// The id is not the one of its source and rule.
-    #[error("the alert's id must be the one that follows from its source event and rule")]
-    ForeignId,
-    /// Done with already.
-    #[error("the alert is resolved")]
-    Resolved,
-    /// Time to acknowledge is left.
-    #[error("the alert may still be acknowledged until {0}")]
-    NotDue(DateTime<Utc>),
-}
-
-rules! { AlertError:
-    ForeignId => FOREIGN_ID = "alert-id-foreign";
-    Resolved => RESOLVED = "alert-resolved";
-    NotDue => NOT_DUE = "alert-not-due";
-    _ => NOT_FOUND = "alert-not-found";
+rules! {
+    /// Why a command to an alert is refused.
+    pub enum AlertError {
+        ForeignId => FOREIGN_ID = "alert-id-foreign":
+            "the alert's id must be the one that follows from its source event and rule";
+        Resolved => RESOLVED = "alert-resolved": "the alert is resolved";
+        NotDue(until: DateTime<Utc>) => NOT_DUE = "alert-not-due": "the alert may still be acknowledged until {0}";
+        _ => NOT_FOUND = "alert-not-found";
+    }
 }
 
 impl Command for RaiseAlert {

@@ -85,33 +85,16 @@ pub struct SuspendSite {
     pub occurred_at: When,
 }
 
-/// Why a command to a site is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SiteError {
-    /// Registered twice.
-    #[error("the site is registered already")]
-    AlreadyRegistered,
-    /// The code is in use in the trial.
-    #[error("the trial has a site `{0}` already")]
-    CodeTaken(String),
-    /// Active already.
-    #[error("the site is active already")]
-    AlreadyActive,
-    /// The site does not enrol.
-    #[error("the site is not active")]
-    NotActive,
-    /// The site is another trial's.
-    #[error("the site belongs to another trial")]
-    OtherTrial,
-}
-
-rules! { SiteError:
-    AlreadyRegistered => ALREADY_REGISTERED = "site-already-registered";
-    CodeTaken => CODE_TAKEN = "site-code-taken", field "code";
-    AlreadyActive => ALREADY_ACTIVE = "site-already-active";
-    NotActive => NOT_ACTIVE = "site-not-active";
-    OtherTrial => OTHER_TRIAL = "site-of-another-trial", field "site_id";
-    _ => NOT_FOUND = "site-not-found";
+rules! {
+    /// Why a command to a site is refused.
+    pub enum SiteError {
+        AlreadyRegistered => ALREADY_REGISTERED = "site-already-registered": "the site is registered already";
+        CodeTaken(code: String) => CODE_TAKEN = "site-code-taken": "the trial has a site `{0}` already", field "code";
+        AlreadyActive => ALREADY_ACTIVE = "site-already-active": "the site is active already";
+        NotActive => NOT_ACTIVE = "site-not-active": "the site is not active";
+        OtherTrial => OTHER_TRIAL = "site-of-another-trial": "the site belongs to another trial", field "site_id";
+        _ => NOT_FOUND = "site-not-found";
+    }
 }
 
 impl Command for RegisterSite {

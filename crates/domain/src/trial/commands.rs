@@ -243,7 +243,7 @@ impl Command for DefineQuestionnaire {
         let course = registered(facts, trial_id, None)?;
         if course.questionnaire(&questionnaire.instrument, Some(&questionnaire.version)).is_some() {
             let QuestionnaireDefinition { instrument, version, .. } = questionnaire;
-            return Err(TrialError::QuestionnaireExists { instrument, version }.into());
+            return Err(TrialError::QuestionnaireExists(instrument, version).into());
         }
         let defined = QuestionnaireDefined { questionnaire };
         Ok(Decision::new(References::trial(trial_id), occurred_at).append(trial_id, defined))

@@ -76,54 +76,23 @@ pub struct ConsentForm {
     pub effective_on: NaiveDate,
 }
 
-/// Why a command to a trial is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum TrialError {
-    /// Registered twice.
-    #[error("the trial is registered already")]
-    AlreadyRegistered,
-    /// The protocol number belongs to another trial.
-    #[error("the protocol number belongs to another trial")]
-    ProtocolTaken,
-    /// The arm's code is in use.
-    #[error("the trial has an arm `{0}` already")]
-    ArmExists(String),
-    /// Arms and criteria are fixed once subjects may have been enrolled.
-    #[error("arms cannot be added after enrolment was opened")]
-    ArmsFixed,
-    /// The form's version is in use.
-    #[error("a consent form of version `{0}` in this language is published already")]
-    FormExists(String),
-    /// The questionnaire's version is in use.
-    #[error("version `{version}` of `{instrument}` is defined already")]
-    QuestionnaireExists {
-        /// The instrument.
-        instrument: String,
-        /// The version.
-        version: String,
-    },
-    /// A trial opens only when it is complete.
-    #[error("enrolment cannot be opened without {0}")]
-    NotReady(&'static str),
-    /// Closed for good.
-    #[error("enrolment was closed for good")]
-    Closed,
-    /// Only what is open can be paused.
-    #[error("enrolment is not open")]
-    NotOpen,
-}
-
-rules! { TrialError:
-    AlreadyRegistered => ALREADY_REGISTERED = "trial-already-registered";
-    ProtocolTaken => PROTOCOL_TAKEN = "protocol-number-taken", field "protocol";
-    ArmExists => ARM_EXISTS = "arm-exists", field "code";
-    ArmsFixed => ARMS_FIXED = "arms-fixed";
-    FormExists => FORM_EXISTS = "consent-form-exists", field "form_version";
-    QuestionnaireExists => QUESTIONNAIRE_EXISTS = "questionnaire-exists", field "questionnaire";
-    NotReady => NOT_READY = "trial-not-ready";
-    Closed => CLOSED = "trial-closed";
-    NotOpen => NOT_OPEN = "trial-not-open";
-    _ => NOT_FOUND = "trial-not-found";
+rules! {
+    /// Why a command to a trial is refused.
+    pub enum TrialError {
+        AlreadyRegistered => ALREADY_REGISTERED = "trial-already-registered": "the trial is registered already";
+        ProtocolTaken => PROTOCOL_TAKEN = "protocol-number-taken":
+            "the protocol number belongs to another trial", field "protocol";
+        ArmExists(code: String) => ARM_EXISTS = "arm-exists": "the trial has an arm `{0}` already", field "code";
+        ArmsFixed => ARMS_FIXED = "arms-fixed": "arms cannot be added after enrolment was opened";
+        FormExists(version: String) => FORM_EXISTS = "consent-form-exists":
+            "a consent form of version `{0}` in this language is published already", field "form_version";
+        QuestionnaireExists(instrument: String, version: String) => QUESTIONNAIRE_EXISTS = "questionnaire-exists":
+            "version `{1}` of `{0}` is defined already", field "questionnaire";
+        NotReady(missing: &'static str) => NOT_READY = "trial-not-ready": "enrolment cannot be opened without {0}";
+        Closed => CLOSED = "trial-closed": "enrolment was closed for good";
+        NotOpen => NOT_OPEN = "trial-not-open": "enrolment is not open";
+        _ => NOT_FOUND = "trial-not-found";
+    }
 }
 
 /// The course of a registered trial. `field` names the command's field that

@@ -33,16 +33,11 @@ pub struct RecordVisit {
     pub occurred_at: When,
 }
 
-/// Why a command to a visit is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum VisitError {
-    /// Recorded twice.
-    #[error("the visit was recorded already")]
-    AlreadyRecorded,
-}
-
-rules! { VisitError:
-    AlreadyRecorded => ALREADY_RECORDED = "visit-already-recorded";
+rules! {
+    /// Why a command to a visit is refused.
+    pub enum VisitError {
+        AlreadyRecorded => ALREADY_RECORDED = "visit-already-recorded": "the visit was recorded already";
+    }
 }
 
 impl Command for RecordVisit {

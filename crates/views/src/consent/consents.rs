@@ -70,13 +70,8 @@ impl Table for Consents {
         &["status", "signed_at"],
         &["signed_at"],
     ];
-    const COLLECTION: Collection = Collection {
-        address: "consents",
-        summary: "consent",
-        filters: &[TRIAL, SITE, PATIENT, STATUS],
-        sorts: &["signed_at"],
-        order: "-signed_at",
-    };
+    const COLLECTION: Collection =
+        Collection::new("consents", "consent", &[TRIAL, SITE, PATIENT, STATUS], &["-signed_at"]);
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

@@ -77,13 +77,12 @@ impl Table for Subjects {
         &["subject_number"],
         &["screened_at"],
     ];
-    const COLLECTION: Collection = Collection {
-        address: "subjects",
-        summary: "subject",
-        filters: &[TRIAL, SITE, PATIENT, STATUS, equal("number", "subject_number")],
-        sorts: &["subject_number", "screened_at"],
-        order: "subject_number",
-    };
+    const COLLECTION: Collection = Collection::new(
+        "subjects",
+        "subject",
+        &[TRIAL, SITE, PATIENT, STATUS, equal("number", "subject_number")],
+        &["subject_number", "screened_at"],
+    );
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

@@ -63,10 +63,10 @@ impl Table for Reports {
         &["instrument", "completed_at"],
         &["completed_at"],
     ];
-    const COLLECTION: Collection = Collection {
-        address: "reports",
-        summary: "report",
-        filters: &[
+    const COLLECTION: Collection = Collection::new(
+        "reports",
+        "report",
+        &[
             TRIAL,
             SITE,
             PATIENT,
@@ -75,9 +75,8 @@ impl Table for Reports {
             since("completed_at"),
             until("completed_at"),
         ],
-        sorts: &["completed_at"],
-        order: "-completed_at",
-    };
+        &["-completed_at"],
+    );
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

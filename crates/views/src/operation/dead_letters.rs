@@ -56,13 +56,12 @@ impl Table for DeadLetters {
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] =
         &[&["saga", "failed_at"], &["status", "failed_at"], &["failed_at"]];
-    const COLLECTION: Collection = Collection {
-        address: "dead-letters",
-        summary: "step that waits for an operator",
-        filters: &[equal("saga", "saga"), STATUS],
-        sorts: &["failed_at"],
-        order: "-failed_at",
-    };
+    const COLLECTION: Collection = Collection::new(
+        "dead-letters",
+        "step that waits for an operator",
+        &[equal("saga", "saga"), STATUS],
+        &["-failed_at"],
+    );
     const SCOPE: Scope = Scope::INSTALLATION;
 }
 

@@ -107,13 +107,12 @@ impl Table for ProcessManagers {
         &["waiting_since"],
         &["due_at"],
     ];
-    const COLLECTION: Collection = Collection {
-        address: "sagas",
-        summary: "instance of a process manager",
-        filters: &[equal("saga", "saga"), STATUS, TRIAL, PATIENT],
-        sorts: &["waiting_since"],
-        order: "-waiting_since",
-    };
+    const COLLECTION: Collection = Collection::new(
+        "sagas",
+        "instance of a process manager",
+        &[equal("saga", "saga"), STATUS, TRIAL, PATIENT],
+        &["-waiting_since"],
+    );
     const SCOPE: Scope = Scope {
         trial: Some(Place::Column("trial_id")),
         patient: Some(Place::Column("patient_id")),

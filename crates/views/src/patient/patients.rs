@@ -41,13 +41,12 @@ impl Table for Patients {
     const VERSION: u32 = 1;
     const COLUMNS: &'static [Column<Patient>] = &[time("registered_at", |patient| patient.registered_at.into())];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["registered_at"]];
-    const COLLECTION: Collection = Collection {
-        address: "patients",
-        summary: "patient, masked",
-        filters: &[since("registered_at"), until("registered_at")],
-        sorts: &["registered_at"],
-        order: "-registered_at",
-    };
+    const COLLECTION: Collection = Collection::new(
+        "patients",
+        "patient, masked",
+        &[since("registered_at"), until("registered_at")],
+        &["-registered_at"],
+    );
     const SCOPE: Scope = Scope { patient: Some(Place::Key), ..Scope::INSTALLATION };
 }
 

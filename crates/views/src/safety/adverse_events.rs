@@ -59,13 +59,12 @@ impl Table for AdverseEvents {
         &["serious", "reported_at"],
         &["reported_at"],
     ];
-    const COLLECTION: Collection = Collection {
-        address: "adverse-events",
-        summary: "adverse event",
-        filters: &[TRIAL, SITE, PATIENT, SUBJECT, equal("severity", "severity"), equal("serious", "serious")],
-        sorts: &["reported_at"],
-        order: "-reported_at",
-    };
+    const COLLECTION: Collection = Collection::new(
+        "adverse-events",
+        "adverse event",
+        &[TRIAL, SITE, PATIENT, SUBJECT, equal("severity", "severity"), equal("serious", "serious")],
+        &["-reported_at"],
+    );
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

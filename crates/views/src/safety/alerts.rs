@@ -79,13 +79,12 @@ impl Table for Alerts {
         &["severity_rank"],
         &["raised_at"],
     ];
-    const COLLECTION: Collection = Collection {
-        address: "alerts",
-        summary: "alert",
-        filters: &[TRIAL, SITE, PATIENT, STATUS, equal("severity", "severity")],
-        sorts: &["raised_at", "severity_rank"],
-        order: "-raised_at",
-    };
+    const COLLECTION: Collection = Collection::new(
+        "alerts",
+        "alert",
+        &[TRIAL, SITE, PATIENT, STATUS, equal("severity", "severity")],
+        &["-raised_at", "severity_rank"],
+    );
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

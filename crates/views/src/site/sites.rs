@@ -49,13 +49,7 @@ impl Table for Sites {
         text("status", |site| name_of(&site.status)),
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["trial_id", "site"], &["status", "site"], &["site"]];
-    const COLLECTION: Collection = Collection {
-        address: "sites",
-        summary: "site",
-        filters: &[TRIAL, equal("site", "site"), STATUS],
-        sorts: &["site"],
-        order: "site",
-    };
+    const COLLECTION: Collection = Collection::new("sites", "site", &[TRIAL, equal("site", "site"), STATUS], &["site"]);
     const SCOPE: Scope =
         Scope { trial: Some(Place::Column("trial_id")), site: Some(Place::Key), ..Scope::INSTALLATION };
 }

@@ -93,13 +93,12 @@ impl Table for TrialEnrolment {
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] =
         &[&["protocol"], &["status", "protocol"], &["registered_at"], &["enrolled"]];
-    const COLLECTION: Collection = Collection {
-        address: "trials",
-        summary: "trial",
-        filters: &[equal("protocol", "protocol"), STATUS],
-        sorts: &["protocol", "registered_at", "enrolled"],
-        order: "protocol",
-    };
+    const COLLECTION: Collection = Collection::new(
+        "trials",
+        "trial",
+        &[equal("protocol", "protocol"), STATUS],
+        &["protocol", "registered_at", "enrolled"],
+    );
     const SCOPE: Scope = Scope { trial: Some(Place::Key), ..Scope::INSTALLATION };
 }
 

@@ -38,13 +38,8 @@ impl Table for Visits {
         &["subject_id", "attended_on"],
         &["attended_on"],
     ];
-    const COLLECTION: Collection = Collection {
-        address: "visits",
-        summary: "visit",
-        filters: &[TRIAL, SITE, PATIENT, SUBJECT],
-        sorts: &["attended_on"],
-        order: "-attended_on",
-    };
+    const COLLECTION: Collection =
+        Collection::new("visits", "visit", &[TRIAL, SITE, PATIENT, SUBJECT], &["-attended_on"]);
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

@@ -83,53 +83,24 @@ pub struct Eligibility {
     pub outcome: EligibilityOutcome,
 }
 
-/// Why a command to a subject is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SubjectError {
-    /// Screened twice.
-    #[error("the patient was screened for this trial already")]
-    AlreadyScreened,
-    /// Only a subject in screening can be assessed, fail or be enrolled.
-    #[error("the subject is not in screening")]
-    NotInScreening,
-    /// No criteria to assess.
-    #[error("the trial has no eligibility criteria")]
-    NoCriteria,
-    /// A judgement on what nobody judges.
-    #[error("`{0}` is not a criterion that the investigator judges")]
-    NotJudged(String),
-    /// Enrolled only when eligible.
-    #[error("the subject is not known to be eligible")]
-    NotEligible,
-    /// Randomised only when enrolled, and once.
-    #[error("the subject is not enrolled and waiting for allocation")]
-    NotEnrolled,
-    /// The trial has no such arm.
-    #[error("the trial has no such arm")]
-    UnknownArm,
-    /// Only who takes part can be discontinued.
-    #[error("the subject's participation has ended")]
-    Ended,
-    /// Only who was randomised can complete.
-    #[error("the subject was not randomised")]
-    NotRandomised,
-    /// Dated before the stage that it comes after.
-    #[error("the subject is in stage {0} since {1}, later than this")]
-    OutOfOrder(Stage, chrono::NaiveDate),
-}
-
-rules! { SubjectError:
-    AlreadyScreened => ALREADY_SCREENED = "subject-already-screened";
-    NotInScreening => NOT_IN_SCREENING = "subject-not-in-screening";
-    NoCriteria => NO_CRITERIA = "trial-without-criteria";
-    NotJudged(code) => NOT_JUDGED = "criterion-not-judged", field format!("judgements/{code}");
-    NotEligible => NOT_ELIGIBLE = "subject-not-eligible";
-    NotEnrolled => NOT_ENROLLED = "subject-not-enrolled";
-    UnknownArm => UNKNOWN_ARM = "arm-not-found", field "arm";
-    Ended => ENDED = "subject-ended";
-    NotRandomised => NOT_RANDOMISED = "subject-not-randomised";
-    OutOfOrder => OUT_OF_ORDER = "subject-stage-later", field "occurred_at";
-    _ => NOT_FOUND = "subject-not-found";
+rules! {
+    /// Why a command to a subject is refused.
+    pub enum SubjectError {
+        AlreadyScreened => ALREADY_SCREENED = "subject-already-screened":
+            "the patient was screened for this trial already";
+        NotInScreening => NOT_IN_SCREENING = "subject-not-in-screening": "the subject is not in screening";
+        NoCriteria => NO_CRITERIA = "trial-without-criteria": "the trial has no eligibility criteria";
+        NotJudged(code: String) => NOT_JUDGED = "criterion-not-judged":
+            "`{0}` is not a criterion that the investigator judges", field format!("judgements/{code}");
+        NotEligible => NOT_ELIGIBLE = "subject-not-eligible": "the subject is not known to be eligible";
+        NotEnrolled => NOT_ENROLLED = "subject-not-enrolled": "the subject is not enrolled and waiting for allocation";
+        UnknownArm => UNKNOWN_ARM = "arm-not-found": "the trial has no such arm", field "arm";
+        Ended => ENDED = "subject-ended": "the subject's participation has ended";
+        NotRandomised => NOT_RANDOMISED = "subject-not-randomised": "the subject was not randomised";
+        OutOfOrder(stage: Stage, since: chrono::NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
+            "the subject is in stage {0} since {1}, later than this", field "occurred_at";
+        _ => NOT_FOUND = "subject-not-found";
+    }
 }
 
 /// A screened subject. `field` names the command's field that holds the id.
