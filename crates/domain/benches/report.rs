@@ -22,7 +22,7 @@ fn main() {
 
 /// A report, and a world in which its subject takes part.
 fn given() -> (World, ReportId, SubmitReport) {
-    let answers: Value = (1..=9).map(|item| (format!("PHQ9_{item}"), json!(1))).collect();
+    let answers: Value = (1..=9).map(|item| (format!("PHQ010{item}"), json!(1))).collect();
     let report = command(json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": answers}));
     (enrolled(&open_trial(10, 10), 1), ReportId::from(Uuid::from_u128(0x30)), report)
 }

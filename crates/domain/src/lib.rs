@@ -12,34 +12,40 @@
 #[macro_use]
 pub mod rules;
 
+pub mod place;
 pub mod process;
 pub mod validate;
 mod when;
 
 /// When something happened: a time that is given and has come, or else the time at which the command is decided.
 ///
-/// In JSON it is a time, or null or absent for now.
+/// In JSON it is a time with its offset, a local time of the place, a day, or null or absent for now.
 pub use when::When;
 
 /// What an aggregate is written with.
 pub mod prelude {
     pub use chrono::{DateTime, NaiveDate, Utc};
     pub use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
+    pub use events::change::{Change, OptionalChange};
     pub use events::envelope::References;
     pub use events::ids::*;
+    pub use events::time_zone::TimeZone;
     pub use events::values::{Blinded, PartialDate, Personal, Quantity};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 
-    pub use crate::validate::{self, Invalid, NotFound, lies_before, past_day};
+    pub use crate::place::Place;
+    pub use crate::validate::{self, Invalid, NotFound, past_day};
     pub use crate::when::When;
 }
 
 /// The consent of patients.
 pub mod consent {
+    mod commands;
     mod consent;
     pub mod participant;
 
+    pub use self::commands::*;
     pub use self::consent::*;
 }
 /// The way of a patient into and through a trial.
@@ -52,6 +58,7 @@ pub mod enrolment {
 }
 /// Patient-reported outcomes.
 pub mod epro {
+    pub mod definition;
     pub mod instruments;
     pub mod report;
     pub mod scoring;
@@ -134,6 +141,7 @@ pub mod commands {
         "patients" of consent {
             PresentConsentForm by SiteWork at "present-consent-form": "Shows a consent form to the patient.";
             SignConsent by Participation at "sign-consent": "Signs the consent form that was presented.";
+            DeclineConsent by Participation at "decline-consent": "Records that the patient did not want to sign the form that was presented.";
             WithdrawConsent by Participation at "withdraw-consent": "Withdraws a consent.";
         }
         "patients" of enrolment::subject {

@@ -40,9 +40,8 @@ macro_rules! rules {
                 match self { $(Self::$variant { .. } => Self::$name),* }
             }
 
-            #[allow(unused_variables, reason = "most reasons name a field that does not follow from what they hold")]
             fn field(&self) -> Option<String> {
-                match self { $(Self::$variant $(($($part),+))? => rules!(@field $($field)?),)* }
+                match self { $(Self::$variant $(($($part),+))? => rules!(@field [$($($part)+)?] $($field)?),)* }
             }
         }
     };
@@ -56,8 +55,9 @@ macro_rules! rules {
         pub const RULES: $crate::rules::Rules =
             $crate::rules::Rules { module: module_path!(), names: &[$($reasons::$name),+] };
     };
-    (@field) => { None };
-    (@field $field:expr) => { Some(String::from($field)) };
+    // Most reasons name a field that does not follow from what they hold.
+    (@field [$($part:ident)*]) => {{ $(let _ = $part;)* None }};
+    (@field [$($part:ident)*] $field:expr) => {{ $(let _ = $part;)* Some(String::from($field)) }};
 }
 
 /// The rules of every module: of those with commands and of what their decisions use. A module may come several times.

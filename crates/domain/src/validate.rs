@@ -1,7 +1,10 @@
 //! Checks of single fields, each refusal naming the field and what would be right.
 
-use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, DurationRound, NaiveDate, TimeDelta, Utc};
 use decider::{Context, Halt, Reason, RefusalKind};
+use events::envelope::Role;
+
+use crate::place::Place;
 
 /// Greatest length of a short code.
 pub const CODE_LENGTH_MAX: usize = 100;
@@ -12,7 +15,7 @@ pub const PROSE_LENGTH_MAX: usize = 10_000;
 /// Greatest number of entries of a list.
 pub const LIST_LENGTH_MAX: usize = 500;
 /// How far a client's clock may be ahead of ours.
-const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// A field that is wrong, whatever the state.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +96,7 @@ rules! { names of Invalid:
     DUPLICATE = "duplicate";
     IN_FUTURE = "in-the-future";
     TOO_EARLY = "too-early";
+    NOTHING_CHANGES = "nothing-changes";
 }
 
 impl Reason for Invalid {
@@ -159,6 +163,14 @@ pub fn optional_text(field: &str, value: Option<&str>) -> Result<(), Invalid> {
 /// [`Invalid`].
 pub fn prose(field: &str, value: &str) -> Result<(), Invalid> {
     characters(field, value, PROSE_LENGTH_MAX, |character| matches!(character, '\n' | '\t' | '\r'))
+}
+
+/// Text of several lines, where there is some.
+///
+/// # Errors
+/// [`Invalid`].
+pub fn optional_prose(field: &str, value: Option<&str>) -> Result<(), Invalid> {
+    value.map_or(Ok(()), |value| prose(field, value))
 }
 
 fn line(field: &str, value: &str, max: usize) -> Result<(), Invalid> {
@@ -239,19 +251,6 @@ pub fn past_time(context: &Context, field: &str, time: DateTime<Utc>) -> Result<
     Ok(time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time))
 }
 
-/// Whether `time` lies before `earlier`.
-///
-/// Dates of clinical facts often have no time of day: midnight sharp stands for
-/// the whole day. Elsewhere clocks may differ by five minutes.
-pub fn lies_before(time: DateTime<Utc>, earlier: DateTime<Utc>) -> bool {
-    let whole_day = |time: DateTime<Utc>| time.time() == NaiveTime::MIN;
-    if whole_day(time) || whole_day(earlier) {
-        time.date_naive() < earlier.date_naive()
-    } else {
-        time + CLOCK_SKEW_MAX < earlier
-    }
-}
-
 /// A day for which something can be planned.
 ///
 /// # Errors
@@ -264,17 +263,16 @@ pub fn planned_day(field: &str, day: NaiveDate) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A day that has come.
+/// A day that has come at the place.
 ///
 /// # Errors
-/// [`Invalid::InFuture`], [`Invalid::TooEarly`].
-pub fn past_day(context: &Context, field: &str, day: NaiveDate) -> Result<(), Invalid> {
-    // A day begins up to 14 hours earlier east of Greenwich.
-    if day > (context.now + TimeDelta::hours(14)).date_naive() {
-        return Err(Invalid::InFuture { field: field.to_owned() });
-    }
+/// [`Invalid::InFuture`], [`Invalid::TooEarly`]; [`Halt::Needs`] where the place is not loaded yet.
+pub fn past_day(context: &Context, field: &str, day: NaiveDate, place: &Place<'_>) -> Result<(), Halt> {
     if day < NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or(NaiveDate::MIN) {
-        return Err(Invalid::TooEarly { field: field.to_owned() });
+        return Err(Invalid::TooEarly { field: field.to_owned() }.into());
+    }
+    if !place.has_come(day, context.now)? {
+        return Err(Invalid::InFuture { field: field.to_owned() }.into());
     }
     Ok(())
 }
@@ -303,6 +301,45 @@ pub fn language(field: &str, value: &str) -> Result<(), Invalid> {
     if !begins || value.len() > 35 || !value.split('-').all(part) {
         let expected = "a language tag such as `en` or `pt-BR`".to_owned();
         return Err(Invalid::Malformed { field: field.to_owned(), expected });
+    }
+    Ok(())
+}
+
+/// Whether two language tags name the same language: upper and lower case do not matter (RFC 5646, 2.1.1), and a
+/// language that was renamed is the same (the IANA Language Subtag Registry's preferred values).
+pub fn same_language(one: &str, other: &str) -> bool {
+    fn canonical(tag: &str) -> String {
+        const RENAMED: [(&str, &str); 5] = [("in", "id"), ("iw", "he"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro")];
+        let tag = tag.to_ascii_lowercase();
+        let (first, rest) = tag.split_at(tag.find('-').unwrap_or(tag.len()));
+        match RENAMED.iter().find(|(old, _)| *old == first) {
+            Some((_, new)) => format!("{new}{rest}"),
+            None => tag,
+        }
+    }
+    canonical(one) == canonical(other)
+}
+
+/// A correction of what stands there already.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing changes: every field that is given has that value already")]
+pub struct Unchanged;
+
+impl Reason for Unchanged {
+    fn rule(&self) -> &'static str {
+        Invalid::NOTHING_CHANGES
+    }
+}
+
+/// Only who brings in the records of another system says that what it brings is of the past: of such nobody is told.
+///
+/// # Errors
+/// [`Invalid::OutOfRange`].
+pub fn require_import(context: &Context, historical: bool) -> Result<(), Invalid> {
+    let may = matches!(context.actor.role, Role::Integration | Role::Administrator);
+    if historical && !may {
+        let expected = "left out: only an integration brings in records of the past".to_owned();
+        return Err(Invalid::OutOfRange { field: "historical".to_owned(), expected });
     }
     Ok(())
 }

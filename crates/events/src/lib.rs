@@ -14,10 +14,12 @@
 #[macro_use]
 mod macros;
 
+pub mod change;
 pub mod envelope;
 pub mod ids;
 mod misfit;
 pub mod set;
+pub mod time_zone;
 pub mod values;
 
 /// What a declaration of events is written with.
@@ -26,7 +28,9 @@ pub mod prelude {
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 
+    pub use crate::change::{Change, OptionalChange};
     pub use crate::ids::*;
+    pub use crate::time_zone::TimeZone;
     pub use crate::values::{Blinded, PartialDate, Personal, Quantity};
 }
 
@@ -122,4 +126,5 @@ pub use ids::{StreamId, StreamKey, StreamType};
 pub use misfit::Misfit;
 pub use registry::AnyEvent;
 pub use set::{DecodeError, EventSet};
+pub use time_zone::TimeZone;
 pub use values::{Blinded, PartialDate, Personal, Quantity};

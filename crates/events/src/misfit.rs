@@ -29,7 +29,14 @@ impl From<&serde_json::Error> for Misfit {
                 // Without the list of what is expected, and the place, which follow.
                 said.split(", ").next().unwrap_or_default().split(" at line").next().unwrap_or_default().to_owned()
             }
-            Category::Data => "a value of another type".to_owned(),
+            // What was found stands before it, in the parser's own words or in ours.
+            Category::Data => match said.rsplit_once(", expected ") {
+                Some((_, expected)) => {
+                    let expected = expected.rsplit_once(" at line ").map_or(expected, |(expected, _)| expected);
+                    format!("a value that does not fit, expected {expected}")
+                }
+                None => "a value that does not fit".to_owned(),
+            },
             Category::Syntax => "malformed JSON".to_owned(),
             Category::Eof => "JSON that ends too early".to_owned(),
             Category::Io => "JSON that cannot be read".to_owned(),
@@ -59,7 +66,8 @@ mod tests {
     #[test]
     fn values_are_not_told_and_fields_are() {
         for (json, told) in [
-            (r#"{"age": "Jane Doe"}"#, "a value of another type at line 1 column 18"),
+            (r#"{"age": "Jane Doe"}"#, "a value that does not fit, expected u8 at line 1 column 18"),
+            (r#"{"age": ", expected Jane Doe"}"#, "a value that does not fit, expected u8 at line 1 column 29"),
             (r#"{"years": 3}"#, "unknown field `years` at line 1 column 8"),
             ("{}", "missing field `age` at line 1 column 2"),
             (r#"{"age": Jane}"#, "malformed JSON at line 1 column 9"),
@@ -70,6 +78,6 @@ mod tests {
         }
         let value = serde_json::json!({"age": "Jane Doe"});
         let error = serde_json::from_value::<Patient>(value).expect_err("it does not fit");
-        assert_eq!(Misfit::from(&error).to_string(), "a value of another type");
+        assert_eq!(Misfit::from(&error).to_string(), "a value that does not fit, expected u8");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::NaiveDate;
+use chrono::{Months, NaiveDate};
 use rust_decimal::Decimal;
 use schemars::where_generated;
 use serde::de::{self, Visitor};
@@ -237,6 +237,17 @@ impl PartialDate {
         let month = parts.next().unwrap_or(1);
         let day = parts.next().unwrap_or(1);
         NaiveDate::from_ymd_opt(year, month, day).unwrap_or(NaiveDate::MIN)
+    }
+
+    /// The latest day that the date can mean.
+    pub fn latest(&self) -> NaiveDate {
+        let first = self.earliest();
+        let after = match self.0.len() {
+            4 => first.checked_add_months(Months::new(12)),
+            7 => first.checked_add_months(Months::new(1)),
+            _ => first.succ_opt(),
+        };
+        after.and_then(|after| after.pred_opt()).unwrap_or(first)
     }
 
     /// The day, where it is known.

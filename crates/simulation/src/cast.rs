@@ -11,6 +11,7 @@ use domain::trial::{
     AddArm, DefineEligibility, DefineQuestionnaire, OpenEnrolment, PublishConsentForm, QuestionnaireSource,
     RegisterTrial,
 };
+use events::TimeZone;
 use events::consent::Signer;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId, derive_id};
 use events::patient::Sex;
@@ -116,6 +117,7 @@ impl Cast {
                 name: format!("Hospital {code}"),
                 code: code.clone(),
                 country: None,
+                time_zone: TimeZone::UTC,
                 occurred_at: at,
             };
             let activate = ActivateSite {

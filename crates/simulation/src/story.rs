@@ -8,6 +8,7 @@ use domain::enrolment::subject::{CompleteSubject, DiscontinueSubject, RandomiseS
 use domain::epro::report::SubmitReport;
 use domain::safety::adverse_event::ReportAdverseEvent;
 use domain::visit::RecordVisit;
+use events::TimeZone;
 use events::consent::WithdrawalScope;
 use events::ids::{AdverseEventId, PatientId, ReportId, SubjectId, VisitId, derive_id};
 use events::safety::adverse_event::AdverseEventSeverity;
@@ -126,7 +127,7 @@ impl Story<'_> {
             let answer = level.round().clamp(0.0, 3.0) as i32;
             total += answer;
             self.alerts += usize::from(item == 9 && answer >= 1);
-            answers.insert(format!("PHQ9_{item}"), Answer::Number(Quantity::from(answer)));
+            answers.insert(format!("PHQ010{item}"), Answer::Number(Quantity::from(answer)));
         }
         self.alerts += usize::from(total >= 20);
         self.report("PHQ-9", "simulated-mood", visit, day, answers);
@@ -138,11 +139,12 @@ impl Story<'_> {
             instrument: instrument.to_owned(),
             questionnaire_version: None,
             answers,
-            started_at: Some(time(day, 18)),
+            started_at: When::at(time(day, 18)),
             completed_at: When::at(time(day, 19)),
-            time_zone: Some("Europe/Oslo".to_owned()),
+            time_zone: Some(TimeZone::UTC),
             device: Some("simulated-telephone".to_owned()),
             visit: Some(visit_name(visit)),
+            historical: false,
         };
         self.commands.push(CommandRequest::new(ReportId::from(self.id(kind, visit)), &submit));
     }
@@ -166,6 +168,7 @@ impl Story<'_> {
             onset: Some(PartialDate::from(day)),
             ended: None,
             outcome: None,
+            historical: false,
             occurred_at: When::at(time(day, 13)),
         };
         let id = AdverseEventId::from(self.id("simulated-adverse-event", visit));

@@ -20,6 +20,7 @@ use crate::appends::some_time;
 pub struct World {
     streams: BTreeMap<StreamId, Vec<NewEvent>>,
     folds: BTreeMap<StreamId, StreamFold>,
+    role: Option<Role>,
 }
 
 /// What a command led to.
@@ -33,6 +34,11 @@ impl World {
     /// Nothing has happened.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same world, in which somebody in this role acts: an administrator unless it is said.
+    pub fn as_role(&self, role: Role) -> Self {
+        Self { role: Some(role), ..self.clone() }
     }
 
     /// Decides a command; its events are part of the world afterwards.
@@ -65,7 +71,8 @@ impl World {
         command: &C,
         folds: &mut BTreeMap<StreamId, StreamFold>,
     ) -> (Result<Decision, Refusal>, Facts) {
-        let (context, mut facts) = (context(), Facts::new());
+        let (mut context, mut facts) = (context(), Facts::new());
+        context.actor.role = self.role.unwrap_or(context.actor.role);
         for need in command.reads(target) {
             self.load(&need, &mut facts, folds);
         }
@@ -148,6 +155,18 @@ impl Outcome {
             Ok(decision) => panic!("expected {rule}, got {decision:?}"),
         }
         self.world
+    }
+
+    /// The rule that refused it.
+    ///
+    /// # Panics
+    /// Where it was not refused.
+    #[track_caller]
+    pub fn refusal(&self) -> String {
+        match &self.result {
+            Err(refusal) => refusal.rule.clone(),
+            Ok(decision) => panic!("expected a refusal, got {decision:?}"),
+        }
     }
 
     /// Whatever came of it.

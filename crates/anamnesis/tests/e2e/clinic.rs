@@ -129,7 +129,7 @@ impl Clinic {
     /// Submits a PHQ-9 whose nine answers are given.
     pub async fn phq9(&self, subject: Uuid, answers: [u8; 9]) -> Answer {
         let answers: serde_json::Map<String, Value> =
-            answers.iter().enumerate().map(|(index, answer)| (format!("PHQ9_{}", index + 1), json!(answer))).collect();
+            answers.iter().enumerate().map(|(index, answer)| (format!("PHQ010{}", index + 1), json!(answer))).collect();
         let body = json!({"subject_id": subject, "instrument": "PHQ-9", "answers": answers});
         self.api.post(&format!("/v1/reports/{}/submit-report", fresh()), body).await
     }

@@ -278,7 +278,7 @@ pub async fn a_history_tells_what_was_known_at_a_time(system: &System) {
     let streams = state["streams"].as_array().expect("streams");
     let reports = streams.iter().filter(|stream| stream["stream"]["type"] == "report").collect::<Vec<_>>();
     assert_eq!((reports.len(), &state["position"]), (1, &json!(before)), "{state:#}");
-    assert_eq!(reports[0]["fields"]["answers"]["PHQ9_1"], 1, "{state:#}");
+    assert_eq!(reports[0]["fields"]["answers"]["PHQ0101"], 1, "{state:#}");
 }
 
 pub async fn a_timeline_is_read_from_either_end(system: &System) {

@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use decider::{Facts, Halt, Need};
 use events::envelope::References;
 use events::ids::{ConsentId, PatientId, SiteId, SubjectId, TrialId};
+use events::values::PartialDate;
 
 use crate::consent::Consent;
 use crate::enrolment::subject::{self, Participation};
+use crate::place::Place;
 use crate::trial::Trial;
 
 /// Who a clinical fact is about.
@@ -35,24 +37,56 @@ impl Participant {
     }
 }
 
-/// The participant, if a consent covers what happens to them at `time`.
-///
-/// Nothing clinical may be recorded for a subject without a valid consent at
-/// that time (ICH E6(R3), 2.8.1). `field` names the command's field that holds
-/// the subject's id; absent where the address names it.
+/// Who a clinical fact is about. `field` names the command's field that holds the subject's id; absent where the address
+/// names it.
 ///
 /// # Errors
-/// [`Halt`] where the subject does not exist or no consent covers it.
-pub fn consented_participant(
-    facts: &Facts,
-    subject_id: SubjectId,
-    field: Option<&'static str>,
-    time: DateTime<Utc>,
-) -> Result<Participant, Halt> {
-    let participant = Participant::of(subject_id, subject::screened(facts, subject_id, field)?);
-    let consent_id = ConsentId::of(participant.patient_id, participant.trial_id);
-    // Whoever asks for the consent goes on to the trial: both in one read.
-    facts.require([Need::of::<Consent>(consent_id), Need::of::<Trial>(participant.trial_id)])?;
-    facts.get::<Consent>(consent_id)?.require_in_force(time)?;
-    Ok(participant)
+/// [`Halt`] where the subject does not exist.
+pub fn participant(facts: &Facts, subject_id: SubjectId, field: Option<&'static str>) -> Result<Participant, Halt> {
+    Ok(Participant::of(subject_id, subject::screened(facts, subject_id, field)?))
+}
+
+impl Participant {
+    /// Refuses unless a consent covers what happens to the participant at `time`.
+    ///
+    /// Nothing clinical may be recorded of a time without a valid consent (ICH E6(R3), 2.8.1). Following up and
+    /// correcting what is on record does not ask.
+    ///
+    /// # Errors
+    /// [`Halt`] where no consent covers it.
+    pub fn require_consent(&self, facts: &Facts, time: DateTime<Utc>) -> Result<(), Halt> {
+        let consent_id = ConsentId::of(self.patient_id, self.trial_id);
+        // Whoever asks for the consent goes on to the trial: both in one read.
+        facts.require([Need::of::<Consent>(consent_id), Need::of::<Trial>(self.trial_id)])?;
+        facts.get::<Consent>(consent_id)?.require_cover(time, &self.place(facts))?;
+        Ok(())
+    }
+
+    /// Refuses unless a consent covers what happened to the participant on a day, or was told of at `told_at`: what
+    /// began before the consent is told under it, and what is told late happened under it.
+    ///
+    /// # Errors
+    /// As [`Participant::require_consent`].
+    pub fn require_consent_for(
+        &self,
+        facts: &Facts,
+        day: Option<&PartialDate>,
+        told_at: DateTime<Utc>,
+    ) -> Result<(), Halt> {
+        let told = self.require_consent(facts, told_at);
+        let (Err(Halt::Refused(_)), Some(day)) = (&told, day) else { return told };
+        let zone = self.place(facts).zone()?;
+        for time in [day.earliest(), day.latest()].into_iter().filter_map(|day| zone.begin(day)) {
+            match self.require_consent(facts, time) {
+                Err(Halt::Refused(_)) => {}
+                covered_or_halted => return covered_or_halted,
+            }
+        }
+        told
+    }
+
+    /// Where the participant takes part.
+    pub const fn place<'facts>(&self, facts: &'facts Facts) -> Place<'facts> {
+        Place::site(facts, self.site_id)
+    }
 }

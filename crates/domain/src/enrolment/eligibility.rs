@@ -4,11 +4,14 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use decider::Halt;
 use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome};
+use events::patient::Sex;
 use events::trial::{Comparison, Criterion, CriterionCategory, CriterionTest, ObservationValue};
 use events::values::Quantity;
 
 use crate::patient::Person;
+use crate::place::Place;
 
 /// The observation code of the age in completed years.
 pub const AGE: &str = "AGE";
@@ -26,14 +29,27 @@ pub struct Assessment {
     pub missing_observations: Vec<String>,
 }
 
-/// Assesses every criterion at `time`. `judgements` tells for criteria that the
+/// When and where eligibility is assessed.
+pub struct Moment<'here> {
+    /// The time.
+    pub time: DateTime<Utc>,
+    /// The day that it is there.
+    pub day: NaiveDate,
+    /// The place.
+    pub place: &'here Place<'here>,
+}
+
+/// Assesses every criterion. `judgements` tells for criteria that the
 /// investigator judges whether they are met.
+///
+/// # Errors
+/// [`Halt::Needs`] where the place is not loaded yet.
 pub fn assess(
     criteria: &[Criterion],
     person: &Person,
     judgements: &BTreeMap<String, bool>,
-    time: DateTime<Utc>,
-) -> Assessment {
+    moment: &Moment<'_>,
+) -> Result<Assessment, Halt> {
     let mut missing_observations = Vec::new();
     let mut assessments = Vec::with_capacity(criteria.len());
     let mut outcome = EligibilityOutcome::Eligible;
@@ -41,25 +57,30 @@ pub fn assess(
         let (result, seen) = match &criterion.test {
             CriterionTest::Judgement => (judged(judgements.get(&criterion.code)), None),
             CriterionTest::Observation { code, operator, value } => {
-                let observed = observe(person, code, time);
-                if observed.is_none() && !missing_observations.contains(code) {
+                let (result, seen) = find_out(person, code, moment, |observed| observed.compare(*operator, value))?;
+                if result == CriterionResult::Unknown && seen.is_none() && !missing_observations.contains(code) {
                     missing_observations.push(code.clone());
                 }
-                compare(observed, *operator, value)
+                (result, seen)
             }
         };
         let against = is_against(criterion.category, result);
         outcome = combine(outcome, against, result);
         assessments.push(CriterionAssessment { code: criterion.code.clone(), result, against, seen });
     }
-    Assessment { assessments, outcome, missing_observations }
+    Ok(Assessment { assessments, outcome, missing_observations })
 }
 
-/// A value with whether it may be written down: what comes from the
-/// demographics is personal data.
-struct Observed {
-    value: ObservationValue,
-    personal: bool,
+/// What is known of what a criterion asks for.
+enum Observed<'person> {
+    /// Nothing.
+    Nothing,
+    /// The value, which may be written down.
+    Value(&'person ObservationValue),
+    /// A code of the demographics: personal data, not to be written down.
+    Demographic(&'static str),
+    /// The age in completed years, from the youngest to the oldest that the date of birth can mean: personal data.
+    Age(i32, i32),
 }
 
 fn judged(judgement: Option<&bool>) -> CriterionResult {
@@ -70,51 +91,62 @@ fn judged(judgement: Option<&bool>) -> CriterionResult {
     }
 }
 
-fn observe(person: &Person, code: &str, time: DateTime<Utc>) -> Option<Observed> {
-    // The demographics know better than what somebody wrote down at a visit.
-    if let Some(value) = demographic(person, code, time) {
-        return Some(Observed { value, personal: true });
+/// What the demographics decide, which know better than what somebody wrote down at a visit; else what was observed.
+fn find_out(
+    person: &Person,
+    code: &str,
+    moment: &Moment<'_>,
+    compare: impl Fn(Observed<'_>) -> (CriterionResult, Option<ObservationValue>),
+) -> Result<(CriterionResult, Option<ObservationValue>), Halt> {
+    let (result, seen) = compare(demographic(person, code, moment.day));
+    if result != CriterionResult::Unknown {
+        return Ok((result, seen));
     }
-    let observation = person.observation(code, time)?;
-    Some(Observed { value: observation.value.clone(), personal: false })
+    let observation = person.observation(code, moment.time, moment.place)?;
+    Ok(compare(observation.map_or(Observed::Nothing, |observation| Observed::Value(&observation.value))))
 }
 
-fn demographic(person: &Person, code: &str, time: DateTime<Utc>) -> Option<ObservationValue> {
-    match code {
-        AGE => {
-            let born = person.birth_date.as_ref()?.expose().exact()?;
-            Some(ObservationValue::Number(Quantity::from(age_years(born, time.date_naive()))))
+fn demographic(person: &Person, code: &str, day: NaiveDate) -> Observed<'static> {
+    match (code, &person.birth_date, &person.sex) {
+        (AGE, Some(born), _) => {
+            let (earliest, latest) = (born.expose().earliest(), born.expose().latest());
+            Observed::Age(age_years(latest, day), age_years(earliest, day))
         }
-        SEX => Some(ObservationValue::Code(person.sex.as_ref()?.expose().code().to_owned())),
-        _ => None,
+        (SEX, _, Some(sex)) if *sex.expose() != Sex::U => Observed::Demographic(sex.expose().code()),
+        _ => Observed::Nothing,
     }
 }
 
-/// Age in completed years.
+/// Age in completed years. Who was born on a 29 February completes a year on the 1 March of other years.
 fn age_years(born: NaiveDate, day: NaiveDate) -> i32 {
     let birthday_to_come = (day.month(), day.day()) < (born.month(), born.day());
     day.year() - born.year() - i32::from(birthday_to_come)
 }
 
-fn compare(
-    observed: Option<Observed>,
-    operator: Comparison,
-    wanted: &ObservationValue,
-) -> (CriterionResult, Option<ObservationValue>) {
-    let Some(Observed { value, personal }) = observed else { return (CriterionResult::Unknown, None) };
-    let order = match (&value, wanted) {
-        (ObservationValue::Number(value), ObservationValue::Number(wanted)) => Some(value.cmp(wanted)),
-        // Codes are equal or not; they have no order.
-        (ObservationValue::Code(value), ObservationValue::Code(wanted)) => {
-            return (
-                of_truth(code_holds(value == wanted, operator)),
-                (!personal).then(|| ObservationValue::Code(value.clone())),
-            );
+impl Observed<'_> {
+    /// Whether what is known meets the criterion; and the value, where it may be written down.
+    fn compare(self, operator: Comparison, wanted: &ObservationValue) -> (CriterionResult, Option<ObservationValue>) {
+        match (self, wanted) {
+            (Observed::Value(ObservationValue::Number(value)), ObservationValue::Number(wanted)) => {
+                (of_truth(Some(holds(value.cmp(wanted), operator))), Some(ObservationValue::Number(*value)))
+            }
+            // Codes are equal or not; they have no order.
+            (Observed::Value(ObservationValue::Code(value)), ObservationValue::Code(wanted)) => {
+                (of_truth(code_holds(value == wanted, operator)), Some(ObservationValue::Code(value.clone())))
+            }
+            (Observed::Value(value), _) => (CriterionResult::Unknown, Some(value.clone())),
+            (Observed::Demographic(code), ObservationValue::Code(wanted)) => {
+                (of_truth(code_holds(code == wanted.as_str(), operator)), None)
+            }
+            (Observed::Age(youngest, oldest), ObservationValue::Number(wanted)) => {
+                // Decided where every day that the date of birth can mean decides alike.
+                let mut answers = (youngest..=oldest).map(|age| holds(Quantity::from(age).cmp(wanted), operator));
+                let first = answers.next();
+                (of_truth(first.filter(|first| answers.all(|answer| answer == *first))), None)
+            }
+            (Observed::Nothing | Observed::Demographic(_) | Observed::Age(..), _) => (CriterionResult::Unknown, None),
         }
-        (ObservationValue::Number(_), ObservationValue::Code(_))
-        | (ObservationValue::Code(_), ObservationValue::Number(_)) => None,
-    };
-    (of_truth(order.map(|order| holds(order, operator))), (!personal).then_some(value))
+    }
 }
 
 /// Whether a comparison holds, given how the value stands to the one it is compared with.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use decider::Refusal;
-use events::consent::ConsentEvent;
+use events::consent::{ConsentEvent, SignaturePurpose};
 use events::enrolment::subject::{EligibilityOutcome, EligibilityRecorded, SubjectEvent};
 use events::envelope::{Envelope, References, Role};
 use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
@@ -47,8 +47,8 @@ pub enum State {
     New,
     /// On its way.
     Running(Who, Stage),
-    /// Ended.
-    Finished(Who),
+    /// Ended; whether the patient may be screened once more.
+    Finished(Who, bool),
 }
 
 /// Whom it is about.
@@ -81,16 +81,19 @@ pub enum Stage {
 
 impl ProcessManager for EnrolmentProcess {
     const NAME: &'static str = "enrolment";
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
         match event {
             AnyEvent::Consent(ConsentEvent::ConsentSigned(signed)) => {
                 let subject_id = SubjectId::of(signed.patient_id, signed.trial_id).uuid();
-                match signed.enrolment_mode {
-                    EnrolmentMode::Automatic => Route::Start(subject_id),
-                    EnrolmentMode::Manual => Route::Nobody,
+                // Whoever signs another form while taking part goes on as before.
+                match (signed.enrolment_mode, signed.purpose) {
+                    (EnrolmentMode::Manual, _) | (_, SignaturePurpose::Reconsent) => Route::Nobody,
+                    (EnrolmentMode::Automatic, SignaturePurpose::Initial | SignaturePurpose::Renewal) => {
+                        Route::Start(subject_id)
+                    }
                 }
             }
             AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(withdrawn)) => {
@@ -109,17 +112,30 @@ impl ProcessManager for EnrolmentProcess {
             State::Running(who, stage) => {
                 State::Running(Who { as_of: who.as_of.max(envelope.occurred_at), ..who }, stage)
             }
-            State::New | State::Finished(_) => state,
+            State::New | State::Finished(..) => state,
         };
         match (state, event) {
-            (State::Running(who, _), AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(_))) => State::Finished(who),
-            (State::New | State::Finished(_), AnyEvent::Consent(ConsentEvent::ConsentSigned(signed))) => {
+            (State::Running(who, _), AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(_))) => {
+                State::Finished(who, true)
+            }
+            (State::New | State::Finished(_, true), AnyEvent::Consent(ConsentEvent::ConsentSigned(signed))) => {
                 let (patient_id, trial_id, site_id) = (signed.patient_id, signed.trial_id, signed.site_id);
                 let as_of = envelope.occurred_at;
                 let signature = envelope.event_id;
                 State::Running(Who { patient_id, trial_id, site_id, as_of, signature }, Stage::Consented)
             }
+            (
+                State::Running(who, _) | State::Finished(who, true),
+                AnyEvent::Subject(SubjectEvent::PatientRescreened(again)),
+            ) => {
+                let (site_id, as_of) = (again.site_id, envelope.occurred_at);
+                State::Running(Who { site_id, as_of, ..who }, Stage::Screened)
+            }
             (State::Running(who, _), AnyEvent::Subject(event)) => advance(who, event),
+            // It was not allocated when the consent was withdrawn; it was all the same, on its own way.
+            (State::Finished(who, _), AnyEvent::Subject(SubjectEvent::SubjectRandomised(_))) => {
+                State::Finished(who, false)
+            }
             (state, _) => state,
         }
     }
@@ -137,7 +153,10 @@ impl ProcessManager for EnrolmentProcess {
                 let screen = ScreenPatient { trial_id: who.trial_id, subject_number: None, occurred_at };
                 vec![Step::new("screen", (who.patient_id, screen))]
             }
-            (Stage::Screened, AnyEvent::Subject(SubjectEvent::PatientScreened(_))) => assess(),
+            (
+                Stage::Screened,
+                AnyEvent::Subject(SubjectEvent::PatientScreened(_) | SubjectEvent::PatientRescreened(_)),
+            ) => assess(),
             // Also while an assessment is on its way: it may not have seen this one.
             (Stage::Screened | Stage::Waiting(_), AnyEvent::Patient(PatientEvent::ObservationRecorded(_))) => assess(),
             (Stage::Decided, AnyEvent::Subject(SubjectEvent::EligibilityRecorded(recorded))) => {
@@ -163,7 +182,7 @@ impl ProcessManager for EnrolmentProcess {
                 OnRefusal::Instead(vec![fail(subject_id, "no-place", vec![rule.to_owned()], who.as_of)])
             }
             State::Running(who, _) if ON_HOLD.contains(&rule) => OnRefusal::Instead(vec![tell_on_hold(who)]),
-            State::New | State::Running(..) | State::Finished(_) => OnRefusal::DeadLetter,
+            State::New | State::Running(..) | State::Finished(..) => OnRefusal::DeadLetter,
         }
     }
 
@@ -176,15 +195,15 @@ impl ProcessManager for EnrolmentProcess {
             State::Running(_, Stage::Waiting(missing)) => format!("observations {}", missing.join(", ")),
             State::Running(_, Stage::Decided) => "enrolment or end of screening".to_owned(),
             State::Running(_, Stage::Enrolled) => "randomisation".to_owned(),
-            State::Finished(_) => "nothing".to_owned(),
+            State::Finished(..) => "nothing".to_owned(),
         };
-        Phase { waiting_for, finished: matches!(state, State::Finished(_)) }
+        Phase { waiting_for, finished: matches!(state, State::Finished(..)) }
     }
 
     fn references(state: &State) -> References {
         match state {
             State::New => References::default(),
-            State::Running(who, _) | State::Finished(who) => {
+            State::Running(who, _) | State::Finished(who, _) => {
                 References::subject(who.trial_id, who.site_id, who.patient_id)
             }
         }
@@ -193,7 +212,7 @@ impl ProcessManager for EnrolmentProcess {
 
 fn advance(who: Who, event: &SubjectEvent) -> State {
     match event {
-        SubjectEvent::PatientScreened(_) => State::Running(who, Stage::Screened),
+        SubjectEvent::PatientScreened(_) | SubjectEvent::PatientRescreened(_) => State::Running(who, Stage::Screened),
         SubjectEvent::EligibilityRecorded(recorded) => match recorded.outcome {
             EligibilityOutcome::Eligible | EligibilityOutcome::Ineligible => State::Running(who, Stage::Decided),
             EligibilityOutcome::Undetermined => {
@@ -201,10 +220,8 @@ fn advance(who: Who, event: &SubjectEvent) -> State {
             }
         },
         SubjectEvent::SubjectEnrolled(_) => State::Running(who, Stage::Enrolled),
-        SubjectEvent::ScreeningFailed(_)
-        | SubjectEvent::SubjectRandomised(_)
-        | SubjectEvent::SubjectDiscontinued(_)
-        | SubjectEvent::SubjectCompleted(_) => State::Finished(who),
+        SubjectEvent::ScreeningFailed(_) | SubjectEvent::SubjectDiscontinued(_) => State::Finished(who, true),
+        SubjectEvent::SubjectRandomised(_) | SubjectEvent::SubjectCompleted(_) => State::Finished(who, false),
     }
 }
 

@@ -1,25 +1,18 @@
-//! Instruments that come with the program, and checks of those that do not.
+//! Instruments that come with the program.
 //!
 //! Definitions hold structure and scoring only: the items' wording is
 //! copyrighted for most instruments.
-
-use std::collections::HashSet;
 
 use events::envelope::Role;
 use events::safety::alert::Severity;
 use events::trial::Comparison;
 use events::trial::questionnaire::{
-    AlertMeasure, AlertRule, AllowedAnswers, Band, Item, MissingRule, QuestionnaireDefinition, ScoreDefinition,
-    ScoreMethod,
+    AlertMeasure, AlertRule, AlertValue, AllowedAnswers, Band, Item, MissingRule, QuestionnaireDefinition,
+    ScoreDefinition, ScoreMethod,
 };
 use events::values::Quantity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::validate::{self, Invalid};
-
-/// Longest time that an alert may wait: thirty days.
-const ACKNOWLEDGE_MINUTES_MAX: u32 = 43_200;
 
 /// An instrument that comes with the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -53,14 +46,16 @@ impl Instrument {
 /// Kroenke, Spitzer and Williams, J Gen Intern Med 2001; 16: 606–613. Up to two
 /// missing items are replaced by the mean of the others (Kroenke et al., Gen
 /// Hosp Psychiatry 2010; 32: 345–359). Item 9 asks for thoughts of death or
-/// self-harm: any answer but "not at all" is looked at, whatever the total.
+/// self-harm: any answer but "not at all" is looked at, whatever the total. Items
+/// by their CDISC test codes (codelist PHQ01TC, C103513).
 fn phq9() -> QuestionnaireDefinition {
-    let items: Vec<Item> = (1..=9).map(|number| integer_item(&format!("PHQ9_{number}"), 0, 3)).collect();
+    let items: Vec<Item> = (1..=9).map(|number| integer_item(&format!("PHQ010{number}"), 0, 3)).collect();
     let bands =
         [(0, 4, "minimal"), (5, 9, "mild"), (10, 14, "moderate"), (15, 19, "moderately severe"), (20, 27, "severe")];
     let total = ScoreDefinition {
         code: "TOTAL".to_owned(),
         items: items.iter().map(|item| item.code.clone()).collect(),
+        reversed: Vec::new(),
         method: ScoreMethod::Sum,
         missing: MissingRule::Prorate { missing_max: 2 },
         // A prorated total is no whole number: a band reaches up to the next one.
@@ -76,9 +71,9 @@ fn phq9() -> QuestionnaireDefinition {
         alert_rules: vec![
             AlertRule {
                 code: "phq9-item9".to_owned(),
-                measure: AlertMeasure::Answer { item: "PHQ9_9".to_owned() },
+                measure: AlertMeasure::Answer { item: "PHQ0109".to_owned() },
                 operator: Comparison::AtLeast,
-                value: Quantity::from(1),
+                value: AlertValue::from(1),
                 severity: Severity::Critical,
                 recipients: vec![Role::Investigator],
                 acknowledge_within_minutes: 60,
@@ -87,7 +82,7 @@ fn phq9() -> QuestionnaireDefinition {
                 code: "phq9-severe".to_owned(),
                 measure: AlertMeasure::Score { score: "TOTAL".to_owned() },
                 operator: Comparison::AtLeast,
-                value: Quantity::from(20),
+                value: AlertValue::from(20),
                 severity: Severity::High,
                 recipients: vec![Role::Investigator],
                 acknowledge_within_minutes: 24 * 60,
@@ -109,6 +104,7 @@ fn pain_nrs() -> QuestionnaireDefinition {
         scores: vec![ScoreDefinition {
             code: "PAIN".to_owned(),
             items: vec!["PAIN".to_owned()],
+            reversed: Vec::new(),
             method: ScoreMethod::Sum,
             missing: MissingRule::Complete,
             bands: [(0, 0, "none"), (1, 3, "mild"), (4, 6, "moderate"), (7, 10, "severe")]
@@ -119,7 +115,7 @@ fn pain_nrs() -> QuestionnaireDefinition {
             code: "pain-severe".to_owned(),
             measure: AlertMeasure::Score { score: "PAIN".to_owned() },
             operator: Comparison::AtLeast,
-            value: Quantity::from(7),
+            value: AlertValue::from(7),
             severity: Severity::High,
             recipients: vec![Role::Investigator],
             acknowledge_within_minutes: 8 * 60,
@@ -142,6 +138,7 @@ fn mmse() -> QuestionnaireDefinition {
         scores: vec![ScoreDefinition {
             code: "TOTAL".to_owned(),
             items: items.iter().map(|item| item.code.clone()).collect(),
+            reversed: Vec::new(),
             method: ScoreMethod::Sum,
             missing: MissingRule::Complete,
             bands: Vec::new(),
@@ -163,99 +160,4 @@ fn band(from: i32, to: i32, label: &str) -> Band {
 
 fn exact_band(from: i32, to: i32, label: &str) -> Band {
     Band { from: from.into(), to: to.into(), label: label.to_owned() }
-}
-
-/// Checks that a definition makes sense: codes differ, scores and rules speak
-/// of items and scores that exist, ranges are not empty.
-///
-/// # Errors
-/// [`Invalid`] naming the field under `field`.
-pub fn check_definition(field: &str, definition: &QuestionnaireDefinition) -> Result<(), Invalid> {
-    let at = |name: &str| format!("{field}/{name}");
-    validate::code(&at("instrument"), &definition.instrument)?;
-    validate::code(&at("version"), &definition.version)?;
-    validate::text(&at("title"), &definition.title)?;
-    validate::text(&at("source"), &definition.source)?;
-    if definition.items.is_empty() {
-        return Err(Invalid::Blank { field: at("items") });
-    }
-    validate::list(&at("items"), &definition.items)?;
-    validate::list(&at("scores"), &definition.scores)?;
-    validate::list(&at("alert_rules"), &definition.alert_rules)?;
-    validate::distinct(&at("items"), definition.items.iter().map(|item| item.code.as_str()))?;
-    validate::distinct(&at("scores"), definition.scores.iter().map(|score| score.code.as_str()))?;
-    validate::distinct(&at("alert_rules"), definition.alert_rules.iter().map(|rule| rule.code.as_str()))?;
-    for (index, item) in definition.items.iter().enumerate() {
-        check_item(&at(&format!("items/{index}")), item)?;
-    }
-    let items: HashSet<&str> = definition.items.iter().map(|item| item.code.as_str()).collect();
-    for (index, score) in definition.scores.iter().enumerate() {
-        check_score(&at(&format!("scores/{index}")), score, &items)?;
-    }
-    let scores: HashSet<&str> = definition.scores.iter().map(|score| score.code.as_str()).collect();
-    for (index, rule) in definition.alert_rules.iter().enumerate() {
-        check_rule(&at(&format!("alert_rules/{index}")), rule, &items, &scores)?;
-    }
-    Ok(())
-}
-
-fn check_item(field: &str, item: &Item) -> Result<(), Invalid> {
-    validate::code(&format!("{field}/code"), &item.code)?;
-    if let Some(text) = &item.text {
-        validate::prose(&format!("{field}/text"), text)?;
-    }
-    let answers = format!("{field}/answers");
-    let empty = match &item.answers {
-        AllowedAnswers::Integer { min, max } => min > max,
-        AllowedAnswers::Number { min, max } => min > max,
-        AllowedAnswers::Choice { options } => {
-            validate::list(&answers, options)?;
-            validate::distinct(&answers, options.iter().map(String::as_str))?;
-            for option in options {
-                validate::text(&answers, option)?;
-            }
-            options.is_empty()
-        }
-        AllowedAnswers::Text { length_max } => {
-            let max = u32::try_from(validate::PROSE_LENGTH_MAX).unwrap_or(u32::MAX);
-            validate::range(&format!("{answers}/length_max"), *length_max, 1, max)?;
-            false
-        }
-    };
-    if empty {
-        return Err(Invalid::OutOfRange { field: answers, expected: "a range that allows an answer".to_owned() });
-    }
-    Ok(())
-}
-
-fn check_score(field: &str, score: &ScoreDefinition, items: &HashSet<&str>) -> Result<(), Invalid> {
-    validate::code(&format!("{field}/code"), &score.code)?;
-    if score.items.is_empty() {
-        return Err(Invalid::Blank { field: format!("{field}/items") });
-    }
-    validate::distinct(&format!("{field}/items"), score.items.iter().map(String::as_str))?;
-    if !score.items.iter().all(|item| items.contains(item.as_str())) {
-        let expected = "codes of items of the questionnaire".to_owned();
-        return Err(Invalid::Malformed { field: format!("{field}/items"), expected });
-    }
-    validate::list(&format!("{field}/bands"), &score.bands)?;
-    for (index, band) in score.bands.iter().enumerate() {
-        validate::text(&format!("{field}/bands/{index}/label"), &band.label)?;
-    }
-    Ok(())
-}
-
-fn check_rule(field: &str, rule: &AlertRule, items: &HashSet<&str>, scores: &HashSet<&str>) -> Result<(), Invalid> {
-    validate::code(&format!("{field}/code"), &rule.code)?;
-    let known = match &rule.measure {
-        AlertMeasure::Answer { item } => items.contains(item.as_str()),
-        AlertMeasure::Score { score } => scores.contains(score.as_str()),
-    };
-    if !known {
-        let expected = "an item or a score of the questionnaire".to_owned();
-        return Err(Invalid::Malformed { field: format!("{field}/subject"), expected });
-    }
-    validate::list(&format!("{field}/recipients"), &rule.recipients)?;
-    let minutes = format!("{field}/acknowledge_within_minutes");
-    validate::range(&minutes, rule.acknowledge_within_minutes, 1, ACKNOWLEDGE_MINUTES_MAX)
 }

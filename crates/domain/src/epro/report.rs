@@ -1,20 +1,20 @@
 //! The report: one filled-in questionnaire.
 
-use std::collections::BTreeSet;
-
-use crate::enrolment::subject::Subject;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
-use events::epro::report::{ReportCorrected, ReportEvent, ReportSubmitted};
+use events::TimeZone;
+use events::epro::report::{ReportCorrected, ReportEvent, ReportFields, ReportSubmitted};
 use events::ids::{ReportId, SubjectId};
 use events::trial::questionnaire::{Answers, QuestionnaireDefinition, Score};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::consent::participant::consented_participant;
-use crate::epro::scoring;
+use crate::consent::participant::participant;
+use crate::enrolment::subject::Subject;
+use crate::epro::scoring::{self, Scored};
+use crate::place::Place;
 use crate::trial;
-use crate::validate::{self, NotFound, past_time};
+use crate::validate::{self, NotFound, Unchanged, require_import};
 use crate::when::When;
 
 /// A report.
@@ -35,7 +35,8 @@ pub struct Content {
     questionnaire_version: String,
     answers: Answers,
     scores: Vec<Score>,
-    triggered_rules: BTreeSet<String>,
+    /// When it was completed, or corrected last.
+    changed_at: DateTime<Utc>,
     corrections: u32,
 }
 
@@ -47,25 +48,28 @@ pub struct SubmitReport {
     pub subject_id: SubjectId,
     /// The instrument's short name.
     pub instrument: String,
-    /// Version of the questionnaire's definition; by default the latest.
+    /// Version of the questionnaire's definition; by default the one that was in force when it was completed.
     #[serde(default)]
     pub questionnaire_version: Option<String>,
     /// The answers by item; an item that is absent was not answered.
     pub answers: Answers,
     /// When filling in began.
     #[serde(default)]
-    pub started_at: Option<DateTime<Utc>>,
+    pub started_at: When,
     /// When filling in ended; by default now.
     pub completed_at: When,
-    /// IANA time zone in which it was filled in.
+    /// The IANA time zone in which it was filled in; by default that of the site counts.
     #[serde(default)]
-    pub time_zone: Option<String>,
+    pub time_zone: Option<TimeZone>,
     /// The device that it comes from.
     #[serde(default)]
     pub device: Option<String>,
     /// The visit that it belongs to.
     #[serde(default)]
     pub visit: Option<String>,
+    /// Brought in from a record of the past, by an integration: nobody is told of the alerts that it raises.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
 }
 
 /// Corrects a report; the old answers and scores stay in the history.
@@ -76,6 +80,9 @@ pub struct CorrectReport {
     pub answers: Answers,
     /// Why it is corrected.
     pub reason: String,
+    /// Brought in from a record of the past, by an integration: nobody is told of the alerts that it raises.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
     /// When it happened; by default now.
     pub occurred_at: When,
 }
@@ -88,6 +95,8 @@ rules! {
             "the trial has no such questionnaire", field "instrument";
         CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started":
             "the report was completed before it was started", field "completed_at";
+        CorrectedBefore(on: NaiveDate) => CORRECTED_BEFORE = "report-corrected-before-submitted":
+            "the report was completed or corrected on {0}, later than this", field "occurred_at";
         _ => NOT_FOUND = "report-not-found";
     }
 }
@@ -103,20 +112,28 @@ impl Command for SubmitReport {
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("instrument", &self.instrument)?;
         validate::optional_text("questionnaire_version", self.questionnaire_version.as_deref())?;
-        validate::optional_text("time_zone", self.time_zone.as_deref())?;
+        require_import(context, self.historical)?;
         validate::optional_text("device", self.device.as_deref())?;
         validate::optional_text("visit", self.visit.as_deref())?;
-        let completed_at = self.completed_at.time(context, "completed_at")?;
-        let started_at = self.started_at.map(|time| past_time(context, "started_at", time)).transpose()?;
-        if started_at.is_some_and(|started_at| started_at > completed_at) {
-            return Err(ReportError::CompletedBeforeStarted.into());
-        }
         if *facts.get::<Report>(report_id)? != Report::Absent {
             return Err(ReportError::AlreadySubmitted.into());
         }
-        let participant = consented_participant(facts, self.subject_id, Some("subject_id"), completed_at)?;
+        let participant = participant(facts, self.subject_id, Some("subject_id"))?;
+        let place = self.time_zone.map_or_else(|| participant.place(facts), Place::at);
+        let completed_at = self.completed_at.time(context, "completed_at", &place)?;
+        let started_at = match self.started_at {
+            When::NOW => None,
+            started_at => Some(started_at.time(context, "started_at", &place)?),
+        };
+        if started_at.is_some_and(|started_at| started_at > completed_at) {
+            return Err(ReportError::CompletedBeforeStarted.into());
+        }
+        participant.require_consent(facts, completed_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
-        let questionnaire = course.questionnaire(&self.instrument, self.questionnaire_version.as_deref());
+        let questionnaire = match &self.questionnaire_version {
+            Some(version) => course.questionnaire(&self.instrument, version),
+            None => course.questionnaire_at(&self.instrument, completed_at),
+        };
         let questionnaire = questionnaire.ok_or(ReportError::UnknownQuestionnaire)?;
         scoring::check_answers(questionnaire, &self.answers)?;
         let scores = scoring::scores(questionnaire, &self.answers);
@@ -128,13 +145,14 @@ impl Command for SubmitReport {
             instrument: questionnaire.instrument.clone(),
             questionnaire_version: questionnaire.version.clone(),
             answers: self.answers.clone(),
-            triggered_rules: scoring::triggered(questionnaire, &self.answers, &scores),
+            triggered_rules: scoring::triggered(questionnaire, scored(&self.answers, &scores), None),
             scores,
             started_at,
             completed_at,
-            time_zone: self.time_zone.clone(),
+            time_zone: self.time_zone,
             device: self.device.clone(),
             visit: self.visit.clone(),
+            historical: self.historical,
         };
         Ok(Decision::new(participant.references(), completed_at).append(report_id, submitted))
     }
@@ -146,32 +164,62 @@ impl Command for CorrectReport {
 
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        require_import(context, self.historical)?;
         let content = match facts.get::<Report>(report_id)? {
             Report::Submitted(content) => content,
             Report::Absent => return Err(NotFound::halt(ReportError::NOT_FOUND, "report", report_id, None)),
         };
-        let participant = consented_participant(facts, content.subject_id, None, occurred_at)?;
+        let participant = participant(facts, content.subject_id, None)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &participant.place(facts))?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let questionnaire = content.questionnaire(course).ok_or(ReportError::UnknownQuestionnaire)?;
         scoring::check_answers(questionnaire, &self.answers)?;
-        let decision = Decision::new(participant.references(), occurred_at);
+        let place = participant.place(facts);
+        if place.lies_before(occurred_at, content.changed_at)? {
+            return Err(ReportError::CorrectedBefore(place.day(content.changed_at)?).into());
+        }
         if content.answers == self.answers {
-            return Ok(decision);
+            return Err(Unchanged.into());
         }
         let scores = scoring::scores(questionnaire, &self.answers);
-        let mut triggered_rules = scoring::triggered(questionnaire, &self.answers, &scores);
-        triggered_rules.retain(|rule| !content.triggered_rules.contains(&rule.rule));
+        let (now, before) = (scored(&self.answers, &scores), scored(&content.answers, &content.scores));
+        let (changes, previous) = differences(now, before);
         let corrected = ReportCorrected {
             correction_number: content.corrections + 1,
+            changes,
+            previous,
             answers: self.answers.clone(),
+            triggered_rules: scoring::triggered(questionnaire, now, Some(before)),
             scores,
-            previous_scores: content.scores.clone(),
-            triggered_rules,
             reason: self.reason.clone(),
+            historical: self.historical,
         };
-        Ok(decision.append(report_id, corrected))
+        Ok(Decision::new(participant.references(), occurred_at).append(report_id, corrected))
     }
+}
+
+const fn scored<'report>(answers: &'report Answers, scores: &'report [Score]) -> Scored<'report> {
+    Scored { answers, scores }
+}
+
+/// What differs: as it is now, and as it was.
+fn differences(now: Scored<'_>, before: Scored<'_>) -> (ReportFields, ReportFields) {
+    let (mut changes, mut previous) = (ReportFields::default(), ReportFields::default());
+    for item in now.answers.keys().chain(before.answers.keys()) {
+        let (new, old) = (now.answers.get(item), before.answers.get(item));
+        if new != old {
+            changes.answers.insert(item.clone(), new.cloned());
+            previous.answers.insert(item.clone(), old.cloned());
+        }
+    }
+    for score in now.scores {
+        let old = before.scores.iter().find(|old| old.code == score.code).and_then(|old| old.value);
+        if score.value != old {
+            changes.scores.insert(score.code.clone(), score.value);
+            previous.scores.insert(score.code.clone(), old);
+        }
+    }
+    (changes, previous)
 }
 
 impl Content {
@@ -179,16 +227,16 @@ impl Content {
         &self,
         course: &'course trial::RegisteredTrial,
     ) -> Option<&'course QuestionnaireDefinition> {
-        course.questionnaire(&self.instrument, Some(&self.questionnaire_version))
+        course.questionnaire(&self.instrument, &self.questionnaire_version)
     }
 }
 
 impl Aggregate for Report {
     type Id = ReportId;
     type Event = ReportEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &ReportEvent, _occurred_at: DateTime<Utc>) -> Self {
+    fn evolve(self, event: &ReportEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Report::Absent, ReportEvent::ReportSubmitted(submitted)) => Report::Submitted(Box::new(Content {
                 subject_id: submitted.subject_id,
@@ -196,13 +244,13 @@ impl Aggregate for Report {
                 questionnaire_version: submitted.questionnaire_version.clone(),
                 answers: submitted.answers.clone(),
                 scores: submitted.scores.clone(),
-                triggered_rules: submitted.triggered_rules.iter().map(|rule| rule.rule.clone()).collect(),
+                changed_at: submitted.completed_at,
                 corrections: 0,
             })),
             (Report::Submitted(mut content), ReportEvent::ReportCorrected(corrected)) => {
                 content.answers = corrected.answers.clone();
                 content.scores = corrected.scores.clone();
-                content.triggered_rules.extend(corrected.triggered_rules.iter().map(|rule| rule.rule.clone()));
+                content.changed_at = occurred_at;
                 content.corrections = corrected.correction_number;
                 Report::Submitted(content)
             }

@@ -1,8 +1,11 @@
 //! Checking answers against a questionnaire, and computing its scores and alerts.
 
+use std::collections::BTreeMap;
+
+use events::trial::Comparison;
 use events::trial::questionnaire::{
-    AlertMeasure, AllowedAnswers, Answer, Answers, Item, MissingRule, QuestionnaireDefinition, Score, ScoreDefinition,
-    ScoreMethod, TriggeredRule,
+    AlertMeasure, AlertRule, AlertValue, AllowedAnswers, Answer, Answers, Item, MissingRule, QuestionnaireDefinition,
+    Score, ScoreDefinition, ScoreMethod, TriggeredRule,
 };
 use events::values::Quantity;
 use methods::score;
@@ -43,7 +46,9 @@ fn check_answer(item: &Item, answer: &Answer) -> Result<(), Invalid> {
             (number < min || number > max).then(|| format!("a number from {min} to {max}"))
         }
         (AllowedAnswers::Choice { options }, Answer::Text(text)) => {
-            (!options.contains(text)).then(|| format!("one of {}", options.join(", ")))
+            let known = options.iter().any(|option| option.code() == text);
+            let codes = || options.iter().map(|option| option.code()).collect::<Vec<_>>().join(", ");
+            (!known).then(|| format!("one of {}", codes()))
         }
         (AllowedAnswers::Text { length_max }, Answer::Text(text)) => {
             if !text.is_empty() {
@@ -63,20 +68,82 @@ fn check_answer(item: &Item, answer: &Answer) -> Result<(), Invalid> {
     }
 }
 
-/// Computes every score of the questionnaire.
-pub fn scores(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Vec<Score> {
-    questionnaire.scores.iter().map(|definition| scored(definition, answers)).collect()
+/// The values that something can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The smallest.
+    pub min: Decimal,
+    /// The greatest.
+    pub max: Decimal,
+    /// Whether only whole numbers.
+    pub whole: bool,
 }
 
-fn scored(definition: &ScoreDefinition, answers: &Answers) -> Score {
-    let numbers: Vec<Decimal> = definition
-        .items
-        .iter()
-        .filter_map(|item| match answers.get(item) {
-            Some(Answer::Number(number)) => Some(number.decimal()),
-            Some(Answer::Text(_)) | None => None,
-        })
-        .collect();
+/// What the answers to an item can count for; none where some of them are no number.
+pub fn range_of_item(item: &Item) -> Option<Range> {
+    match &item.answers {
+        AllowedAnswers::Integer { min, max } => Some(Range { min: (*min).into(), max: (*max).into(), whole: true }),
+        AllowedAnswers::Number { min, max } => {
+            Some(Range { min: min.decimal(), max: max.decimal(), whole: min == max && min.decimal().is_integer() })
+        }
+        AllowedAnswers::Choice { options } => {
+            let values = options.iter().map(|option| Some(option.value()?.decimal()));
+            let values: Vec<Decimal> = values.collect::<Option<_>>()?;
+            let (min, max) = (*values.iter().min()?, *values.iter().max()?);
+            Some(Range { min, max, whole: values.iter().all(Decimal::is_integer) })
+        }
+        AllowedAnswers::Text { .. } => None,
+    }
+}
+
+/// What a score of these items can be, as far as it follows from each item alone.
+pub fn range_of_score(score: &ScoreDefinition, items: &BTreeMap<&str, &Item>) -> Range {
+    let ranges: Vec<Range> =
+        score.items.iter().filter_map(|item| items.get(item.as_str()).and_then(|item| range_of_item(item))).collect();
+    let count = Decimal::from(ranges.len().max(1) as u64);
+    let whole = ranges.iter().all(|range| range.whole);
+    let lowest = ranges.iter().map(|range| range.min).min().unwrap_or_default();
+    let highest = ranges.iter().map(|range| range.max).max().unwrap_or_default();
+    let sum = |value: fn(&Range) -> Decimal| ranges.iter().map(value).fold(Decimal::ZERO, Decimal::saturating_add);
+    match (score.method, score.missing) {
+        (ScoreMethod::Sum, MissingRule::Complete) => {
+            Range { min: sum(|range| range.min), max: sum(|range| range.max), whole }
+        }
+        // Whichever items are missing count as the mean of the others.
+        (ScoreMethod::Sum, MissingRule::Prorate { .. }) => {
+            Range { min: lowest.saturating_mul(count), max: highest.saturating_mul(count), whole: false }
+        }
+        (ScoreMethod::Mean, _) => Range { min: lowest, max: highest, whole: false },
+    }
+}
+
+/// What an answer counts for; none where it is no number.
+fn number(item: &Item, answer: &Answer) -> Option<Decimal> {
+    match (answer, &item.answers) {
+        (Answer::Number(number), _) => Some(number.decimal()),
+        (Answer::Text(code), AllowedAnswers::Choice { options }) => {
+            options.iter().find(|option| option.code() == code)?.value().map(Quantity::decimal)
+        }
+        (Answer::Text(_), _) => None,
+    }
+}
+
+/// Computes every score of the questionnaire.
+pub fn scores(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Vec<Score> {
+    questionnaire.scores.iter().map(|definition| scored(questionnaire, definition, answers)).collect()
+}
+
+fn scored(questionnaire: &QuestionnaireDefinition, definition: &ScoreDefinition, answers: &Answers) -> Score {
+    let counts = |code: &String| {
+        let item = questionnaire.items.iter().find(|item| item.code == *code)?;
+        let number = number(item, answers.get(code)?)?;
+        if !definition.reversed.contains(code) {
+            return Some(number);
+        }
+        let range = range_of_item(item)?;
+        range.min.checked_add(range.max)?.checked_sub(number)
+    };
+    let numbers: Vec<Decimal> = definition.items.iter().filter_map(counts).collect();
     let value = combine(definition, &numbers).and_then(|value| Quantity::new(value).ok());
     let band = value.and_then(|value| {
         definition.bands.iter().find(|band| band.from <= value && value <= band.to).map(|band| band.label.clone())
@@ -106,20 +173,33 @@ fn combine(definition: &ScoreDefinition, numbers: &[Decimal]) -> Option<Decimal>
     }
 }
 
-/// The alert rules that the answers and scores meet.
-pub fn triggered(questionnaire: &QuestionnaireDefinition, answers: &Answers, scores: &[Score]) -> Vec<TriggeredRule> {
-    let met = |rule: &events::trial::questionnaire::AlertRule| {
-        let (name, value) = match &rule.measure {
-            AlertMeasure::Answer { item } => match answers.get(item)? {
-                Answer::Number(number) => (format!("answer {item}"), *number),
-                Answer::Text(_) => return None,
-            },
-            AlertMeasure::Score { score } => {
-                let found = scores.iter().find(|candidate| candidate.code == *score)?;
-                (format!("score {score}"), found.value?)
-            }
+/// A report's answers with their scores.
+#[derive(Clone, Copy, Debug)]
+pub struct Scored<'report> {
+    /// The answers.
+    pub answers: &'report Answers,
+    /// Their scores.
+    pub scores: &'report [Score],
+}
+
+/// The alert rules that a report meets now and did not `before`, or that it meets worse: a value further beyond the
+/// threshold than it was.
+pub fn triggered(
+    questionnaire: &QuestionnaireDefinition,
+    now: Scored<'_>,
+    before: Option<Scored<'_>>,
+) -> Vec<TriggeredRule> {
+    let met = |rule: &AlertRule| {
+        let value = met(questionnaire, rule, now)?;
+        let earlier = before.and_then(|before| self::met(questionnaire, rule, before));
+        if earlier.is_some_and(|earlier| !is_worse(rule.operator, &value, &earlier)) {
+            return None;
+        }
+        let name = match &rule.measure {
+            AlertMeasure::Answer { item } => format!("answer {item}"),
+            AlertMeasure::Score { score } => format!("score {score}"),
         };
-        holds(value.cmp(&rule.value), rule.operator).then(|| TriggeredRule {
+        Some(TriggeredRule {
             rule: rule.code.clone(),
             severity: rule.severity,
             finding: format!("{name} of {} = {value}", questionnaire.instrument),
@@ -128,4 +208,58 @@ pub fn triggered(questionnaire: &QuestionnaireDefinition, answers: &Answers, sco
         })
     };
     questionnaire.alert_rules.iter().filter_map(met).collect()
+}
+
+/// What a rule looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Measured {
+    Number(Quantity),
+    Code(String),
+}
+
+impl std::fmt::Display for Measured {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Measured::Number(number) => number.fmt(formatter),
+            Measured::Code(code) => code.fmt(formatter),
+        }
+    }
+}
+
+/// The value that meets the rule, where it does.
+fn met(questionnaire: &QuestionnaireDefinition, rule: &AlertRule, report: Scored<'_>) -> Option<Measured> {
+    match (&rule.measure, &rule.value) {
+        (AlertMeasure::Answer { item }, AlertValue::Option(wanted)) => {
+            let Answer::Text(code) = report.answers.get(item)? else { return None };
+            let met = match rule.operator {
+                Comparison::Equals => code == wanted,
+                Comparison::NotEquals => code != wanted,
+                Comparison::LessThan | Comparison::AtMost | Comparison::AtLeast | Comparison::GreaterThan => false,
+            };
+            met.then(|| Measured::Code(code.clone()))
+        }
+        (AlertMeasure::Answer { item }, AlertValue::Number(wanted)) => {
+            let item = questionnaire.items.iter().find(|known| known.code == *item)?;
+            let value = Quantity::new(number(item, report.answers.get(&item.code)?)?).ok()?;
+            holds(value.cmp(wanted), rule.operator).then_some(Measured::Number(value))
+        }
+        (AlertMeasure::Score { score }, AlertValue::Number(wanted)) => {
+            let value = report.scores.iter().find(|known| known.code == *score)?.value?;
+            holds(value.cmp(wanted), rule.operator).then_some(Measured::Number(value))
+        }
+        (AlertMeasure::Score { .. }, AlertValue::Option(_)) => None,
+    }
+}
+
+/// Whether what meets the rule lies further beyond its threshold than what met it earlier.
+fn is_worse(operator: Comparison, value: &Measured, earlier: &Measured) -> bool {
+    match (value, earlier) {
+        (Measured::Number(value), Measured::Number(earlier)) => match operator {
+            Comparison::AtLeast | Comparison::GreaterThan => value > earlier,
+            Comparison::AtMost | Comparison::LessThan => value < earlier,
+            Comparison::Equals | Comparison::NotEquals => value != earlier,
+        },
+        (Measured::Code(value), Measured::Code(earlier)) => value != earlier,
+        (Measured::Number(_), Measured::Code(_)) | (Measured::Code(_), Measured::Number(_)) => true,
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt};
+use events::TimeZone;
 use events::envelope::References;
 use events::ids::PatientId;
 use events::patient::{ObservationRecorded, PatientEvent, PatientRegistered, Sex};
@@ -12,7 +13,8 @@ use events::values::{PartialDate, Personal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validate::{self, Invalid, NotFound, lies_before, past_day};
+use crate::place::Place;
+use crate::validate::{self, Invalid, NotFound, past_day};
 use crate::when::When;
 
 /// A patient.
@@ -32,6 +34,8 @@ pub struct Person {
     pub birth_date: Option<Personal<PartialDate>>,
     /// Sex.
     pub sex: Option<Personal<Sex>>,
+    /// The time zone in which the person lives, where it is known.
+    pub time_zone: Option<TimeZone>,
     /// The observations of each code, in the order of their times.
     pub observations: BTreeMap<String, Vec<Observation>>,
 }
@@ -64,6 +68,9 @@ pub struct RegisterPatient {
     /// Sex.
     #[serde(default)]
     pub sex: Option<Personal<Sex>>,
+    /// The IANA time zone in which the person lives, such as `Europe/Oslo`; by default that of the site counts.
+    #[serde(default)]
+    pub time_zone: Option<TimeZone>,
     /// When it happened; by default now.
     pub occurred_at: When,
 }
@@ -97,7 +104,8 @@ impl Command for RegisterPatient {
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         self.check(context)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        let occurred_at =
+            self.occurred_at.time(context, "occurred_at", &Place::at(self.time_zone.unwrap_or_default()))?;
         if *facts.get::<Patient>(patient_id)? != Patient::Unregistered {
             return Err(PatientError::AlreadyRegistered.into());
         }
@@ -107,24 +115,28 @@ impl Command for RegisterPatient {
             mobile: self.mobile.clone(),
             birth_date: self.birth_date.clone(),
             sex: self.sex.clone(),
+            time_zone: self.time_zone,
         };
         Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, registered))
     }
 }
 
 impl RegisterPatient {
-    fn check(&self, context: &Context) -> Result<(), Invalid> {
+    fn check(&self, context: &Context) -> Result<(), Halt> {
         validate::optional_text("name", self.name.as_ref().map(|name| name.expose().as_str()))?;
         validate::optional_text("national_id", self.national_id.as_ref().map(|id| id.expose().as_str()))?;
         if let Some(mobile) = &self.mobile {
             let digits = mobile.expose().strip_prefix('+').unwrap_or_default();
             if !(5..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                 let expected = "a telephone number of the form +4712345678 (E.164)".to_owned();
-                return Err(Invalid::Malformed { field: "mobile".to_owned(), expected });
+                return Err(Invalid::Malformed { field: "mobile".to_owned(), expected }.into());
             }
         }
         match &self.birth_date {
-            Some(birth_date) => past_day(context, "birth_date", birth_date.expose().earliest()),
+            Some(birth_date) => {
+                let place = Place::at(self.time_zone.unwrap_or_default());
+                past_day(context, "birth_date", birth_date.expose().earliest(), &place)
+            }
             None => Ok(()),
         }
     }
@@ -140,8 +152,8 @@ impl Command for RecordObservation {
             validate::text("value", value)?;
         }
         validate::optional_text("unit", self.unit.as_deref())?;
-        let observed_at = self.observed_at.time(context, "observed_at")?;
-        registered(facts, patient_id, None)?;
+        let person = registered(facts, patient_id, None)?;
+        let observed_at = self.observed_at.time(context, "observed_at", &person.place())?;
         let recorded = ObservationRecorded {
             code: self.code.clone(),
             value: self.value.clone(),
@@ -168,17 +180,34 @@ pub fn registered<'facts>(
 }
 
 impl Person {
+    /// Where the person lives, as far as it is known.
+    pub fn place(&self) -> Place<'static> {
+        Place::at(self.time_zone.unwrap_or_default())
+    }
+
     /// The latest observation of `code` at `time`.
-    pub fn observation(&self, code: &str, time: DateTime<Utc>) -> Option<&Observation> {
-        let by_then = |observation: &&Observation| !lies_before(time, observation.observed_at);
-        self.observations.get(code)?.iter().rev().find(by_then)
+    ///
+    /// # Errors
+    /// [`Halt::Needs`] where the place is not loaded yet.
+    pub fn observation(
+        &self,
+        code: &str,
+        time: DateTime<Utc>,
+        place: &Place<'_>,
+    ) -> Result<Option<&Observation>, Halt> {
+        for observation in self.observations.get(code).into_iter().flatten().rev() {
+            if !place.lies_before(time, observation.observed_at)? {
+                return Ok(Some(observation));
+            }
+        }
+        Ok(None)
     }
 }
 
 impl Aggregate for Patient {
     type Id = PatientId;
     type Event = PatientEvent;
-    const SNAPSHOT_VERSION: u16 = 2;
+    const SNAPSHOT_VERSION: u16 = 3;
 
     fn evolve(self, event: &PatientEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -186,6 +215,7 @@ impl Aggregate for Patient {
                 Patient::Registered(Box::new(Person {
                     birth_date: registered.birth_date.clone(),
                     sex: registered.sex.clone(),
+                    time_zone: registered.time_zone,
                     observations: BTreeMap::new(),
                 }))
             }

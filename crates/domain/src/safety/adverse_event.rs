@@ -1,28 +1,26 @@
 //! The adverse event.
 
-use crate::enrolment::subject::Subject;
-use chrono::{DateTime, Utc};
-use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::Role;
-use events::ids::{AdverseEventId, SubjectId};
 use events::safety::adverse_event::{
-    AdverseEventChange, AdverseEventReported, AdverseEventSeverity, AdverseEventUpdated,
+    AdverseEventChange, AdverseEventFields, AdverseEventReported, AdverseEventSeverity, AdverseEventUpdated,
 };
 use events::safety::alert::Severity;
 use events::trial::questionnaire::TriggeredRule;
-use events::values::PartialDate;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::consent::participant::consented_participant;
-use crate::validate::{self, Invalid, NotFound, past_day};
-use crate::when::When;
+use crate::consent::participant::participant;
+use crate::enrolment::subject::Subject;
+use crate::prelude::*;
+use crate::validate::{Unchanged, require_import};
 
 /// The built-in rule that a serious adverse event meets.
 pub const SERIOUS_RULE: &str = "serious-adverse-event";
 /// The sponsor is told of a serious adverse event at once; sites have 24 hours
 /// (ICH E6(R3), 2.7.2; Regulation (EU) 536/2014, article 41).
 const SERIOUS_MINUTES: u32 = 24 * 60;
+/// The outcome of a death (CDISC codelist OUT, C66768).
+const FATAL: &str = "FATAL";
+/// The grade of a death (Common Terminology Criteria for Adverse Events 5.0).
+const GRADE_OF_DEATH: u8 = 5;
 
 /// An adverse event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +29,22 @@ pub enum AdverseEvent {
     #[default]
     Absent,
     /// Reported.
-    Reported(ReportedEvent),
+    Reported(Box<Known>),
 }
 
 /// What is known of an adverse event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportedEvent {
+pub struct Known {
     subject_id: SubjectId,
+    reported_at: DateTime<Utc>,
     term: String,
+    severity: AdverseEventSeverity,
+    ctcae_grade: Option<u8>,
     serious: bool,
+    relatedness: Option<String>,
     onset: Option<PartialDate>,
+    ended: Option<PartialDate>,
+    outcome: Option<String>,
 }
 
 /// Reports an adverse event.
@@ -56,7 +60,8 @@ pub struct ReportAdverseEvent {
     /// Common Terminology Criteria grade, 1 to 5.
     #[serde(default)]
     pub ctcae_grade: Option<u8>,
-    /// Whether it is serious: fatal, life-threatening, hospitalisation, disability, congenital anomaly.
+    /// Whether it is serious: fatal, life-threatening, hospitalisation, disability, congenital anomaly. With the
+    /// outcome `FATAL` or grade 5 it is, whatever stands here.
     pub serious: bool,
     /// Relation to treatment, such as `PROBABLE`.
     #[serde(default)]
@@ -70,34 +75,47 @@ pub struct ReportAdverseEvent {
     /// Outcome, such as `RECOVERED/RESOLVED`.
     #[serde(default)]
     pub outcome: Option<String>,
+    /// Brought in from a record of the past, by an integration: nobody is told of the alerts that it raises.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
     /// When it was reported; by default now.
     pub occurred_at: When,
 }
 
-/// Adds to what is known of an adverse event; a field that is left out does not change.
+/// Adds to what is known of an adverse event, or corrects it. A field that is left out does not change; `null` takes
+/// away what was known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateAdverseEvent {
+    /// What happened, coded or as told.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub term: Change<String>,
     /// How severe.
-    #[serde(default)]
-    pub severity: Option<AdverseEventSeverity>,
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub severity: Change<AdverseEventSeverity>,
     /// Common Terminology Criteria grade, 1 to 5.
-    #[serde(default)]
-    pub ctcae_grade: Option<u8>,
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub ctcae_grade: OptionalChange<u8>,
     /// Whether it is serious.
-    #[serde(default)]
-    pub serious: Option<bool>,
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub serious: Change<bool>,
     /// Relation to treatment.
-    #[serde(default)]
-    pub relatedness: Option<String>,
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub relatedness: OptionalChange<String>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub onset: OptionalChange<PartialDate>,
     /// When it ended.
-    #[serde(default)]
-    pub ended: Option<PartialDate>,
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub ended: OptionalChange<PartialDate>,
     /// Outcome.
-    #[serde(default)]
-    pub outcome: Option<String>,
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub outcome: OptionalChange<String>,
     /// Why it is updated.
     pub reason: String,
+    /// Brought in from a record of the past, by an integration: nobody is told of the alerts that it raises.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
     /// When it happened; by default now.
     pub occurred_at: When,
 }
@@ -109,6 +127,12 @@ rules! {
             "the adverse event was reported already";
         EndedBeforeOnset => ENDED_BEFORE_ONSET = "adverse-event-ended-before-onset":
             "the adverse event ended before it began", field "ended";
+        ReportedBeforeOnset => REPORTED_BEFORE_ONSET = "adverse-event-reported-before-onset":
+            "the adverse event cannot be reported before it began", field "occurred_at";
+        UpdatedBefore(on: NaiveDate) => UPDATED_BEFORE = "adverse-event-updated-before-reported":
+            "the adverse event was reported on {0}, later than this", field "occurred_at";
+        FatalIsSerious => FATAL_IS_SERIOUS = "adverse-event-fatal-is-serious":
+            "an adverse event that is fatal or of grade 5 is serious", field "serious";
         _ => NOT_FOUND = "adverse-event-not-found";
     }
 }
@@ -122,23 +146,16 @@ impl Command for ReportAdverseEvent {
     }
 
     fn decide(&self, adverse_event_id: AdverseEventId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::text("term", &self.term)?;
-        check_grade(self.ctcae_grade)?;
-        validate::optional_text("relatedness", self.relatedness.as_deref())?;
-        validate::optional_text("outcome", self.outcome.as_deref())?;
-        check_day(context, "onset", self.onset.as_ref())?;
-        check_day(context, "ended", self.ended.as_ref())?;
-        check_order(self.onset.as_ref(), self.ended.as_ref())?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        require_import(context, self.historical)?;
         if *facts.get::<AdverseEvent>(adverse_event_id)? != AdverseEvent::Absent {
             return Err(AdverseEventError::AlreadyReported.into());
         }
-        let participant = consented_participant(facts, self.subject_id, Some("subject_id"), occurred_at)?;
-        let reported = AdverseEventReported {
+        let participant = participant(facts, self.subject_id, Some("subject_id"))?;
+        let place = participant.place(facts);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        let mut known = Known {
             subject_id: self.subject_id,
-            trial_id: participant.trial_id,
-            site_id: participant.site_id,
-            patient_id: participant.patient_id,
+            reported_at: occurred_at,
             term: self.term.clone(),
             severity: self.severity,
             ctcae_grade: self.ctcae_grade,
@@ -147,7 +164,31 @@ impl Command for ReportAdverseEvent {
             onset: self.onset.clone(),
             ended: self.ended.clone(),
             outcome: self.outcome.clone(),
-            triggered_rules: if self.serious { vec![serious_rule(&self.term)] } else { Vec::new() },
+        };
+        known.check(context, self.occurred_at.day(context, &place)?, &place)?;
+        known.serious |= known.is_fatal();
+        let covered = participant.require_consent_for(facts, known.onset.as_ref(), occurred_at);
+        let outside_consent = match covered {
+            // The safety of whoever took part comes first (ICH E6(R3), 2.7).
+            Err(Halt::Refused(_)) if known.serious => true,
+            covered => covered.map(|()| false)?,
+        };
+        let reported = AdverseEventReported {
+            subject_id: self.subject_id,
+            trial_id: participant.trial_id,
+            site_id: participant.site_id,
+            patient_id: participant.patient_id,
+            triggered_rules: known.triggered(None),
+            term: known.term,
+            severity: known.severity,
+            ctcae_grade: known.ctcae_grade,
+            serious: known.serious,
+            relatedness: known.relatedness,
+            onset: known.onset,
+            ended: known.ended,
+            outcome: known.outcome,
+            outside_consent,
+            historical: self.historical,
         };
         Ok(Decision::new(participant.references(), occurred_at).append(adverse_event_id, reported))
     }
@@ -158,81 +199,184 @@ impl Command for UpdateAdverseEvent {
     const NAME: &'static str = "UpdateAdverseEvent";
 
     fn decide(&self, adverse_event_id: AdverseEventId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        check_grade(self.ctcae_grade)?;
-        validate::optional_text("relatedness", self.relatedness.as_deref())?;
-        validate::optional_text("outcome", self.outcome.as_deref())?;
         validate::prose("reason", &self.reason)?;
-        check_day(context, "ended", self.ended.as_ref())?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
-        let reported_event = match facts.get::<AdverseEvent>(adverse_event_id)? {
-            AdverseEvent::Reported(reported_event) => reported_event,
-            AdverseEvent::Absent => {
-                return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
-            }
+        require_import(context, self.historical)?;
+        let AdverseEvent::Reported(known) = facts.get::<AdverseEvent>(adverse_event_id)? else {
+            return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
         };
-        check_order(reported_event.onset.as_ref(), self.ended.as_ref())?;
-        let participant = consented_participant(facts, reported_event.subject_id, None, occurred_at)?;
-        let became_serious = self.serious == Some(true) && !reported_event.serious;
+        // What is on record is followed up whether a consent is in force or not.
+        let participant = participant(facts, known.subject_id, None)?;
+        let place = participant.place(facts);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        if place.lies_before(occurred_at, known.reported_at)? {
+            return Err(AdverseEventError::UpdatedBefore(place.day(known.reported_at)?).into());
+        }
+        let mut now = known.clone();
+        now.apply(&self.fields());
+        now.check(context, self.occurred_at.day(context, &place)?, &place)?;
+        if now.is_fatal() {
+            if self.serious.value() == Some(&false) {
+                return Err(AdverseEventError::FatalIsSerious.into());
+            }
+            now.serious = true;
+        }
+        let (changes, previous) = now.differences(known);
+        if changes == AdverseEventFields::default() {
+            return Err(Unchanged.into());
+        }
         let updated = AdverseEventUpdated {
-            severity: self.severity,
-            ctcae_grade: self.ctcae_grade,
-            serious: self.serious,
-            relatedness: self.relatedness.clone(),
-            ended: self.ended.clone(),
-            outcome: self.outcome.clone(),
+            changes,
+            previous,
             reason: self.reason.clone(),
-            triggered_rules: if became_serious { vec![serious_rule(&reported_event.term)] } else { Vec::new() },
+            triggered_rules: now.triggered(Some(known)),
+            historical: self.historical,
         };
         Ok(Decision::new(participant.references(), occurred_at).append(adverse_event_id, updated))
     }
 }
 
-fn serious_rule(term: &str) -> TriggeredRule {
-    TriggeredRule {
-        rule: SERIOUS_RULE.to_owned(),
-        severity: Severity::Critical,
-        finding: format!("serious adverse event: {term}"),
-        recipients: vec![Role::Investigator, Role::MedicalMonitor],
-        acknowledge_within_minutes: SERIOUS_MINUTES,
+impl UpdateAdverseEvent {
+    fn fields(&self) -> AdverseEventFields {
+        AdverseEventFields {
+            term: self.term.clone(),
+            severity: self.severity,
+            ctcae_grade: self.ctcae_grade,
+            serious: self.serious,
+            relatedness: self.relatedness.clone(),
+            onset: self.onset.clone(),
+            ended: self.ended.clone(),
+            outcome: self.outcome.clone(),
+        }
     }
 }
 
-fn check_grade(grade: Option<u8>) -> Result<(), Invalid> {
-    grade.map_or(Ok(()), |grade| validate::range("ctcae_grade", grade.into(), 1, 5))
-}
-
-fn check_day(context: &Context, field: &str, day: Option<&PartialDate>) -> Result<(), Invalid> {
-    day.map_or(Ok(()), |day| past_day(context, field, day.earliest()))
-}
-
-/// Compares as far as both dates are known.
-fn check_order(onset: Option<&PartialDate>, ended: Option<&PartialDate>) -> Result<(), AdverseEventError> {
-    let (Some(onset), Some(ended)) = (onset, ended) else { return Ok(()) };
-    let known = onset.as_str().len().min(ended.as_str().len());
-    if ended.as_str()[..known] < onset.as_str()[..known] {
-        return Err(AdverseEventError::EndedBeforeOnset);
+/// The subject of an adverse event. `field` names the command's field that holds the id.
+///
+/// # Errors
+/// [`Halt`] where it is not loaded, or was never reported.
+pub fn subject_of(
+    facts: &Facts,
+    adverse_event_id: AdverseEventId,
+    field: Option<&'static str>,
+) -> Result<SubjectId, Halt> {
+    match facts.get::<AdverseEvent>(adverse_event_id)? {
+        AdverseEvent::Reported(known) => Ok(known.subject_id),
+        AdverseEvent::Absent => {
+            Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, field))
+        }
     }
-    Ok(())
+}
+
+impl Known {
+    fn is_fatal(&self) -> bool {
+        let outcome = self.outcome.as_ref().is_some_and(|outcome| outcome.eq_ignore_ascii_case(FATAL));
+        outcome || self.ctcae_grade == Some(GRADE_OF_DEATH)
+    }
+
+    /// Checks the fields, as they are told on `day`.
+    fn check(&self, context: &Context, day: NaiveDate, place: &Place<'_>) -> Result<(), Halt> {
+        validate::text("term", &self.term)?;
+        if let Some(grade) = self.ctcae_grade {
+            validate::range("ctcae_grade", grade.into(), 1, GRADE_OF_DEATH.into())?;
+        }
+        validate::optional_text("relatedness", self.relatedness.as_deref())?;
+        validate::optional_text("outcome", self.outcome.as_deref())?;
+        if let Some(onset) = &self.onset {
+            past_day(context, "onset", onset.earliest(), place)?;
+            if onset.earliest() > day {
+                return Err(AdverseEventError::ReportedBeforeOnset.into());
+            }
+        }
+        if let Some(ended) = &self.ended {
+            past_day(context, "ended", ended.earliest(), place)?;
+        }
+        if let (Some(onset), Some(ended)) = (&self.onset, &self.ended)
+            && ended.latest() < onset.earliest()
+        {
+            return Err(AdverseEventError::EndedBeforeOnset.into());
+        }
+        Ok(())
+    }
+
+    /// The alert rules that are met now and were not before, or that are met worse.
+    fn triggered(&self, before: Option<&Self>) -> Vec<TriggeredRule> {
+        let worse = match before {
+            None => true,
+            Some(before) => !before.serious || (self.is_fatal() && !before.is_fatal()),
+        };
+        if !self.serious || !worse {
+            return Vec::new();
+        }
+        let kind = if self.is_fatal() { "fatal" } else { "serious" };
+        vec![TriggeredRule {
+            rule: SERIOUS_RULE.to_owned(),
+            severity: Severity::Critical,
+            finding: format!("{kind} adverse event: {}", self.term),
+            recipients: vec![Role::Investigator, Role::MedicalMonitor],
+            acknowledge_within_minutes: SERIOUS_MINUTES,
+        }]
+    }
+
+    fn apply(&mut self, changes: &AdverseEventFields) {
+        changes.term.apply(&mut self.term);
+        changes.severity.apply(&mut self.severity);
+        changes.ctcae_grade.apply(&mut self.ctcae_grade);
+        changes.serious.apply(&mut self.serious);
+        changes.relatedness.apply(&mut self.relatedness);
+        changes.onset.apply(&mut self.onset);
+        changes.ended.apply(&mut self.ended);
+        changes.outcome.apply(&mut self.outcome);
+    }
+
+    /// What differs from `before`: as it is now, and as it was.
+    fn differences(&self, before: &Self) -> (AdverseEventFields, AdverseEventFields) {
+        let (term, old_term) = Change::to(self.term.clone()).of(&before.term);
+        let (severity, old_severity) = Change::to(self.severity).of(&before.severity);
+        let (ctcae_grade, old_grade) = OptionalChange::to(self.ctcae_grade).of(&before.ctcae_grade);
+        let (serious, old_serious) = Change::to(self.serious).of(&before.serious);
+        let (relatedness, old_relatedness) = OptionalChange::to(self.relatedness.clone()).of(&before.relatedness);
+        let (onset, old_onset) = OptionalChange::to(self.onset.clone()).of(&before.onset);
+        let (ended, old_ended) = OptionalChange::to(self.ended.clone()).of(&before.ended);
+        let (outcome, old_outcome) = OptionalChange::to(self.outcome.clone()).of(&before.outcome);
+        let now = AdverseEventFields { term, severity, ctcae_grade, serious, relatedness, onset, ended, outcome };
+        let before = AdverseEventFields {
+            term: old_term,
+            severity: old_severity,
+            ctcae_grade: old_grade,
+            serious: old_serious,
+            relatedness: old_relatedness,
+            onset: old_onset,
+            ended: old_ended,
+            outcome: old_outcome,
+        };
+        (now, before)
+    }
 }
 
 impl Aggregate for AdverseEvent {
     type Id = AdverseEventId;
     type Event = AdverseEventChange;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &AdverseEventChange, _occurred_at: DateTime<Utc>) -> Self {
+    fn evolve(self, event: &AdverseEventChange, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (AdverseEvent::Absent, AdverseEventChange::AdverseEventReported(reported)) => {
-                AdverseEvent::Reported(ReportedEvent {
+                AdverseEvent::Reported(Box::new(Known {
                     subject_id: reported.subject_id,
+                    reported_at: occurred_at,
                     term: reported.term.clone(),
+                    severity: reported.severity,
+                    ctcae_grade: reported.ctcae_grade,
                     serious: reported.serious,
+                    relatedness: reported.relatedness.clone(),
                     onset: reported.onset.clone(),
-                })
+                    ended: reported.ended.clone(),
+                    outcome: reported.outcome.clone(),
+                }))
             }
-            (AdverseEvent::Reported(reported_event), AdverseEventChange::AdverseEventUpdated(updated)) => {
-                let serious = updated.serious.unwrap_or(reported_event.serious);
-                AdverseEvent::Reported(ReportedEvent { serious, ..reported_event })
+            (AdverseEvent::Reported(mut known), AdverseEventChange::AdverseEventUpdated(updated)) => {
+                known.apply(&updated.changes);
+                AdverseEvent::Reported(known)
             }
             // Not decided by any command; the log is read all the same.
             (

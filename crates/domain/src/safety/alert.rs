@@ -1,16 +1,20 @@
 //! The alert: raised by a rule, never closed by itself.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::{References, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
-use events::safety::alert::{AlertAcknowledged, AlertEscalated, AlertEvent, AlertRaised, AlertResolved, Severity};
+use events::safety::alert::{
+    AlertAcknowledged, AlertEscalated, AlertEvent, AlertNoteAdded, AlertRaised, AlertResolved, Severity,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::consent::participant::Participant;
 use crate::enrolment::subject::{self, Subject};
+use crate::place::Place;
+use crate::safety::adverse_event;
 use crate::validate::{self, NotFound};
 use crate::when::When;
 
@@ -39,9 +43,12 @@ pub struct Matter {
     trial_id: TrialId,
     site_id: SiteId,
     patient_id: PatientId,
+    subject_id: SubjectId,
     acknowledge_within_minutes: u32,
     acknowledge_by: Option<DateTime<Utc>>,
     level: u32,
+    /// When it was raised or acknowledged.
+    since: DateTime<Utc>,
 }
 
 /// Raises an alert. Its id must be the one that follows from source event and rule.
@@ -64,9 +71,12 @@ pub struct RaiseAlert {
     pub recipients: Vec<Role>,
     /// Minutes until it is escalated unless somebody acknowledges it.
     pub acknowledge_within_minutes: u32,
+    /// Its source was brought in from a record of the past: nobody is told, and no clock runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
 }
 
-/// Takes notice of an alert.
+/// Takes notice of an alert. Where somebody did already, the note is kept beside theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcknowledgeAlert {
@@ -101,6 +111,10 @@ rules! {
         ForeignId => FOREIGN_ID = "alert-id-foreign":
             "the alert's id must be the one that follows from its source event and rule";
         Resolved => RESOLVED = "alert-resolved": "the alert is resolved";
+        HandledBefore(since: NaiveDate) => HANDLED_BEFORE = "alert-handled-before-raised":
+            "the alert was raised or acknowledged on {0}, later than this", field "occurred_at";
+        OtherSubject => OTHER_SUBJECT = "adverse-event-of-another-subject":
+            "the adverse event is not one of the alert's subject", field "adverse_event_id";
         NotDue(until: DateTime<Utc>) => NOT_DUE = "alert-not-due": "the alert may still be acknowledged until {0}";
         _ => NOT_FOUND = "alert-not-found";
     }
@@ -140,8 +154,9 @@ impl Command for RaiseAlert {
             site_id: participant.site_id,
             patient_id: participant.patient_id,
             recipients: self.recipients.clone(),
-            acknowledge_by: context.now + TimeDelta::minutes(minutes.into()),
+            acknowledge_by: (!self.historical).then(|| context.now + TimeDelta::minutes(minutes.into())),
             acknowledge_within_minutes: minutes,
+            historical: self.historical,
         };
         Ok(decision.append(alert_id, raised))
     }
@@ -152,16 +167,18 @@ impl Command for AcknowledgeAlert {
     const NAME: &'static str = "AcknowledgeAlert";
 
     fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        if let Some(note) = &self.note {
-            validate::prose("note", note)?;
-        }
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        validate::optional_prose("note", self.note.as_deref())?;
         let alert = facts.get::<Alert>(alert_id)?;
-        let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
-        match alert {
-            Alert::Open(_) => Ok(decision.append(alert_id, AlertAcknowledged { note: self.note.clone() })),
-            Alert::Acknowledged(_) | Alert::Absent => Ok(decision),
-            Alert::Resolved(_) => Err(AlertError::Resolved.into()),
+        let matter = alert.matter(alert_id)?;
+        let occurred_at = matter.handled_at(self.occurred_at, context, facts)?;
+        let decision = Decision::new(matter.references(), occurred_at);
+        match (alert, &self.note) {
+            (Alert::Open(_), note) => Ok(decision.append(alert_id, AlertAcknowledged { note: note.clone() })),
+            (Alert::Acknowledged(_), Some(note)) => {
+                Ok(decision.append(alert_id, AlertNoteAdded { note: note.clone() }))
+            }
+            (Alert::Acknowledged(_) | Alert::Absent, _) => Ok(decision),
+            (Alert::Resolved(_), _) => Err(AlertError::Resolved.into()),
         }
     }
 }
@@ -197,9 +214,15 @@ impl Command for ResolveAlert {
 
     fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("action_taken", &self.action_taken)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let alert = facts.get::<Alert>(alert_id)?;
-        let decision = Decision::new(alert.matter(alert_id)?.references(), occurred_at);
+        let matter = alert.matter(alert_id)?;
+        let occurred_at = matter.handled_at(self.occurred_at, context, facts)?;
+        if let Some(adverse_event_id) = self.adverse_event_id
+            && adverse_event::subject_of(facts, adverse_event_id, Some("adverse_event_id"))? != matter.subject_id
+        {
+            return Err(AlertError::OtherSubject.into());
+        }
+        let decision = Decision::new(matter.references(), occurred_at);
         match alert {
             Alert::Resolved(_) => Err(AlertError::Resolved.into()),
             Alert::Open(_) | Alert::Acknowledged(_) | Alert::Absent => {
@@ -220,6 +243,16 @@ impl Alert {
 }
 
 impl Matter {
+    /// When somebody handled it: not before it was raised, or before it was acknowledged.
+    fn handled_at(&self, when: When, context: &Context, facts: &Facts) -> Result<DateTime<Utc>, Halt> {
+        let place = Place::site(facts, self.site_id);
+        let time = when.time(context, "occurred_at", &place)?;
+        if place.lies_before(time, self.since)? {
+            return Err(AlertError::HandledBefore(place.day(self.since)?).into());
+        }
+        Ok(time)
+    }
+
     const fn references(&self) -> References {
         References::subject(self.trial_id, self.site_id, self.patient_id)
     }
@@ -228,19 +261,23 @@ impl Matter {
 impl Aggregate for Alert {
     type Id = AlertId;
     type Event = AlertEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &AlertEvent, _occurred_at: DateTime<Utc>) -> Self {
+    fn evolve(self, event: &AlertEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Alert::Absent, AlertEvent::AlertRaised(raised)) => Alert::Open(Matter {
                 trial_id: raised.trial_id,
                 site_id: raised.site_id,
                 patient_id: raised.patient_id,
+                subject_id: raised.subject_id,
                 acknowledge_within_minutes: raised.acknowledge_within_minutes,
-                acknowledge_by: Some(raised.acknowledge_by),
+                acknowledge_by: raised.acknowledge_by,
                 level: 0,
+                since: occurred_at,
             }),
-            (Alert::Open(matter), AlertEvent::AlertAcknowledged(_)) => Alert::Acknowledged(matter),
+            (Alert::Open(matter), AlertEvent::AlertAcknowledged(_)) => {
+                Alert::Acknowledged(Matter { since: occurred_at.max(matter.since), ..matter })
+            }
             (Alert::Open(matter), AlertEvent::AlertEscalated(escalated)) => {
                 let (acknowledge_by, level) = (escalated.acknowledge_by, escalated.level);
                 Alert::Open(Matter { acknowledge_by, level, ..matter })
@@ -253,6 +290,7 @@ impl Aggregate for Alert {
                 alert,
                 AlertEvent::AlertRaised(_)
                 | AlertEvent::AlertAcknowledged(_)
+                | AlertEvent::AlertNoteAdded(_)
                 | AlertEvent::AlertEscalated(_)
                 | AlertEvent::AlertResolved(_),
             ) => alert,

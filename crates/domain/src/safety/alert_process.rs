@@ -64,13 +64,14 @@ impl ProcessManager for AlertProcess {
         let alert_id = AlertId::from(envelope.stream.id);
         match event {
             AnyEvent::Alert(AlertEvent::AlertRaised(raised)) => {
-                State::Open { alert_id, references, acknowledge_by: Some(raised.acknowledge_by) }
+                State::Open { alert_id, references, acknowledge_by: raised.acknowledge_by }
             }
             AnyEvent::Alert(AlertEvent::AlertEscalated(escalated)) => {
                 State::Open { alert_id, references, acknowledge_by: escalated.acknowledge_by }
             }
             AnyEvent::Alert(AlertEvent::AlertAcknowledged(_)) => State::Acknowledged(references),
             AnyEvent::Alert(AlertEvent::AlertResolved(_)) => State::Finished(references),
+            AnyEvent::Alert(AlertEvent::AlertNoteAdded(_)) => state,
             event if !triggered(event).is_empty() => State::Raising(references),
             _ => state,
         }
@@ -78,13 +79,16 @@ impl ProcessManager for AlertProcess {
 
     fn react(_state: &State, event: &AnyEvent, envelope: &Envelope) -> Vec<Step> {
         match event {
+            // Of what another system recorded long ago nobody is told.
+            AnyEvent::Alert(AlertEvent::AlertRaised(raised)) if raised.historical => Vec::new(),
             AnyEvent::Alert(AlertEvent::AlertRaised(raised)) => notify(envelope, "alert-raised", &raised.recipients),
             AnyEvent::Alert(AlertEvent::AlertEscalated(escalated)) => {
                 notify(envelope, "alert-escalated", &escalated.recipients)
             }
             event => {
                 let Some(subject_id) = subject_of(envelope) else { return Vec::new() };
-                triggered(event).iter().map(|rule| raise(rule, subject_id, envelope)).collect()
+                let historical = is_historical(event);
+                triggered(event).iter().map(|rule| raise(rule, historical, subject_id, envelope)).collect()
             }
         }
     }
@@ -149,7 +153,17 @@ fn subject_of(envelope: &Envelope) -> Option<SubjectId> {
     Some(SubjectId::of(envelope.references.patient_id?, envelope.references.trial_id?))
 }
 
-fn raise(rule: &TriggeredRule, subject_id: SubjectId, envelope: &Envelope) -> Step {
+fn is_historical(event: &AnyEvent) -> bool {
+    match event {
+        AnyEvent::Report(ReportEvent::ReportSubmitted(event)) => event.historical,
+        AnyEvent::Report(ReportEvent::ReportCorrected(event)) => event.historical,
+        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventReported(event)) => event.historical,
+        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventUpdated(event)) => event.historical,
+        _ => false,
+    }
+}
+
+fn raise(rule: &TriggeredRule, historical: bool, subject_id: SubjectId, envelope: &Envelope) -> Step {
     let raise = RaiseAlert {
         source_event_id: envelope.event_id,
         source: envelope.stream,
@@ -159,6 +173,7 @@ fn raise(rule: &TriggeredRule, subject_id: SubjectId, envelope: &Envelope) -> St
         subject_id,
         recipients: rule.recipients.clone(),
         acknowledge_within_minutes: rule.acknowledge_within_minutes,
+        historical,
     };
     Step::new(format!("raise-{}", rule.rule), (AlertId::of(envelope.event_id, &rule.rule), raise))
 }

@@ -1,7 +1,8 @@
 //! The site: a hospital or research centre in a trial.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
+use events::TimeZone;
 use events::envelope::References;
 use events::ids::{SiteId, TrialId};
 use events::site::{SiteActivated, SiteEvent, SiteRegistered, SiteSuspended};
@@ -9,6 +10,7 @@ use events::trial::SiteJoined;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::place::Place;
 use crate::trial;
 use crate::validate::{self, Invalid, NotFound};
 use crate::when::When;
@@ -30,13 +32,17 @@ pub enum Site {
     Suspended(Identity, Capacity),
 }
 
-/// What does not change about a site.
+/// What is known of a site, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The trial.
     pub trial_id: TrialId,
     /// The site's number, unique in the trial.
     pub code: String,
+    /// The time zone whose days count there.
+    pub time_zone: TimeZone,
+    /// When the site came to where it stands.
+    pub since: DateTime<Utc>,
 }
 
 /// How many a site may enrol.
@@ -59,6 +65,9 @@ pub struct RegisterSite {
     /// ISO 3166-1 alpha-3 country code, such as `NOR`.
     #[serde(default)]
     pub country: Option<String>,
+    /// The IANA time zone whose days count there, such as `Europe/Oslo`; by default UTC.
+    #[serde(default)]
+    pub time_zone: TimeZone,
     /// When it happened; by default now.
     pub occurred_at: When,
 }
@@ -91,6 +100,8 @@ rules! {
         AlreadyRegistered => ALREADY_REGISTERED = "site-already-registered": "the site is registered already";
         CodeTaken(code: String) => CODE_TAKEN = "site-code-taken": "the trial has a site `{0}` already", field "code";
         AlreadyActive => ALREADY_ACTIVE = "site-already-active": "the site is active already";
+        OutOfOrder(since: NaiveDate) => OUT_OF_ORDER = "site-stage-later":
+            "the site was registered, activated or suspended on {0}, later than this", field "occurred_at";
         NotActive => NOT_ACTIVE = "site-not-active": "the site is not active";
         OtherTrial => OTHER_TRIAL = "site-of-another-trial": "the site belongs to another trial", field "site_id";
         _ => NOT_FOUND = "site-not-found";
@@ -113,7 +124,7 @@ impl Command for RegisterSite {
             let expected = "an ISO 3166-1 alpha-3 code such as `NOR`".to_owned();
             return Err(Invalid::Malformed { field: "country".to_owned(), expected }.into());
         }
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::at(self.time_zone))?;
         if *facts.get::<Site>(site_id)? != Site::Unregistered {
             return Err(SiteError::AlreadyRegistered.into());
         }
@@ -126,6 +137,7 @@ impl Command for RegisterSite {
             code: self.code.clone(),
             name: self.name.clone(),
             country: self.country.clone(),
+            time_zone: self.time_zone,
         };
         let joined = SiteJoined { site_id, code: self.code.clone() };
         Ok(Decision::new(References::site(self.trial_id, site_id), occurred_at)
@@ -141,12 +153,12 @@ impl Command for ActivateSite {
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::range("enrolment_cap", self.enrolment_cap, 1, ENROLMENT_CAP_MAX)?;
         validate::text("investigator", &self.investigator)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let site = facts.get::<Site>(site_id)?;
+        let identity = site.identity(site_id, None)?;
         if site.is_active() {
             return Err(SiteError::AlreadyActive.into());
         }
-        let identity = site.identity(site_id, None)?;
+        let occurred_at = identity.next(self.occurred_at, context)?;
         let activated = SiteActivated { enrolment_cap: self.enrolment_cap, investigator: self.investigator.clone() };
         Ok(Decision::new(References::site(identity.trial_id, site_id), occurred_at).append(site_id, activated))
     }
@@ -158,15 +170,27 @@ impl Command for SuspendSite {
 
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let site = facts.get::<Site>(site_id)?;
         let identity = site.identity(site_id, None)?;
+        let occurred_at = identity.next(self.occurred_at, context)?;
         let decision = Decision::new(References::site(identity.trial_id, site_id), occurred_at);
         match site {
             Site::Suspended(..) => Ok(decision),
             Site::Active(..) => Ok(decision.append(site_id, SiteSuspended { reason: self.reason.clone() })),
             Site::Unregistered | Site::Registered(_) => Err(SiteError::NotActive.into()),
         }
+    }
+}
+
+impl Identity {
+    /// When something comes next: not before what came last.
+    fn next(&self, when: When, context: &Context) -> Result<DateTime<Utc>, Halt> {
+        let place = Place::at(self.time_zone);
+        let time = when.time(context, "occurred_at", &place)?;
+        if place.lies_before(time, self.since)? {
+            return Err(SiteError::OutOfOrder(place.day(self.since)?).into());
+        }
+        Ok(time)
     }
 }
 
@@ -202,18 +226,26 @@ impl Site {
 impl Aggregate for Site {
     type Id = SiteId;
     type Event = SiteEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &SiteEvent, _occurred_at: DateTime<Utc>) -> Self {
+    fn evolve(self, event: &SiteEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
-            (Site::Unregistered, SiteEvent::SiteRegistered(registered)) => {
-                Site::Registered(Identity { trial_id: registered.trial_id, code: registered.code.clone() })
-            }
+            (Site::Unregistered, SiteEvent::SiteRegistered(registered)) => Site::Registered(Identity {
+                trial_id: registered.trial_id,
+                code: registered.code.clone(),
+                time_zone: registered.time_zone,
+                since: occurred_at,
+            }),
             (
                 Site::Registered(identity) | Site::Active(identity, _) | Site::Suspended(identity, _),
                 SiteEvent::SiteActivated(activated),
-            ) => Site::Active(identity, Capacity { enrolment_cap: activated.enrolment_cap }),
-            (Site::Active(identity, capacity), SiteEvent::SiteSuspended(_)) => Site::Suspended(identity, capacity),
+            ) => {
+                let capacity = Capacity { enrolment_cap: activated.enrolment_cap };
+                Site::Active(Identity { since: occurred_at, ..identity }, capacity)
+            }
+            (Site::Active(identity, capacity), SiteEvent::SiteSuspended(_)) => {
+                Site::Suspended(Identity { since: occurred_at, ..identity }, capacity)
+            }
             // Not decided by any command; the log is read all the same.
             (site, SiteEvent::SiteRegistered(_) | SiteEvent::SiteActivated(_) | SiteEvent::SiteSuspended(_)) => site,
         }

@@ -14,7 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EnrolmentStatus, Trial, TrialError, registered};
-use crate::epro::instruments::{Instrument, check_definition};
+use crate::epro::definition::check_definition;
+use crate::epro::instruments::Instrument;
+use crate::place::Place;
 use crate::site::Site;
 use crate::trial::protocol_number::ProtocolNumber;
 use crate::validate::{self, Invalid};
@@ -60,7 +62,7 @@ impl Command for RegisterTrial {
         validate::text("title", &self.title)?;
         validate::optional_text("phase", self.phase.as_deref())?;
         validate::range("planned_enrolment", self.planned_enrolment, 1, PLANNED_ENROLMENT_MAX)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         if *facts.get::<Trial>(trial_id)? != Trial::Unregistered {
             return Err(TrialError::AlreadyRegistered.into());
         }
@@ -108,7 +110,7 @@ impl Command for AddArm {
         validate::code("code", &self.code)?;
         validate::text("name", &self.name)?;
         validate::range("allocation_weight", self.allocation_weight, 1, ALLOCATION_WEIGHT_MAX)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         let course = registered(facts, trial_id, None)?;
         if course.enrolment != EnrolmentStatus::NotOpened {
             return Err(TrialError::ArmsFixed.into());
@@ -138,7 +140,7 @@ impl Command for DefineEligibility {
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         self.check()?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         let course = registered(facts, trial_id, None)?;
         let criteria_version = course.criteria.as_ref().map_or(1, |criteria| criteria.version + 1);
         let defined = EligibilityDefined { criteria_version, criteria: self.criteria.clone() };
@@ -193,10 +195,9 @@ impl Command for PublishConsentForm {
         validate::language("language", &self.language)?;
         validate::sha256("text_sha256", &self.text_sha256)?;
         validate::planned_day("effective_on", self.effective_on)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         let course = registered(facts, trial_id, None)?;
-        let same = |form: &super::ConsentForm| form.form_version == self.form_version && form.language == self.language;
-        if course.forms.iter().any(same) {
+        if course.form(&self.form_version, &self.language).is_some() {
             return Err(TrialError::FormExists(self.form_version.clone()).into());
         }
         let published = ConsentFormPublished {
@@ -239,9 +240,9 @@ impl Command for DefineQuestionnaire {
             QuestionnaireSource::Definition(definition) => definition.clone(),
         };
         check_definition("questionnaire/definition", &questionnaire)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         let course = registered(facts, trial_id, None)?;
-        if course.questionnaire(&questionnaire.instrument, Some(&questionnaire.version)).is_some() {
+        if course.questionnaire(&questionnaire.instrument, &questionnaire.version).is_some() {
             let QuestionnaireDefinition { instrument, version, .. } = questionnaire;
             return Err(TrialError::QuestionnaireExists(instrument, version).into());
         }
@@ -263,8 +264,8 @@ impl Command for OpenEnrolment {
     const NAME: &'static str = "OpenEnrolment";
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
+        let occurred_at = course.next(self.occurred_at, context)?;
         let decision = Decision::new(References::trial(trial_id), occurred_at);
         match course.enrolment {
             EnrolmentStatus::Open => return Ok(decision),
@@ -277,8 +278,9 @@ impl Command for OpenEnrolment {
             (course.forms.is_empty(), "a consent form"),
             (!any_site_active(course, facts)?, "an active site"),
         ];
-        if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
-            return Err(TrialError::NotReady(what).into());
+        let missing: Vec<&str> = missing.into_iter().filter_map(|(missing, what)| missing.then_some(what)).collect();
+        if !missing.is_empty() {
+            return Err(TrialError::NotReady(missing.join(", ")).into());
         }
         Ok(decision.append(trial_id, EnrolmentOpened {}))
     }
@@ -310,8 +312,8 @@ impl Command for PauseEnrolment {
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
+        let occurred_at = course.next(self.occurred_at, context)?;
         let decision = Decision::new(References::trial(trial_id), occurred_at);
         match course.enrolment {
             EnrolmentStatus::Paused => Ok(decision),
@@ -341,8 +343,8 @@ impl Command for CloseEnrolment {
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let course = registered(facts, trial_id, None)?;
+        let occurred_at = course.next(self.occurred_at, context)?;
         let decision = Decision::new(References::trial(trial_id), occurred_at);
         match course.enrolment {
             EnrolmentStatus::Closed => Ok(decision),

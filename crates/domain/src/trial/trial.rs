@@ -2,13 +2,15 @@
 
 use chrono::NaiveDate;
 use chrono::{DateTime, Utc};
-use decider::{Aggregate, Facts, Halt};
+use decider::{Aggregate, Context, Facts, Halt};
 use events::ids::{SiteId, TrialId};
 use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{Criterion, EnrolmentMode, TrialEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::validate::NotFound;
+use crate::place::Place;
+use crate::validate::{NotFound, same_language};
+use crate::when::When;
 
 /// A trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,8 @@ pub enum Trial {
 pub struct RegisteredTrial {
     /// Whether it enrols.
     pub enrolment: EnrolmentStatus,
+    /// When it came to that.
+    pub enrolment_since: DateTime<Utc>,
     /// Planned number of subjects.
     pub planned_enrolment: u32,
     /// How participants reach enrolment.
@@ -37,8 +41,8 @@ pub struct RegisteredTrial {
     pub criteria: Option<Criteria>,
     /// All consent forms, in the order of their publication.
     pub forms: Vec<ConsentForm>,
-    /// All questionnaires, in the order of their definition.
-    pub questionnaires: Vec<QuestionnaireDefinition>,
+    /// All questionnaires, in the order of their definition, with the time from which they are in force.
+    pub questionnaires: Vec<(DateTime<Utc>, QuestionnaireDefinition)>,
 }
 
 /// Whether a trial enrols.
@@ -88,8 +92,10 @@ rules! {
             "a consent form of version `{0}` in this language is published already", field "form_version";
         QuestionnaireExists(instrument: String, version: String) => QUESTIONNAIRE_EXISTS = "questionnaire-exists":
             "version `{1}` of `{0}` is defined already", field "questionnaire";
-        NotReady(missing: &'static str) => NOT_READY = "trial-not-ready": "enrolment cannot be opened without {0}";
+        NotReady(missing: String) => NOT_READY = "trial-not-ready": "enrolment cannot be opened without {0}";
         Closed => CLOSED = "trial-closed": "enrolment was closed for good";
+        OutOfOrder(since: NaiveDate) => OUT_OF_ORDER = "trial-stage-later":
+            "the trial was registered, opened, paused or closed on {0}, later than this", field "occurred_at";
         NotOpen => NOT_OPEN = "trial-not-open": "enrolment is not open";
         _ => NOT_FOUND = "trial-not-found";
     }
@@ -112,6 +118,23 @@ pub fn registered<'facts>(
 }
 
 impl RegisteredTrial {
+    const fn enter(&mut self, status: EnrolmentStatus, since: DateTime<Utc>) {
+        self.enrolment = status;
+        self.enrolment_since = since;
+    }
+
+    /// When enrolment is opened, paused or closed: not before what came last.
+    ///
+    /// # Errors
+    /// [`TrialError::OutOfOrder`]; as [`When::time`].
+    pub fn next(&self, when: When, context: &Context) -> Result<DateTime<Utc>, Halt> {
+        let time = when.time(context, "occurred_at", &Place::ANYWHERE)?;
+        if Place::ANYWHERE.lies_before(time, self.enrolment_since)? {
+            return Err(TrialError::OutOfOrder(self.enrolment_since.date_naive()).into());
+        }
+        Ok(time)
+    }
+
     /// Refuses unless the trial enrols.
     ///
     /// # Errors
@@ -127,31 +150,58 @@ impl RegisteredTrial {
     /// The consent form that is to be signed on `day`: of those in the
     /// language the one with the latest effective date that has come.
     pub fn form_in_force(&self, language: &str, day: NaiveDate) -> Option<&ConsentForm> {
-        let effective = |form: &&ConsentForm| form.language == language && form.effective_on <= day;
+        let effective = |form: &&ConsentForm| same_language(&form.language, language) && form.effective_on <= day;
         // Of two that became effective on one day, the later publication: max_by_key keeps the last.
         self.forms.iter().filter(effective).max_by_key(|form| form.effective_on)
     }
 
-    /// A questionnaire; without a version the one that was defined last.
-    pub fn questionnaire(&self, instrument: &str, version: Option<&str>) -> Option<&QuestionnaireDefinition> {
-        let wanted = |definition: &&QuestionnaireDefinition| {
-            definition.instrument == instrument && version.is_none_or(|version| definition.version == version)
+    /// The form of this version in this language.
+    pub fn form(&self, form_version: &str, language: &str) -> Option<&ConsentForm> {
+        let wanted = |form: &&ConsentForm| form.form_version == form_version && same_language(&form.language, language);
+        self.forms.iter().find(wanted)
+    }
+
+    /// A form of the latest version that may be signed on `day`, in whatever language, where that version is not the
+    /// form's. A version is as old as the first of its translations.
+    pub fn newer_form(&self, form: &ConsentForm, day: NaiveDate) -> Option<&ConsentForm> {
+        let first_of = |version: &str| {
+            let of_version = self.forms.iter().enumerate().filter(|(_, form)| form.form_version == version);
+            of_version.map(|(place, form)| (form.effective_on, place)).min()
         };
-        self.questionnaires.iter().rev().find(wanted)
+        let effective = self.forms.iter().filter(|form| form.effective_on <= day);
+        let latest = effective.max_by_key(|form| first_of(&form.form_version))?;
+        (latest.form_version != form.form_version).then_some(latest)
+    }
+
+    /// A questionnaire of this version.
+    pub fn questionnaire(&self, instrument: &str, version: &str) -> Option<&QuestionnaireDefinition> {
+        self.versions_of(instrument).map(|(_, definition)| definition).find(|known| known.version == version)
+    }
+
+    /// The version of a questionnaire that was in force at `time`: a device may send late what was filled in before the
+    /// next version was defined. Before the first there was only that.
+    pub fn questionnaire_at(&self, instrument: &str, time: DateTime<Utc>) -> Option<&QuestionnaireDefinition> {
+        let in_force = self.versions_of(instrument).filter(|(defined_at, _)| *defined_at <= time).last();
+        in_force.or_else(|| self.versions_of(instrument).next()).map(|(_, definition)| definition)
+    }
+
+    fn versions_of(&self, instrument: &str) -> impl Iterator<Item = &(DateTime<Utc>, QuestionnaireDefinition)> {
+        self.questionnaires.iter().filter(move |(_, definition)| definition.instrument == instrument)
     }
 }
 
 impl Aggregate for Trial {
     type Id = TrialId;
     type Event = TrialEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &TrialEvent, _occurred_at: DateTime<Utc>) -> Self {
+    fn evolve(self, event: &TrialEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut course = match (self, event) {
             (Trial::Registered(course), _) => course,
             (Trial::Unregistered, TrialEvent::TrialRegistered(registered)) => {
                 return Trial::Registered(Box::new(RegisteredTrial {
                     enrolment: EnrolmentStatus::NotOpened,
+                    enrolment_since: occurred_at,
                     planned_enrolment: registered.planned_enrolment,
                     enrolment_mode: registered.enrolment_mode,
                     arms: Vec::new(),
@@ -177,10 +227,12 @@ impl Aggregate for Trial {
                 text_sha256: form.text_sha256.clone(),
                 effective_on: form.effective_on,
             }),
-            TrialEvent::QuestionnaireDefined(defined) => course.questionnaires.push(defined.questionnaire.clone()),
-            TrialEvent::EnrolmentOpened(_) => course.enrolment = EnrolmentStatus::Open,
-            TrialEvent::EnrolmentPaused(_) => course.enrolment = EnrolmentStatus::Paused,
-            TrialEvent::EnrolmentClosed(_) => course.enrolment = EnrolmentStatus::Closed,
+            TrialEvent::QuestionnaireDefined(defined) => {
+                course.questionnaires.push((occurred_at, defined.questionnaire.clone()));
+            }
+            TrialEvent::EnrolmentOpened(_) => course.enter(EnrolmentStatus::Open, occurred_at),
+            TrialEvent::EnrolmentPaused(_) => course.enter(EnrolmentStatus::Paused, occurred_at),
+            TrialEvent::EnrolmentClosed(_) => course.enter(EnrolmentStatus::Closed, occurred_at),
         }
         Trial::Registered(course)
     }

@@ -2,7 +2,7 @@
 
 use events::visit::{VisitAttended, VisitEvent};
 
-use crate::consent::participant::consented_participant;
+use crate::consent::participant::participant;
 use crate::enrolment::subject::Subject;
 use crate::prelude::*;
 
@@ -37,6 +37,8 @@ rules! {
     /// Why a command to a visit is refused.
     pub enum VisitError {
         AlreadyRecorded => ALREADY_RECORDED = "visit-already-recorded": "the visit was recorded already";
+        RecordedBefore => RECORDED_BEFORE = "visit-recorded-before-attended":
+            "the visit cannot be recorded before the day on which the subject came", field "occurred_at";
     }
 }
 
@@ -50,14 +52,19 @@ impl Command for RecordVisit {
 
     fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::text("visit", &self.visit)?;
-        past_day(context, "attended_on", self.attended_on.earliest())?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         if *facts.get::<Visit>(visit_id)? != Visit::Absent {
             return Err(VisitError::AlreadyRecorded.into());
         }
         // That somebody came is not yet a clinical fact: a visit from a day before
         // the signature is kept, what was found there needs the consent.
-        let participant = consented_participant(facts, self.subject_id, Some("subject_id"), occurred_at)?;
+        let participant = participant(facts, self.subject_id, Some("subject_id"))?;
+        let place = participant.place(facts);
+        past_day(context, "attended_on", self.attended_on.earliest(), &place)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        if self.attended_on.earliest() > self.occurred_at.day(context, &place)? {
+            return Err(VisitError::RecordedBefore.into());
+        }
+        participant.require_consent_for(facts, Some(&self.attended_on), occurred_at)?;
         let attended = VisitAttended {
             subject_id: self.subject_id,
             trial_id: participant.trial_id,

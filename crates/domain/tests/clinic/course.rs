@@ -68,7 +68,7 @@ fn report(answers: Value) -> SubmitReport {
 }
 
 fn phq9(answers: [u8; 9]) -> Value {
-    answers.iter().zip(1..).map(|(answer, item)| (format!("PHQ9_{item}"), json!(answer))).collect()
+    answers.iter().zip(1..).map(|(answer, item)| (format!("PHQ010{item}"), json!(answer))).collect()
 }
 
 #[test]
@@ -84,19 +84,22 @@ fn a_report_is_scored_by_the_definition_and_a_correction_keeps_the_old_score() {
     let correct = command::<CorrectReport>(json!({"answers": phq9([3, 3, 3, 3, 3, 3, 3, 3, 1]), "reason": "Misread"}));
     let corrected = world.when(id, &correct);
     let payload = corrected.payload("ReportCorrected");
-    assert_eq!((&payload["scores"][0]["value"], &payload["previous_scores"][0]["value"]), (&json!(25), &json!(8)));
+    assert_eq!(
+        (&payload["changes"]["scores"]["TOTAL"], &payload["previous"]["scores"]["TOTAL"]),
+        (&json!(25), &json!(8))
+    );
     let rules: Vec<&Value> =
         payload["triggered_rules"].as_array().expect("rules").iter().map(|rule| &rule["rule"]).collect();
     assert_eq!(rules, ["phq9-item9", "phq9-severe"]);
     let world = corrected.then(&["ReportCorrected"]);
-    world.when(id, &correct).then(&[]);
+    world.when(id, &correct).then_refused("nothing-changes");
 }
 
 #[test]
 fn up_to_two_missing_items_are_prorated() {
     let world = enrolled(&open_trial(10, 10), 1);
     let score = |missing: usize| {
-        let answers: Value = (1..=9 - missing).map(|item| (format!("PHQ9_{item}"), json!(1))).collect();
+        let answers: Value = (1..=9 - missing).map(|item| (format!("PHQ010{item}"), json!(1))).collect();
         let id = ReportId::from(Uuid::from_u128(0x40 + missing as u128));
         world.when(id, &report(answers)).payload("ReportSubmitted")["scores"][0]["value"].clone()
     };

@@ -1,8 +1,10 @@
 //! Given, when, then: the rules of the clinic.
 
+mod consents;
 mod course;
 mod processes;
 mod properties;
+mod safety;
 mod scoring;
 mod times;
 mod world;

@@ -5,7 +5,7 @@ use domain::enrolment::subject::{DiscontinueSubject, EnrolSubject, FailScreening
 use domain::messaging::notification::RequestNotification;
 use domain::process::{AlertProcess, EnrolmentProcess, OnRefusal, Step, WithdrawalProcess};
 use domain::safety::alert::EscalateAlert;
-use events::consent::{ConsentEvent, ConsentSigned, ConsentWithdrawn, Signer, WithdrawalScope};
+use events::consent::{ConsentEvent, ConsentSigned, ConsentWithdrawn, SignaturePurpose, Signer, WithdrawalScope};
 use events::enrolment::subject::{
     EligibilityOutcome, EligibilityRecorded, PatientScreened, SubjectDiscontinued, SubjectEnrolled, SubjectEvent,
 };
@@ -49,6 +49,7 @@ fn signed(enrolment_mode: EnrolmentMode) -> Happened {
         signer: Signer::Participant,
         signed_at: event_time(1),
         signature_number: 1,
+        purpose: SignaturePurpose::Initial,
         enrolment_mode,
     };
     happened::<_, ConsentEvent>(ConsentId::of(patient_id(), trial_id()), signed, about())
@@ -214,8 +215,9 @@ fn an_alert_is_told_and_escalated_until_somebody_acknowledges() {
         site_id: site_id(),
         patient_id: patient_id(),
         recipients: vec![Role::Investigator],
-        acknowledge_by: event_time(60),
+        acknowledge_by: Some(event_time(60)),
         acknowledge_within_minutes: 60,
+        historical: false,
     };
     let told = |number, template: &str, role, name: &str| {
         Step::new(format!("notify-{name}"), notification(number, template, role, name))

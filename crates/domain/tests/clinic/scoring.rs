@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::epro::instruments::Instrument;
-use domain::epro::scoring::{check_answers, scores, triggered};
+use domain::epro::scoring::{Scored, check_answers, scores, triggered};
 use events::trial::questionnaire::{Answer, Answers};
 use events::values::Quantity;
 use proptest::collection::vec;
@@ -20,7 +20,7 @@ proptest! {
     #[test]
     fn phq9_is_the_sum_prorated_over_at_most_two_missing_items(given in vec(option::weighted(0.85, 0..=3_i32), 9)) {
         let questionnaire = Instrument::Phq9.definition();
-        let answers = answers("PHQ9_", &given);
+        let answers = answers("PHQ010", &given);
         check_answers(&questionnaire, &answers).expect("allowed answers");
         let scores = scores(&questionnaire, &answers);
         let (sum, count): (i64, i64) = given.iter().flatten().fold((0, 0), |(sum, count), answer| (sum + i64::from(*answer), count + 1));
@@ -36,7 +36,7 @@ proptest! {
         let degrees = [(5.0, "minimal"), (10.0, "mild"), (15.0, "moderate"), (20.0, "moderately severe"), (28.0, "severe")];
         let degree = degrees.iter().find(|(below, _)| (millionths as f64) < below * 1e6).map(|(_, label)| *label);
         prop_assert_eq!(scores[0].band.as_deref(), degree);
-        let rules: Vec<String> = triggered(&questionnaire, &answers, &scores).into_iter().map(|rule| rule.rule).collect();
+        let rules: Vec<String> = triggered(&questionnaire, Scored { answers: &answers, scores: &scores }, None).into_iter().map(|rule| rule.rule).collect();
         prop_assert_eq!(rules.contains(&"phq9-item9".to_owned()), given[8].is_some_and(|answer| answer >= 1));
         prop_assert_eq!(rules.contains(&"phq9-severe".to_owned()), millionths >= 20_000_000);
     }
@@ -48,7 +48,7 @@ proptest! {
         let scores = scores(&questionnaire, &answers);
         let degree = match pain { 0 => "none", 1..=3 => "mild", 4..=6 => "moderate", _ => "severe" };
         prop_assert_eq!((scores[0].value, scores[0].band.as_deref()), (Some(Quantity::from(pain)), Some(degree)));
-        prop_assert_eq!(triggered(&questionnaire, &answers, &scores).len(), usize::from(pain >= 7));
+        prop_assert_eq!(triggered(&questionnaire, Scored { answers: &answers, scores: &scores }, None).len(), usize::from(pain >= 7));
     }
 
     #[test]
@@ -61,8 +61,8 @@ proptest! {
 
     #[test]
     fn answers_outside_their_range_are_named(item in 1..=9_u32, answer in prop_oneof![-1000..0_i32, 4..1000_i32]) {
-        let answers = Answers::from([(format!("PHQ9_{item}"), Answer::Number(Quantity::from(answer)))]);
+        let answers = Answers::from([(format!("PHQ010{item}"), Answer::Number(Quantity::from(answer)))]);
         let error = check_answers(&Instrument::Phq9.definition(), &answers).expect_err("not allowed");
-        prop_assert_eq!(error.to_string(), format!("`answers/PHQ9_{item}` must be a whole number from 0 to 3"));
+        prop_assert_eq!(error.to_string(), format!("`answers/PHQ010{item}` must be a whole number from 0 to 3"));
     }
 }

@@ -27,6 +27,18 @@ pub enum WithdrawalScope {
     AllUse,
 }
 
+/// What a signature does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignaturePurpose {
+    /// The patient consents for the first time.
+    Initial,
+    /// The patient, whose consent is in force, signs another form.
+    Reconsent,
+    /// The patient consents anew after a withdrawal.
+    Renewal,
+}
+
 /// A consent form was shown to the patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsentFormPresented {
@@ -42,6 +54,9 @@ pub struct ConsentFormPresented {
     pub language: String,
     /// SHA-256 of the form's text.
     pub text_sha256: String,
+    /// A newer version that was in force on that day in another language only: the translation is out of date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newer_version: Option<String>,
 }
 
 /// The consent form was signed.
@@ -65,8 +80,29 @@ pub struct ConsentSigned {
     pub signed_at: DateTime<Utc>,
     /// 1 for the patient's first signature in this trial, then up by one.
     pub signature_number: u32,
+    /// What it does.
+    pub purpose: SignaturePurpose,
     /// How the trial's participants reach enrolment.
     pub enrolment_mode: EnrolmentMode,
+}
+
+/// The patient did not want to sign the form that was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsentDeclined {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// The site that informed the patient.
+    pub site_id: SiteId,
+    /// Version of the form.
+    pub form_version: String,
+    /// Language of the form.
+    pub language: String,
+    /// Why, where the patient said so.
+    pub reason: Option<String>,
+    /// When the patient declined.
+    pub declined_at: DateTime<Utc>,
 }
 
 /// The consent was withdrawn.
@@ -89,6 +125,7 @@ event_set! {
     pub enum ConsentEvent in Consent {
         ConsentFormPresented = 1;
         ConsentSigned = 1;
+        ConsentDeclined = 1;
         ConsentWithdrawn = 1;
     }
 }

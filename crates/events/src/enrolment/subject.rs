@@ -20,6 +20,17 @@ pub struct PatientScreened {
     pub subject_number: String,
 }
 
+/// The patient, whose earlier screening failed or who ended before allocation, was screened once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PatientRescreened {
+    /// The site.
+    pub site_id: SiteId,
+    /// The new subject number, unique in the trial; earlier ones stay taken.
+    pub subject_number: String,
+    /// 2 for the second screening, then up by one.
+    pub screening_number: u32,
+}
+
 /// Whether a criterion was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -108,6 +119,7 @@ event_set! {
     /// What can happen to a subject.
     pub enum SubjectEvent in Subject {
         PatientScreened = 1;
+        PatientRescreened = 1;
         EligibilityRecorded = 1;
         ScreeningFailed = 1;
         SubjectEnrolled = 1;

@@ -1,11 +1,15 @@
 //! Events of a `report` stream: one filled-in questionnaire.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{PatientId, SiteId, SubjectId, TrialId};
-use crate::trial::questionnaire::{Answers, Score, TriggeredRule};
+use crate::time_zone::TimeZone;
+use crate::trial::questionnaire::{Answer, Answers, Score, TriggeredRule};
+use crate::values::Quantity;
 
 /// A report was submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,28 +37,47 @@ pub struct ReportSubmitted {
     /// When filling in ended.
     pub completed_at: DateTime<Utc>,
     /// IANA time zone in which it was filled in.
-    pub time_zone: Option<String>,
+    pub time_zone: Option<TimeZone>,
     /// The device that it came from.
     pub device: Option<String>,
     /// The visit that it belongs to (CDISC `VISIT`).
     pub visit: Option<String>,
+    /// Whether it was brought in from a record of the past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
 }
 
-/// Answers were corrected; the old ones stay in the history.
+/// Answers were corrected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportCorrected {
     /// From 1, up by one with every correction.
     pub correction_number: u32,
+    /// What differs, as it is now.
+    pub changes: ReportFields,
+    /// What differs, as it was.
+    pub previous: ReportFields,
     /// All answers after the correction.
     pub answers: Answers,
     /// The scores of the corrected answers.
     pub scores: Vec<Score>,
-    /// The scores before the correction.
-    pub previous_scores: Vec<Score>,
-    /// The alert rules that the corrected answers meet and the earlier ones did not.
+    /// The alert rules that the corrected answers meet and the ones before did not, or less so.
     pub triggered_rules: Vec<TriggeredRule>,
     /// Why it was corrected.
     pub reason: String,
+    /// Whether it was brought in from a record of the past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
+}
+
+/// What a correction of a report concerns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportFields {
+    /// Answers by item; `null` where there is none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, Option<Answer>>,
+    /// Values of scores by code; `null` where too many answers are missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, Option<Quantity>>,
 }
 
 event_set! {

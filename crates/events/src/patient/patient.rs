@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::time_zone::TimeZone;
 use crate::trial::ObservationValue;
 use crate::values::{PartialDate, Personal};
 
@@ -46,6 +47,9 @@ pub struct PatientRegistered {
     pub birth_date: Option<Personal<PartialDate>>,
     /// Sex.
     pub sex: Option<Personal<Sex>>,
+    /// The time zone in which the person lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<TimeZone>,
 }
 
 /// Something about the person was observed.

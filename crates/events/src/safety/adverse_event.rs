@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, SubjectId, TrialId};
 use crate::trial::questionnaire::TriggeredRule;
 use crate::values::PartialDate;
@@ -36,7 +37,7 @@ pub struct AdverseEventReported {
     pub severity: AdverseEventSeverity,
     /// Common Terminology Criteria grade, 1 to 5.
     pub ctcae_grade: Option<u8>,
-    /// Whether it is serious (ICH E2A, II.B).
+    /// Whether it is serious (ICH E2A, II.B). What is fatal is.
     pub serious: bool,
     /// Relation to treatment (CDISC `AEREL`).
     pub relatedness: Option<String>,
@@ -48,27 +49,58 @@ pub struct AdverseEventReported {
     pub outcome: Option<String>,
     /// The alert rules that were met.
     pub triggered_rules: Vec<TriggeredRule>,
+    /// Whether no consent covers when it was reported: a serious adverse event is taken all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outside_consent: bool,
+    /// Whether it was brought in from a record of the past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
 }
 
-/// More became known; a field that is absent did not change.
+/// More became known of it, or something of it was corrected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AdverseEventUpdated {
-    /// How severe.
-    pub severity: Option<AdverseEventSeverity>,
-    /// Common Terminology Criteria grade, 1 to 5.
-    pub ctcae_grade: Option<u8>,
-    /// Whether it is serious.
-    pub serious: Option<bool>,
-    /// Relation to treatment.
-    pub relatedness: Option<String>,
-    /// When it ended.
-    pub ended: Option<PartialDate>,
-    /// Outcome.
-    pub outcome: Option<String>,
+    /// What is known now; a field that is absent did not change.
+    pub changes: AdverseEventFields,
+    /// What the same fields were.
+    pub previous: AdverseEventFields,
     /// Why it was updated.
     pub reason: String,
-    /// The alert rules that are met now and were not before.
+    /// The alert rules that are met now and were not before, or less so.
     pub triggered_rules: Vec<TriggeredRule>,
+    /// Whether it was brought in from a record of the past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
+}
+
+/// Fields of an adverse event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdverseEventFields {
+    /// What happened.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub term: Change<String>,
+    /// How severe.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub severity: Change<AdverseEventSeverity>,
+    /// Common Terminology Criteria grade, 1 to 5.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub ctcae_grade: OptionalChange<u8>,
+    /// Whether it is serious.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub serious: Change<bool>,
+    /// Relation to treatment.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub relatedness: OptionalChange<String>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub onset: OptionalChange<PartialDate>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub ended: OptionalChange<PartialDate>,
+    /// Outcome.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub outcome: OptionalChange<String>,
 }
 
 event_set! {

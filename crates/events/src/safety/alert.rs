@@ -45,10 +45,13 @@ pub struct AlertRaised {
     pub patient_id: PatientId,
     /// Who is told first.
     pub recipients: Vec<Role>,
-    /// When it is escalated unless somebody acknowledges it.
-    pub acknowledge_by: DateTime<Utc>,
+    /// When it is escalated unless somebody acknowledges it; absent where it is historical.
+    pub acknowledge_by: Option<DateTime<Utc>>,
     /// Minutes that each level has to acknowledge.
     pub acknowledge_within_minutes: u32,
+    /// Whether its source was brought in from a record of the past: nobody is told, and no clock runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
 }
 
 /// Somebody took notice.
@@ -56,6 +59,13 @@ pub struct AlertRaised {
 pub struct AlertAcknowledged {
     /// What was said about it.
     pub note: Option<String>,
+}
+
+/// Somebody, after an acknowledgement, had something to say about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AlertNoteAdded {
+    /// What was said.
+    pub note: String,
 }
 
 /// Nobody acknowledged in time; the next level was told.
@@ -83,6 +93,7 @@ event_set! {
     pub enum AlertEvent in Alert {
         AlertRaised = 1;
         AlertAcknowledged = 1;
+        AlertNoteAdded = 1;
         AlertEscalated = 1;
         AlertResolved = 1;
     }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TrialId;
+use crate::time_zone::TimeZone;
 
 /// The site was registered for a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +17,8 @@ pub struct SiteRegistered {
     pub name: String,
     /// ISO 3166-1 alpha-3 country code.
     pub country: Option<String>,
+    /// The time zone whose days count there.
+    pub time_zone: TimeZone,
 }
 
 /// The site may enrol.

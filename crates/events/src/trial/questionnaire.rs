@@ -66,16 +66,54 @@ pub enum AllowedAnswers {
         /// Greatest answer.
         max: Quantity,
     },
-    /// One of the listed codes.
+    /// One of the listed options.
     Choice {
-        /// The codes.
-        options: Vec<String>,
+        /// The options.
+        options: Vec<AnswerOption>,
     },
     /// Free text of at most `length_max` characters.
     Text {
         /// Greatest number of characters.
         length_max: u32,
     },
+}
+
+/// What may be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AnswerOption {
+    /// A code that counts for nothing.
+    Code(String),
+    /// A code with the number that it counts for in scores and alert rules.
+    Valued(ValuedOption),
+}
+
+/// A code with the number that it counts for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValuedOption {
+    /// The code that is answered.
+    pub code: String,
+    /// The number.
+    pub value: Quantity,
+}
+
+impl AnswerOption {
+    /// The code that is answered.
+    pub fn code(&self) -> &str {
+        match self {
+            AnswerOption::Code(code) => code,
+            AnswerOption::Valued(option) => &option.code,
+        }
+    }
+
+    /// The number that it counts for, where it does.
+    pub const fn value(&self) -> Option<Quantity> {
+        match self {
+            AnswerOption::Code(_) => None,
+            AnswerOption::Valued(option) => Some(option.value),
+        }
+    }
 }
 
 /// How a score is computed.
@@ -86,6 +124,9 @@ pub struct ScoreDefinition {
     pub code: String,
     /// The items that count.
     pub items: Vec<String>,
+    /// Those of them whose answers count the other way round: smallest and greatest answer added, less the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reversed: Vec<String>,
     /// How they are combined.
     pub method: ScoreMethod,
     /// What happens where answers are missing.
@@ -141,8 +182,8 @@ pub struct AlertRule {
     pub measure: AlertMeasure,
     /// How it compares.
     pub operator: Comparison,
-    /// What it compares with.
-    pub value: Quantity,
+    /// What it compares with: a number, or the code of an option of the item (`equals`, `not-equals`).
+    pub value: AlertValue,
     /// How severe the alert is.
     pub severity: Severity,
     /// Who is told first.
@@ -165,6 +206,22 @@ pub enum AlertMeasure {
         /// The score's code.
         score: String,
     },
+}
+
+/// What an alert rule compares with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AlertValue {
+    /// A number.
+    Number(Quantity),
+    /// The code of an option.
+    Option(String),
+}
+
+impl From<i32> for AlertValue {
+    fn from(number: i32) -> Self {
+        AlertValue::Number(number.into())
+    }
 }
 
 /// An answer to one item.

@@ -98,8 +98,9 @@ impl Clinic {
             site_id,
             patient_id,
             recipients: vec![Role::Investigator],
-            acknowledge_by: some_time(),
+            acknowledge_by: Some(some_time()),
             acknowledge_within_minutes: 60,
+            historical: false,
         });
         let event = NewEvent {
             event_type: raised.event_type(),

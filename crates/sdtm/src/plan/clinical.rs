@@ -126,7 +126,7 @@ impl Planner<'_> {
             self.note(row.id(), "AESTDTC is empty: the onset is not known");
         }
         // Reported when it was collected; what began before the consent was told after it.
-        let told = collected.and_then(|date| date.moment()).or_else(|| onset.as_ref()?.moment());
+        let told = collected.and_then(|date| date.moment()).max(onset.as_ref().and_then(|onset| onset.moment()));
         let at = told.unwrap_or(self.consent.at).max(self.consent.at);
         let event = ReportAdverseEvent {
             subject_id: self.frame.subject(&self.subject),
@@ -138,6 +138,7 @@ impl Planner<'_> {
             onset: onset.map(|date| date.date),
             ended: ended.map(|date| date.date),
             outcome: row.outcome.as_ref().map(|text| tidy(text)),
+            historical: true,
             occurred_at: When::at(at),
         };
         Ok((at, event))

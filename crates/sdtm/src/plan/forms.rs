@@ -111,11 +111,12 @@ impl Planner<'_> {
             instrument: instrument.definition.instrument.clone(),
             questionnaire_version: Some(instrument.definition.version.clone()),
             answers,
-            started_at: None,
+            started_at: When::NOW,
             completed_at: When::at(completed_at),
             time_zone: None,
             device: None,
             visit: visit.map(|visit| tidy(visit)),
+            historical: true,
         };
         let part = |text: &Option<Text>| text.as_ref().map_or("", |text| text).to_owned();
         let (visit, evaluator, day) = (part(&key.visit), part(&key.evaluator), day.to_string());

@@ -146,7 +146,7 @@ mod tests {
     fn another_instrument_is_defined_by_its_answers() {
         let plan =
             InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");
-        domain::epro::instruments::check_definition("definition", &plan.definition)
+        domain::epro::definition::check_definition("definition", &plan.definition)
             .expect("a definition that the domain takes");
         assert_eq!(
             plan.answer(&"A".into(), &number("2.5"), false),

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use domain::site::{ActivateSite, RegisterSite};
 use domain::trial::{AddArm, DefineEligibility, OpenEnrolment, PublishConsentForm, RegisterTrial};
 use domain::validate;
+use events::TimeZone;
 use events::ids::TrialId;
 use events::trial::{Blinding, Criterion, CriterionCategory, CriterionTest, EnrolmentMode};
 
@@ -236,6 +237,8 @@ impl TrialPlanner<'_> {
                 code: code.to_string(),
                 name: format!("Site {code}"),
                 country: subject.country.as_ref().filter(alpha_3).map(ToString::to_string),
+                // The tables do not tell it; days are compared with days.
+                time_zone: TimeZone::UTC,
                 occurred_at: self.start.into(),
             };
             let activate = ActivateSite {

@@ -1,7 +1,7 @@
 //! Consents: which form is in force for whom.
 
 use chrono::{DateTime, Utc};
-use events::consent::{ConsentEvent, Signer, WithdrawalScope};
+use events::consent::{ConsentEvent, SignaturePurpose, Signer, WithdrawalScope};
 use events::envelope::Envelope;
 use events::ids::{ConsentId, PatientId, SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
@@ -27,6 +27,26 @@ pub struct Consent {
     signatures: Vec<ConsentSignature>,
     withdrawn_at: Option<DateTime<Utc>>,
     withdrawal_scope: Option<WithdrawalScope>,
+    /// Forms that the patient did not want to sign.
+    declined: Vec<DeclinedForm>,
+    /// From each first signature to the withdrawal after it: the time that the consent covers.
+    covered: Vec<CoveredTime>,
+}
+
+/// A form that the patient did not want to sign.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct DeclinedForm {
+    form_version: String,
+    language: String,
+    declined_at: DateTime<Utc>,
+    reason: Option<String>,
+}
+
+/// A span of time that a consent covers.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+struct CoveredTime {
+    from: DateTime<Utc>,
+    until: Option<DateTime<Utc>>,
 }
 
 /// Whether a consent holds.
@@ -37,6 +57,8 @@ enum ConsentStatus {
     Presented,
     /// Signed.
     InForce,
+    /// The form that was shown was declined; none was signed.
+    Declined,
     /// Withdrawn.
     Withdrawn,
 }
@@ -92,12 +114,21 @@ impl View for Consents {
                     signatures: Vec::new(),
                     withdrawn_at: None,
                     withdrawal_scope: None,
+                    declined: Vec::new(),
+                    covered: Vec::new(),
                 });
+                if matches!(document.status, ConsentStatus::Declined) {
+                    document.status = ConsentStatus::Presented;
+                }
                 document.presented_version = Some(presented.form_version.clone());
                 Some(document)
             }
             ConsentEvent::ConsentSigned(signed) => {
                 let mut document = document?;
+                match document.covered.last_mut().filter(|_| signed.purpose == SignaturePurpose::Reconsent) {
+                    Some(covered) => covered.from = covered.from.min(signed.signed_at),
+                    None => document.covered.push(CoveredTime { from: signed.signed_at, until: None }),
+                }
                 document.signatures.push(ConsentSignature {
                     form_version: signed.form_version.clone(),
                     language: signed.language.clone(),
@@ -109,12 +140,29 @@ impl View for Consents {
                 let status = ConsentStatus::InForce;
                 Some(Consent { status, site_id, withdrawn_at: None, withdrawal_scope: None, ..document })
             }
-            ConsentEvent::ConsentWithdrawn(withdrawn) => document.map(|document| Consent {
-                status: ConsentStatus::Withdrawn,
-                withdrawn_at: Some(withdrawn.withdrawn_at),
-                withdrawal_scope: Some(withdrawn.scope),
-                ..document
-            }),
+            ConsentEvent::ConsentDeclined(declined) => {
+                let mut document = document?;
+                if matches!(document.status, ConsentStatus::Presented) {
+                    document.status = ConsentStatus::Declined;
+                }
+                document.declined.push(DeclinedForm {
+                    form_version: declined.form_version.clone(),
+                    language: declined.language.clone(),
+                    declined_at: declined.declined_at,
+                    reason: declined.reason.clone(),
+                });
+                Some(document)
+            }
+            ConsentEvent::ConsentWithdrawn(withdrawn) => {
+                let mut document = document?;
+                if let Some(covered) = document.covered.last_mut() {
+                    covered.until = Some(withdrawn.withdrawn_at);
+                }
+                document.status = ConsentStatus::Withdrawn;
+                document.withdrawn_at = Some(withdrawn.withdrawn_at);
+                document.withdrawal_scope = Some(withdrawn.scope);
+                Some(document)
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Subjects: where everybody in a trial stands.
 
 use chrono::{DateTime, Utc};
-use events::enrolment::subject::{EligibilityOutcome, SubjectEvent};
+use events::enrolment::subject::{EligibilityOutcome, PatientScreened, SubjectEvent};
 use events::envelope::Envelope;
 use events::ids::{PatientId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
@@ -24,6 +24,8 @@ pub struct Subject {
     trial_id: TrialId,
     site_id: SiteId,
     subject_number: String,
+    /// Numbers of earlier screenings.
+    earlier_subject_numbers: Vec<String>,
     status: SubjectStatus,
     eligibility: Option<EligibilityOutcome>,
     missing_observations: Vec<String>,
@@ -95,6 +97,17 @@ impl View for Subjects {
         let Some(mut document) = document else { return screened(event, envelope) };
         match event {
             SubjectEvent::PatientScreened(_) => {}
+            SubjectEvent::PatientRescreened(again) => {
+                let earlier = std::mem::replace(&mut document.subject_number, again.subject_number.clone());
+                document.earlier_subject_numbers.push(earlier);
+                let Subject { subject_id, patient_id, trial_id, .. } = document;
+                let fresh = Subject::screened(subject_id, patient_id, trial_id, again.site_id, at);
+                document = Subject {
+                    subject_number: document.subject_number,
+                    earlier_subject_numbers: document.earlier_subject_numbers,
+                    ..fresh
+                };
+            }
             SubjectEvent::EligibilityRecorded(recorded) => {
                 document.eligibility = Some(recorded.outcome);
                 document.missing_observations = recorded.missing_observations.clone();
@@ -129,21 +142,40 @@ impl View for Subjects {
 
 fn screened(event: &SubjectEvent, envelope: &Envelope) -> Option<Subject> {
     let SubjectEvent::PatientScreened(screened) = event else { return None };
+    let PatientScreened { patient_id, trial_id, site_id, .. } = *screened;
+    let subject_id = SubjectId::from(envelope.stream.id);
     Some(Subject {
-        subject_id: SubjectId::from(envelope.stream.id),
-        patient_id: screened.patient_id,
-        trial_id: screened.trial_id,
-        site_id: screened.site_id,
         subject_number: screened.subject_number.clone(),
-        status: SubjectStatus::Screened,
-        eligibility: None,
-        missing_observations: Vec::new(),
-        screen_failure_reasons: Vec::new(),
-        arm: Blinded::new(None),
-        discontinuation_reason: None,
-        screened_at: envelope.occurred_at,
-        enrolled_at: None,
-        randomised_at: None,
-        ended_at: None,
+        ..Subject::screened(subject_id, patient_id, trial_id, site_id, envelope.occurred_at)
     })
+}
+
+impl Subject {
+    /// A subject in screening, without a number.
+    fn screened(
+        subject_id: SubjectId,
+        patient_id: PatientId,
+        trial_id: TrialId,
+        site_id: SiteId,
+        screened_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            subject_id,
+            patient_id,
+            trial_id,
+            site_id,
+            subject_number: String::new(),
+            earlier_subject_numbers: Vec::new(),
+            status: SubjectStatus::Screened,
+            eligibility: None,
+            missing_observations: Vec::new(),
+            screen_failure_reasons: Vec::new(),
+            arm: Blinded::new(None),
+            discontinuation_reason: None,
+            screened_at,
+            enrolled_at: None,
+            randomised_at: None,
+            ended_at: None,
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Reports with their scores; earlier answers and scores stay in the history.
 
 use chrono::{DateTime, Utc};
+use events::TimeZone;
 use events::envelope::Envelope;
-use events::epro::report::ReportEvent;
+use events::epro::report::{ReportEvent, ReportFields};
 use events::ids::{PatientId, ReportId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::trial::questionnaire::{Answers, Score};
@@ -27,10 +28,15 @@ pub struct Report {
     instrument: String,
     questionnaire_version: String,
     visit: Option<String>,
+    device: Option<String>,
+    time_zone: Option<TimeZone>,
     answers: Answers,
     scores: Vec<Score>,
+    started_at: Option<DateTime<Utc>>,
     completed_at: DateTime<Utc>,
     recorded_at: DateTime<Utc>,
+    /// Whether it was brought in from a record of the past.
+    historical: bool,
     corrections: Vec<ReportCorrection>,
 }
 
@@ -38,8 +44,12 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct ReportCorrection {
     corrected_at: DateTime<Utc>,
+    corrected_by: String,
     reason: String,
-    previous_scores: Vec<Score>,
+    /// What differs, as it was corrected to.
+    changes: ReportFields,
+    /// What differs, as it was before.
+    previous: ReportFields,
 }
 
 impl Table for Reports {
@@ -95,18 +105,24 @@ impl View for Reports {
                 instrument: submitted.instrument.clone(),
                 questionnaire_version: submitted.questionnaire_version.clone(),
                 visit: submitted.visit.clone(),
+                device: submitted.device.clone(),
+                time_zone: submitted.time_zone,
                 answers: submitted.answers.clone(),
                 scores: submitted.scores.clone(),
+                started_at: submitted.started_at,
                 completed_at: submitted.completed_at,
                 recorded_at: envelope.recorded_at,
+                historical: submitted.historical,
                 corrections: Vec::new(),
             }),
             ReportEvent::ReportCorrected(corrected) => {
                 let mut document = document?;
                 document.corrections.push(ReportCorrection {
                     corrected_at: envelope.occurred_at,
+                    corrected_by: envelope.actor.id.clone(),
                     reason: corrected.reason.clone(),
-                    previous_scores: corrected.previous_scores.clone(),
+                    changes: corrected.changes.clone(),
+                    previous: corrected.previous.clone(),
                 });
                 document.answers = corrected.answers.clone();
                 document.scores = corrected.scores.clone();

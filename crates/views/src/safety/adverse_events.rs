@@ -33,6 +33,10 @@ pub struct AdverseEvent {
     ended: Option<PartialDate>,
     outcome: Option<String>,
     reported_at: DateTime<Utc>,
+    /// Whether no consent covers when it was reported.
+    outside_consent: bool,
+    /// Whether it was brought in from a record of the past.
+    historical: bool,
     updates: u32,
 }
 
@@ -89,20 +93,23 @@ impl View for AdverseEvents {
                 ended: reported.ended.clone(),
                 outcome: reported.outcome.clone(),
                 reported_at: envelope.occurred_at,
+                outside_consent: reported.outside_consent,
+                historical: reported.historical,
                 updates: 0,
             }),
             AdverseEventChange::AdverseEventUpdated(updated) => {
-                let document = document?;
-                Some(AdverseEvent {
-                    severity: updated.severity.unwrap_or(document.severity),
-                    ctcae_grade: updated.ctcae_grade.or(document.ctcae_grade),
-                    serious: updated.serious.unwrap_or(document.serious),
-                    relatedness: updated.relatedness.clone().or(document.relatedness),
-                    ended: updated.ended.clone().or(document.ended),
-                    outcome: updated.outcome.clone().or(document.outcome),
-                    updates: document.updates + 1,
-                    ..document
-                })
+                let mut document = document?;
+                let changes = &updated.changes;
+                changes.term.apply(&mut document.term);
+                changes.severity.apply(&mut document.severity);
+                changes.ctcae_grade.apply(&mut document.ctcae_grade);
+                changes.serious.apply(&mut document.serious);
+                changes.relatedness.apply(&mut document.relatedness);
+                changes.onset.apply(&mut document.onset);
+                changes.ended.apply(&mut document.ended);
+                changes.outcome.apply(&mut document.outcome);
+                document.updates += 1;
+                Some(document)
             }
         }
     }

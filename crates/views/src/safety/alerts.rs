@@ -38,6 +38,18 @@ pub struct Alert {
     resolved_at: Option<DateTime<Utc>>,
     action_taken: Option<String>,
     adverse_event_id: Option<AdverseEventId>,
+    /// What was said about it, by each.
+    notes: Vec<AlertNote>,
+    /// Whether its source was brought in from a record of the past.
+    historical: bool,
+}
+
+/// What somebody said about an alert.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct AlertNote {
+    at: DateTime<Utc>,
+    by: String,
+    note: String,
 }
 
 /// How far an alert is.
@@ -88,6 +100,12 @@ impl Table for Alerts {
     const SCOPE: Scope = Scope::SUBJECT;
 }
 
+impl AlertNote {
+    fn of(note: &str, envelope: &Envelope) -> Self {
+        Self { at: envelope.occurred_at, by: envelope.actor.id.clone(), note: note.to_owned() }
+    }
+}
+
 const fn rank(severity: Severity) -> i64 {
     match severity {
         Severity::Low => 1,
@@ -118,21 +136,31 @@ impl View for Alerts {
                 escalation_level: 0,
                 recipients: raised.recipients.clone(),
                 raised_at: at,
-                acknowledge_by: Some(raised.acknowledge_by),
+                acknowledge_by: raised.acknowledge_by,
                 acknowledged_at: None,
                 acknowledged_by: None,
                 seconds_to_acknowledge: None,
                 resolved_at: None,
                 action_taken: None,
                 adverse_event_id: None,
+                notes: Vec::new(),
+                historical: raised.historical,
             }),
-            AlertEvent::AlertAcknowledged(_) => document.map(|document| Alert {
-                status: AlertStatus::Acknowledged,
-                acknowledged_at: Some(at),
-                acknowledged_by: Some(envelope.actor.id.clone()),
-                seconds_to_acknowledge: Some((at - document.raised_at).num_seconds()),
-                acknowledge_by: None,
-                ..document
+            AlertEvent::AlertAcknowledged(acknowledged) => document.map(|document| {
+                let note = acknowledged.note.iter().map(|note| AlertNote::of(note, envelope));
+                Alert {
+                    status: AlertStatus::Acknowledged,
+                    acknowledged_at: Some(at),
+                    acknowledged_by: Some(envelope.actor.id.clone()),
+                    seconds_to_acknowledge: Some((at - document.raised_at).num_seconds().max(0)),
+                    acknowledge_by: None,
+                    notes: document.notes.into_iter().chain(note).collect(),
+                    ..document
+                }
+            }),
+            AlertEvent::AlertNoteAdded(added) => document.map(|mut document| {
+                document.notes.push(AlertNote::of(&added.note, envelope));
+                document
             }),
             AlertEvent::AlertEscalated(escalated) => document.map(|document| Alert {
                 status: AlertStatus::Escalated,

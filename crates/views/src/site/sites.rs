@@ -1,5 +1,6 @@
 //! The sites of all trials.
 
+use events::TimeZone;
 use events::envelope::Envelope;
 use events::ids::{SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
@@ -22,6 +23,7 @@ pub struct Site {
     site: String,
     name: String,
     country: Option<String>,
+    time_zone: TimeZone,
     status: SiteStatus,
     enrolment_cap: Option<u32>,
     investigator: Option<String>,
@@ -66,6 +68,7 @@ impl View for Sites {
                 site: registered.code.clone(),
                 name: registered.name.clone(),
                 country: registered.country.clone(),
+                time_zone: registered.time_zone,
                 status: SiteStatus::Registered,
                 enrolment_cap: None,
                 investigator: None,

@@ -20,8 +20,8 @@ use crate::view::View;
 /// The view.
 pub struct TrialEnrolment;
 
-/// A trial and its figures. `screened` counts everybody who was screened, also
-/// those who failed; `enrolled` everybody who ever was.
+/// A trial and its figures. `screened` counts every screening, also those that
+/// failed and those of a patient who was screened before; `enrolled` everybody who ever was.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
     trial_id: TrialId,
@@ -184,7 +184,7 @@ impl Trial {
 
     fn subject(&mut self, event: &SubjectEvent, site_id: Option<SiteId>) {
         match event {
-            SubjectEvent::PatientScreened(_) => {
+            SubjectEvent::PatientScreened(_) | SubjectEvent::PatientRescreened(_) => {
                 self.screened += 1;
                 self.at_site(site_id, |site| site.screened += 1);
             }

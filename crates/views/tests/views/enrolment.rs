@@ -38,7 +38,7 @@ fn signed(number: u32) -> Given {
     let payload = json!({
         "patient_id": patient(), "trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en",
         "text_sha256": "00", "signer": "participant", "signed_at": minute(0), "signature_number": number,
-        "enrolment_mode": "automatic"
+        "purpose": if number == 1 { "initial" } else { "reconsent" }, "enrolment_mode": "automatic"
     });
     event(ConsentId::of(patient(), trial()), about(), "ConsentSigned", &payload)
 }
@@ -103,7 +103,7 @@ fn a_subject_goes_from_screening_to_the_end() {
     let document = |status: &str| {
         json!({
             "subject_id": subject(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
-            "subject_number": "0001", "status": status, "eligibility": null, "missing_observations": [],
+            "subject_number": "0001", "earlier_subject_numbers": [], "status": status, "eligibility": null, "missing_observations": [],
             "screen_failure_reasons": [], "arm": null, "discontinuation_reason": null, "screened_at": minute(0),
             "enrolled_at": null, "randomised_at": null, "ended_at": null
         })
@@ -122,21 +122,31 @@ fn a_subject_goes_from_screening_to_the_end() {
     given(course).view::<Subjects>(subject()).then(&with(document("completed"), ended));
     let failed = [screened(), of_subject("ScreeningFailed", &json!({"reasons": ["INCL01"]}))];
     let ended = json!({"screen_failure_reasons": ["INCL01"], "ended_at": minute(1)});
-    given(failed).view::<Subjects>(subject()).then(&with(document("screen-failed"), ended));
+    given(failed.clone()).view::<Subjects>(subject()).then(&with(document("screen-failed"), ended));
+    let again = json!({"site_id": site(), "subject_number": "0007", "screening_number": 2});
+    let rescreened = json!({
+        "subject_number": "0007", "earlier_subject_numbers": ["0001"], "screened_at": minute(2)
+    });
+    let course = failed.into_iter().chain([of_subject("PatientRescreened", &again)]);
+    given(course).view::<Subjects>(subject()).then(&with(document("screened"), rescreened));
 }
 
 #[test]
 fn a_site_is_activated_and_suspended() {
     let of_site = |event_type, payload: Value| event(site(), References::site(trial(), site()), event_type, &payload);
     let course = [
-        of_site("SiteRegistered", json!({"trial_id": trial(), "code": "S1", "name": "Site One", "country": "NOR"})),
+        of_site(
+            "SiteRegistered",
+            json!({"trial_id": trial(), "code": "S1", "name": "Site One", "country": "NOR",
+            "time_zone": "Europe/Oslo"}),
+        ),
         of_site("SiteActivated", json!({"enrolment_cap": 5, "investigator": "dr-one"})),
         of_site("SiteSuspended", json!({"reason": "an audit"})),
     ];
     let document = |status: &str, cap: Value, investigator: Value| {
         json!({
             "site_id": site(), "trial_id": trial(), "site": "S1", "name": "Site One", "country": "NOR",
-            "status": status, "enrolment_cap": cap, "investigator": investigator
+            "time_zone": "Europe/Oslo", "status": status, "enrolment_cap": cap, "investigator": investigator
         })
     };
     let registered = given(course[..1].to_vec());

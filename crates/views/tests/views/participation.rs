@@ -46,35 +46,78 @@ fn of_consent(event_type: &str, more: Value) -> Given {
 }
 
 #[test]
-fn a_consent_is_presented_signed_and_withdrawn() {
-    let form = json!({"site_id": site(), "form_version": "2", "language": "nb", "text_sha256": "ab"});
-    let signature = json!({
-        "site_id": site(), "form_version": "2", "language": "nb", "text_sha256": "ab", "signer": "participant",
-        "signed_at": minute(30), "signature_number": 1, "enrolment_mode": "manual"
-    });
-    let course = [
-        of_consent("ConsentFormPresented", form),
-        of_consent("ConsentSigned", signature),
-        of_consent("ConsentWithdrawn", json!({"scope": "further-data", "withdrawn_at": minute(40)})),
-    ];
-    let document = |status: &str, signatures: Value, withdrawn_at: Value, scope: Value| {
+fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
+    let form =
+        |version: &str| json!({"site_id": site(), "form_version": version, "language": "nb", "text_sha256": "ab"});
+    let signature = |version: &str, number: u32, purpose: &str, at: i32| {
         json!({
-            "consent_id": consent(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
-            "status": status, "presented_version": "2", "signatures": signatures, "withdrawn_at": withdrawn_at,
-            "withdrawal_scope": scope
+            "site_id": site(), "form_version": version, "language": "nb", "text_sha256": "ab", "signer": "participant",
+            "signed_at": minute(at), "signature_number": number, "purpose": purpose, "enrolment_mode": "manual"
         })
     };
-    let signatures = json!([{
-        "form_version": "2", "language": "nb", "text_sha256": "ab", "signer": "participant", "signed_at": minute(30)
-    }]);
-    let presented = document("presented", json!([]), Value::Null, Value::Null);
+    let declined = json!({
+        "site_id": site(), "form_version": "3", "language": "nb", "reason": "too long", "declined_at": minute(36)
+    });
+    let course = [
+        of_consent("ConsentFormPresented", form("1")),
+        of_consent("ConsentSigned", signature("1", 1, "initial", 30)),
+        of_consent("ConsentSigned", signature("2", 2, "reconsent", 35)),
+        of_consent("ConsentFormPresented", form("3")),
+        of_consent("ConsentDeclined", declined),
+        of_consent("ConsentWithdrawn", json!({"scope": "further-data", "withdrawn_at": minute(40)})),
+        of_consent("ConsentFormPresented", form("3")),
+        of_consent("ConsentSigned", signature("3", 3, "renewal", 50)),
+    ];
+    let signed = |version: &str, at: i32| {
+        json!({
+            "form_version": version, "language": "nb", "text_sha256": "ab", "signer": "participant",
+            "signed_at": minute(at)
+        })
+    };
+    let document = |status: &str, more: Value| {
+        let mut document = json!({
+            "consent_id": consent(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
+            "status": status, "presented_version": "3", "signatures": [signed("1", 30), signed("2", 35)],
+            "withdrawn_at": null, "withdrawal_scope": null, "declined": [],
+            "covered": [{"from": minute(30), "until": null}]
+        });
+        document.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        document
+    };
+    let presented = json!({"presented_version": "1", "signatures": [], "covered": []});
     let history = given(course[..1].to_vec());
-    history.view::<Consents>(consent()).then(&presented).then_column("signed_at", &Value::Null);
-    let in_force = document("in-force", signatures.clone(), Value::Null, Value::Null);
-    let history = given(course[..2].to_vec());
-    history.view::<Consents>(consent()).then(&in_force).then_column("signed_at", &json!(minute(30)));
-    let withdrawn = document("withdrawn", signatures, json!(minute(40)), json!("further-data"));
-    given(course).view::<Consents>(consent()).then(&withdrawn);
+    history.view::<Consents>(consent()).then(&document("presented", presented)).then_column("signed_at", &Value::Null);
+    let declined = json!([
+        {"form_version": "3", "language": "nb", "declined_at": minute(36), "reason": "too long"}
+    ]);
+    let history = given(course[..5].to_vec());
+    let in_force = document("in-force", json!({"declined": declined}));
+    history.view::<Consents>(consent()).then(&in_force).then_column("signed_at", &json!(minute(35)));
+    let withdrawn = json!({
+        "declined": declined, "withdrawn_at": minute(40), "withdrawal_scope": "further-data",
+        "covered": [{"from": minute(30), "until": minute(40)}]
+    });
+    given(course[..6].to_vec()).view::<Consents>(consent()).then(&document("withdrawn", withdrawn));
+    let renewed = json!({
+        "declined": declined, "signatures": [signed("1", 30), signed("2", 35), signed("3", 50)],
+        "covered": [{"from": minute(30), "until": minute(40)}, {"from": minute(50), "until": null}]
+    });
+    given(course).view::<Consents>(consent()).then(&document("in-force", renewed));
+}
+
+#[test]
+fn a_form_that_was_declined_may_be_shown_again() {
+    let form = json!({"site_id": site(), "form_version": "1", "language": "nb", "text_sha256": "ab"});
+    let declined = json!({
+        "site_id": site(), "form_version": "1", "language": "nb", "reason": null, "declined_at": minute(1)
+    });
+    let course = [
+        of_consent("ConsentFormPresented", form.clone()),
+        of_consent("ConsentDeclined", declined),
+        of_consent("ConsentFormPresented", form),
+    ];
+    given(course[..2].to_vec()).view::<Consents>(consent()).then_column("status", &json!("declined"));
+    given(course).view::<Consents>(consent()).then_column("status", &json!("presented"));
 }
 
 #[test]
@@ -84,22 +127,28 @@ fn a_report_keeps_what_its_corrections_replaced() {
     let submitted = json!({
         "subject_id": subject(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
         "instrument": "PHQ-9", "questionnaire_version": "1", "answers": {"Q1": 1}, "scores": score(1),
-        "triggered_rules": [], "completed_at": minute(-5), "visit": "WEEK 1"
+        "triggered_rules": [], "completed_at": minute(-5), "visit": "WEEK 1", "time_zone": "Europe/Oslo"
     });
     let corrected = json!({
-        "correction_number": 1, "answers": {"Q1": 2}, "scores": score(2), "previous_scores": score(1),
+        "correction_number": 1, "changes": {"answers": {"Q1": 2}, "scores": {"TOTAL": 2}},
+        "previous": {"answers": {"Q1": 1}, "scores": {"TOTAL": 1}}, "answers": {"Q1": 2}, "scores": score(2),
         "triggered_rules": [], "reason": "misread"
     });
     given([
         event(report, about(), "ReportSubmitted", &submitted).at(minute(-5)),
-        event(report, about(), "ReportCorrected", &corrected),
+        event(report, about(), "ReportCorrected", &corrected).by("nurse-one"),
     ])
     .view::<Reports>(report)
     .then(&json!({
         "report_id": report, "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
         "site_id": site(), "instrument": "PHQ-9", "questionnaire_version": "1", "visit": "WEEK 1",
-        "answers": {"Q1": 2}, "scores": score(2), "completed_at": minute(-5), "recorded_at": minute(0),
-        "corrections": [{"corrected_at": minute(1), "reason": "misread", "previous_scores": score(1)}]
+        "device": null, "time_zone": "Europe/Oslo", "answers": {"Q1": 2}, "scores": score(2), "started_at": null,
+        "completed_at": minute(-5), "recorded_at": minute(0), "historical": false,
+        "corrections": [{
+            "corrected_at": minute(1), "corrected_by": "nurse-one", "reason": "misread",
+            "changes": {"answers": {"Q1": 2}, "scores": {"TOTAL": 2}},
+            "previous": {"answers": {"Q1": 1}, "scores": {"TOTAL": 1}}
+        }]
     }));
 }
 

@@ -22,8 +22,9 @@ fn an_adverse_event_keeps_what_an_update_does_not_tell() {
         "term": "HEADACHE", "severity": "mild", "ctcae_grade": 1, "serious": false, "relatedness": "POSSIBLE",
         "onset": "2026-01", "triggered_rules": []
     });
-    let updated = json!({"severity": "severe", "serious": true, "reason": "got worse", "triggered_rules": []});
-    let ended = json!({"ended": "2026-02-03", "outcome": "RECOVERED", "reason": "over", "triggered_rules": []});
+    let update = |changes: Value| json!({"changes": changes, "previous": {}, "reason": "more", "triggered_rules": []});
+    let updated = update(json!({"severity": "severe", "serious": true, "term": "MIGRAINE"}));
+    let ended = update(json!({"ended": "2026-02-03", "outcome": "RECOVERED", "ctcae_grade": null}));
     given([
         event(id, about(), "AdverseEventReported", &reported),
         event(id, about(), "AdverseEventUpdated", &updated),
@@ -32,9 +33,9 @@ fn an_adverse_event_keeps_what_an_update_does_not_tell() {
     .view::<AdverseEvents>(id)
     .then(&json!({
         "adverse_event_id": id, "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
-        "site_id": site(), "term": "HEADACHE", "severity": "severe", "ctcae_grade": 1, "serious": true,
+        "site_id": site(), "term": "MIGRAINE", "severity": "severe", "ctcae_grade": null, "serious": true,
         "relatedness": "POSSIBLE", "onset": "2026-01", "ended": "2026-02-03", "outcome": "RECOVERED",
-        "reported_at": minute(0), "updates": 2
+        "reported_at": minute(0), "outside_consent": false, "historical": false, "updates": 2
     }));
 }
 
@@ -63,7 +64,7 @@ fn in_inbox() -> Value {
         "source": {"type": "report", "id": Uuid::nil()}, "status": "raised", "escalation_level": 0,
         "recipients": ["investigator"], "raised_at": minute(0), "acknowledge_by": minute(60),
         "acknowledged_at": null, "acknowledged_by": null, "seconds_to_acknowledge": null, "resolved_at": null,
-        "action_taken": null, "adverse_event_id": null
+        "action_taken": null, "adverse_event_id": null, "notes": [], "historical": false
     })
 }
 
@@ -73,7 +74,8 @@ fn an_alert_is_escalated_acknowledged_and_resolved() {
     let course = [
         raised(),
         of_alert("AlertEscalated", &escalated),
-        of_alert("AlertAcknowledged", &json!({})).by("dr-one"),
+        of_alert("AlertAcknowledged", &json!({"note": "on my way"})).by("dr-one"),
+        of_alert("AlertNoteAdded", &json!({"note": "with her now"})).by("dr-two"),
         of_alert("AlertResolved", &json!({"action_taken": "called the patient"})),
     ];
     given(course[..1].to_vec()).view::<Alerts>(alert()).then(&in_inbox()).then_column("severity_rank", &json!(3));
@@ -84,10 +86,13 @@ fn an_alert_is_escalated_acknowledged_and_resolved() {
     given(course[..2].to_vec()).view::<Alerts>(alert()).then(&with(in_inbox(), &waiting));
     let taken = json!({
         "status": "acknowledged", "acknowledged_at": minute(2), "acknowledged_by": "dr-one",
-        "seconds_to_acknowledge": 120, "acknowledge_by": null
+        "seconds_to_acknowledge": 120, "acknowledge_by": null, "notes": [
+            {"at": minute(2), "by": "dr-one", "note": "on my way"},
+            {"at": minute(3), "by": "dr-two", "note": "with her now"}
+        ]
     });
     let taken = with(with(in_inbox(), &waiting), &taken);
-    given(course[..3].to_vec()).view::<Alerts>(alert()).then(&taken);
-    let resolved = json!({"status": "resolved", "resolved_at": minute(3), "action_taken": "called the patient"});
+    given(course[..4].to_vec()).view::<Alerts>(alert()).then(&taken);
+    let resolved = json!({"status": "resolved", "resolved_at": minute(4), "action_taken": "called the patient"});
     given(course).view::<Alerts>(alert()).then(&with(taken, &resolved));
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use decider::{Command, Context, Decision, Facts, Halt, Need};
 use events::enrolment::ledger::{PlaceReleased, PlaceTaken, SubjectNumberAssigned};
 use events::enrolment::subject::{
-    EligibilityOutcome, EligibilityRecorded, PatientScreened, ScreeningFailed, SubjectCompleted, SubjectDiscontinued,
-    SubjectEnrolled, SubjectRandomised,
+    EligibilityOutcome, EligibilityRecorded, PatientRescreened, PatientScreened, ScreeningFailed, SubjectCompleted,
+    SubjectDiscontinued, SubjectEnrolled, SubjectRandomised,
 };
 use events::envelope::References;
 use events::ids::{ConsentId, EnrolmentId, PatientId, SubjectId, TrialId};
@@ -16,16 +16,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Stage, Subject, SubjectError, screened};
-use crate::consent::Consent;
-use crate::consent::participant::{Participant, consented_participant};
-use crate::enrolment::eligibility::assess;
+use crate::consent::participant::Participant;
+use crate::consent::{Consent, ConsentError};
+use crate::enrolment::eligibility::{Moment, assess};
 use crate::enrolment::ledger::Ledger;
+use crate::place::Place;
 use crate::site::Site;
 use crate::validate::{self, Invalid};
 use crate::when::When;
 use crate::{patient, trial};
 
-/// Screens a patient for a trial at the site where the consent was given.
+/// Screens a patient for a trial at the site where the consent was given. Whoever was screened before and never
+/// allocated to an arm is screened again, under a new subject number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScreenPatient {
@@ -56,28 +58,38 @@ impl Command for ScreenPatient {
         if let Some(number) = &self.subject_number {
             validate::code("subject_number", number)?;
         }
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let trial_id = self.trial_id;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, trial_id, Some("trial_id"))?;
         let subject_id = SubjectId::of(patient_id, trial_id);
-        if *facts.get::<Subject>(subject_id)? != Subject::Unscreened {
-            return Err(SubjectError::AlreadyScreened.into());
-        }
+        let earlier = match facts.get::<Subject>(subject_id)? {
+            Subject::Unscreened => None,
+            Subject::Screened(earlier) if earlier.may_be_screened_again() => Some(earlier),
+            Subject::Screened(_) => return Err(SubjectError::AlreadyScreened.into()),
+        };
         course.require_open()?;
         let consent = facts.get::<Consent>(ConsentId::of(patient_id, trial_id))?;
-        let site_id = consent.require_in_force(occurred_at)?.site_id;
+        let site_id = consent.in_force().ok_or(ConsentError::NotInForce)?.site_id;
+        let place = Place::site(facts, site_id);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        consent.require_cover(occurred_at, &place)?;
         let site = facts.get::<Site>(site_id)?;
         site.require_active()?;
         let site_code = &site.identity(site_id, None)?.code;
         let ledger_id = EnrolmentId::of(trial_id);
         let ledger = facts.get::<Ledger>(ledger_id)?;
         let subject_number = ledger.number(self.subject_number.as_deref(), site_id, site_code)?;
-        let screened = PatientScreened { patient_id, trial_id, site_id, subject_number: subject_number.clone() };
-        let assigned = SubjectNumberAssigned { subject_id, site_id, subject_number };
-        Ok(Decision::new(References::subject(trial_id, site_id, patient_id), occurred_at)
-            .append(subject_id, screened)
-            .append(ledger_id, assigned))
+        let assigned = SubjectNumberAssigned { subject_id, site_id, subject_number: subject_number.clone() };
+        let decision = Decision::new(References::subject(trial_id, site_id, patient_id), occurred_at);
+        let decision = match earlier {
+            None => decision.append(subject_id, PatientScreened { patient_id, trial_id, site_id, subject_number }),
+            Some(earlier) => {
+                earlier.require_after_stage(occurred_at, &place)?;
+                let screening_number = earlier.screening_number + 1;
+                decision.append(subject_id, PatientRescreened { site_id, subject_number, screening_number })
+            }
+        };
+        Ok(decision.append(ledger_id, assigned))
     }
 }
 
@@ -98,13 +110,15 @@ impl Command for RecordEligibility {
     const NAME: &'static str = "RecordEligibility";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
-        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
+        let participant = Participant::of(subject_id, participation);
+        let place = participant.place(facts);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        participant.require_consent(facts, occurred_at)?;
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
         }
-        participation.require_after_stage(occurred_at)?;
+        participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let criteria = course.criteria.as_ref().ok_or(SubjectError::NoCriteria)?;
         let person = patient::registered(facts, participant.patient_id, None)?;
@@ -125,7 +139,8 @@ impl Command for RecordEligibility {
                 judgements.entry(criterion.code.clone()).or_insert(judgement);
             }
         }
-        let assessment = assess(&criteria.criteria, person, &judgements, occurred_at);
+        let moment = Moment { time: occurred_at, day: self.occurred_at.day(context, &place)?, place: &place };
+        let assessment = assess(&criteria.criteria, person, &judgements, &moment)?;
         let decision = Decision::new(participant.references(), occurred_at);
         let unchanged = earlier.is_some_and(|earlier| earlier.assessments == assessment.assessments);
         if unchanged {
@@ -163,12 +178,13 @@ impl Command for FailScreening {
         for (index, reason) in self.reasons.iter().enumerate() {
             validate::text(&format!("reasons/{index}"), reason)?;
         }
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participation = screened(facts, subject_id, None)?;
+        let place = Place::site(facts, participation.site_id);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
         }
-        participation.require_after_stage(occurred_at)?;
+        participation.require_after_stage(occurred_at, &place)?;
         let participant = Participant::of(subject_id, participation);
         let failed = ScreeningFailed { reasons: self.reasons.clone() };
         Ok(Decision::new(participant.references(), occurred_at).append(subject_id, failed))
@@ -188,13 +204,15 @@ impl Command for EnrolSubject {
     const NAME: &'static str = "EnrolSubject";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
-        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
+        let participant = Participant::of(subject_id, participation);
+        let place = participant.place(facts);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        participant.require_consent(facts, occurred_at)?;
         if participation.stage != Stage::Screening {
             return Err(SubjectError::NotInScreening.into());
         }
-        participation.require_after_stage(occurred_at)?;
+        participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let in_force = course.criteria.as_ref().map(|criteria| criteria.version);
         let eligible = participation.eligibility.as_ref().is_some_and(|eligibility| {
@@ -231,13 +249,15 @@ impl Command for RandomiseSubject {
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("arm", &self.arm)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
-        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
+        let participant = Participant::of(subject_id, participation);
+        let place = participant.place(facts);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        participant.require_consent(facts, occurred_at)?;
         if participation.stage != Stage::Enrolled {
             return Err(SubjectError::NotEnrolled.into());
         }
-        participation.require_after_stage(occurred_at)?;
+        participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         if !course.arms.contains(&self.arm) {
             return Err(SubjectError::UnknownArm.into());
@@ -269,14 +289,15 @@ impl Command for DiscontinueSubject {
         if let Some(detail) = &self.detail {
             validate::prose("detail", detail)?;
         }
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
         let participation = screened(facts, subject_id, None)?;
+        let place = Place::site(facts, participation.site_id);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         let gives_place_back = match participation.stage {
             Stage::Screening | Stage::Randomised => false,
             Stage::Enrolled => true,
             Stage::ScreenFailed | Stage::Discontinued | Stage::Completed => return Err(SubjectError::Ended.into()),
         };
-        participation.require_after_stage(occurred_at)?;
+        participation.require_after_stage(occurred_at, &place)?;
         let participant = Participant::of(subject_id, participation);
         let discontinued = SubjectDiscontinued { reason: self.reason.clone(), detail: self.detail.clone() };
         let decision = Decision::new(participant.references(), occurred_at).append(subject_id, discontinued);
@@ -303,11 +324,13 @@ impl Command for CompleteSubject {
     const NAME: &'static str = "CompleteSubject";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let occurred_at = self.occurred_at.time(context, "occurred_at")?;
-        let participant = consented_participant(facts, subject_id, None, occurred_at)?;
         let participation = screened(facts, subject_id, None)?;
+        let participant = Participant::of(subject_id, participation);
+        let place = participant.place(facts);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        participant.require_consent(facts, occurred_at)?;
         match participation.stage {
-            Stage::Randomised => participation.require_after_stage(occurred_at)?,
+            Stage::Randomised => participation.require_after_stage(occurred_at, &place)?,
             Stage::Screening | Stage::Enrolled => return Err(SubjectError::NotRandomised.into()),
             Stage::ScreenFailed | Stage::Discontinued | Stage::Completed => return Err(SubjectError::Ended.into()),
         }

@@ -2,13 +2,14 @@
 
 mod commands;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Facts, Halt};
 use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEvent};
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
 use serde::{Deserialize, Serialize};
 
-use crate::validate::{NotFound, lies_before};
+use crate::place::Place;
+use crate::validate::NotFound;
 
 pub use commands::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
@@ -34,6 +35,10 @@ pub struct Participation {
     pub trial_id: TrialId,
     /// The site.
     pub site_id: SiteId,
+    /// How many times the patient was screened for the trial.
+    pub screening_number: u32,
+    /// Whether the subject was ever allocated to an arm.
+    pub randomised: bool,
     /// Where the subject stands.
     pub stage: Stage,
     /// When the subject came there.
@@ -97,7 +102,7 @@ rules! {
         UnknownArm => UNKNOWN_ARM = "arm-not-found": "the trial has no such arm", field "arm";
         Ended => ENDED = "subject-ended": "the subject's participation has ended";
         NotRandomised => NOT_RANDOMISED = "subject-not-randomised": "the subject was not randomised";
-        OutOfOrder(stage: Stage, since: chrono::NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
+        OutOfOrder(stage: Stage, since: NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
             "the subject is in stage {0} since {1}, later than this", field "occurred_at";
         _ => NOT_FOUND = "subject-not-found";
     }
@@ -127,12 +132,22 @@ impl Participation {
     /// What comes next cannot lie before the stage that it comes after.
     ///
     /// # Errors
-    /// [`SubjectError::OutOfOrder`].
-    pub fn require_after_stage(&self, occurred_at: DateTime<Utc>) -> Result<(), SubjectError> {
-        if lies_before(occurred_at, self.stage_since) {
-            return Err(SubjectError::OutOfOrder(self.stage, self.stage_since.date_naive()));
+    /// [`SubjectError::OutOfOrder`]; [`Halt::Needs`] where the place is not loaded yet.
+    pub fn require_after_stage(&self, occurred_at: DateTime<Utc>, place: &Place<'_>) -> Result<(), Halt> {
+        if place.lies_before(occurred_at, self.stage_since)? {
+            return Err(SubjectError::OutOfOrder(self.stage, place.day(self.stage_since)?).into());
         }
         Ok(())
+    }
+
+    /// Whether the patient may be screened for the trial once more: after a screening failure, or after an end before
+    /// allocation.
+    pub const fn may_be_screened_again(&self) -> bool {
+        match self.stage {
+            Stage::ScreenFailed => true,
+            Stage::Discontinued => !self.randomised,
+            Stage::Screening | Stage::Enrolled | Stage::Randomised | Stage::Completed => false,
+        }
     }
 }
 
@@ -151,7 +166,7 @@ impl Eligibility {
 impl Aggregate for Subject {
     type Id = SubjectId;
     type Event = SubjectEvent;
-    const SNAPSHOT_VERSION: u16 = 2;
+    const SNAPSHOT_VERSION: u16 = 3;
 
     fn evolve(self, event: &SubjectEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut participation = match (self, event) {
@@ -161,6 +176,8 @@ impl Aggregate for Subject {
                     patient_id: screened.patient_id,
                     trial_id: screened.trial_id,
                     site_id: screened.site_id,
+                    screening_number: 1,
+                    randomised: false,
                     stage: Stage::Screening,
                     stage_since: occurred_at,
                     eligibility: None,
@@ -170,6 +187,12 @@ impl Aggregate for Subject {
         };
         match event {
             SubjectEvent::PatientScreened(_) => {}
+            SubjectEvent::PatientRescreened(again) => {
+                participation.site_id = again.site_id;
+                participation.screening_number = again.screening_number;
+                participation.eligibility = None;
+                participation.enter(Stage::Screening, occurred_at);
+            }
             SubjectEvent::EligibilityRecorded(recorded) => {
                 participation.eligibility = Some(Eligibility {
                     criteria_version: recorded.criteria_version,
@@ -179,7 +202,10 @@ impl Aggregate for Subject {
             }
             SubjectEvent::ScreeningFailed(_) => participation.enter(Stage::ScreenFailed, occurred_at),
             SubjectEvent::SubjectEnrolled(_) => participation.enter(Stage::Enrolled, occurred_at),
-            SubjectEvent::SubjectRandomised(_) => participation.enter(Stage::Randomised, occurred_at),
+            SubjectEvent::SubjectRandomised(_) => {
+                participation.randomised = true;
+                participation.enter(Stage::Randomised, occurred_at);
+            }
             SubjectEvent::SubjectDiscontinued(_) => participation.enter(Stage::Discontinued, occurred_at),
             SubjectEvent::SubjectCompleted(_) => participation.enter(Stage::Completed, occurred_at),
         }

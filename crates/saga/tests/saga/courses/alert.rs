@@ -27,7 +27,7 @@ impl Course for Alert {
                 clinic.enrol(PATIENT).await;
             }
             1 => {
-                let answers: BTreeMap<String, u8> = (1..=9).map(|item| (format!("PHQ9_{item}"), 3)).collect();
+                let answers: BTreeMap<String, u8> = (1..=9).map(|item| (format!("PHQ010{item}"), 3)).collect();
                 let report = json!({"subject_id": subject(PATIENT), "instrument": "PHQ-9", "answers": answers});
                 clinic.send("SubmitReport", REPORT, report).await;
             }

@@ -1,0 +1,147 @@
+//! Where something happens: whose days and times of day count.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use decider::{Facts, Halt};
+use events::TimeZone;
+use events::ids::SiteId;
+
+use crate::site::Site;
+use crate::validate::CLOCK_SKEW_MAX;
+
+/// Times that are further apart lie on different days everywhere: no day is longer, with the clocks' skew.
+const DAY_MAX: TimeDelta = TimeDelta::hours(27);
+
+/// A place. That of a site is looked up only where days decide: most times lie far apart, and their order is the same
+/// everywhere.
+#[derive(Clone, Copy)]
+pub struct Place<'facts>(Known<'facts>);
+
+#[derive(Clone, Copy)]
+enum Known<'facts> {
+    Zone(TimeZone),
+    Site(&'facts Facts, SiteId),
+}
+
+impl<'facts> Place<'facts> {
+    /// No place in particular: what concerns a trial or the installation as a whole.
+    pub const ANYWHERE: Place<'static> = Place(Known::Zone(TimeZone::UTC));
+
+    /// A place in this zone.
+    pub const fn at(zone: TimeZone) -> Self {
+        Self(Known::Zone(zone))
+    }
+
+    /// The site.
+    pub const fn site(facts: &'facts Facts, site_id: SiteId) -> Self {
+        Self(Known::Site(facts, site_id))
+    }
+
+    /// Its time zone.
+    ///
+    /// # Errors
+    /// [`Halt`] where the site is not loaded yet, or not registered.
+    pub fn zone(&self) -> Result<TimeZone, Halt> {
+        match self.0 {
+            Known::Zone(zone) => Ok(zone),
+            Known::Site(facts, site_id) => Ok(facts.get::<Site>(site_id)?.identity(site_id, None)?.time_zone),
+        }
+    }
+
+    /// The day that it is there.
+    ///
+    /// # Errors
+    /// As [`Place::zone`].
+    pub fn day(&self, time: DateTime<Utc>) -> Result<NaiveDate, Halt> {
+        Ok(self.zone()?.day(time))
+    }
+
+    /// Whether `time` lies before `earlier`.
+    ///
+    /// Dates of clinical facts often have no time of day: the first instant of a day stands for the whole day.
+    /// Elsewhere clocks may differ by five minutes.
+    ///
+    /// # Errors
+    /// As [`Place::zone`].
+    pub fn lies_before(&self, time: DateTime<Utc>, earlier: DateTime<Utc>) -> Result<bool, Halt> {
+        if (time - earlier).abs() > DAY_MAX {
+            return Ok(time < earlier);
+        }
+        let zone = self.zone()?;
+        Ok(if zone.is_whole_day(time) || zone.is_whole_day(earlier) {
+            zone.day(time) < zone.day(earlier)
+        } else {
+            time + CLOCK_SKEW_MAX < earlier
+        })
+    }
+
+    /// Whether `time` lies before `end`, where something ended for good. As [`Place::lies_before`], but no clock may
+    /// differ: what comes right after the end is after it.
+    ///
+    /// # Errors
+    /// As [`Place::zone`].
+    pub fn is_before_end(&self, time: DateTime<Utc>, end: DateTime<Utc>) -> Result<bool, Halt> {
+        if (time - end).abs() > DAY_MAX {
+            return Ok(time < end);
+        }
+        let zone = self.zone()?;
+        let whole_day = zone.is_whole_day(time) || zone.is_whole_day(end);
+        Ok(if whole_day { zone.day(time) <= zone.day(end) } else { time < end })
+    }
+
+    /// Whether it is that day there, or was.
+    ///
+    /// # Errors
+    /// As [`Place::zone`].
+    pub fn has_come(&self, day: NaiveDate, now: DateTime<Utc>) -> Result<bool, Halt> {
+        // It is never more than 12 hours earlier than in Greenwich, nor more than 14 later.
+        if day <= (now - TimeDelta::hours(12)).date_naive() {
+            return Ok(true);
+        }
+        if day > (now + TimeDelta::hours(14)).date_naive() {
+            return Ok(false);
+        }
+        Ok(day <= self.day(now)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    fn before(zone: &str, one: &str, other: &str) -> bool {
+        let place = Place::at(zone.parse().expect("a zone"));
+        place.lies_before(time(one), time(other)).expect("the zone is known")
+    }
+
+    #[test]
+    fn a_whole_day_is_that_of_the_place() {
+        // Midnight in Oslo, and in Greenwich.
+        let (oslo, greenwich) = ("2026-01-31T23:00:00Z", "2026-02-01T00:00:00Z");
+        assert!(!before("Europe/Oslo", oslo, "2026-02-01T20:00:00Z"));
+        assert!(before("UTC", oslo, "2026-02-01T20:00:00Z"));
+        assert!(before("Europe/Oslo", greenwich, "2026-02-01T20:00:00Z"));
+        assert!(!before("UTC", greenwich, "2026-02-01T20:00:00Z"));
+    }
+
+    #[test]
+    fn clocks_may_differ_by_five_minutes() {
+        assert!(!before("UTC", "2026-02-01T08:00:00Z", "2026-02-01T08:05:00Z"));
+        assert!(before("UTC", "2026-02-01T08:00:00Z", "2026-02-01T08:05:01Z"));
+        assert!(!before("UTC", "2026-02-01T08:00:00Z", "2026-01-01T08:00:00Z"));
+        assert!(before("UTC", "2026-01-01T08:00:00Z", "2026-02-01T08:00:00Z"));
+    }
+
+    #[test]
+    fn a_day_has_come_where_it_has() {
+        let come = |zone: &str, day: &str| {
+            let place = Place::at(zone.parse().expect("a zone"));
+            place.has_come(day.parse().expect("a day"), time("2026-02-01T12:30:00Z")).expect("the zone is known")
+        };
+        assert!(come("Pacific/Kiritimati", "2026-02-02") && !come("Europe/Oslo", "2026-02-02"));
+        assert!(!come("Pacific/Kiritimati", "2026-02-03") && come("Pacific/Pago_Pago", "2026-02-01"));
+    }
+}
