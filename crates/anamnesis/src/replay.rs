@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use events::envelope::Actor;
 use events::ids::{PatientId, StreamId};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use client::ToolError;
 use client::console;
@@ -184,12 +184,32 @@ fn short(stream: StreamId) -> String {
 /// The fields of a payload that say something about this event.
 fn payload(payload: &Value) -> String {
     let Value::Object(fields) = payload else { return String::new() };
+    if let (Some(Value::Object(changes)), Some(Value::Object(previous))) =
+        (fields.get("changes"), fields.get("previous"))
+    {
+        let reason = fields.get("reason").and_then(Value::as_str).unwrap_or_default();
+        return format!("{}, reason: {reason}", changed("", changes, previous).join(", "));
+    }
     let telling = fields.iter().filter(|(name, value)| !REPEATED.contains(&name.as_str()) && !is_empty(value));
     let words = telling.map(|(name, value)| match value {
         Value::String(text) => format!("{name}: {text}"),
         value => format!("{name}: {value}"),
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// What a correction changed, field by field: old and new.
+fn changed(above: &str, changes: &Map<String, Value>, previous: &Map<String, Value>) -> Vec<String> {
+    let told = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => "nothing".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    let field = |(name, new): (&String, &Value)| match (new, previous.get(name)) {
+        (Value::Object(new), Some(Value::Object(old))) => changed(&format!("{above}{name}/"), new, old),
+        (new, old) => vec![format!("{above}{name}: {} → {}", told(old), told(Some(new)))],
+    };
+    changes.iter().flat_map(field).collect()
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -21,6 +21,12 @@ pub trait Command {
         Vec::new()
     }
 
+    /// What the matter is known by where whoever sends it gives it no id: a second one that says the same is then
+    /// about the same stream, and refused there. None where nothing tells two of them apart.
+    fn matter(&self) -> Option<String> {
+        None
+    }
+
     /// Decides which events follow. An empty decision means "already so".
     ///
     /// # Errors

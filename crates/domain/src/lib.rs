@@ -73,8 +73,10 @@ pub mod operation {
 }
 /// Patients, across trials.
 pub mod patient {
+    mod commands;
     mod patient;
 
+    pub use self::commands::*;
     pub use self::patient::*;
 }
 /// Adverse events and alerts.
@@ -136,7 +138,9 @@ pub mod commands {
         }
         "patients" of patient {
             RegisterPatient by SiteWork at "register-patient", creates: "Registers a person.";
+            CorrectDemographics by SiteWork at "correct-demographics": "Corrects what was recorded of a person; the old values stay in the history.";
             RecordObservation by SiteWork at "record-observation": "Records something that was observed about a person.";
+            CorrectObservation by SiteWork at "correct-observation": "Corrects an observation; the old values stay in the history.";
         }
         "patients" of consent {
             PresentConsentForm by SiteWork at "present-consent-form": "Shows a consent form to the patient.";
@@ -171,6 +175,7 @@ pub mod commands {
         }
         "visits" of visit {
             RecordVisit by SiteWork at "record-visit", creates: "Records that a subject came to a visit.";
+            CorrectVisit by SiteWork at "correct-visit": "Corrects what was recorded of a visit; the old values stay in the history.";
         }
         "notifications" of messaging::notification {
             RequestNotification by Process at "request-notification": "Asks for a message to a role.";

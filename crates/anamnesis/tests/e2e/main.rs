@@ -57,4 +57,5 @@ everywhere! {
     pages_stay_whole_while_patients_come,
     a_history_has_three_forms,
     a_timeline_is_read_from_either_end,
+    the_same_report_twice_without_an_id_is_one,
 }

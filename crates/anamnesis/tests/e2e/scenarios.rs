@@ -343,3 +343,22 @@ pub async fn a_request_without_a_token_is_refused(system: &System) {
         system.api.with_token(Some("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4Iiwicm9sZSI6ImFkbWluaXN0cmF0b3IifQ.".to_owned()));
     forger.get("/v1/trials").await.refused(401, "unauthenticated");
 }
+
+pub async fn the_same_report_twice_without_an_id_is_one(system: &System) {
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let (_, subject) = clinic.randomised_subject("ARMACTIVE").await;
+    let address = format!("/v1/subjects/{subject}");
+    let subject_now = clinic.api.until(&address, "randomised", |subject| subject["status"] == "randomised").await;
+    let completed_at = subject_now["randomised_at"].as_str().expect("a time");
+    let body = json!({
+        "subject_id": subject, "instrument": "PHQ-9", "answers": {"PHQ0101": 2}, "completed_at": completed_at
+    });
+    let first = clinic.api.post("/v1/reports", body.clone()).await.ok();
+    let second = clinic.api.post("/v1/reports", body).await;
+    let id = first["stream"]["id"].as_str().expect("an id");
+    assert!(second.body["detail"].as_str().is_some_and(|detail| detail.contains(id)), "{:#}", second.body);
+    second.refused(422, "report-already-submitted");
+    let visit = json!({"subject_id": subject, "visit": "WEEK 2", "attended_on": &completed_at[..10]});
+    clinic.api.post("/v1/visits", visit.clone()).await.ok();
+    clinic.api.post("/v1/visits", visit).await.refused(422, "visit-already-recorded");
+}

@@ -1,8 +1,12 @@
 //! Reading a command's body, strictly.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A body that is not the command's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +28,7 @@ pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyErr
         let message = "the body must be a JSON object with the command's fields".to_owned();
         return Err(BodyError { field: String::new(), message });
     }
+    check(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
@@ -44,6 +49,83 @@ pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyErr
         return Err(BodyError { field, message: "must be a JSON object, not a list".to_owned() });
     }
     Ok(body)
+}
+
+/// Digits of a number that every reader of JSON keeps.
+const DIGITS_MAX: usize = 15;
+
+/// Refuses what a reader would alter without a word: of two fields of one name it would keep one, of a number with too
+/// many digits another number. What is no JSON is left to whoever reads it.
+fn check(bytes: &[u8]) -> Result<(), BodyError> {
+    match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(body) => check_value(body, &mut Vec::new()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check_value(value: &RawValue, path: &mut Vec<String>) -> Result<(), BodyError> {
+    let text = value.get();
+    let wrong = |path: &[String], message: String| Err(BodyError { field: path.join("/"), message });
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let Ok(Members(members)) = serde_json::from_str::<Members<'_>>(text) else { return Ok(()) };
+            let mut names = HashSet::new();
+            for (name, value) in &members {
+                path.push(name.clone());
+                if !names.insert(name) {
+                    return wrong(path, "stands there twice".to_owned());
+                }
+                check_value(value, path)?;
+                path.pop();
+            }
+            Ok(())
+        }
+        Some(b'[') => {
+            let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(text) else { return Ok(()) };
+            for (index, value) in values.into_iter().enumerate() {
+                path.push(index.to_string());
+                check_value(value, path)?;
+                path.pop();
+            }
+            Ok(())
+        }
+        Some(b'-' | b'0'..=b'9') if significant_digits(text) > DIGITS_MAX => {
+            let message =
+                format!("must have at most {DIGITS_MAX} significant digits: more are not kept by every reader");
+            wrong(path, message)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Digits of a JSON number without leading and trailing zeros.
+fn significant_digits(number: &str) -> usize {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_start_matches('0').trim_end_matches('0').len()
+}
+
+/// The members of an object in their order, also those whose names are the same.
+struct Members<'json>(Vec<(String, &'json RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// Where a list was given and an object is meant, as field names joined by `/`.
@@ -70,4 +152,39 @@ fn list_for_object(given: &Value, meant: &Value) -> Option<String> {
 fn named(message: &str) -> Option<&str> {
     let rest = ["missing field `", "duplicate field `"].iter().find_map(|begin| message.strip_prefix(begin))?;
     rest.split('`').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epro::report::SubmitReport;
+
+    fn refused(body: &str) -> BodyError {
+        parse::<SubmitReport>(body.as_bytes()).expect_err(body)
+    }
+
+    #[test]
+    fn what_a_reader_would_alter_is_refused() {
+        let subject = r#""subject_id": "00000000-0000-0000-0000-000000000001", "instrument": "X""#;
+        let body = |answers: &str| format!("{{{subject}, \"answers\": {answers}}}");
+        for (answers, field) in [
+            (r#"{"A": 1, "B": 2, "A": 3}"#, "answers/A"),
+            (r#"{"A": 12.50000000000000000001}"#, "answers/A"),
+            (r#"{"A": -100.0000000000000001}"#, "answers/A"),
+            (r#"{"A": 1234567890123456}"#, "answers/A"),
+        ] {
+            assert_eq!(refused(&body(answers)).field, field, "{answers}");
+        }
+        assert_eq!(
+            refused(&format!("{{{subject}, \"visit\": \"A\", \"answers\": {{}}, \"visit\": \"B\"}}")).field,
+            "visit"
+        );
+        // Escaped, it is the same name.
+        assert_eq!(refused(&body(r#"{"A": 1, "\u0041": 2}"#)).field, "answers/A");
+        for answers in
+            [r#"{"A": 1, "a": 2}"#, r#"{"A": 123456789012345}"#, r#"{"A": 0.000012}"#, r#"{"A": 100000000000000}"#]
+        {
+            parse::<SubmitReport>(body(answers).as_bytes()).expect(answers);
+        }
+    }
 }

@@ -100,9 +100,11 @@ impl ProcessManager for EnrolmentProcess {
                 Route::Continue(SubjectId::of(withdrawn.patient_id, withdrawn.trial_id).uuid())
             }
             AnyEvent::Subject(_) => Route::Continue(envelope.stream.id),
-            AnyEvent::Patient(PatientEvent::ObservationRecorded(_)) => {
-                Route::Patient(PatientId::from(envelope.stream.id))
-            }
+            AnyEvent::Patient(
+                PatientEvent::ObservationRecorded(_)
+                | PatientEvent::ObservationCorrected(_)
+                | PatientEvent::DemographicsCorrected(_),
+            ) => Route::Patient(PatientId::from(envelope.stream.id)),
             _ => Route::Nobody,
         }
     }
@@ -158,7 +160,7 @@ impl ProcessManager for EnrolmentProcess {
                 AnyEvent::Subject(SubjectEvent::PatientScreened(_) | SubjectEvent::PatientRescreened(_)),
             ) => assess(),
             // Also while an assessment is on its way: it may not have seen this one.
-            (Stage::Screened | Stage::Waiting(_), AnyEvent::Patient(PatientEvent::ObservationRecorded(_))) => assess(),
+            (Stage::Screened | Stage::Waiting(_), AnyEvent::Patient(_)) => assess(),
             (Stage::Decided, AnyEvent::Subject(SubjectEvent::EligibilityRecorded(recorded))) => {
                 vec![match recorded.outcome {
                     EligibilityOutcome::Eligible => Step::new("enrol", (subject_id, EnrolSubject { occurred_at })),

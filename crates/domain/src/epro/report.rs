@@ -90,7 +90,8 @@ pub struct CorrectReport {
 rules! {
     /// Why a command to a report is refused.
     pub enum ReportError {
-        AlreadySubmitted => ALREADY_SUBMITTED = "report-already-submitted": "the report was submitted already";
+        AlreadySubmitted(report_id: ReportId) => ALREADY_SUBMITTED = "report-already-submitted":
+            "the report was submitted already, as {0}";
         UnknownQuestionnaire => UNKNOWN_QUESTIONNAIRE = "questionnaire-not-found":
             "the trial has no such questionnaire", field "instrument";
         CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started":
@@ -109,6 +110,12 @@ impl Command for SubmitReport {
         vec![Need::of::<Report>(report_id), Need::of::<Subject>(self.subject_id)]
     }
 
+    fn matter(&self) -> Option<String> {
+        let completed_at = self.completed_at.given()?;
+        let started_at = self.started_at.given().unwrap_or_default();
+        Some(format!("{} {} {started_at} {completed_at}", self.subject_id, self.instrument))
+    }
+
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::code("instrument", &self.instrument)?;
         validate::optional_text("questionnaire_version", self.questionnaire_version.as_deref())?;
@@ -116,7 +123,7 @@ impl Command for SubmitReport {
         validate::optional_text("device", self.device.as_deref())?;
         validate::optional_text("visit", self.visit.as_deref())?;
         if *facts.get::<Report>(report_id)? != Report::Absent {
-            return Err(ReportError::AlreadySubmitted.into());
+            return Err(ReportError::AlreadySubmitted(report_id).into());
         }
         let participant = participant(facts, self.subject_id, Some("subject_id"))?;
         let place = self.time_zone.map_or_else(|| participant.place(facts), Place::at);

@@ -1,10 +1,11 @@
 //! The visit: follow-up of a subject.
 
-use events::visit::{VisitAttended, VisitEvent};
+use events::visit::{VisitAttended, VisitCorrected, VisitEvent, VisitFields};
 
 use crate::consent::participant::participant;
 use crate::enrolment::subject::Subject;
 use crate::prelude::*;
+use crate::validate::Unchanged;
 
 /// A visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +14,17 @@ pub enum Visit {
     #[default]
     Absent,
     /// The subject came.
-    Attended,
+    Attended(Box<Attended>),
+}
+
+/// What is known of an attended visit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attended {
+    subject_id: SubjectId,
+    recorded_at: DateTime<Utc>,
+    visit: String,
+    visit_number: Option<Quantity>,
+    attended_on: PartialDate,
 }
 
 /// Records that a subject came to a visit.
@@ -33,12 +44,35 @@ pub struct RecordVisit {
     pub occurred_at: When,
 }
 
+/// Corrects what was recorded of a visit. A field that is left out does not change; `null` takes away what was known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectVisit {
+    /// The visit's name.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub visit: Change<String>,
+    /// The visit's number.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub visit_number: OptionalChange<Quantity>,
+    /// The day of the visit, as far as it is known.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub attended_on: Change<PartialDate>,
+    /// Why it is corrected.
+    pub reason: String,
+    /// When it was corrected; by default now.
+    pub occurred_at: When,
+}
+
 rules! {
     /// Why a command to a visit is refused.
     pub enum VisitError {
-        AlreadyRecorded => ALREADY_RECORDED = "visit-already-recorded": "the visit was recorded already";
+        AlreadyRecorded(visit_id: VisitId) => ALREADY_RECORDED = "visit-already-recorded":
+            "the visit was recorded already, as {0}";
         RecordedBefore => RECORDED_BEFORE = "visit-recorded-before-attended":
             "the visit cannot be recorded before the day on which the subject came", field "occurred_at";
+        CorrectedBefore(on: NaiveDate) => CORRECTED_BEFORE = "visit-corrected-before-recorded":
+            "the visit was recorded on {0}, later than this", field "occurred_at";
+        _ => NOT_FOUND = "visit-not-found";
     }
 }
 
@@ -50,10 +84,15 @@ impl Command for RecordVisit {
         vec![Need::of::<Visit>(visit_id), Need::of::<Subject>(self.subject_id)]
     }
 
+    fn matter(&self) -> Option<String> {
+        let number = self.visit_number.map(|number| number.to_string()).unwrap_or_default();
+        Some(format!("{} {} {number} {}", self.subject_id, self.attended_on, self.visit))
+    }
+
     fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::text("visit", &self.visit)?;
         if *facts.get::<Visit>(visit_id)? != Visit::Absent {
-            return Err(VisitError::AlreadyRecorded.into());
+            return Err(VisitError::AlreadyRecorded(visit_id).into());
         }
         // That somebody came is not yet a clinical fact: a visit from a day before
         // the signature is kept, what was found there needs the consent.
@@ -78,14 +117,60 @@ impl Command for RecordVisit {
     }
 }
 
+impl Command for CorrectVisit {
+    type Target = VisitId;
+    const NAME: &'static str = "CorrectVisit";
+
+    fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::prose("reason", &self.reason)?;
+        validate::optional_text("visit", self.visit.value().map(String::as_str))?;
+        let Visit::Attended(attended) = facts.get::<Visit>(visit_id)? else {
+            return Err(NotFound::halt(VisitError::NOT_FOUND, "visit", visit_id, None));
+        };
+        let participant = participant(facts, attended.subject_id, None)?;
+        let place = participant.place(facts);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        if place.lies_before(occurred_at, attended.recorded_at)? {
+            return Err(VisitError::CorrectedBefore(place.day(attended.recorded_at)?).into());
+        }
+        if let Some(attended_on) = self.attended_on.value() {
+            past_day(context, "attended_on", attended_on.earliest(), &place)?;
+        }
+        let (visit, old_visit) = self.visit.of(&attended.visit);
+        let (visit_number, old_number) = self.visit_number.of(&attended.visit_number);
+        let (attended_on, old_day) = self.attended_on.of(&attended.attended_on);
+        let changes = VisitFields { visit, visit_number, attended_on };
+        if changes == VisitFields::default() {
+            return Err(Unchanged.into());
+        }
+        let previous = VisitFields { visit: old_visit, visit_number: old_number, attended_on: old_day };
+        let corrected = VisitCorrected { changes, previous, reason: self.reason.clone() };
+        Ok(Decision::new(participant.references(), occurred_at).append(visit_id, corrected))
+    }
+}
+
 impl Aggregate for Visit {
     type Id = VisitId;
     type Event = VisitEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
-    fn evolve(self, event: &VisitEvent, _occurred_at: DateTime<Utc>) -> Self {
-        match event {
-            VisitEvent::VisitAttended(_) => Visit::Attended,
+    fn evolve(self, event: &VisitEvent, occurred_at: DateTime<Utc>) -> Self {
+        match (self, event) {
+            (Visit::Absent, VisitEvent::VisitAttended(attended)) => Visit::Attended(Box::new(Attended {
+                subject_id: attended.subject_id,
+                recorded_at: occurred_at,
+                visit: attended.visit.clone(),
+                visit_number: attended.visit_number,
+                attended_on: attended.attended_on.clone(),
+            })),
+            (Visit::Attended(mut attended), VisitEvent::VisitCorrected(corrected)) => {
+                corrected.changes.visit.apply(&mut attended.visit);
+                corrected.changes.visit_number.apply(&mut attended.visit_number);
+                corrected.changes.attended_on.apply(&mut attended.attended_on);
+                Visit::Attended(attended)
+            }
+            // Not decided by any command; the log is read all the same.
+            (visit, VisitEvent::VisitAttended(_) | VisitEvent::VisitCorrected(_)) => visit,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Given, when, then: the rules of the clinic.
 
 mod consents;
+mod corrections;
 mod course;
 mod processes;
 mod properties;

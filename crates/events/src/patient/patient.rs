@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Change, OptionalChange};
 use crate::time_zone::TimeZone;
 use crate::trial::ObservationValue;
 use crate::values::{PartialDate, Personal};
@@ -65,10 +66,75 @@ pub struct ObservationRecorded {
     pub observed_at: DateTime<Utc>,
 }
 
+/// What was recorded of the person was corrected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DemographicsCorrected {
+    /// What is known now; a field that is absent did not change.
+    pub changes: Demographics,
+    /// What the same fields were.
+    pub previous: Demographics,
+    /// Why it was corrected.
+    pub reason: String,
+}
+
+/// Fields of a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Demographics {
+    /// Full name.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub name: OptionalChange<Personal<String>>,
+    /// National identity number.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub national_id: OptionalChange<Personal<String>>,
+    /// Mobile telephone number, E.164.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub mobile: OptionalChange<Personal<String>>,
+    /// Date of birth.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub birth_date: OptionalChange<Personal<PartialDate>>,
+    /// Sex.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub sex: OptionalChange<Personal<Sex>>,
+    /// The time zone in which the person lives.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub time_zone: OptionalChange<TimeZone>,
+}
+
+/// An observation was corrected: the latest recorded one of this code and time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ObservationCorrected {
+    /// What was observed.
+    pub code: String,
+    /// When it was observed, as it stood before.
+    pub observed_at: DateTime<Utc>,
+    /// What is known now; a field that is absent did not change.
+    pub changes: ObservationFields,
+    /// What the same fields were.
+    pub previous: ObservationFields,
+    /// Why it was corrected.
+    pub reason: String,
+}
+
+/// Fields of an observation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ObservationFields {
+    /// The value.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub value: Change<ObservationValue>,
+    /// UCUM unit.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub unit: OptionalChange<String>,
+    /// When it was observed.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub observed_at: Change<DateTime<Utc>>,
+}
+
 event_set! {
     /// What can happen to a patient.
     pub enum PatientEvent in Patient {
         PatientRegistered = 1;
+        DemographicsCorrected = 1;
         ObservationRecorded = 1;
+        ObservationCorrected = 1;
     }
 }

@@ -21,9 +21,35 @@ pub struct VisitAttended {
     pub attended_on: PartialDate,
 }
 
+/// What was recorded of the visit was corrected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VisitCorrected {
+    /// What is known now; a field that is absent did not change.
+    pub changes: VisitFields,
+    /// What the same fields were.
+    pub previous: VisitFields,
+    /// Why it was corrected.
+    pub reason: String,
+}
+
+/// Fields of a visit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VisitFields {
+    /// The visit's name.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub visit: Change<String>,
+    /// The visit's number.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub visit_number: OptionalChange<Quantity>,
+    /// The day of the visit.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub attended_on: Change<PartialDate>,
+}
+
 event_set! {
     /// What can happen to a visit.
     pub enum VisitEvent in Visit {
         VisitAttended = 1;
+        VisitCorrected = 1;
     }
 }

@@ -126,7 +126,7 @@ impl Planner<'_> {
             self.note(row.id(), "AESTDTC is empty: the onset is not known");
         }
         // Reported when it was collected; what began before the consent was told after it.
-        let told = collected.and_then(|date| date.moment()).max(onset.as_ref().and_then(|onset| onset.moment()));
+        let told = collected.and_then(|date| date.moment()).max(onset.as_ref().map(|onset| onset.earliest()));
         let at = told.unwrap_or(self.consent.at).max(self.consent.at);
         let event = ReportAdverseEvent {
             subject_id: self.frame.subject(&self.subject),

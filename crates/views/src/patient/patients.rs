@@ -50,6 +50,18 @@ impl Table for Patients {
     const SCOPE: Scope = Scope { patient: Some(Place::Key), ..Scope::INSTALLATION };
 }
 
+impl Patient {
+    fn is_known(&mut self, field: &str, is_unchanged: bool, is_known: bool) {
+        if is_unchanged {
+            return;
+        }
+        self.known.retain(|known| known != field);
+        if is_known {
+            self.known.push(field.to_owned());
+        }
+    }
+}
+
 impl View for Patients {
     const OF: Option<StreamType> = Some(StreamType::Patient);
 
@@ -71,6 +83,26 @@ impl View for Patients {
                     known: known.collect(),
                     observations: BTreeMap::new(),
                 })
+            }
+            PatientEvent::DemographicsCorrected(corrected) => {
+                let mut document = document?;
+                let changes = &corrected.changes;
+                document.is_known("name", changes.name.is_none(), changes.name.value().is_some());
+                document.is_known("national_id", changes.national_id.is_none(), changes.national_id.value().is_some());
+                document.is_known("mobile", changes.mobile.is_none(), changes.mobile.value().is_some());
+                document.is_known("birth_date", changes.birth_date.is_none(), changes.birth_date.value().is_some());
+                document.is_known("sex", changes.sex.is_none(), changes.sex.value().is_some());
+                Some(document)
+            }
+            PatientEvent::ObservationCorrected(corrected) => {
+                let mut document = document?;
+                let shown = document.observations.get_mut(&corrected.code);
+                if let Some(shown) = shown.filter(|shown| shown.observed_at == corrected.observed_at) {
+                    corrected.changes.value.apply(&mut shown.value);
+                    corrected.changes.unit.apply(&mut shown.unit);
+                    corrected.changes.observed_at.apply(&mut shown.observed_at);
+                }
+                Some(document)
             }
             PatientEvent::ObservationRecorded(recorded) => {
                 let mut document = document?;

@@ -18,6 +18,7 @@ pub struct Visit {
     visit: String,
     visit_number: Option<Quantity>,
     attended_on: PartialDate,
+    corrections: u32,
 }
 
 impl Table for Visits {
@@ -58,7 +59,16 @@ impl View for Visits {
                 visit: attended.visit.clone(),
                 visit_number: attended.visit_number,
                 attended_on: attended.attended_on.clone(),
+                corrections: 0,
             }),
+            VisitEvent::VisitCorrected(corrected) => {
+                let mut document = document?;
+                corrected.changes.visit.apply(&mut document.visit);
+                corrected.changes.visit_number.apply(&mut document.visit_number);
+                corrected.changes.attended_on.apply(&mut document.attended_on);
+                document.corrections += 1;
+                Some(document)
+            }
         }
     }
 }

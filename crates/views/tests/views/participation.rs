@@ -161,6 +161,42 @@ fn a_visit_is_what_was_attended() {
     });
     given([event(visit, about(), "VisitAttended", &attended)]).view::<Visits>(visit).then(&json!({
         "visit_id": visit, "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
-        "site_id": site(), "visit": "WEEK 1", "visit_number": 1.1, "attended_on": "2026-02"
+        "site_id": site(), "visit": "WEEK 1", "visit_number": 1.1, "attended_on": "2026-02", "corrections": 0
+    }));
+}
+
+#[test]
+fn corrections_show_what_is_true_now() {
+    let visit = VisitId::from(Uuid::from_u128(5));
+    let attended = json!({
+        "subject_id": subject(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
+        "visit": "WEEK 1", "visit_number": 1.1, "attended_on": "2026-02"
+    });
+    let corrected = json!({
+        "changes": {"visit": "WEEK 2", "visit_number": null}, "previous": {"visit": "WEEK 1", "visit_number": 1.1},
+        "reason": "the wrong row"
+    });
+    let course =
+        [event(visit, about(), "VisitAttended", &attended), event(visit, about(), "VisitCorrected", &corrected)];
+    given(course).view::<Visits>(visit).then(&json!({
+        "visit_id": visit, "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
+        "site_id": site(), "visit": "WEEK 2", "visit_number": null, "attended_on": "2026-02", "corrections": 1
+    }));
+    let of_patient =
+        |event_type, payload: Value| event(patient(), References::patient(patient()), event_type, &payload);
+    let person = json!({"changes": {"name": null, "sex": "F"}, "previous": {"name": "K", "sex": null}, "reason": "x"});
+    let observation = json!({
+        "code": "WEIGHT", "observed_at": minute(10), "changes": {"value": 17}, "previous": {"value": 71}, "reason": "x"
+    });
+    given([
+        of_patient("PatientRegistered", json!({"name": "Kari Nordmann", "birth_date": "1980-02"})),
+        of_patient("ObservationRecorded", json!({"code": "WEIGHT", "value": 71, "observed_at": minute(10)})),
+        of_patient("DemographicsCorrected", person),
+        of_patient("ObservationCorrected", observation),
+    ])
+    .view::<Patients>(patient())
+    .then(&json!({
+        "patient_id": patient(), "registered_at": minute(0), "known": ["birth_date", "sex"],
+        "observations": {"WEIGHT": {"value": 17, "unit": null, "observed_at": minute(10)}}
     }));
 }

@@ -1,0 +1,255 @@
+//! Commands to a patient: registering, observing, correcting.
+
+use decider::{Command, Context, Decision, Facts, Halt};
+use events::TimeZone;
+use events::change::{Change, OptionalChange};
+use events::envelope::References;
+use events::ids::PatientId;
+use events::patient::{
+    Demographics, DemographicsCorrected, ObservationCorrected, ObservationFields, ObservationRecorded,
+    PatientRegistered, Sex,
+};
+use events::trial::ObservationValue;
+use events::values::{PartialDate, Personal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Patient, PatientError, registered};
+use crate::place::Place;
+use crate::validate::{self, Invalid, Unchanged, past_day};
+use crate::when::When;
+
+/// Registers a person. Every field is personal data and may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterPatient {
+    /// Full name.
+    #[serde(default)]
+    pub name: Option<Personal<String>>,
+    /// National identity number.
+    #[serde(default)]
+    pub national_id: Option<Personal<String>>,
+    /// Mobile telephone number, E.164: `+` and up to 15 digits.
+    #[serde(default)]
+    pub mobile: Option<Personal<String>>,
+    /// Date of birth, as far as it is known.
+    #[serde(default)]
+    pub birth_date: Option<Personal<PartialDate>>,
+    /// Sex.
+    #[serde(default)]
+    pub sex: Option<Personal<Sex>>,
+    /// The IANA time zone in which the person lives, such as `Europe/Oslo`; by default that of the site counts.
+    #[serde(default)]
+    pub time_zone: Option<TimeZone>,
+    /// When it happened; by default now.
+    pub occurred_at: When,
+}
+
+/// Corrects what was recorded of a person. A field that is left out does not change; `null` takes away what was known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectDemographics {
+    /// Full name.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub name: OptionalChange<Personal<String>>,
+    /// National identity number.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub national_id: OptionalChange<Personal<String>>,
+    /// Mobile telephone number, E.164: `+` and up to 15 digits.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub mobile: OptionalChange<Personal<String>>,
+    /// Date of birth, as far as it is known.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub birth_date: OptionalChange<Personal<PartialDate>>,
+    /// Sex.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub sex: OptionalChange<Personal<Sex>>,
+    /// The IANA time zone in which the person lives.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub time_zone: OptionalChange<TimeZone>,
+    /// Why it is corrected.
+    pub reason: String,
+    /// When it was corrected; by default now.
+    pub occurred_at: When,
+}
+
+/// Corrects an observation: the latest recorded one of the code and time. A field that is left out does not change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectObservation {
+    /// What was observed.
+    pub code: String,
+    /// When it was observed, as it stands.
+    pub observed_at: When,
+    /// The value.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub value: Change<ObservationValue>,
+    /// UCUM unit; `null` where it has none.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub unit: OptionalChange<String>,
+    /// When it was observed in truth.
+    #[serde(default)]
+    pub observed_at_corrected: When,
+    /// Why it is corrected.
+    pub reason: String,
+    /// When it was corrected; by default now.
+    pub occurred_at: When,
+}
+
+/// Records something that was observed about a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordObservation {
+    /// What was observed, such as `MMSE` or `SYSBP`.
+    pub code: String,
+    /// The value: a number or a code.
+    pub value: ObservationValue,
+    /// UCUM unit.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// When it was observed; by default now.
+    pub observed_at: When,
+}
+
+impl Command for RegisterPatient {
+    type Target = PatientId;
+    const NAME: &'static str = "RegisterPatient";
+
+    fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        let place = Place::at(self.time_zone.unwrap_or_default());
+        let texts = [("name", self.name.as_ref()), ("national_id", self.national_id.as_ref())];
+        check(context, &place, texts, self.mobile.as_ref(), self.birth_date.as_ref())?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        if *facts.get::<Patient>(patient_id)? != Patient::Unregistered {
+            return Err(PatientError::AlreadyRegistered.into());
+        }
+        let registered = PatientRegistered {
+            name: self.name.clone(),
+            national_id: self.national_id.clone(),
+            mobile: self.mobile.clone(),
+            birth_date: self.birth_date.clone(),
+            sex: self.sex.clone(),
+            time_zone: self.time_zone,
+        };
+        Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, registered))
+    }
+}
+
+/// Checks what is said of a person.
+fn check(
+    context: &Context,
+    place: &Place<'_>,
+    texts: [(&str, Option<&Personal<String>>); 2],
+    mobile: Option<&Personal<String>>,
+    birth_date: Option<&Personal<PartialDate>>,
+) -> Result<(), Halt> {
+    for (field, text) in texts {
+        validate::optional_text(field, text.map(|text| text.expose().as_str()))?;
+    }
+    if let Some(mobile) = mobile {
+        let digits = mobile.expose().strip_prefix('+').unwrap_or_default();
+        if !(5..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let expected = "a telephone number of the form +4712345678 (E.164)".to_owned();
+            return Err(Invalid::Malformed { field: "mobile".to_owned(), expected }.into());
+        }
+    }
+    match birth_date {
+        Some(birth_date) => past_day(context, "birth_date", birth_date.expose().earliest(), place),
+        None => Ok(()),
+    }
+}
+
+impl Command for CorrectDemographics {
+    type Target = PatientId;
+    const NAME: &'static str = "CorrectDemographics";
+
+    fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::prose("reason", &self.reason)?;
+        let person = registered(facts, patient_id, None)?;
+        let texts = [("name", self.name.value()), ("national_id", self.national_id.value())];
+        check(context, &person.place(), texts, self.mobile.value(), self.birth_date.value())?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &person.place())?;
+        let (name, old_name) = self.name.of(&person.name);
+        let (national_id, old_id) = self.national_id.of(&person.national_id);
+        let (mobile, old_mobile) = self.mobile.of(&person.mobile);
+        let (birth_date, old_birth) = self.birth_date.of(&person.birth_date);
+        let (sex, old_sex) = self.sex.of(&person.sex);
+        let (time_zone, old_zone) = self.time_zone.of(&person.time_zone);
+        let changes = Demographics { name, national_id, mobile, birth_date, sex, time_zone };
+        if changes == Demographics::default() {
+            return Err(Unchanged.into());
+        }
+        let previous = Demographics {
+            name: old_name,
+            national_id: old_id,
+            mobile: old_mobile,
+            birth_date: old_birth,
+            sex: old_sex,
+            time_zone: old_zone,
+        };
+        let corrected = DemographicsCorrected { changes, previous, reason: self.reason.clone() };
+        Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, corrected))
+    }
+}
+
+impl Command for RecordObservation {
+    type Target = PatientId;
+    const NAME: &'static str = "RecordObservation";
+
+    fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::code("code", &self.code)?;
+        if let ObservationValue::Code(value) = &self.value {
+            validate::text("value", value)?;
+        }
+        validate::optional_text("unit", self.unit.as_deref())?;
+        let person = registered(facts, patient_id, None)?;
+        let observed_at = self.observed_at.time(context, "observed_at", &person.place())?;
+        let recorded = ObservationRecorded {
+            code: self.code.clone(),
+            value: self.value.clone(),
+            unit: self.unit.clone(),
+            observed_at,
+        };
+        Ok(Decision::new(References::patient(patient_id), observed_at).append(patient_id, recorded))
+    }
+}
+
+impl Command for CorrectObservation {
+    type Target = PatientId;
+    const NAME: &'static str = "CorrectObservation";
+
+    fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::prose("reason", &self.reason)?;
+        validate::code("code", &self.code)?;
+        if let Some(ObservationValue::Code(value)) = self.value.value() {
+            validate::text("value", value)?;
+        }
+        validate::optional_text("unit", self.unit.value().map(String::as_str))?;
+        let person = registered(facts, patient_id, None)?;
+        let place = person.place();
+        let observed_at = self.observed_at.time(context, "observed_at", &place)?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        let known = person.observations.get(&self.code).into_iter().flatten();
+        let known = known.rev().find(|known| known.observed_at == observed_at);
+        let known = known.ok_or(PatientError::ObservationNotFound)?;
+        let moved = match self.observed_at_corrected {
+            When::NOW => Change::NONE,
+            when => Change::to(when.time(context, "observed_at_corrected", &place)?),
+        };
+        let (value, old_value) = self.value.of(&known.value);
+        let (unit, old_unit) = self.unit.of(&known.unit);
+        let (moved, old_time) = moved.of(&known.observed_at);
+        let changes = ObservationFields { value, unit, observed_at: moved };
+        if changes == ObservationFields::default() {
+            return Err(Unchanged.into());
+        }
+        let corrected = ObservationCorrected {
+            code: self.code.clone(),
+            observed_at,
+            changes,
+            previous: ObservationFields { value: old_value, unit: old_unit, observed_at: old_time },
+            reason: self.reason.clone(),
+        };
+        Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, corrected))
+    }
+}

@@ -1,0 +1,91 @@
+//! What was recorded wrongly is corrected; the old value stays.
+
+use domain::patient::{CorrectDemographics, CorrectObservation, PatientError, RecordObservation, RegisterPatient};
+use domain::validate::Invalid;
+use domain::visit::{CorrectVisit, RecordVisit, VisitError};
+use events::ids::VisitId;
+use serde_json::json;
+use testkit::given::World;
+use uuid::Uuid;
+
+use crate::world::{command, consented, enrolled, open_trial, patient, screen, subject};
+
+fn registered() -> World {
+    let register: RegisterPatient =
+        command(json!({"name": "Kari Nordmann", "birth_date": "1980-02-03", "sex": "F", "mobile": "+4791234567"}));
+    open_trial(10, 10).when(patient(1), &register).then(&["PatientRegistered"])
+}
+
+#[test]
+fn demographics_are_corrected_field_by_field() {
+    let world = registered();
+    let correct: CorrectDemographics = command(json!({
+        "birth_date": "1980-03-02", "mobile": null, "sex": "F", "reason": "day and month were exchanged"
+    }));
+    let corrected = world.when(patient(1), &correct);
+    let payload = corrected.payload("DemographicsCorrected");
+    assert_eq!(payload["changes"], json!({"birth_date": "1980-03-02", "mobile": null}));
+    assert_eq!(payload["previous"], json!({"birth_date": "1980-02-03", "mobile": "+4791234567"}));
+    let world = corrected.then(&["DemographicsCorrected"]);
+    let world = world.when(patient(1), &correct).then_refused(Invalid::NOTHING_CHANGES);
+    let later: CorrectDemographics = command(json!({"birth_date": "2027-01-01", "reason": "x"}));
+    let world = world.when(patient(1), &later).then_refused(Invalid::IN_FUTURE);
+    let wrong: CorrectDemographics = command(json!({"mobile": "91234567", "reason": "x"}));
+    let world = world.when(patient(1), &wrong).then_refused(Invalid::MALFORMED);
+    world.when(patient(2), &correct).then_refused(PatientError::NOT_FOUND);
+    world.assert_snapshots_hold();
+}
+
+#[test]
+fn a_corrected_observation_is_what_eligibility_sees() {
+    let world = consented(&open_trial(10, 10), 1, 40);
+    let observe = |value: u32, at: &str| -> RecordObservation {
+        command(json!({"code": "AGE", "value": value, "unit": "a", "observed_at": at}))
+    };
+    let world = world.when(patient(1), &observe(71, "2026-01-20")).then(&["ObservationRecorded"]);
+    let correct = |more: serde_json::Value| -> CorrectObservation {
+        let mut body = json!({"code": "AGE", "observed_at": "2026-01-20", "reason": "misread"});
+        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        command(body)
+    };
+    let corrected =
+        world.when(patient(1), &correct(json!({"value": 17, "observed_at_corrected": "2026-01-31T12:01:00Z"})));
+    let payload = corrected.payload("ObservationCorrected");
+    assert_eq!(payload["changes"], json!({"value": 17, "observed_at": "2026-01-31T12:01:00Z"}));
+    assert_eq!(payload["previous"], json!({"value": 71, "observed_at": "2026-01-20T00:00:00Z"}));
+    let world = corrected.then(&["ObservationCorrected"]);
+    world.assert_snapshots_hold();
+    // It was moved: nothing is there any more.
+    let world = world.when(patient(1), &correct(json!({"value": 3}))).then_refused(PatientError::OBSERVATION_NOT_FOUND);
+    let moved = json!({"observed_at": "2026-01-31T12:01:00Z", "unit": null, "value": 17});
+    let payload = world.when(patient(1), &correct(moved.clone())).payload("ObservationCorrected");
+    assert_eq!((&payload["changes"], &payload["previous"]), (&json!({"unit": null}), &json!({"unit": "a"})));
+    let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let assessed = world.when(subject(1), &domain::enrolment::subject::RecordEligibility::default());
+    assert_eq!(assessed.payload("EligibilityRecorded")["outcome"], "ineligible");
+}
+
+#[test]
+fn a_visit_is_corrected_after_it_was_recorded() {
+    let id = VisitId::from(Uuid::from_u128(0x60));
+    let visit: RecordVisit = command(json!({"subject_id": subject(1), "visit": "WEEK 2", "visit_number": 3,
+        "attended_on": "2026-01-31"}));
+    let world = enrolled(&open_trial(10, 10), 1);
+    let correct = |more: serde_json::Value| -> CorrectVisit {
+        let mut body = json!({"reason": "the wrong row"});
+        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        command(body)
+    };
+    let change = correct(json!({"visit": "WEEK 4", "visit_number": null, "attended_on": "2026-01-30"}));
+    let world = world.when(id, &change).then_refused(VisitError::NOT_FOUND);
+    let world = world.when(id, &visit).then(&["VisitAttended"]);
+    let early = correct(json!({"visit": "WEEK 4", "occurred_at": "2026-01-30T08:00:00Z"}));
+    let world = world.when(id, &early).then_refused(VisitError::CORRECTED_BEFORE);
+    let corrected = world.when(id, &change);
+    let payload = corrected.payload("VisitCorrected");
+    assert_eq!(payload["changes"], json!({"visit": "WEEK 4", "visit_number": null, "attended_on": "2026-01-30"}));
+    assert_eq!(payload["previous"], json!({"visit": "WEEK 2", "visit_number": 3, "attended_on": "2026-01-31"}));
+    let world = corrected.then(&["VisitCorrected"]);
+    world.when(id, &change).then_refused(Invalid::NOTHING_CHANGES);
+    world.assert_snapshots_hold();
+}
