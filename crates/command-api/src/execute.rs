@@ -121,10 +121,11 @@ async fn carry_out(
 }
 
 fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response {
-    let Executed { receipt, repeated } = executed;
+    let Executed { receipt, repeated, seen } = executed;
     let stream = receipt.events.first().map_or(target, |event| event.stream);
     let version = receipt.events.iter().filter(|event| event.stream == stream).map(|event| event.version).max();
-    let answer = Answer { stream, version: version.unwrap_or(0), position: receipt.position, events: receipt.events };
+    let answer =
+        Answer { stream, version: version.or(seen).unwrap_or(0), position: receipt.position, events: receipt.events };
     let status = if spec.creates { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, Json(answer)).into_response();
     let headers = response.headers_mut();

@@ -49,6 +49,9 @@ pub async fn an_alert_stands_in_the_inbox_until_it_is_resolved(system: &System) 
     let position = answer["position"].as_u64().expect("a position");
     let seen = clinic.api.get(&format!("{address}?at_least={position}")).await.ok();
     assert_eq!(seen["status"], "acknowledged", "{seen:#}");
+    // Nothing to do is answered with where the alert stands.
+    let again = clinic.api.post(&format!("{address}/acknowledge"), json!({})).await.ok();
+    assert_eq!((&again["version"], &again["events"]), (&answer["version"], &json!([])));
     let answer = clinic.api.post(&format!("{address}/resolve"), json!({"action_taken": "seen today"})).await.ok();
     let position = answer["position"].as_u64().expect("a position");
     let seen = clinic.api.get(&format!("{address}?at_least={position}")).await.ok();

@@ -74,6 +74,8 @@ pub struct Executed {
     pub receipt: Receipt,
     /// Whether the command had been carried out before.
     pub repeated: bool,
+    /// The version at which the command's own stream was seen, where the decision looked at it.
+    pub seen: Option<u64>,
 }
 
 /// Why a command was not carried out.
@@ -277,8 +279,9 @@ impl Inner {
         let writes = append.writes.clone();
         match self.log.append(append).await {
             Ok(Appended::Stored(receipt)) => {
+                let version = seen.facts.version(request.target);
                 self.aggregates.remember(&writes, &mut seen.facts, &seen.folds);
-                Ok(Executed { receipt, repeated: false })
+                Ok(Executed { receipt, repeated: false, seen: version })
             }
             Ok(Appended::Repeated(receipt)) => repeated(request, receipt).map_err(Failure::Final),
             Err(AppendError::Conflict { stream, .. }) => Err(Failure::Conflict(stream)),
@@ -329,7 +332,7 @@ fn recollection(request: &Request) -> Append {
 fn repeated(request: &Request, receipt: Receipt) -> Result<Executed, ExecuteError> {
     match receipt.refusal {
         Some(refusal) if !request.keep_refusal => Err(ExecuteError::Refused(refusal)),
-        _ => Ok(Executed { receipt, repeated: true }),
+        _ => Ok(Executed { receipt, repeated: true, seen: None }),
     }
 }
 
