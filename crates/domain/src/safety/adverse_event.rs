@@ -61,7 +61,7 @@ pub struct ReportAdverseEvent {
     #[serde(default)]
     pub ctcae_grade: Option<u8>,
     /// Whether it is serious: fatal, life-threatening, hospitalisation, disability, congenital anomaly. With the
-    /// outcome `FATAL` or grade 5 it is, whatever stands here.
+    /// outcome `FATAL` or grade 5 it is, whatever stands here (but for records of the past).
     pub serious: bool,
     /// Relation to treatment, such as `PROBABLE`.
     #[serde(default)]
@@ -166,11 +166,12 @@ impl Command for ReportAdverseEvent {
             outcome: self.outcome.clone(),
         };
         known.check(context, self.occurred_at.day(context, &place)?, &place)?;
-        known.serious |= known.is_fatal();
+        // What another system recorded is kept as it was told; it raises the alert all the same.
+        known.serious |= known.is_fatal() && !self.historical;
         let covered = participant.require_consent_for(facts, known.onset.as_ref(), occurred_at);
         let outside_consent = match covered {
             // The safety of whoever took part comes first (ICH E6(R3), 2.7).
-            Err(Halt::Refused(_)) if known.serious => true,
+            Err(Halt::Refused(_)) if known.is_urgent() => true,
             covered => covered.map(|()| false)?,
         };
         let reported = AdverseEventReported {
@@ -215,10 +216,10 @@ impl Command for UpdateAdverseEvent {
         now.apply(&self.fields());
         now.check(context, self.occurred_at.day(context, &place)?, &place)?;
         if now.is_fatal() {
-            if self.serious.value() == Some(&false) {
+            if self.serious.value() == Some(&false) && !self.historical {
                 return Err(AdverseEventError::FatalIsSerious.into());
             }
-            now.serious = true;
+            now.serious |= !self.historical;
         }
         let (changes, previous) = now.differences(known);
         if changes == AdverseEventFields::default() {
@@ -273,6 +274,11 @@ impl Known {
         outcome || self.ctcae_grade == Some(GRADE_OF_DEATH)
     }
 
+    /// Whether it is serious, whatever is said of it.
+    fn is_urgent(&self) -> bool {
+        self.serious || self.is_fatal()
+    }
+
     /// Checks the fields, as they are told on `day`.
     fn check(&self, context: &Context, day: NaiveDate, place: &Place<'_>) -> Result<(), Halt> {
         validate::text("term", &self.term)?;
@@ -302,9 +308,9 @@ impl Known {
     fn triggered(&self, before: Option<&Self>) -> Vec<TriggeredRule> {
         let worse = match before {
             None => true,
-            Some(before) => !before.serious || (self.is_fatal() && !before.is_fatal()),
+            Some(before) => !before.is_urgent() || (self.is_fatal() && !before.is_fatal()),
         };
-        if !self.serious || !worse {
+        if !self.is_urgent() || !worse {
             return Vec::new();
         }
         let kind = if self.is_fatal() { "fatal" } else { "serious" };

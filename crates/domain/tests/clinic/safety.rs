@@ -40,6 +40,13 @@ fn what_is_fatal_is_serious() {
         assert_eq!(reported["serious"], true, "{fatal}");
         assert_eq!(reported["triggered_rules"][0]["rule"], "serious-adverse-event", "{fatal}");
     }
+    // A record of the past is kept as it was told, and tells of it all the same.
+    let past = report_event(json!({"outcome": "FATAL", "historical": true}));
+    let reported = world.when(adverse_event(1), &past).payload("AdverseEventReported");
+    assert_eq!(
+        (&reported["serious"], &reported["triggered_rules"][0]["rule"]),
+        (&json!(false), &json!("serious-adverse-event"))
+    );
     let world = world.when(adverse_event(1), &report_event(json!({}))).then(&["AdverseEventReported"]);
     let died = world.when(adverse_event(1), &update_event(json!({"outcome": "FATAL"})));
     assert_eq!(died.payload("AdverseEventUpdated")["changes"], json!({"outcome": "FATAL", "serious": true}));
