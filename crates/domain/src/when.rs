@@ -43,13 +43,12 @@ impl When {
         Self(Some(Given::Day(day)))
     }
 
-    /// The time as it was given, where it was.
-    pub fn given(self) -> Option<String> {
-        Some(match self.0? {
-            Given::Instant(time) => time.to_utc().to_rfc3339_opts(SecondsFormat::Micros, true),
-            Given::Local(local) => local.to_string(),
-            Given::Day(day) => day.to_string(),
-        })
+    /// The instant that was given, where one was: neither a day nor what clocks showed.
+    pub fn instant(self) -> Option<DateTime<Utc>> {
+        match self.0? {
+            Given::Instant(time) => Some(time.to_utc()),
+            Given::Local(_) | Given::Day(_) => None,
+        }
     }
 
     /// The time, which has come: the one given, or the context's now. In whole microseconds, as the log keeps it. A day

@@ -53,6 +53,8 @@ pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyErr
 
 /// Digits of a number that every reader of JSON keeps.
 const DIGITS_MAX: usize = 15;
+/// Objects and lists within each other at most: more than any command has, and less than a stack holds.
+const DEPTH_MAX: usize = 32;
 
 /// Refuses what a reader would alter without a word: of two fields of one name it would keep one, of a number with too
 /// many digits another number. What is no JSON is left to whoever reads it.
@@ -66,6 +68,9 @@ fn check(bytes: &[u8]) -> Result<(), BodyError> {
 fn check_value(value: &RawValue, path: &mut Vec<String>) -> Result<(), BodyError> {
     let text = value.get();
     let wrong = |path: &[String], message: String| Err(BodyError { field: path.join("/"), message });
+    if path.len() > DEPTH_MAX {
+        return wrong(&path[..1], format!("must not be nested more than {DEPTH_MAX} levels deep"));
+    }
     match text.as_bytes().first() {
         Some(b'{') => {
             let Ok(Members(members)) = serde_json::from_str::<Members<'_>>(text) else { return Ok(()) };
@@ -161,6 +166,18 @@ mod tests {
 
     fn refused(body: &str) -> BodyError {
         parse::<SubmitReport>(body.as_bytes()).expect_err(body)
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused() {
+        let levels = 200_000;
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let value = format!("{}1{}", open.repeat(levels), close.repeat(levels));
+            let error = refused(&format!("{{\"answers\": {value}}}"));
+            assert_eq!(error.field, "answers");
+            assert!(error.message.contains("levels deep"), "{error}");
+        }
+        refused(&"[".repeat(levels));
     }
 
     #[test]

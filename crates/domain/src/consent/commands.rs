@@ -117,7 +117,10 @@ impl Command for PresentConsentForm {
         }
         let references = References::subject(self.trial_id, self.site_id, patient_id);
         let decision = Decision::new(references, occurred_at);
-        let is_same = |presented: &Presented| presented.is_of(form) && presented.site_id == self.site_id;
+        // Shown earlier than was thought is told.
+        let is_same = |presented: &Presented| {
+            presented.is_of(form) && presented.site_id == self.site_id && presented.presented_at <= occurred_at
+        };
         if consent.presented.as_ref().is_some_and(is_same) {
             return Ok(decision);
         }

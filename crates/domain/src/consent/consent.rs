@@ -96,6 +96,28 @@ impl Signed {
 }
 
 impl Consent {
+    /// The latest signature, whether the consent is in force or not.
+    pub const fn latest(&self) -> Option<&Signed> {
+        self.signed.as_ref()
+    }
+
+    /// Whether some time from `first` to `last` is covered.
+    ///
+    /// # Errors
+    /// [`Halt::Needs`] where the place is not loaded yet.
+    pub fn covers_some_of(&self, first: DateTime<Utc>, last: DateTime<Utc>, place: &Place<'_>) -> Result<bool, Halt> {
+        for span in &self.spans {
+            let begins_before_end = match span.withdrawn_at {
+                Some(withdrawn_at) => place.is_before_end(first, withdrawn_at)?,
+                None => true,
+            };
+            if begins_before_end && !place.lies_before(last, span.signed_at)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The latest signature, if the consent is in force now.
     pub fn in_force(&self) -> Option<&Signed> {
         let is_open = self.spans.last().is_some_and(|span| span.withdrawn_at.is_none());
@@ -162,13 +184,17 @@ impl Aggregate for Consent {
                     Some(span) => span.signed_at = span.signed_at.min(event.signed_at),
                     None => self.spans.push(Span { signed_at: event.signed_at, withdrawn_at: None }),
                 }
-                let earlier = self.signed.as_ref().map(|signed| signed.signed_at);
-                self.signed = Some(Signed {
-                    site_id: event.site_id,
-                    form_version: event.form_version.clone(),
-                    language: event.language.clone(),
-                    signed_at: earlier.map_or(event.signed_at, |earlier| earlier.max(event.signed_at)),
-                    signature_number: event.signature_number,
+                let signature_number = event.signature_number;
+                self.signed = Some(match self.signed.take() {
+                    // An older signature that arrives later does not take the place of the newer one.
+                    Some(latest) if event.signed_at < latest.signed_at => Signed { signature_number, ..latest },
+                    _ => Signed {
+                        site_id: event.site_id,
+                        form_version: event.form_version.clone(),
+                        language: event.language.clone(),
+                        signed_at: event.signed_at,
+                        signature_number,
+                    },
                 });
                 self.presented = None;
             }

@@ -75,14 +75,11 @@ impl Participant {
     ) -> Result<(), Halt> {
         let told = self.require_consent(facts, told_at);
         let (Err(Halt::Refused(_)), Some(day)) = (&told, day) else { return told };
-        let zone = self.place(facts).zone()?;
-        for time in [day.earliest(), day.latest()].into_iter().filter_map(|day| zone.begin(day)) {
-            match self.require_consent(facts, time) {
-                Err(Halt::Refused(_)) => {}
-                covered_or_halted => return covered_or_halted,
-            }
-        }
-        told
+        let place = self.place(facts);
+        let zone = place.zone()?;
+        let (Some(first), Some(last)) = (zone.begin(day.earliest()), zone.begin(day.latest())) else { return told };
+        let consent = facts.get::<Consent>(ConsentId::of(self.patient_id, self.trial_id))?;
+        if consent.covers_some_of(first, last, &place)? { Ok(()) } else { told }
     }
 
     /// Where the participant takes part.

@@ -183,6 +183,17 @@ impl ProcessManager for EnrolmentProcess {
                 let subject_id = SubjectId::of(who.patient_id, who.trial_id);
                 OnRefusal::Instead(vec![fail(subject_id, "no-place", vec![rule.to_owned()], who.as_of)])
             }
+            // Signed, or told of, as of a time before the earlier end.
+            State::Running(who, _) if step.name == "screen" && rule == SubjectError::OUT_OF_ORDER => {
+                let screen = ScreenPatient { trial_id: who.trial_id, subject_number: None, occurred_at: When::NOW };
+                OnRefusal::Instead(vec![Step::new("screen-as-of-now", (who.patient_id, screen))])
+            }
+            // What was known when it was assessed was corrected since.
+            State::Running(who, _) if step.name == "enrol" && rule == SubjectError::NOT_ELIGIBLE => {
+                let record = RecordEligibility { occurred_at: When::at(who.as_of), ..RecordEligibility::default() };
+                let subject_id = SubjectId::of(who.patient_id, who.trial_id);
+                OnRefusal::Instead(vec![Step::new("assess-again", (subject_id, record))])
+            }
             State::Running(who, _) if ON_HOLD.contains(&rule) => OnRefusal::Instead(vec![tell_on_hold(who)]),
             State::New | State::Running(..) | State::Finished(..) => OnRefusal::DeadLetter,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use events::envelope::Role;
 use events::trial::Comparison;
 use events::trial::questionnaire::{
     AlertMeasure, AlertRule, AlertValue, AllowedAnswers, Item, MissingRule, QuestionnaireDefinition, ScoreDefinition,
@@ -134,6 +135,14 @@ fn check_rule(field: &str, rule: &AlertRule, definition: &QuestionnaireDefinitio
     validate::code(&format!("{field}/code"), &rule.code)?;
     not_empty(format!("{field}/recipients"), &rule.recipients)?;
     validate::list(&format!("{field}/recipients"), &rule.recipients)?;
+    for (index, role) in rule.recipients.iter().enumerate() {
+        if matches!(role, Role::System | Role::Integration) {
+            return Err(out_of_range(format!("{field}/recipients/{index}"), "a role that people have"));
+        }
+        if rule.recipients[..index].contains(role) {
+            return Err(out_of_range(format!("{field}/recipients/{index}"), "a role that is not named before"));
+        }
+    }
     let minutes = format!("{field}/acknowledge_within_minutes");
     validate::range(&minutes, rule.acknowledge_within_minutes, 1, ACKNOWLEDGE_MINUTES_MAX)?;
     let unknown = |what: &str| {

@@ -111,9 +111,11 @@ impl Command for SubmitReport {
     }
 
     fn matter(&self) -> Option<String> {
-        let completed_at = self.completed_at.given()?;
-        let started_at = self.started_at.given().unwrap_or_default();
-        Some(format!("{} {} {started_at} {completed_at}", self.subject_id, self.instrument))
+        // A day may have several reports.
+        let completed_at = self.completed_at.instant()?;
+        let started_at = self.started_at.instant().map(|time| time.to_string()).unwrap_or_default();
+        let visit = self.visit.as_deref().unwrap_or_default();
+        Some(format!("{} {} {started_at} {completed_at} {visit}", self.subject_id, self.instrument))
     }
 
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {

@@ -38,7 +38,7 @@ pub struct RegisterPatient {
     /// Sex.
     #[serde(default)]
     pub sex: Option<Personal<Sex>>,
-    /// The IANA time zone in which the person lives, such as `Europe/Oslo`; by default that of the site counts.
+    /// The IANA time zone in which the person lives, such as `Europe/Oslo`; by default UTC.
     #[serde(default)]
     pub time_zone: Option<TimeZone>,
     /// When it happened; by default now.

@@ -37,6 +37,8 @@ pub enum AdverseEvent {
 pub struct Known {
     subject_id: SubjectId,
     reported_at: DateTime<Utc>,
+    /// When it was reported or updated last.
+    changed_at: DateTime<Utc>,
     term: String,
     severity: AdverseEventSeverity,
     ctcae_grade: Option<u8>,
@@ -130,7 +132,7 @@ rules! {
         ReportedBeforeOnset => REPORTED_BEFORE_ONSET = "adverse-event-reported-before-onset":
             "the adverse event cannot be reported before it began", field "occurred_at";
         UpdatedBefore(on: NaiveDate) => UPDATED_BEFORE = "adverse-event-updated-before-reported":
-            "the adverse event was reported on {0}, later than this", field "occurred_at";
+            "the adverse event was reported or updated on {0}, later than this", field "occurred_at";
         FatalIsSerious => FATAL_IS_SERIOUS = "adverse-event-fatal-is-serious":
             "an adverse event that is fatal or of grade 5 is serious", field "serious";
         _ => NOT_FOUND = "adverse-event-not-found";
@@ -156,6 +158,7 @@ impl Command for ReportAdverseEvent {
         let mut known = Known {
             subject_id: self.subject_id,
             reported_at: occurred_at,
+            changed_at: occurred_at,
             term: self.term.clone(),
             severity: self.severity,
             ctcae_grade: self.ctcae_grade,
@@ -209,8 +212,12 @@ impl Command for UpdateAdverseEvent {
         let participant = participant(facts, known.subject_id, None)?;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        if place.lies_before(occurred_at, known.reported_at)? {
-            return Err(AdverseEventError::UpdatedBefore(place.day(known.reported_at)?).into());
+        if place.lies_before(occurred_at, known.changed_at)? {
+            return Err(AdverseEventError::UpdatedBefore(place.day(known.changed_at)?).into());
+        }
+        let reported_on = place.day(known.reported_at)?;
+        if self.onset.value().is_some_and(|onset| onset.earliest() > reported_on) {
+            return Err(AdverseEventError::ReportedBeforeOnset.into());
         }
         let mut now = known.clone();
         now.apply(&self.fields());
@@ -288,8 +295,8 @@ impl Known {
         validate::optional_text("relatedness", self.relatedness.as_deref())?;
         validate::optional_text("outcome", self.outcome.as_deref())?;
         if let Some(onset) = &self.onset {
-            past_day(context, "onset", onset.earliest(), place)?;
             if onset.earliest() > day {
+                past_day(context, "onset", onset.earliest(), place)?;
                 return Err(AdverseEventError::ReportedBeforeOnset.into());
             }
         }
@@ -306,11 +313,8 @@ impl Known {
 
     /// The alert rules that are met now and were not before, or that are met worse.
     fn triggered(&self, before: Option<&Self>) -> Vec<TriggeredRule> {
-        let worse = match before {
-            None => true,
-            Some(before) => !before.is_urgent() || (self.is_fatal() && !before.is_fatal()),
-        };
-        if !self.is_urgent() || !worse {
+        let is_told = |before: &Self| before.is_urgent() && (before.is_fatal() || !self.is_fatal());
+        if !self.is_urgent() || before.is_some_and(is_told) {
             return Vec::new();
         }
         let kind = if self.is_fatal() { "fatal" } else { "serious" };
@@ -370,6 +374,7 @@ impl Aggregate for AdverseEvent {
                 AdverseEvent::Reported(Box::new(Known {
                     subject_id: reported.subject_id,
                     reported_at: occurred_at,
+                    changed_at: occurred_at,
                     term: reported.term.clone(),
                     severity: reported.severity,
                     ctcae_grade: reported.ctcae_grade,
@@ -382,6 +387,7 @@ impl Aggregate for AdverseEvent {
             }
             (AdverseEvent::Reported(mut known), AdverseEventChange::AdverseEventUpdated(updated)) => {
                 known.apply(&updated.changes);
+                known.changed_at = occurred_at;
                 AdverseEvent::Reported(known)
             }
             // Not decided by any command; the log is read all the same.

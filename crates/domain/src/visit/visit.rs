@@ -22,6 +22,8 @@ pub enum Visit {
 pub struct Attended {
     subject_id: SubjectId,
     recorded_at: DateTime<Utc>,
+    /// When it was recorded or corrected last.
+    changed_at: DateTime<Utc>,
     visit: String,
     visit_number: Option<Quantity>,
     attended_on: PartialDate,
@@ -71,7 +73,7 @@ rules! {
         RecordedBefore => RECORDED_BEFORE = "visit-recorded-before-attended":
             "the visit cannot be recorded before the day on which the subject came", field "occurred_at";
         CorrectedBefore(on: NaiveDate) => CORRECTED_BEFORE = "visit-corrected-before-recorded":
-            "the visit was recorded on {0}, later than this", field "occurred_at";
+            "the visit was recorded or corrected on {0}, later than this", field "occurred_at";
         _ => NOT_FOUND = "visit-not-found";
     }
 }
@@ -85,6 +87,8 @@ impl Command for RecordVisit {
     }
 
     fn matter(&self) -> Option<String> {
+        // Of two visits in one month nobody knows whether they are one.
+        self.attended_on.exact()?;
         let number = self.visit_number.map(|number| number.to_string()).unwrap_or_default();
         Some(format!("{} {} {number} {}", self.subject_id, self.attended_on, self.visit))
     }
@@ -98,11 +102,8 @@ impl Command for RecordVisit {
         // the signature is kept, what was found there needs the consent.
         let participant = participant(facts, self.subject_id, Some("subject_id"))?;
         let place = participant.place(facts);
-        past_day(context, "attended_on", self.attended_on.earliest(), &place)?;
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        if self.attended_on.earliest() > self.occurred_at.day(context, &place)? {
-            return Err(VisitError::RecordedBefore.into());
-        }
+        check_day(&self.attended_on, self.occurred_at.day(context, &place)?, context, &place)?;
         participant.require_consent_for(facts, Some(&self.attended_on), occurred_at)?;
         let attended = VisitAttended {
             subject_id: self.subject_id,
@@ -115,6 +116,20 @@ impl Command for RecordVisit {
         };
         Ok(Decision::new(participant.references(), occurred_at).append(visit_id, attended))
     }
+}
+
+/// A visit is recorded on its day or later.
+fn check_day(
+    attended_on: &PartialDate,
+    recorded_on: NaiveDate,
+    context: &Context,
+    place: &Place<'_>,
+) -> Result<(), Halt> {
+    if attended_on.earliest() <= recorded_on {
+        return Ok(());
+    }
+    past_day(context, "attended_on", attended_on.earliest(), place)?;
+    Err(VisitError::RecordedBefore.into())
 }
 
 impl Command for CorrectVisit {
@@ -130,11 +145,11 @@ impl Command for CorrectVisit {
         let participant = participant(facts, attended.subject_id, None)?;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        if place.lies_before(occurred_at, attended.recorded_at)? {
-            return Err(VisitError::CorrectedBefore(place.day(attended.recorded_at)?).into());
+        if place.lies_before(occurred_at, attended.changed_at)? {
+            return Err(VisitError::CorrectedBefore(place.day(attended.changed_at)?).into());
         }
         if let Some(attended_on) = self.attended_on.value() {
-            past_day(context, "attended_on", attended_on.earliest(), &place)?;
+            check_day(attended_on, place.day(attended.recorded_at)?, context, &place)?;
         }
         let (visit, old_visit) = self.visit.of(&attended.visit);
         let (visit_number, old_number) = self.visit_number.of(&attended.visit_number);
@@ -159,6 +174,7 @@ impl Aggregate for Visit {
             (Visit::Absent, VisitEvent::VisitAttended(attended)) => Visit::Attended(Box::new(Attended {
                 subject_id: attended.subject_id,
                 recorded_at: occurred_at,
+                changed_at: occurred_at,
                 visit: attended.visit.clone(),
                 visit_number: attended.visit_number,
                 attended_on: attended.attended_on.clone(),
@@ -167,6 +183,7 @@ impl Aggregate for Visit {
                 corrected.changes.visit.apply(&mut attended.visit);
                 corrected.changes.visit_number.apply(&mut attended.visit_number);
                 corrected.changes.attended_on.apply(&mut attended.attended_on);
+                attended.changed_at = occurred_at;
                 Visit::Attended(attended)
             }
             // Not decided by any command; the log is read all the same.

@@ -100,6 +100,15 @@ fn what_happened_before_a_withdrawal_is_taken_after_it() {
     // What comes after it is not taken.
     world.when(report_id(1), &report("2025-10-01T12:00:01Z")).then_refused(ConsentError::NOT_IN_FORCE);
     world.when(visit_id, &visit("2025-10-02")).then_refused(ConsentError::NOT_IN_FORCE);
+    // Of a month or a year some day is covered, or none.
+    for (day, is_covered) in [("2025-09", true), ("2025", true), ("2025-10", true), ("2025-11", false)] {
+        let outcome = world.when(visit_id, &visit(day));
+        if is_covered {
+            outcome.then(&["VisitAttended"])
+        } else {
+            outcome.then_refused(ConsentError::NOT_IN_FORCE)
+        };
+    }
     world.when(report_id(1), &report("2025-08-31T08:00:00Z")).then_refused(ConsentError::SIGNED_LATER);
     // Nor does a second consent take the cover of the first away, or fill the time between.
     let world = consents(&world, "2025-10-20T12:00:00Z");
@@ -204,6 +213,35 @@ fn a_patient_who_was_not_allocated_is_screened_again_under_a_new_number() {
     let end = command::<domain::enrolment::subject::DiscontinueSubject>(json!({"reason": "WITHDRAWAL BY SUBJECT"}));
     let world = world.when(subject(1), &end).then(&["SubjectDiscontinued"]);
     world.when(patient(1), &screen()).then_refused(SubjectError::ALREADY_SCREENED);
+}
+
+#[test]
+fn an_older_signature_that_arrives_later_is_not_the_latest() {
+    let world = open_trial(10, 10).when(trial(), &publish("2", "en", "2025-09-15")).then(&["ConsentFormPublished"]);
+    let world = world.when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
+    let (early, late) = (json!("2025-09-01T08:00:00Z"), json!("2025-09-20T08:00:00Z"));
+    let world = world.when(patient(1), &present(site(), "2", "en", late.clone())).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &sign("2", "en", late.clone())).then(&["ConsentSigned"]);
+    let world = world.when(patient(1), &present(site(), "1", "en", early.clone())).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &sign("1", "en", early)).then(&["ConsentSigned"]);
+    world.when(patient(1), &present(site(), "2", "en", late)).then_refused(ConsentError::ALREADY_SIGNED);
+    // A form that was shown earlier than was thought can be signed as of then.
+    let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
+    let world =
+        world.when(patient(1), &present(site(), "1", "en", json!("2025-09-10"))).then(&["ConsentFormPresented"]);
+    let world =
+        world.when(patient(1), &present(site(), "1", "en", json!("2025-09-01"))).then(&["ConsentFormPresented"]);
+    world.when(patient(1), &sign("1", "en", json!("2025-09-05"))).then(&["ConsentSigned"]);
+}
+
+#[test]
+fn a_screening_of_before_a_withdrawal_is_taken_after_it() {
+    let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
+    let world = consents(&world, "2025-09-01T08:00:00Z");
+    let world = world.when(patient(1), &withdraw("2025-10-01T12:00:00Z")).then(&["ConsentWithdrawn"]);
+    world.when(patient(1), &screen()).then_refused(ConsentError::NOT_IN_FORCE);
+    let screen = ScreenPatient { occurred_at: at("2025-09-02T09:00:00Z"), ..screen() };
+    world.when(patient(1), &screen).then(&["PatientScreened", "SubjectNumberAssigned"]);
 }
 
 #[test]

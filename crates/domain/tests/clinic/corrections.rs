@@ -89,3 +89,24 @@ fn a_visit_is_corrected_after_it_was_recorded() {
     world.when(id, &change).then_refused(Invalid::NOTHING_CHANGES);
     world.assert_snapshots_hold();
 }
+
+#[test]
+fn nobody_is_enrolled_on_what_was_corrected_since() {
+    let register: RegisterPatient = command(json!({"birth_date": "1980-02-03"}));
+    let world = open_trial(10, 10).when(patient(1), &register).then(&["PatientRegistered"]);
+    let form = json!({"trial_id": crate::world::trial(), "site_id": crate::world::site(), "form_version": "1",
+        "language": "en"});
+    let present: domain::consent::PresentConsentForm = command(form);
+    let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &crate::world::sign()).then(&["ConsentSigned"]);
+    let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let assess = domain::enrolment::subject::RecordEligibility::default();
+    let assessed = world.when(subject(1), &assess);
+    assert_eq!(assessed.payload("EligibilityRecorded")["outcome"], "eligible");
+    let world = assessed.then(&["EligibilityRecorded"]);
+    let correct: CorrectDemographics = command(json!({"birth_date": "2010-02-03", "reason": "misread"}));
+    let world = world.when(patient(1), &correct).then(&["DemographicsCorrected"]);
+    let enrol = domain::enrolment::subject::EnrolSubject::default();
+    let world = world.when(subject(1), &enrol).then_refused("subject-not-eligible");
+    assert_eq!(world.when(subject(1), &assess).payload("EligibilityRecorded")["outcome"], "ineligible");
+}

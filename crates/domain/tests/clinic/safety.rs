@@ -199,6 +199,10 @@ fn a_rule_that_can_never_be_met_is_refused() {
     outcome(rule(of_score, "equals", json!("YES"))).then_refused(Invalid::OUT_OF_RANGE);
     let nobody = with(rule(answer("INT"), "at-least", json!(1)), json!({"recipients": []}));
     outcome(nobody).then_refused(Invalid::BLANK);
+    for wrong in [json!(["system"]), json!(["integration"]), json!(["investigator", "investigator"])] {
+        let told = with(rule(answer("INT"), "at-least", json!(1)), json!({"recipients": wrong}));
+        outcome(told).then_refused(Invalid::OUT_OF_RANGE);
+    }
 }
 
 #[test]

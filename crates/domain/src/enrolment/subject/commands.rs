@@ -69,7 +69,7 @@ impl Command for ScreenPatient {
         };
         course.require_open()?;
         let consent = facts.get::<Consent>(ConsentId::of(patient_id, trial_id))?;
-        let site_id = consent.in_force().ok_or(ConsentError::NotInForce)?.site_id;
+        let site_id = consent.latest().ok_or(ConsentError::NotInForce)?.site_id;
         let place = Place::site(facts, site_id);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         consent.require_cover(occurred_at, &place)?;
@@ -218,7 +218,7 @@ impl Command for EnrolSubject {
         let eligible = participation.eligibility.as_ref().is_some_and(|eligibility| {
             eligibility.outcome == EligibilityOutcome::Eligible && Some(eligibility.criteria_version) == in_force
         });
-        if !eligible {
+        if !eligible || !self.is_eligible_still(context, facts, participation)? {
             return Err(SubjectError::NotEligible.into());
         }
         course.require_open()?;
@@ -230,6 +230,30 @@ impl Command for EnrolSubject {
         Ok(Decision::new(participant.references(), occurred_at)
             .append(subject_id, SubjectEnrolled {})
             .append(ledger_id, taken))
+    }
+}
+
+impl EnrolSubject {
+    /// Whether what is known now, corrections among it, says the same as the assessment did.
+    fn is_eligible_still(
+        &self,
+        context: &Context,
+        facts: &Facts,
+        participation: &super::Participation,
+    ) -> Result<bool, Halt> {
+        let course = trial::registered(facts, participation.trial_id, None)?;
+        let person = patient::registered(facts, participation.patient_id, None)?;
+        let (Some(criteria), Some(eligibility)) = (&course.criteria, &participation.eligibility) else {
+            return Ok(false);
+        };
+        let judged = criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
+        let judgements =
+            judged.filter_map(|criterion| Some((criterion.code.clone(), eligibility.judgement(&criterion.code)?)));
+        let place = Place::site(facts, participation.site_id);
+        let time = self.occurred_at.time(context, "occurred_at", &place)?;
+        let moment = Moment { time, day: self.occurred_at.day(context, &place)?, place: &place };
+        let assessment = assess(&criteria.criteria, person, &judgements.collect(), &moment)?;
+        Ok(assessment.outcome == EligibilityOutcome::Eligible)
     }
 }
 
