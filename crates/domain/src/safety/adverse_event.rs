@@ -294,11 +294,9 @@ impl Known {
         }
         validate::optional_text("relatedness", self.relatedness.as_deref())?;
         validate::optional_text("outcome", self.outcome.as_deref())?;
-        if let Some(onset) = &self.onset {
-            if onset.earliest() > day {
-                past_day(context, "onset", onset.earliest(), place)?;
-                return Err(AdverseEventError::ReportedBeforeOnset.into());
-            }
+        if let Some(onset) = self.onset.as_ref().filter(|onset| onset.earliest() > day) {
+            past_day(context, "onset", onset.earliest(), place)?;
+            return Err(AdverseEventError::ReportedBeforeOnset.into());
         }
         if let Some(ended) = &self.ended {
             past_day(context, "ended", ended.earliest(), place)?;
