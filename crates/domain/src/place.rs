@@ -1,7 +1,7 @@
 //! Where something happens: whose days and times of day count.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use decider::{Facts, Halt};
+use decider::{Facts, Halt, Reason};
 use events::TimeZone;
 use events::ids::SiteId;
 
@@ -72,6 +72,19 @@ impl<'facts> Place<'facts> {
         } else {
             time + CLOCK_SKEW_MAX < earlier
         })
+    }
+
+    /// Refuses what lies before what it comes after; the reason is told the day of the latter.
+    ///
+    /// # Errors
+    /// The reason; as [`Place::zone`].
+    pub fn require_not_before<R: Reason>(
+        &self,
+        time: DateTime<Utc>,
+        earlier: DateTime<Utc>,
+        reason: impl FnOnce(NaiveDate) -> R,
+    ) -> Result<(), Halt> {
+        if self.lies_before(time, earlier)? { Err(reason(self.day(earlier)?).into()) } else { Ok(()) }
     }
 
     /// Whether `time` lies before `end`, where something ended for good. As [`Place::lies_before`], but no clock may

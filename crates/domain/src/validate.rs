@@ -3,7 +3,6 @@
 use chrono::{DateTime, Datelike, DurationRound, NaiveDate, TimeDelta, Utc};
 use decider::{Context, Halt, Reason, RefusalKind};
 use events::envelope::Role;
-use events::values::Quantity;
 
 use crate::place::Place;
 
@@ -231,17 +230,6 @@ pub fn distinct<'value>(field: &str, values: impl Iterator<Item = &'value str>) 
 /// # Errors
 /// [`Invalid::OutOfRange`].
 pub fn range(field: &str, value: u32, min: u32, max: u32) -> Result<(), Invalid> {
-    if value < min || value > max {
-        return Err(Invalid::OutOfRange { field: field.to_owned(), expected: format!("from {min} to {max}") });
-    }
-    Ok(())
-}
-
-/// An exact number within its range.
-///
-/// # Errors
-/// [`Invalid::OutOfRange`].
-pub fn quantity(field: &str, value: Quantity, min: Quantity, max: Quantity) -> Result<(), Invalid> {
     if value < min || value > max {
         return Err(Invalid::OutOfRange { field: field.to_owned(), expected: format!("from {min} to {max}") });
     }

@@ -163,13 +163,9 @@ impl Command for SignConsent {
         if !presented.is_of(form) {
             return Err(ConsentError::NotPresented.into());
         }
-        if place.lies_before(signed_at, presented.presented_at)? {
-            return Err(ConsentError::PresentedLater(place.day(presented.presented_at)?).into());
-        }
-        if let Some(withdrawn_at) = consent.withdrawn_at()
-            && place.lies_before(signed_at, withdrawn_at)?
-        {
-            return Err(ConsentError::WithdrawnLater(place.day(withdrawn_at)?).into());
+        place.require_not_before(signed_at, presented.presented_at, ConsentError::PresentedLater)?;
+        if let Some(withdrawn_at) = consent.withdrawn_at() {
+            place.require_not_before(signed_at, withdrawn_at, ConsentError::WithdrawnLater)?;
         }
         let purpose = consent.next_purpose();
         if purpose != SignaturePurpose::Reconsent {
@@ -206,9 +202,7 @@ impl Command for DeclineConsent {
         let presented = consent.presented.as_ref().ok_or(ConsentError::NotPresented)?;
         let place = Place::site(facts, presented.site_id);
         let declined_at = self.declined_at.time(context, "declined_at", &place)?;
-        if place.lies_before(declined_at, presented.presented_at)? {
-            return Err(ConsentError::PresentedLater(place.day(presented.presented_at)?).into());
-        }
+        place.require_not_before(declined_at, presented.presented_at, ConsentError::PresentedLater)?;
         let declined = ConsentDeclined {
             patient_id,
             trial_id: self.trial_id,
@@ -233,9 +227,7 @@ impl Command for WithdrawConsent {
         let signed = facts.get::<Consent>(consent_id)?.in_force().ok_or(ConsentError::NotInForce)?;
         let place = Place::site(facts, signed.site_id);
         let withdrawn_at = self.withdrawn_at.time(context, "withdrawn_at", &place)?;
-        if place.lies_before(withdrawn_at, signed.signed_at)? {
-            return Err(ConsentError::WithdrawnBeforeSigned(place.day(signed.signed_at)?).into());
-        }
+        place.require_not_before(withdrawn_at, signed.signed_at, ConsentError::WithdrawnBeforeSigned)?;
         let withdrawn = ConsentWithdrawn {
             patient_id,
             trial_id: self.trial_id,

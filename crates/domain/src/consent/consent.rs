@@ -146,18 +146,10 @@ impl Consent {
         let (Some(signed), Some(first)) = (&self.signed, self.spans.first()) else {
             return Err(ConsentError::NotInForce.into());
         };
-        for span in &self.spans {
-            let is_before_end = match span.withdrawn_at {
-                Some(withdrawn_at) => place.is_before_end(time, withdrawn_at)?,
-                None => true,
-            };
-            if is_before_end && !place.lies_before(time, span.signed_at)? {
-                return Ok(signed);
-            }
+        if self.covers_some_of(time, time, place)? {
+            return Ok(signed);
         }
-        if place.lies_before(time, first.signed_at)? {
-            return Err(ConsentError::SignedLater(place.day(first.signed_at)?).into());
-        }
+        place.require_not_before(time, first.signed_at, ConsentError::SignedLater)?;
         Err(ConsentError::NotInForce.into())
     }
 }

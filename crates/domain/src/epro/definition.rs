@@ -11,10 +11,8 @@ use events::values::Quantity;
 use rust_decimal::Decimal;
 
 use crate::epro::scoring::{Range, range_of_item, range_of_score};
+use crate::safety::alert::ACKNOWLEDGE_MINUTES_MAX;
 use crate::validate::{self, Invalid};
-
-/// Longest time that an alert may wait: thirty days.
-const ACKNOWLEDGE_MINUTES_MAX: u32 = 43_200;
 
 /// Checks that a definition makes sense: codes differ, scores and rules speak of items and scores that exist and can be
 /// computed, every rule can be met and tells somebody, every band can be reached.

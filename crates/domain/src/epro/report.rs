@@ -184,9 +184,7 @@ impl Command for CorrectReport {
         let questionnaire = content.questionnaire(course).ok_or(ReportError::UnknownQuestionnaire)?;
         scoring::check_answers(questionnaire, &self.answers)?;
         let place = participant.place(facts);
-        if place.lies_before(occurred_at, content.changed_at)? {
-            return Err(ReportError::CorrectedBefore(place.day(content.changed_at)?).into());
-        }
+        place.require_not_before(occurred_at, content.changed_at, ReportError::CorrectedBefore)?;
         if content.answers == self.answers {
             return Err(Unchanged.into());
         }

@@ -212,9 +212,7 @@ impl Command for UpdateAdverseEvent {
         let participant = participant(facts, known.subject_id, None)?;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        if place.lies_before(occurred_at, known.changed_at)? {
-            return Err(AdverseEventError::UpdatedBefore(place.day(known.changed_at)?).into());
-        }
+        place.require_not_before(occurred_at, known.changed_at, AdverseEventError::UpdatedBefore)?;
         let reported_on = place.day(known.reported_at)?;
         if self.onset.value().is_some_and(|onset| onset.earliest() > reported_on) {
             return Err(AdverseEventError::ReportedBeforeOnset.into());

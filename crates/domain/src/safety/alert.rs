@@ -21,7 +21,7 @@ use crate::when::When;
 /// Who is told at each escalation, in order.
 const ESCALATION: [&[Role]; 2] = [&[Role::Investigator, Role::Coordinator], &[Role::Sponsor, Role::MedicalMonitor]];
 /// Longest time that an alert may wait: thirty days.
-const ACKNOWLEDGE_MINUTES_MAX: u32 = 43_200;
+pub const ACKNOWLEDGE_MINUTES_MAX: u32 = 43_200;
 
 /// An alert.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,9 +247,7 @@ impl Matter {
     fn handled_at(&self, when: When, context: &Context, facts: &Facts) -> Result<DateTime<Utc>, Halt> {
         let place = Place::site(facts, self.site_id);
         let time = when.time(context, "occurred_at", &place)?;
-        if place.lies_before(time, self.since)? {
-            return Err(AlertError::HandledBefore(place.day(self.since)?).into());
-        }
+        place.require_not_before(time, self.since, AlertError::HandledBefore)?;
         Ok(time)
     }
 

@@ -54,7 +54,7 @@ impl ProcessManager for AlertProcess {
         match event {
             AnyEvent::Alert(AlertEvent::AlertRaised(_)) => Route::Start(envelope.stream.id),
             AnyEvent::Alert(_) => Route::Continue(envelope.stream.id),
-            event if !triggered(event).is_empty() => Route::Start(envelope.event_id),
+            event if !triggered(event).0.is_empty() => Route::Start(envelope.event_id),
             _ => Route::Nobody,
         }
     }
@@ -72,7 +72,7 @@ impl ProcessManager for AlertProcess {
             AnyEvent::Alert(AlertEvent::AlertAcknowledged(_)) => State::Acknowledged(references),
             AnyEvent::Alert(AlertEvent::AlertResolved(_)) => State::Finished(references),
             AnyEvent::Alert(AlertEvent::AlertNoteAdded(_)) => state,
-            event if !triggered(event).is_empty() => State::Raising(references),
+            event if !triggered(event).0.is_empty() => State::Raising(references),
             _ => state,
         }
     }
@@ -87,8 +87,8 @@ impl ProcessManager for AlertProcess {
             }
             event => {
                 let Some(subject_id) = subject_of(envelope) else { return Vec::new() };
-                let historical = is_historical(event);
-                triggered(event).iter().map(|rule| raise(rule, historical, subject_id, envelope)).collect()
+                let (rules, historical) = triggered(event);
+                rules.iter().map(|rule| raise(rule, historical, subject_id, envelope)).collect()
             }
         }
     }
@@ -138,29 +138,24 @@ impl ProcessManager for AlertProcess {
     }
 }
 
-fn triggered(event: &AnyEvent) -> &[TriggeredRule] {
+/// The rules that an event meets, and whether it is of the past.
+fn triggered(event: &AnyEvent) -> (&[TriggeredRule], bool) {
     match event {
-        AnyEvent::Report(ReportEvent::ReportSubmitted(event)) => &event.triggered_rules,
-        AnyEvent::Report(ReportEvent::ReportCorrected(event)) => &event.triggered_rules,
-        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventReported(event)) => &event.triggered_rules,
-        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventUpdated(event)) => &event.triggered_rules,
-        _ => &[],
+        AnyEvent::Report(ReportEvent::ReportSubmitted(event)) => (&event.triggered_rules, event.historical),
+        AnyEvent::Report(ReportEvent::ReportCorrected(event)) => (&event.triggered_rules, event.historical),
+        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventReported(event)) => {
+            (&event.triggered_rules, event.historical)
+        }
+        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventUpdated(event)) => {
+            (&event.triggered_rules, event.historical)
+        }
+        _ => (&[], false),
     }
 }
 
 /// The subject that the event is about: a patient in a trial is one.
 fn subject_of(envelope: &Envelope) -> Option<SubjectId> {
     Some(SubjectId::of(envelope.references.patient_id?, envelope.references.trial_id?))
-}
-
-fn is_historical(event: &AnyEvent) -> bool {
-    match event {
-        AnyEvent::Report(ReportEvent::ReportSubmitted(event)) => event.historical,
-        AnyEvent::Report(ReportEvent::ReportCorrected(event)) => event.historical,
-        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventReported(event)) => event.historical,
-        AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventUpdated(event)) => event.historical,
-        _ => false,
-    }
 }
 
 fn raise(rule: &TriggeredRule, historical: bool, subject_id: SubjectId, envelope: &Envelope) -> Step {

@@ -187,9 +187,7 @@ impl Identity {
     fn next(&self, when: When, context: &Context) -> Result<DateTime<Utc>, Halt> {
         let place = Place::at(self.time_zone);
         let time = when.time(context, "occurred_at", &place)?;
-        if place.lies_before(time, self.since)? {
-            return Err(SiteError::OutOfOrder(place.day(self.since)?).into());
-        }
+        place.require_not_before(time, self.since, SiteError::OutOfOrder)?;
         Ok(time)
     }
 }

@@ -129,9 +129,7 @@ impl RegisteredTrial {
     /// [`TrialError::OutOfOrder`]; as [`When::time`].
     pub fn next(&self, when: When, context: &Context) -> Result<DateTime<Utc>, Halt> {
         let time = when.time(context, "occurred_at", &Place::ANYWHERE)?;
-        if Place::ANYWHERE.lies_before(time, self.enrolment_since)? {
-            return Err(TrialError::OutOfOrder(self.enrolment_since.date_naive()).into());
-        }
+        Place::ANYWHERE.require_not_before(time, self.enrolment_since, TrialError::OutOfOrder)?;
         Ok(time)
     }
 

@@ -145,9 +145,7 @@ impl Command for CorrectVisit {
         let participant = participant(facts, attended.subject_id, None)?;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        if place.lies_before(occurred_at, attended.changed_at)? {
-            return Err(VisitError::CorrectedBefore(place.day(attended.changed_at)?).into());
-        }
+        place.require_not_before(occurred_at, attended.changed_at, VisitError::CorrectedBefore)?;
         if let Some(attended_on) = self.attended_on.value() {
             check_day(attended_on, place.day(attended.recorded_at)?, context, &place)?;
         }

@@ -214,11 +214,8 @@ impl Command for EnrolSubject {
         }
         participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
-        let in_force = course.criteria.as_ref().map(|criteria| criteria.version);
-        let eligible = participation.eligibility.as_ref().is_some_and(|eligibility| {
-            eligibility.outcome == EligibilityOutcome::Eligible && Some(eligibility.criteria_version) == in_force
-        });
-        if !eligible || !self.is_eligible_still(context, facts, participation)? {
+        let moment = Moment { time: occurred_at, day: self.occurred_at.day(context, &place)?, place: &place };
+        if !is_eligible(participation, course, facts, &moment)? {
             return Err(SubjectError::NotEligible.into());
         }
         course.require_open()?;
@@ -233,28 +230,24 @@ impl Command for EnrolSubject {
     }
 }
 
-impl EnrolSubject {
-    /// Whether what is known now, corrections among it, says the same as the assessment did.
-    fn is_eligible_still(
-        &self,
-        context: &Context,
-        facts: &Facts,
-        participation: &super::Participation,
-    ) -> Result<bool, Halt> {
-        let course = trial::registered(facts, participation.trial_id, None)?;
-        let person = patient::registered(facts, participation.patient_id, None)?;
-        let (Some(criteria), Some(eligibility)) = (&course.criteria, &participation.eligibility) else {
-            return Ok(false);
-        };
-        let judged = criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
-        let judgements =
-            judged.filter_map(|criterion| Some((criterion.code.clone(), eligibility.judgement(&criterion.code)?)));
-        let place = Place::site(facts, participation.site_id);
-        let time = self.occurred_at.time(context, "occurred_at", &place)?;
-        let moment = Moment { time, day: self.occurred_at.day(context, &place)?, place: &place };
-        let assessment = assess(&criteria.criteria, person, &judgements.collect(), &moment)?;
-        Ok(assessment.outcome == EligibilityOutcome::Eligible)
+/// Whether the subject was found eligible on the criteria in force, and what is known now, corrections among it, says
+/// the same.
+fn is_eligible(
+    participation: &super::Participation,
+    course: &trial::RegisteredTrial,
+    facts: &Facts,
+    moment: &Moment<'_>,
+) -> Result<bool, Halt> {
+    let (Some(criteria), Some(recorded)) = (&course.criteria, &participation.eligibility) else { return Ok(false) };
+    if recorded.outcome != EligibilityOutcome::Eligible || recorded.criteria_version != criteria.version {
+        return Ok(false);
     }
+    let person = patient::registered(facts, participation.patient_id, None)?;
+    let judged = criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
+    let judgements =
+        judged.filter_map(|criterion| Some((criterion.code.clone(), recorded.judgement(&criterion.code)?)));
+    let assessment = assess(&criteria.criteria, person, &judgements.collect(), moment)?;
+    Ok(assessment.outcome == EligibilityOutcome::Eligible)
 }
 
 /// Allocates an enrolled subject to an arm.

@@ -134,10 +134,7 @@ impl Participation {
     /// # Errors
     /// [`SubjectError::OutOfOrder`]; [`Halt::Needs`] where the place is not loaded yet.
     pub fn require_after_stage(&self, occurred_at: DateTime<Utc>, place: &Place<'_>) -> Result<(), Halt> {
-        if place.lies_before(occurred_at, self.stage_since)? {
-            return Err(SubjectError::OutOfOrder(self.stage, place.day(self.stage_since)?).into());
-        }
-        Ok(())
+        place.require_not_before(occurred_at, self.stage_since, |since| SubjectError::OutOfOrder(self.stage, since))
     }
 
     /// Whether the patient may be screened for the trial once more: after a screening failure, or after an end before
