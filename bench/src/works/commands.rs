@@ -50,6 +50,7 @@ impl Caller for Commander {
             causation_id: None,
             trace_context: None,
             keep_refusal: false,
+            target_named: true,
         };
         self.executor.execute(&request, &|_: &Context, facts: &Facts| decide(facts, number)).await?;
         self.sent.push(number);

@@ -6,7 +6,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::commands::{AnyCommand, BodyError, CommandSpec};
+use domain::commands::{AnyCommand, CommandSpec};
 use event_store::execute::{ExecuteError, Executed, Request};
 use event_store::log::RecordedEvent;
 use events::ids::{StreamId, derive_id};
@@ -44,7 +44,7 @@ pub async fn create(
     let command_id = command_id(&principal, &headers)?;
     // Derived from the command's id, so that a repeated command names the same thing.
     let id = derive_id("created", &[spec.name.as_bytes(), command_id.as_bytes()]);
-    carry_out(&api, principal, spec, Target::Derived(id), command_id, &headers, body).await
+    carry_out(&api, principal, spec, Target::New(id), command_id, &headers, body).await
 }
 
 /// `POST /v1/<collection>/<id>/<command>`.
@@ -59,30 +59,16 @@ pub async fn execute(
     let id = Uuid::try_parse(&id)
         .map_err(|_| Problem::invalid("id", "malformed", "The id in the address must be a UUID."))?;
     let command_id = command_id(&principal, &headers)?;
-    carry_out(&api, principal, spec, Target::Given(id), command_id, &headers, body).await
+    carry_out(&api, principal, spec, Target::Named(id), command_id, &headers, body).await
 }
 
 /// What the command is about.
 #[derive(Clone, Copy)]
 enum Target {
     /// The address names it.
-    Given(Uuid),
-    /// Nobody does; where the command itself tells what matter it is, that counts before this.
-    Derived(Uuid),
-}
-
-impl Target {
-    fn read(self, spec: &CommandSpec, body: &[u8]) -> Result<AnyCommand, BodyError> {
-        let (Target::Given(id) | Target::Derived(id)) = self;
-        let command = (spec.parse)(id, body)?;
-        match (self, command.matter()) {
-            (Target::Derived(_), Some(matter)) => {
-                let id = derive_id("matter", &[spec.name.as_bytes(), matter.as_bytes()]);
-                (spec.parse)(id, body)
-            }
-            (Target::Given(_), _) | (Target::Derived(_), None) => Ok(command),
-        }
-    }
+    Named(Uuid),
+    /// Nobody does.
+    New(Uuid),
 }
 
 async fn carry_out(
@@ -97,7 +83,11 @@ async fn carry_out(
     authority::require(principal.actor.role, spec)?;
     require_json(headers)?;
     let body = body.map_err(from_rejection)?;
-    let command = target.read(spec, &body).map_err(from_body)?;
+    let (id, target_named) = match target {
+        Target::Named(id) => (id, true),
+        Target::New(id) => (id, false),
+    };
+    let command = (spec.parse)(id, &body).map_err(from_body)?;
     let request = Request {
         command_id,
         fingerprint: fingerprint(&command),
@@ -109,6 +99,7 @@ async fn carry_out(
         causation_id: None,
         trace_context: trace::current().map(|trace| trace.traceparent()),
         keep_refusal: false,
+        target_named,
     };
     let executed = api.executor.execute(&request, &command).await;
     let outcome = match &executed {

@@ -21,12 +21,6 @@ pub trait Command {
         Vec::new()
     }
 
-    /// What the matter is known by where whoever sends it gives it no id: a second one that says the same is then
-    /// about the same stream, and refused there. None where nothing tells two of them apart.
-    fn matter(&self) -> Option<String> {
-        None
-    }
-
     /// Decides which events follow. An empty decision means "already so".
     ///
     /// # Errors
@@ -43,6 +37,9 @@ pub struct Context {
     pub command_id: Uuid,
     /// Who sent it.
     pub actor: Actor,
+    /// Whether the sender named the command's target. One that was not is new by the sender's will: what says the same
+    /// as something on record is a repetition.
+    pub target_named: bool,
 }
 
 /// A command with its target, ready to be decided as often as needed.

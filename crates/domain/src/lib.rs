@@ -43,13 +43,16 @@ pub mod prelude {
 pub mod consent {
     mod commands;
     mod consent;
+    mod correction;
     pub mod participant;
 
     pub use self::commands::*;
     pub use self::consent::*;
+    pub use self::correction::*;
 }
 /// The way of a patient into and through a trial.
 pub mod enrolment {
+    pub mod casebook;
     pub mod eligibility;
     pub mod enrolment_process;
     pub mod ledger;
@@ -147,6 +150,7 @@ pub mod commands {
             SignConsent by Participation at "sign-consent": "Signs the consent form that was presented.";
             DeclineConsent by Participation at "decline-consent": "Records that the patient did not want to sign the form that was presented.";
             WithdrawConsent by Participation at "withdraw-consent": "Withdraws a consent.";
+            CorrectConsent by SiteWork at "correct-consent": "Corrects what was recorded of a signature or a withdrawal; the old values stay in the history.";
         }
         "patients" of enrolment::subject {
             ScreenPatient by SiteWork at "screen-patient": "Screens a patient for a trial.";

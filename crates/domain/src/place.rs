@@ -18,6 +18,8 @@ pub struct Place<'facts>(Known<'facts>);
 
 #[derive(Clone, Copy)]
 enum Known<'facts> {
+    /// Nothing: days are UTC's, and what clocks showed there nobody knows.
+    Nothing,
     Zone(TimeZone),
     Site(&'facts Facts, SiteId),
 }
@@ -36,12 +38,27 @@ impl<'facts> Place<'facts> {
         Self(Known::Site(facts, site_id))
     }
 
+    /// Where a person lives, or else the site that registered the person.
+    pub const fn of_person(facts: &'facts Facts, time_zone: Option<TimeZone>, site_id: Option<SiteId>) -> Self {
+        match (time_zone, site_id) {
+            (Some(zone), _) => Self::at(zone),
+            (None, Some(site_id)) => Self::site(facts, site_id),
+            (None, None) => Self(Known::Nothing),
+        }
+    }
+
+    /// Whether anything is known of it.
+    pub const fn is_known(&self) -> bool {
+        !matches!(self.0, Known::Nothing)
+    }
+
     /// Its time zone.
     ///
     /// # Errors
     /// [`Halt`] where the site is not loaded yet, or not registered.
     pub fn zone(&self) -> Result<TimeZone, Halt> {
         match self.0 {
+            Known::Nothing => Ok(TimeZone::UTC),
             Known::Zone(zone) => Ok(zone),
             Known::Site(facts, site_id) => Ok(facts.get::<Site>(site_id)?.identity(site_id, None)?.time_zone),
         }

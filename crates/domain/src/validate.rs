@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, DurationRound, NaiveDate, TimeDelta, Utc};
 use decider::{Context, Halt, Reason, RefusalKind};
 use events::envelope::Role;
+use events::identifier::{self, is_invisible};
 
 use crate::place::Place;
 
@@ -191,15 +192,6 @@ fn characters(field: &str, value: &str, max: usize, allowed: impl Fn(char) -> bo
     Ok(())
 }
 
-/// Whether a reader sees nothing of it: blanks and characters that only steer
-/// how others are shown (Unicode general category Cf).
-const fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-        || character.is_whitespace()
-}
-
 /// A list that is not too long.
 ///
 /// # Errors
@@ -211,14 +203,14 @@ pub fn list<T>(field: &str, values: &[T]) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Codes that must all differ.
+/// Codes that must all differ, also to the eye ([`identifier::key`]).
 ///
 /// # Errors
 /// [`Invalid::Duplicate`].
 pub fn distinct<'value>(field: &str, values: impl Iterator<Item = &'value str>) -> Result<(), Invalid> {
     let mut seen = std::collections::HashSet::new();
     for value in values {
-        if !seen.insert(value) {
+        if !seen.insert(identifier::key(value)) {
             return Err(Invalid::Duplicate { field: field.to_owned(), value: value.to_owned() });
         }
     }
@@ -275,6 +267,20 @@ pub fn past_day(context: &Context, field: &str, day: NaiveDate, place: &Place<'_
         return Err(Invalid::InFuture { field: field.to_owned() }.into());
     }
     Ok(())
+}
+
+/// A UCUM unit, where there is one.
+///
+/// # Errors
+/// [`Invalid::Malformed`].
+pub fn optional_unit(field: &str, value: Option<&str>) -> Result<(), Invalid> {
+    let Some(value) = value else { return Ok(()) };
+    text(field, value)?;
+    if methods::unit::is_known(value) {
+        return Ok(());
+    }
+    let expected = "a UCUM unit such as `kg`, `mm[Hg]`, `mmol/L` or `{score}`, in upper and lower case as UCUM has it";
+    Err(Invalid::Malformed { field: field.to_owned(), expected: expected.to_owned() })
 }
 
 /// SHA-256 as 64 lower-case hexadecimal digits.

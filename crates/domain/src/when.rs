@@ -69,6 +69,11 @@ impl When {
                 }
                 zone.begin(day).ok_or_else(|| malformed(format!("a day that came in {zone}")))?
             }
+            Some(Given::Local(_)) if !place.is_known() => {
+                let expected =
+                    "a time with its offset, such as `2026-01-31T09:30:00+01:00`: no time zone is known there";
+                return Err(malformed(expected.to_owned()).into());
+            }
             Some(Given::Local(local)) => {
                 let zone = place.zone()?;
                 match zone.instant(local) {
@@ -206,7 +211,12 @@ mod tests {
 
     fn context() -> Context {
         let actor = Actor { id: "tester".to_owned(), role: Role::Investigator, organisation: None };
-        Context { now: "2026-11-20T12:00:00Z".parse().expect("a time"), command_id: Uuid::from_u128(1), actor }
+        Context {
+            now: "2026-11-20T12:00:00Z".parse().expect("a time"),
+            command_id: Uuid::from_u128(1),
+            actor,
+            target_named: true,
+        }
     }
 
     fn at(zone: &str) -> Place<'static> {

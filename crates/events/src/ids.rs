@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::identifier;
 use crate::set::EventSet;
 // All of them: a list here would be a second one to keep.
 pub use crate::registry::*;
@@ -75,9 +76,9 @@ pub trait StreamKey: Copy + fmt::Display + From<Uuid> + Into<Uuid> + Send + Sync
 }
 
 impl ProtocolNumberId {
-    /// One claim per protocol number, however it is written in upper and lower case.
+    /// One claim per protocol number, however it is written.
     pub fn of(protocol_number: &str) -> Self {
-        Self::new(derive_id("protocol-number", &[protocol_number.to_lowercase().as_bytes()]))
+        Self::new(derive_id("protocol-number", &[identifier::key(protocol_number).as_bytes()]))
     }
 }
 
@@ -99,6 +100,13 @@ impl EnrolmentId {
     /// The ledger of a trial carries the trial's id.
     pub const fn of(trial_id: TrialId) -> Self {
         Self::new(trial_id.uuid())
+    }
+}
+
+impl CasebookId {
+    /// The casebook of a subject carries the subject's id.
+    pub const fn of(subject_id: SubjectId) -> Self {
+        Self::new(subject_id.uuid())
     }
 }
 

@@ -16,6 +16,7 @@ mod macros;
 
 pub mod change;
 pub mod envelope;
+pub mod identifier;
 pub mod ids;
 mod misfit;
 pub mod set;
@@ -42,6 +43,7 @@ pub mod consent {
 }
 /// The way of a patient into and through a trial.
 pub mod enrolment {
+    pub mod casebook;
     pub mod ledger;
     pub mod subject;
 }
@@ -106,6 +108,8 @@ pub mod registry {
         Enrolment(EnrolmentId, "enrolment", crate::enrolment::ledger::EnrolmentEvent);
         /// A patient in a trial.
         Subject(SubjectId, "subject", crate::enrolment::subject::SubjectEvent);
+        /// The casebook of one subject: which reports and visits it has.
+        Casebook(CasebookId, "casebook", crate::enrolment::casebook::CasebookEvent);
         /// A patient-reported outcome: one filled-in questionnaire.
         Report(ReportId, "report", crate::epro::report::ReportEvent);
         /// An adverse event of one subject.

@@ -4,3 +4,4 @@
 //! numbers are decimal and rounding is said.
 
 pub mod score;
+pub mod unit;

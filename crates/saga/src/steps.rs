@@ -179,6 +179,7 @@ async fn send(executor: Executor, step: StoredStep) -> Result<Executed, ExecuteE
         causation_id: step.causation_id,
         trace_context: step.trace_context.clone(),
         keep_refusal: true,
+        target_named: true,
     };
     executor.execute(&request, &command).await
 }

@@ -210,21 +210,31 @@ pub fn time(day: NaiveDate, hour: u32) -> DateTime<Utc> {
 }
 
 fn criteria() -> Vec<Criterion> {
-    let criterion = |code: &str, text: &str, category, observed: &str, operator, value: i32| Criterion {
-        code: code.to_owned(),
-        text: text.to_owned(),
-        category,
-        test: CriterionTest::Observation {
-            code: observed.to_owned(),
-            operator,
-            value: ObservationValue::Number(Quantity::from(value)),
-        },
-    };
+    let criterion =
+        |code: &str, text: &str, category, observed: &str, operator, value: i32, unit: Option<&str>| Criterion {
+            code: code.to_owned(),
+            text: text.to_owned(),
+            category,
+            test: CriterionTest::Observation {
+                code: observed.to_owned(),
+                operator,
+                value: ObservationValue::Number(Quantity::from(value)),
+                unit: unit.map(str::to_owned),
+            },
+        };
     let (inclusion, exclusion) = (CriterionCategory::Inclusion, CriterionCategory::Exclusion);
     vec![
-        criterion("INCL01", "At least 18 years old", inclusion, "AGE", Comparison::AtLeast, 18),
-        criterion("INCL02", "Pain of at least 4 at baseline", inclusion, "PAIN-BASELINE", Comparison::AtLeast, 4),
-        criterion("EXCL01", "Systolic blood pressure over 170", exclusion, "SYSBP", Comparison::GreaterThan, 170),
+        criterion("INCL01", "At least 18 years old", inclusion, "AGE", Comparison::AtLeast, 18, Some("a")),
+        criterion("INCL02", "Pain of at least 4 at baseline", inclusion, "PAIN-BASELINE", Comparison::AtLeast, 4, None),
+        criterion(
+            "EXCL01",
+            "Systolic blood pressure over 170",
+            exclusion,
+            "SYSBP",
+            Comparison::GreaterThan,
+            170,
+            Some("mm[Hg]"),
+        ),
     ]
 }
 

@@ -81,7 +81,12 @@ impl Story<'_> {
         self.commands.push(match ending {
             Ending::Completes => CommandRequest::new(self.subject_id, &CompleteSubject { occurred_at: at }),
             Ending::Discontinues(reason) => {
-                let discontinue = DiscontinueSubject { reason: reason.to_owned(), detail: None, occurred_at: at };
+                let discontinue = DiscontinueSubject {
+                    reason: reason.to_owned(),
+                    detail: None,
+                    unless_consented: false,
+                    occurred_at: at,
+                };
                 CommandRequest::new(self.subject_id, &discontinue)
             }
             Ending::Withdraws => {

@@ -18,8 +18,15 @@ pub fn some_time() -> chrono::DateTime<chrono::Utc> {
 
 /// An event about a patient, in a trial where one is given.
 pub fn event(patient_id: PatientId, trial_id: Option<TrialId>) -> NewEvent {
-    let payload =
-        PatientRegistered { name: None, national_id: None, mobile: None, birth_date: None, sex: None, time_zone: None };
+    let payload = PatientRegistered {
+        name: None,
+        national_id: None,
+        mobile: None,
+        birth_date: None,
+        sex: None,
+        time_zone: None,
+        site_id: None,
+    };
     let event = PatientEvent::from(payload);
     NewEvent {
         event_type: event.event_type(),

@@ -21,6 +21,7 @@ pub struct World {
     streams: BTreeMap<StreamId, Vec<NewEvent>>,
     folds: BTreeMap<StreamId, StreamFold>,
     role: Option<Role>,
+    unnamed: bool,
 }
 
 /// What a command led to.
@@ -39,6 +40,11 @@ impl World {
     /// The same world, in which somebody in this role acts: an administrator unless it is said.
     pub fn as_role(&self, role: Role) -> Self {
         Self { role: Some(role), ..self.clone() }
+    }
+
+    /// The same world, in which whoever sends a command does not name its target.
+    pub fn with_targets_unnamed(&self) -> Self {
+        Self { unnamed: true, ..self.clone() }
     }
 
     /// Decides a command; its events are part of the world afterwards.
@@ -73,6 +79,7 @@ impl World {
     ) -> (Result<Decision, Refusal>, Facts) {
         let (mut context, mut facts) = (context(), Facts::new());
         context.actor.role = self.role.unwrap_or(context.actor.role);
+        context.target_named = !self.unnamed;
         for need in command.reads(target) {
             self.load(&need, &mut facts, folds);
         }
@@ -194,6 +201,7 @@ pub fn context() -> Context {
         now: now(),
         command_id: Uuid::from_u128(1),
         actor: Actor { id: "tester".to_owned(), role: Role::Administrator, organisation: None },
+        target_named: true,
     }
 }
 

@@ -61,11 +61,6 @@ macro_rules! commands {
                 match self { $($(AnyCommand::$command { .. } => <$command as ::decider::Command>::NAME,)+)+ }
             }
 
-            /// What the matter is known by; see [`decider::Command::matter`].
-            pub fn matter(&self) -> Option<String> {
-                match self { $($(AnyCommand::$command { body, .. } => ::decider::Command::matter(body),)+)+ }
-            }
-
             /// The stream that the address names.
             pub fn target(&self) -> ::events::ids::StreamId {
                 match self { $($(AnyCommand::$command { target, .. } => ::events::ids::StreamKey::stream(*target),)+)+ }

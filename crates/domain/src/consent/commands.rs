@@ -6,11 +6,13 @@ use events::consent::{
     ConsentDeclined, ConsentFormPresented, ConsentSigned, ConsentWithdrawn, SignaturePurpose, Signer, WithdrawalScope,
 };
 use events::envelope::References;
-use events::ids::{ConsentId, PatientId, SiteId, TrialId};
+use events::identifier;
+use events::ids::{ConsentId, PatientId, SiteId, SubjectId, TrialId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Consent, ConsentError, Presented};
+use crate::enrolment::subject::{Participation, Subject};
 use crate::place::Place;
 use crate::site::{Site, SiteError};
 use crate::trial::ConsentForm;
@@ -106,14 +108,21 @@ impl Command for PresentConsentForm {
         let form = form_in_force(course, &self.form_version, &self.language, day)?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
         let consent = facts.get::<Consent>(consent_id)?;
+        let returning = returning(facts, patient_id, self.trial_id)?;
         match consent.in_force() {
             Some(signed) if signed.is_of(form) => return Err(ConsentError::AlreadySigned.into()),
             // Whoever takes part does so at one site, and is asked again also while it takes nobody new.
             Some(signed) if signed.site_id != self.site_id => return Err(ConsentError::AtAnotherSite.into()),
             Some(_) => {}
-            None => {
-                site.require_active()?;
-            }
+            None => match returning {
+                Some(participation) if participation.site_id != self.site_id => {
+                    return Err(ConsentError::AtAnotherSite.into());
+                }
+                Some(_) => {}
+                None => {
+                    site.require_active()?;
+                }
+            },
         }
         let references = References::subject(self.trial_id, self.site_id, patient_id);
         let decision = Decision::new(references, occurred_at);
@@ -168,8 +177,8 @@ impl Command for SignConsent {
             place.require_not_before(signed_at, withdrawn_at, ConsentError::WithdrawnLater)?;
         }
         let purpose = consent.next_purpose();
-        if purpose != SignaturePurpose::Reconsent {
-            // Whoever takes part may sign a new form also when nobody new may enter.
+        if purpose != SignaturePurpose::Reconsent && returning(facts, patient_id, self.trial_id)?.is_none() {
+            // Whoever takes part, or did so until the withdrawal, may sign a new form also when nobody new may enter.
             course.require_open()?;
             facts.get::<Site>(presented.site_id)?.require_active()?;
         }
@@ -182,7 +191,7 @@ impl Command for SignConsent {
             text_sha256: form.text_sha256.clone(),
             signer: self.signer,
             signed_at,
-            signature_number: consent.signed.as_ref().map_or(1, |signed| signed.signature_number + 1),
+            signature_number: consent.next_signature_number(),
             purpose,
             enrolment_mode: course.enrolment_mode,
         };
@@ -241,17 +250,30 @@ impl Command for WithdrawConsent {
 }
 
 /// What every act of consent looks at.
-fn needs(patient_id: PatientId, trial_id: TrialId) -> [Need; 3] {
-    let consent_id = ConsentId::of(patient_id, trial_id);
-    [Need::of::<patient::Patient>(patient_id), Need::of::<trial::Trial>(trial_id), Need::of::<Consent>(consent_id)]
+fn needs(patient_id: PatientId, trial_id: TrialId) -> [Need; 4] {
+    [
+        Need::of::<patient::Patient>(patient_id),
+        Need::of::<trial::Trial>(trial_id),
+        Need::of::<Consent>(ConsentId::of(patient_id, trial_id)),
+        Need::of::<Subject>(SubjectId::of(patient_id, trial_id)),
+    ]
 }
 
-fn form_in_force<'course>(
+/// Whoever was allocated to an arm and consents anew comes back to be followed up, not to enter: it is the same subject
+/// at the same site, and takes no place.
+fn returning(facts: &Facts, patient_id: PatientId, trial_id: TrialId) -> Result<Option<&Participation>, Halt> {
+    match facts.get::<Subject>(SubjectId::of(patient_id, trial_id))? {
+        Subject::Screened(participation) if participation.randomised => Ok(Some(participation)),
+        Subject::Screened(_) | Subject::Unscreened => Ok(None),
+    }
+}
+
+pub(super) fn form_in_force<'course>(
     course: &'course trial::RegisteredTrial,
     form_version: &str,
     language: &str,
     day: NaiveDate,
 ) -> Result<&'course ConsentForm, ConsentError> {
-    let form = course.form_in_force(language, day).filter(|form| form.form_version == form_version);
+    let form = course.form_in_force(language, day).filter(|form| identifier::same(&form.form_version, form_version));
     form.ok_or_else(|| ConsentError::FormNotInForce(form_version.to_owned()))
 }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Halt};
-use events::consent::{ConsentEvent, SignaturePurpose};
+use events::consent::{ConsentCorrected, ConsentEvent, SignaturePurpose, Signer, WithdrawalScope};
+use events::identifier;
 use events::ids::{ConsentId, SiteId};
 use serde::{Deserialize, Serialize};
 
@@ -17,18 +18,26 @@ use crate::validate::same_language;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
     /// In order; only the last may be open.
-    spans: Vec<Span>,
-    /// The latest signature.
-    pub(super) signed: Option<Signed>,
+    pub(super) spans: Vec<Span>,
     /// The form that was presented last, while it is neither signed nor declined.
     pub(super) presented: Option<Presented>,
 }
 
 /// From a first signature to a withdrawal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Span {
-    signed_at: DateTime<Utc>,
-    withdrawn_at: Option<DateTime<Utc>>,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    /// The signature that began it, and those of further forms; in the order in which they were recorded.
+    pub(super) signatures: Vec<Signed>,
+    /// What ended it.
+    pub(super) withdrawal: Option<Withdrawal>,
+}
+
+/// A withdrawal of consent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Withdrawal {
+    pub(super) scope: WithdrawalScope,
+    pub(super) reason: Option<String>,
+    pub(super) withdrawn_at: DateTime<Utc>,
 }
 
 /// A form that was presented.
@@ -49,16 +58,22 @@ pub struct Presented {
 /// A form that was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
+    /// 1 for the patient's first signature in this trial, then up by one.
+    pub signature_number: u32,
     /// The site that informed the patient.
     pub site_id: SiteId,
     /// The form's version.
     pub form_version: String,
     /// The form's language.
     pub language: String,
-    /// When the latest of the signatures was given.
+    /// SHA-256 of the form's text.
+    pub text_sha256: String,
+    /// Who signed.
+    pub signer: Signer,
+    /// When the form was presented.
+    pub presented_at: DateTime<Utc>,
+    /// When the signature was given.
     pub signed_at: DateTime<Utc>,
-    /// How many signatures there were.
-    pub signature_number: u32,
 }
 
 rules! {
@@ -78,6 +93,13 @@ rules! {
             "the consent was signed on {0}, later than this";
         WithdrawnBeforeSigned(on: NaiveDate) => WITHDRAWN_BEFORE_SIGNED = "consent-withdrawn-before-signed":
             "the consent cannot be withdrawn before its latest signature of {0}", field "withdrawn_at";
+        InForce => IN_FORCE = "consent-in-force": "a consent of the patient to this trial is in force";
+        SignatureNotFound => SIGNATURE_NOT_FOUND = "signature-not-found":
+            "the patient gave no such signature to this trial", field "signature_number";
+        NotWithdrawn => NOT_WITHDRAWN = "consent-not-withdrawn":
+            "this signature was followed by no withdrawal that could be corrected", field "withdrawn_at";
+        SignedAnew(on: NaiveDate) => SIGNED_ANEW = "consent-signed-anew":
+            "the consent was given anew on {0}, earlier than this", field "withdrawn_at";
         AtAnotherSite => AT_ANOTHER_SITE = "consent-at-another-site":
             "the patient takes part in the trial at another site", field "site_id";
     }
@@ -85,20 +107,37 @@ rules! {
 
 impl Presented {
     pub(super) fn is_of(&self, form: &ConsentForm) -> bool {
-        self.form_version == form.form_version && same_language(&self.language, &form.language)
+        identifier::same(&self.form_version, &form.form_version) && same_language(&self.language, &form.language)
     }
 }
 
 impl Signed {
     pub(super) fn is_of(&self, form: &ConsentForm) -> bool {
-        self.form_version == form.form_version && same_language(&self.language, &form.language)
+        identifier::same(&self.form_version, &form.form_version) && same_language(&self.language, &form.language)
+    }
+}
+
+impl Span {
+    /// When it begins: a newer form does not take away the cover of an earlier signature.
+    fn begin(&self) -> DateTime<Utc> {
+        self.signatures.iter().map(|signed| signed.signed_at).min().unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// When it ends, where it does.
+    pub(super) fn end(&self) -> Option<DateTime<Utc>> {
+        self.withdrawal.as_ref().map(|withdrawal| withdrawal.withdrawn_at)
+    }
+
+    /// The latest of its signatures: an older one that arrives later does not take its place.
+    pub(super) fn latest(&self) -> Option<&Signed> {
+        self.signatures.iter().max_by_key(|signed| signed.signed_at)
     }
 }
 
 impl Consent {
     /// The latest signature, whether the consent is in force or not.
-    pub const fn latest(&self) -> Option<&Signed> {
-        self.signed.as_ref()
+    pub fn latest(&self) -> Option<&Signed> {
+        self.spans.last().and_then(Span::latest)
     }
 
     /// Whether some time from `first` to `last` is covered.
@@ -107,11 +146,11 @@ impl Consent {
     /// [`Halt::Needs`] where the place is not loaded yet.
     pub fn covers_some_of(&self, first: DateTime<Utc>, last: DateTime<Utc>, place: &Place<'_>) -> Result<bool, Halt> {
         for span in &self.spans {
-            let begins_before_end = match span.withdrawn_at {
+            let begins_before_end = match span.end() {
                 Some(withdrawn_at) => place.is_before_end(first, withdrawn_at)?,
                 None => true,
             };
-            if begins_before_end && !place.lies_before(last, span.signed_at)? {
+            if begins_before_end && !place.lies_before(last, span.begin())? {
                 return Ok(true);
             }
         }
@@ -120,22 +159,27 @@ impl Consent {
 
     /// The latest signature, if the consent is in force now.
     pub fn in_force(&self) -> Option<&Signed> {
-        let is_open = self.spans.last().is_some_and(|span| span.withdrawn_at.is_none());
-        self.signed.as_ref().filter(|_| is_open)
+        self.spans.last().filter(|span| span.withdrawal.is_none()).and_then(Span::latest)
     }
 
     /// When it was withdrawn last.
     pub(super) fn withdrawn_at(&self) -> Option<DateTime<Utc>> {
-        self.spans.iter().rev().find_map(|span| span.withdrawn_at)
+        self.spans.iter().rev().find_map(Span::end)
     }
 
     /// What a signature would do now.
     pub(super) fn next_purpose(&self) -> SignaturePurpose {
         match self.spans.last() {
             None => SignaturePurpose::Initial,
-            Some(Span { withdrawn_at: None, .. }) => SignaturePurpose::Reconsent,
-            Some(Span { withdrawn_at: Some(_), .. }) => SignaturePurpose::Renewal,
+            Some(Span { withdrawal: None, .. }) => SignaturePurpose::Reconsent,
+            Some(Span { withdrawal: Some(_), .. }) => SignaturePurpose::Renewal,
         }
+    }
+
+    /// The number that the next signature gets.
+    pub(super) fn next_signature_number(&self) -> u32 {
+        let signatures = self.spans.iter().flat_map(|span| &span.signatures);
+        signatures.map(|signed| signed.signature_number).max().unwrap_or_default() + 1
     }
 
     /// The latest signature, if something that happens at `time` is covered: whether the consent holds now or not.
@@ -143,21 +187,40 @@ impl Consent {
     /// # Errors
     /// [`ConsentError::NotInForce`], [`ConsentError::SignedLater`]; [`Halt::Needs`] where the place is not loaded yet.
     pub fn require_cover(&self, time: DateTime<Utc>, place: &Place<'_>) -> Result<&Signed, Halt> {
-        let (Some(signed), Some(first)) = (&self.signed, self.spans.first()) else {
+        let (Some(signed), Some(first)) = (self.latest(), self.spans.first()) else {
             return Err(ConsentError::NotInForce.into());
         };
         if self.covers_some_of(time, time, place)? {
             return Ok(signed);
         }
-        place.require_not_before(time, first.signed_at, ConsentError::SignedLater)?;
+        place.require_not_before(time, first.begin(), ConsentError::SignedLater)?;
         Err(ConsentError::NotInForce.into())
+    }
+
+    fn correct(&mut self, corrected: &ConsentCorrected) {
+        let of_it = |signed: &Signed| signed.signature_number == corrected.signature_number;
+        let Some(span) = self.spans.iter_mut().find(|span| span.signatures.iter().any(of_it)) else { return };
+        let changes = &corrected.changes;
+        if let Some(withdrawal) = &mut span.withdrawal {
+            changes.withdrawal_scope.apply(&mut withdrawal.scope);
+            changes.withdrawal_reason.apply(&mut withdrawal.reason);
+            changes.withdrawn_at.apply(&mut withdrawal.withdrawn_at);
+        }
+        if let Some(signed) = span.signatures.iter_mut().find(|signed| of_it(signed)) {
+            changes.form_version.apply(&mut signed.form_version);
+            changes.language.apply(&mut signed.language);
+            changes.text_sha256.apply(&mut signed.text_sha256);
+            changes.signer.apply(&mut signed.signer);
+            changes.presented_at.apply(&mut signed.presented_at);
+            changes.signed_at.apply(&mut signed.signed_at);
+        }
     }
 }
 
 impl Aggregate for Consent {
     type Id = ConsentId;
     type Event = ConsentEvent;
-    const SNAPSHOT_VERSION: u16 = 3;
+    const SNAPSHOT_VERSION: u16 = 4;
 
     fn evolve(mut self, event: &ConsentEvent, occurred_at: DateTime<Utc>) -> Self {
         match event {
@@ -171,32 +234,31 @@ impl Aggregate for Consent {
                 });
             }
             ConsentEvent::ConsentSigned(event) => {
+                let presented = self.presented.take();
+                let signed = Signed {
+                    signature_number: event.signature_number,
+                    site_id: event.site_id,
+                    form_version: event.form_version.clone(),
+                    language: event.language.clone(),
+                    text_sha256: event.text_sha256.clone(),
+                    signer: event.signer,
+                    presented_at: presented.map_or(event.signed_at, |presented| presented.presented_at),
+                    signed_at: event.signed_at,
+                };
                 match self.spans.last_mut().filter(|_| event.purpose == SignaturePurpose::Reconsent) {
-                    // A newer form does not take away the cover of the earlier signature.
-                    Some(span) => span.signed_at = span.signed_at.min(event.signed_at),
-                    None => self.spans.push(Span { signed_at: event.signed_at, withdrawn_at: None }),
+                    Some(span) => span.signatures.push(signed),
+                    None => self.spans.push(Span { signatures: vec![signed], withdrawal: None }),
                 }
-                let signature_number = event.signature_number;
-                self.signed = Some(match self.signed.take() {
-                    // An older signature that arrives later does not take the place of the newer one.
-                    Some(latest) if event.signed_at < latest.signed_at => Signed { signature_number, ..latest },
-                    _ => Signed {
-                        site_id: event.site_id,
-                        form_version: event.form_version.clone(),
-                        language: event.language.clone(),
-                        signed_at: event.signed_at,
-                        signature_number,
-                    },
-                });
-                self.presented = None;
             }
             ConsentEvent::ConsentDeclined(_) => self.presented = None,
             ConsentEvent::ConsentWithdrawn(event) => {
-                if let Some(span) = self.spans.last_mut().filter(|span| span.withdrawn_at.is_none()) {
-                    span.withdrawn_at = Some(event.withdrawn_at);
+                if let Some(span) = self.spans.last_mut().filter(|span| span.withdrawal.is_none()) {
+                    let (scope, reason, withdrawn_at) = (event.scope, event.reason.clone(), event.withdrawn_at);
+                    span.withdrawal = Some(Withdrawal { scope, reason, withdrawn_at });
                     self.presented = None;
                 }
             }
+            ConsentEvent::ConsentCorrected(event) => self.correct(event),
         }
         self
     }

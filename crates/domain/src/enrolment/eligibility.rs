@@ -6,17 +6,23 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use decider::Halt;
 use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome};
+use events::identifier;
 use events::patient::Sex;
 use events::trial::{Comparison, Criterion, CriterionCategory, CriterionTest, ObservationValue};
 use events::values::Quantity;
+use methods::unit;
 
-use crate::patient::Person;
+use crate::patient::{Observation, Person};
 use crate::place::Place;
 
 /// The observation code of the age in completed years.
 pub const AGE: &str = "AGE";
 /// The observation code of the sex.
 pub const SEX: &str = "SEX";
+/// The UCUM unit of the age.
+pub const YEAR: &str = "a";
+/// The UCUM unit of a number without one.
+const UNITY: &str = "1";
 
 /// What the criteria say about a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,65 +60,119 @@ pub fn assess(
     let mut assessments = Vec::with_capacity(criteria.len());
     let mut outcome = EligibilityOutcome::Eligible;
     for criterion in criteria {
-        let (result, seen) = match &criterion.test {
-            CriterionTest::Judgement => (judged(judgements.get(&criterion.code)), None),
-            CriterionTest::Observation { code, operator, value } => {
-                let (result, seen) = find_out(person, code, moment, |observed| observed.compare(*operator, value))?;
-                if result == CriterionResult::Unknown && seen.is_none() && !missing_observations.contains(code) {
+        let finding = match &criterion.test {
+            CriterionTest::Judgement => Finding { result: judged(judgements, &criterion.code), seen: None },
+            CriterionTest::Observation { code, operator, value, unit } => {
+                let wanted = Wanted { code, operator: *operator, value, unit: unit.as_deref() };
+                let finding = wanted.find_out(person, moment)?;
+                if finding.result == CriterionResult::Unknown && !missing_observations.contains(code) {
                     missing_observations.push(code.clone());
                 }
-                (result, seen)
+                finding
             }
         };
+        let Finding { result, seen } = finding;
         let against = is_against(criterion.category, result);
         outcome = combine(outcome, against, result);
-        assessments.push(CriterionAssessment { code: criterion.code.clone(), result, against, seen });
+        let (seen, seen_unit) = seen.unzip();
+        let seen_unit = seen_unit.flatten();
+        assessments.push(CriterionAssessment { code: criterion.code.clone(), result, against, seen, seen_unit });
     }
     Ok(Assessment { assessments, outcome, missing_observations })
+}
+
+/// What a criterion asks of an observation.
+#[derive(Clone, Copy)]
+struct Wanted<'criterion> {
+    code: &'criterion str,
+    operator: Comparison,
+    value: &'criterion ObservationValue,
+    unit: Option<&'criterion str>,
+}
+
+/// Whether a criterion is met; and the value with its unit, where it may be written down.
+struct Finding {
+    result: CriterionResult,
+    seen: Option<(ObservationValue, Option<String>)>,
 }
 
 /// What is known of what a criterion asks for.
 enum Observed<'person> {
     /// Nothing.
     Nothing,
-    /// The value, which may be written down.
-    Value(&'person ObservationValue),
+    /// What was observed, which may be written down.
+    Value(&'person Observation),
     /// A code of the demographics: personal data, not to be written down.
     Demographic(&'static str),
     /// The age in completed years, from the youngest to the oldest that the date of birth can mean: personal data.
     Age(i32, i32),
 }
 
-fn judged(judgement: Option<&bool>) -> CriterionResult {
-    match judgement {
-        Some(true) => CriterionResult::Met,
-        Some(false) => CriterionResult::NotMet,
-        None => CriterionResult::Unknown,
-    }
+fn judged(judgements: &BTreeMap<String, bool>, criterion: &str) -> CriterionResult {
+    of_truth(judgements.get(criterion).copied())
 }
 
-/// What the demographics decide, which know better than what somebody wrote down at a visit; else what was observed.
-fn find_out(
-    person: &Person,
-    code: &str,
-    moment: &Moment<'_>,
-    compare: impl Fn(Observed<'_>) -> (CriterionResult, Option<ObservationValue>),
-) -> Result<(CriterionResult, Option<ObservationValue>), Halt> {
-    let (result, seen) = compare(demographic(person, code, moment.day));
-    if result != CriterionResult::Unknown {
-        return Ok((result, seen));
+impl Wanted<'_> {
+    /// What the demographics decide, which know better than what somebody wrote down at a visit; else what was
+    /// observed.
+    fn find_out(self, person: &Person, moment: &Moment<'_>) -> Result<Finding, Halt> {
+        let finding = self.compare(&demographic(person, self.code, moment.day));
+        if finding.result != CriterionResult::Unknown {
+            return Ok(finding);
+        }
+        let observation = person.observation(self.code, moment.time, moment.place)?;
+        Ok(self.compare(&observation.map_or(Observed::Nothing, Observed::Value)))
     }
-    let observation = person.observation(code, moment.time, moment.place)?;
-    Ok(compare(observation.map_or(Observed::Nothing, |observation| Observed::Value(&observation.value))))
+
+    fn compare(self, observed: &Observed<'_>) -> Finding {
+        let unseen = |truth| Finding { result: of_truth(truth), seen: None };
+        match (observed, self.value) {
+            (Observed::Value(observation), _) => {
+                let seen = Some((observation.value.clone(), observation.unit.clone()));
+                Finding { result: of_truth(self.decides(observation)), seen }
+            }
+            (Observed::Demographic(code), ObservationValue::Code(wanted)) => {
+                unseen(code_holds(code == wanted, self.operator))
+            }
+            (Observed::Age(youngest, oldest), ObservationValue::Number(wanted)) => {
+                // Decided where every day that the date of birth can mean decides alike.
+                let mut answers =
+                    (*youngest..=*oldest).map(|age| holds(Quantity::from(age).cmp(wanted), self.operator));
+                let first = answers.next();
+                unseen(first.filter(|first| answers.all(|answer| answer == *first)))
+            }
+            (Observed::Nothing | Observed::Demographic(_) | Observed::Age(..), _) => unseen(None),
+        }
+    }
+
+    /// Whether what was observed meets the criterion, where it decides that.
+    fn decides(self, observation: &Observation) -> Option<bool> {
+        match (&observation.value, self.value) {
+            (ObservationValue::Number(value), ObservationValue::Number(wanted)) => {
+                let usual = if identifier::same(self.code, AGE) { YEAR } else { UNITY };
+                let (from, to) = (observation.unit.as_deref().unwrap_or(usual), self.unit.unwrap_or(usual));
+                let value = unit::convert(value.decimal(), from, to)?;
+                Some(holds(value.cmp(&wanted.decimal()), self.operator))
+            }
+            // Codes are equal or not; they have no order.
+            (ObservationValue::Code(value), ObservationValue::Code(wanted)) => {
+                code_holds(identifier::same(value, wanted), self.operator)
+            }
+            (ObservationValue::Number(_), ObservationValue::Code(_))
+            | (ObservationValue::Code(_), ObservationValue::Number(_)) => None,
+        }
+    }
 }
 
 fn demographic(person: &Person, code: &str, day: NaiveDate) -> Observed<'static> {
-    match (code, &person.birth_date, &person.sex) {
-        (AGE, Some(born), _) => {
+    match (&person.birth_date, &person.sex) {
+        (Some(born), _) if identifier::same(code, AGE) => {
             let (earliest, latest) = (born.expose().earliest(), born.expose().latest());
             Observed::Age(age_years(latest, day), age_years(earliest, day))
         }
-        (SEX, _, Some(sex)) if *sex.expose() != Sex::U => Observed::Demographic(sex.expose().code()),
+        (_, Some(sex)) if *sex.expose() != Sex::U && identifier::same(code, SEX) => {
+            Observed::Demographic(sex.expose().code())
+        }
         _ => Observed::Nothing,
     }
 }
@@ -121,32 +181,6 @@ fn demographic(person: &Person, code: &str, day: NaiveDate) -> Observed<'static>
 fn age_years(born: NaiveDate, day: NaiveDate) -> i32 {
     let birthday_to_come = (day.month(), day.day()) < (born.month(), born.day());
     day.year() - born.year() - i32::from(birthday_to_come)
-}
-
-impl Observed<'_> {
-    /// Whether what is known meets the criterion; and the value, where it may be written down.
-    fn compare(self, operator: Comparison, wanted: &ObservationValue) -> (CriterionResult, Option<ObservationValue>) {
-        match (self, wanted) {
-            (Observed::Value(ObservationValue::Number(value)), ObservationValue::Number(wanted)) => {
-                (of_truth(Some(holds(value.cmp(wanted), operator))), Some(ObservationValue::Number(*value)))
-            }
-            // Codes are equal or not; they have no order.
-            (Observed::Value(ObservationValue::Code(value)), ObservationValue::Code(wanted)) => {
-                (of_truth(code_holds(value == wanted, operator)), Some(ObservationValue::Code(value.clone())))
-            }
-            (Observed::Value(value), _) => (CriterionResult::Unknown, Some(value.clone())),
-            (Observed::Demographic(code), ObservationValue::Code(wanted)) => {
-                (of_truth(code_holds(code == wanted.as_str(), operator)), None)
-            }
-            (Observed::Age(youngest, oldest), ObservationValue::Number(wanted)) => {
-                // Decided where every day that the date of birth can mean decides alike.
-                let mut answers = (youngest..=oldest).map(|age| holds(Quantity::from(age).cmp(wanted), operator));
-                let first = answers.next();
-                (of_truth(first.filter(|first| answers.all(|answer| answer == *first))), None)
-            }
-            (Observed::Nothing | Observed::Demographic(_) | Observed::Age(..), _) => (CriterionResult::Unknown, None),
-        }
-    }
 }
 
 /// Whether a comparison holds, given how the value stands to the one it is compared with.

@@ -62,6 +62,8 @@ pub struct Who {
     as_of: DateTime<Utc>,
     /// The signature that began it.
     signature: Uuid,
+    /// Which of the patient's screenings it is, as far as it went.
+    screening_number: u32,
 }
 
 /// Where the subject stands.
@@ -81,7 +83,7 @@ pub enum Stage {
 
 impl ProcessManager for EnrolmentProcess {
     const NAME: &'static str = "enrolment";
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -124,15 +126,21 @@ impl ProcessManager for EnrolmentProcess {
                 let (patient_id, trial_id, site_id) = (signed.patient_id, signed.trial_id, signed.site_id);
                 let as_of = envelope.occurred_at;
                 let signature = envelope.event_id;
-                State::Running(Who { patient_id, trial_id, site_id, as_of, signature }, Stage::Consented)
+                let who = Who { patient_id, trial_id, site_id, as_of, signature, screening_number: 1 };
+                State::Running(who, Stage::Consented)
             }
             (
                 State::Running(who, _) | State::Finished(who, true),
                 AnyEvent::Subject(SubjectEvent::PatientRescreened(again)),
             ) => {
-                let (site_id, as_of) = (again.site_id, envelope.occurred_at);
-                State::Running(Who { site_id, as_of, ..who }, Stage::Screened)
+                let (site_id, as_of, screening_number) = (again.site_id, envelope.occurred_at, again.screening_number);
+                State::Running(Who { site_id, as_of, screening_number, ..who }, Stage::Screened)
             }
+            // The end of the participation before, carried out after the patient consented anew: it makes way.
+            (
+                State::Running(who, Stage::Consented),
+                AnyEvent::Subject(SubjectEvent::SubjectDiscontinued(_) | SubjectEvent::ScreeningFailed(_)),
+            ) => State::Running(who, Stage::Consented),
             (State::Running(who, _), AnyEvent::Subject(event)) => advance(who, event),
             // It was not allocated when the consent was withdrawn; it was all the same, on its own way.
             (State::Finished(who, _), AnyEvent::Subject(SubjectEvent::SubjectRandomised(_))) => {
@@ -151,7 +159,11 @@ impl ProcessManager for EnrolmentProcess {
             vec![Step::new("assess-eligibility", (subject_id, record))]
         };
         match (stage, event) {
-            (Stage::Consented, AnyEvent::Consent(ConsentEvent::ConsentSigned(_))) => {
+            (
+                Stage::Consented,
+                AnyEvent::Consent(ConsentEvent::ConsentSigned(_))
+                | AnyEvent::Subject(SubjectEvent::SubjectDiscontinued(_) | SubjectEvent::ScreeningFailed(_)),
+            ) => {
                 let screen = ScreenPatient { trial_id: who.trial_id, subject_number: None, occurred_at };
                 vec![Step::new("screen", (who.patient_id, screen))]
             }
@@ -260,6 +272,8 @@ fn tell_on_hold(who: &Who) -> Step {
         site_id: Some(who.site_id),
         patient_id: Some(who.patient_id),
     };
-    let notification_id = NotificationId::of(who.signature, TEMPLATE, "investigator");
+    // Each screening that is on hold is told of.
+    let recipient = format!("investigator/{}", who.screening_number);
+    let notification_id = NotificationId::of(who.signature, TEMPLATE, &recipient);
     Step::new("tell-on-hold", (notification_id, request))
 }

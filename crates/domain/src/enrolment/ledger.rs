@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use decider::Aggregate;
 use events::enrolment::ledger::EnrolmentEvent;
+use events::identifier;
 use events::ids::{EnrolmentId, SiteId};
 use serde::{Deserialize, Serialize};
 
 /// A trial's ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
+    /// What the numbers that were given out are compared by.
     subject_numbers: BTreeSet<String>,
     sites: BTreeMap<SiteId, SiteLedger>,
 }
@@ -41,16 +43,19 @@ impl Ledger {
     /// [`LedgerError::SubjectNumberTaken`].
     pub fn number(&self, wanted: Option<&str>, site_id: SiteId, site_code: &str) -> Result<String, LedgerError> {
         if let Some(wanted) = wanted {
-            if self.subject_numbers.contains(wanted) {
+            if self.is_taken(wanted) {
                 return Err(LedgerError::SubjectNumberTaken(wanted.to_owned()));
             }
             return Ok(wanted.to_owned());
         }
         let assigned = self.sites.get(&site_id).map_or(0, |site| site.numbers_assigned);
-        let free = (assigned + 1..)
-            .map(|number| format!("{site_code}-{number:03}"))
-            .find(|number| !self.subject_numbers.contains(number));
+        let free =
+            (assigned + 1..).map(|number| format!("{site_code}-{number:03}")).find(|number| !self.is_taken(number));
         Ok(free.unwrap_or_default())
+    }
+
+    fn is_taken(&self, number: &str) -> bool {
+        self.subject_numbers.contains(&identifier::key(number))
     }
 
     /// Refuses where no place is left.
@@ -73,12 +78,12 @@ impl Ledger {
 impl Aggregate for Ledger {
     type Id = EnrolmentId;
     type Event = EnrolmentEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
     fn evolve(mut self, event: &EnrolmentEvent, _occurred_at: DateTime<Utc>) -> Self {
         match event {
             EnrolmentEvent::SubjectNumberAssigned(assigned) => {
-                self.subject_numbers.insert(assigned.subject_number.clone());
+                self.subject_numbers.insert(identifier::key(&assigned.subject_number));
                 self.sites.entry(assigned.site_id).or_default().numbers_assigned += 1;
             }
             EnrolmentEvent::PlaceTaken(taken) => self.sites.entry(taken.site_id).or_default().places_taken += 1,

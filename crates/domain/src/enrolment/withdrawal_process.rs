@@ -8,6 +8,7 @@ use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 
+use crate::consent::ConsentError;
 use crate::enrolment::subject::{DiscontinueSubject, SubjectError};
 use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
@@ -41,7 +42,7 @@ pub struct Who {
 
 impl ProcessManager for WithdrawalProcess {
     const NAME: &'static str = "withdrawal";
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -84,7 +85,7 @@ impl ProcessManager for WithdrawalProcess {
             patient_id: Some(who.patient_id),
         };
         vec![
-            discontinue("discontinue", who, withdrawn.withdrawn_at.into()),
+            discontinue("discontinue", who, withdrawn.withdrawn_at.into(), false),
             Step::new("notify-investigator", (notification_id, notify)),
         ]
     }
@@ -97,8 +98,10 @@ impl ProcessManager for WithdrawalProcess {
             }
             // The withdrawal was recorded late, and the subject had gone on meanwhile.
             (SubjectError::OUT_OF_ORDER, State::Withdrawn(who)) if step.name == "discontinue" => {
-                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, When::NOW)])
+                OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, When::NOW, true)])
             }
+            // Or had consented anew.
+            (ConsentError::IN_FORCE, _) => OnRefusal::Ignore,
             _ => OnRefusal::DeadLetter,
         }
     }
@@ -122,7 +125,7 @@ impl ProcessManager for WithdrawalProcess {
     }
 }
 
-fn discontinue(step: &str, who: &Who, occurred_at: When) -> Step {
-    let discontinue = DiscontinueSubject { reason: REASON.to_owned(), detail: None, occurred_at };
+fn discontinue(step: &str, who: &Who, occurred_at: When, unless_consented: bool) -> Step {
+    let discontinue = DiscontinueSubject { reason: REASON.to_owned(), detail: None, unless_consented, occurred_at };
     Step::new(step, (SubjectId::of(who.patient_id, who.trial_id), discontinue))
 }

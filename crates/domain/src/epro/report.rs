@@ -3,13 +3,15 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::TimeZone;
+use events::enrolment::casebook::ReportFiled;
 use events::epro::report::{ReportCorrected, ReportEvent, ReportFields, ReportSubmitted};
-use events::ids::{ReportId, SubjectId};
+use events::ids::{CasebookId, ReportId, SubjectId};
 use events::trial::questionnaire::{Answers, QuestionnaireDefinition, Score};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::consent::participant::participant;
+use crate::enrolment::casebook::Casebook;
 use crate::enrolment::subject::Subject;
 use crate::epro::scoring::{self, Scored};
 use crate::place::Place;
@@ -107,15 +109,11 @@ impl Command for SubmitReport {
     const NAME: &'static str = "SubmitReport";
 
     fn reads(&self, report_id: ReportId) -> Vec<Need> {
-        vec![Need::of::<Report>(report_id), Need::of::<Subject>(self.subject_id)]
-    }
-
-    fn matter(&self) -> Option<String> {
-        // A day may have several reports.
-        let completed_at = self.completed_at.instant()?;
-        let started_at = self.started_at.instant().map(|time| time.to_string()).unwrap_or_default();
-        let visit = self.visit.as_deref().unwrap_or_default();
-        Some(format!("{} {} {started_at} {completed_at} {visit}", self.subject_id, self.instrument))
+        vec![
+            Need::of::<Report>(report_id),
+            Need::of::<Subject>(self.subject_id),
+            Need::of::<Casebook>(CasebookId::of(self.subject_id)),
+        ]
     }
 
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
@@ -144,8 +142,24 @@ impl Command for SubmitReport {
             None => course.questionnaire_at(&self.instrument, completed_at),
         };
         let questionnaire = questionnaire.ok_or(ReportError::UnknownQuestionnaire)?;
-        scoring::check_answers(questionnaire, &self.answers)?;
-        let scores = scoring::scores(questionnaire, &self.answers);
+        let answers = scoring::check_answers(questionnaire, &self.answers)?;
+        let filed = ReportFiled {
+            report_id,
+            instrument: questionnaire.instrument.clone(),
+            started_at,
+            completed_at,
+            visit: self.visit.clone(),
+        };
+        let casebook_id = CasebookId::of(self.subject_id);
+        let casebook = facts.get::<Casebook>(casebook_id)?;
+        // A day may have several reports; whoever names the report knows it from the others.
+        if !context.target_named
+            && self.completed_at.instant().is_some()
+            && let Some(known) = casebook.report_like(&filed)
+        {
+            return Err(ReportError::AlreadySubmitted(known).into());
+        }
+        let scores = scoring::scores(questionnaire, &answers);
         let submitted = ReportSubmitted {
             subject_id: self.subject_id,
             trial_id: participant.trial_id,
@@ -153,8 +167,8 @@ impl Command for SubmitReport {
             patient_id: participant.patient_id,
             instrument: questionnaire.instrument.clone(),
             questionnaire_version: questionnaire.version.clone(),
-            answers: self.answers.clone(),
-            triggered_rules: scoring::triggered(questionnaire, scored(&self.answers, &scores), None),
+            triggered_rules: scoring::triggered(questionnaire, scored(&answers, &scores), None),
+            answers,
             scores,
             started_at,
             completed_at,
@@ -163,7 +177,9 @@ impl Command for SubmitReport {
             visit: self.visit.clone(),
             historical: self.historical,
         };
-        Ok(Decision::new(participant.references(), completed_at).append(report_id, submitted))
+        Ok(Decision::new(participant.references(), completed_at)
+            .append(report_id, submitted)
+            .append(casebook_id, filed))
     }
 }
 
@@ -182,21 +198,21 @@ impl Command for CorrectReport {
         let occurred_at = self.occurred_at.time(context, "occurred_at", &participant.place(facts))?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let questionnaire = content.questionnaire(course).ok_or(ReportError::UnknownQuestionnaire)?;
-        scoring::check_answers(questionnaire, &self.answers)?;
+        let answers = scoring::check_answers(questionnaire, &self.answers)?;
         let place = participant.place(facts);
         place.require_not_before(occurred_at, content.changed_at, ReportError::CorrectedBefore)?;
-        if content.answers == self.answers {
+        if content.answers == answers {
             return Err(Unchanged.into());
         }
-        let scores = scoring::scores(questionnaire, &self.answers);
-        let (now, before) = (scored(&self.answers, &scores), scored(&content.answers, &content.scores));
+        let scores = scoring::scores(questionnaire, &answers);
+        let (now, before) = (scored(&answers, &scores), scored(&content.answers, &content.scores));
         let (changes, previous) = differences(now, before);
         let corrected = ReportCorrected {
             correction_number: content.corrections + 1,
             changes,
             previous,
-            answers: self.answers.clone(),
             triggered_rules: scoring::triggered(questionnaire, now, Some(before)),
+            answers,
             scores,
             reason: self.reason.clone(),
             historical: self.historical,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use events::identifier;
 use events::trial::Comparison;
 use events::trial::questionnaire::{
     AlertMeasure, AlertRule, AlertValue, AllowedAnswers, Answer, Answers, Item, MissingRule, QuestionnaireDefinition,
@@ -14,28 +15,32 @@ use rust_decimal::Decimal;
 use crate::enrolment::eligibility::holds;
 use crate::validate::{self, Invalid};
 
-/// Checks every answer against its item.
+/// Checks every answer against its item, and gives them by the items' codes as they were defined.
 ///
 /// # Errors
 /// [`Invalid`] naming `answers/<item>`.
-pub fn check_answers(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Result<(), Invalid> {
+pub fn check_answers(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Result<Answers, Invalid> {
+    let mut checked = Answers::new();
     for (code, answer) in answers {
-        let Some(item) = questionnaire.items.iter().find(|item| item.code == *code) else {
+        let field = || format!("answers/{code}");
+        let Some(item) = questionnaire.items.iter().find(|item| identifier::same(&item.code, code)) else {
             validate::code("answers", code)?;
             let expected = format!("answers to items of {} only", questionnaire.instrument);
-            return Err(Invalid::Malformed { field: format!("answers/{code}"), expected });
+            return Err(Invalid::Malformed { field: field(), expected });
         };
-        check_answer(item, answer)?;
+        check_answer(&field(), item, answer)?;
+        if checked.insert(item.code.clone(), answer.clone()).is_some() {
+            return Err(Invalid::Duplicate { field: field(), value: item.code.clone() });
+        }
     }
-    let missing = questionnaire.items.iter().find(|item| item.required && !answers.contains_key(&item.code));
+    let missing = questionnaire.items.iter().find(|item| item.required && !checked.contains_key(&item.code));
     match missing {
         Some(item) => Err(Invalid::Blank { field: format!("answers/{}", item.code) }),
-        None => Ok(()),
+        None => Ok(checked),
     }
 }
 
-fn check_answer(item: &Item, answer: &Answer) -> Result<(), Invalid> {
-    let field = || format!("answers/{}", item.code);
+fn check_answer(field: &str, item: &Item, answer: &Answer) -> Result<(), Invalid> {
     let expected = match (&item.answers, answer) {
         (AllowedAnswers::Integer { min, max }, Answer::Number(number)) => {
             let value = number.decimal();
@@ -52,7 +57,7 @@ fn check_answer(item: &Item, answer: &Answer) -> Result<(), Invalid> {
         }
         (AllowedAnswers::Text { length_max }, Answer::Text(text)) => {
             if !text.is_empty() {
-                validate::prose(&field(), text.trim())?;
+                validate::prose(field, text.trim())?;
             }
             let too_long = text.chars().count() > *length_max as usize;
             too_long.then(|| format!("text of at most {length_max} characters"))
@@ -63,7 +68,7 @@ fn check_answer(item: &Item, answer: &Answer) -> Result<(), Invalid> {
         (AllowedAnswers::Choice { .. } | AllowedAnswers::Text { .. }, Answer::Number(_)) => Some("text".to_owned()),
     };
     match expected {
-        Some(expected) => Err(Invalid::OutOfRange { field: field(), expected }),
+        Some(expected) => Err(Invalid::OutOfRange { field: field.to_owned(), expected }),
         None => Ok(()),
     }
 }

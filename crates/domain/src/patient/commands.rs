@@ -4,7 +4,7 @@ use decider::{Command, Context, Decision, Facts, Halt};
 use events::TimeZone;
 use events::change::{Change, OptionalChange};
 use events::envelope::References;
-use events::ids::PatientId;
+use events::ids::{PatientId, SiteId};
 use events::patient::{
     Demographics, DemographicsCorrected, ObservationCorrected, ObservationFields, ObservationRecorded,
     PatientRegistered, Sex,
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Patient, PatientError, registered};
 use crate::place::Place;
+use crate::site::Site;
 use crate::validate::{self, Invalid, Unchanged, past_day};
 use crate::when::When;
 
@@ -38,9 +39,12 @@ pub struct RegisterPatient {
     /// Sex.
     #[serde(default)]
     pub sex: Option<Personal<Sex>>,
-    /// The IANA time zone in which the person lives, such as `Europe/Oslo`; by default UTC.
+    /// The IANA time zone in which the person lives, such as `Europe/Oslo`; by default that of the site counts.
     #[serde(default)]
     pub time_zone: Option<TimeZone>,
+    /// The site that registers the person.
+    #[serde(default)]
+    pub site_id: Option<SiteId>,
     /// When it happened; by default now.
     pub occurred_at: When,
 }
@@ -116,7 +120,10 @@ impl Command for RegisterPatient {
     const NAME: &'static str = "RegisterPatient";
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let place = Place::at(self.time_zone.unwrap_or_default());
+        if let Some(site_id) = self.site_id {
+            facts.get::<Site>(site_id)?.identity(site_id, Some("site_id"))?;
+        }
+        let place = Place::of_person(facts, self.time_zone, self.site_id);
         let texts = [("name", self.name.as_ref()), ("national_id", self.national_id.as_ref())];
         check(context, &place, texts, self.mobile.as_ref(), self.birth_date.as_ref())?;
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
@@ -130,8 +137,20 @@ impl Command for RegisterPatient {
             birth_date: self.birth_date.clone(),
             sex: self.sex.clone(),
             time_zone: self.time_zone,
+            site_id: self.site_id,
         };
         Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, registered))
+    }
+}
+
+/// Refuses a unit of what is no number.
+fn require_number(value: &ObservationValue, unit: Option<&str>) -> Result<(), Invalid> {
+    match (value, unit) {
+        (ObservationValue::Code(_), Some(_)) => {
+            let expected = "left out: a code has no unit".to_owned();
+            Err(Invalid::OutOfRange { field: "unit".to_owned(), expected })
+        }
+        (ObservationValue::Number(_), _) | (ObservationValue::Code(_), None) => Ok(()),
     }
 }
 
@@ -167,8 +186,8 @@ impl Command for CorrectDemographics {
         validate::prose("reason", &self.reason)?;
         let person = registered(facts, patient_id, None)?;
         let texts = [("name", self.name.value()), ("national_id", self.national_id.value())];
-        check(context, &person.place(), texts, self.mobile.value(), self.birth_date.value())?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at", &person.place())?;
+        check(context, &person.place(facts), texts, self.mobile.value(), self.birth_date.value())?;
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &person.place(facts))?;
         let (name, old_name) = self.name.of(&person.name);
         let (national_id, old_id) = self.national_id.of(&person.national_id);
         let (mobile, old_mobile) = self.mobile.of(&person.mobile);
@@ -201,9 +220,10 @@ impl Command for RecordObservation {
         if let ObservationValue::Code(value) = &self.value {
             validate::text("value", value)?;
         }
-        validate::optional_text("unit", self.unit.as_deref())?;
+        validate::optional_unit("unit", self.unit.as_deref())?;
+        require_number(&self.value, self.unit.as_deref())?;
         let person = registered(facts, patient_id, None)?;
-        let observed_at = self.observed_at.time(context, "observed_at", &person.place())?;
+        let observed_at = self.observed_at.time(context, "observed_at", &person.place(facts))?;
         let recorded = ObservationRecorded {
             code: self.code.clone(),
             value: self.value.clone(),
@@ -224,27 +244,29 @@ impl Command for CorrectObservation {
         if let Some(ObservationValue::Code(value)) = self.value.value() {
             validate::text("value", value)?;
         }
-        validate::optional_text("unit", self.unit.value().map(String::as_str))?;
+        validate::optional_unit("unit", self.unit.value().map(String::as_str))?;
         let person = registered(facts, patient_id, None)?;
-        let place = person.place();
+        let place = person.place(facts);
         let observed_at = self.observed_at.time(context, "observed_at", &place)?;
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        let known = person.observations.get(&self.code).into_iter().flatten();
-        let known = known.rev().find(|known| known.observed_at == observed_at);
-        let known = known.ok_or(PatientError::ObservationNotFound)?;
+        let known = person.observation_of(&self.code, observed_at).ok_or(PatientError::ObservationNotFound)?;
         let moved = match self.observed_at_corrected {
             When::NOW => Change::NONE,
             when => Change::to(when.time(context, "observed_at_corrected", &place)?),
         };
         let (value, old_value) = self.value.of(&known.value);
         let (unit, old_unit) = self.unit.of(&known.unit);
+        let mut corrected = known.clone();
+        value.apply(&mut corrected.value);
+        unit.apply(&mut corrected.unit);
+        require_number(&corrected.value, corrected.unit.as_deref())?;
         let (moved, old_time) = moved.of(&known.observed_at);
         let changes = ObservationFields { value, unit, observed_at: moved };
         if changes == ObservationFields::default() {
             return Err(Unchanged.into());
         }
         let corrected = ObservationCorrected {
-            code: self.code.clone(),
+            code: known.code.clone(),
             observed_at,
             changes,
             previous: ObservationFields { value: old_value, unit: old_unit, observed_at: old_time },

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use decider::{Aggregate, Facts, Halt};
 use events::TimeZone;
-use events::ids::PatientId;
+use events::identifier;
+use events::ids::{PatientId, SiteId};
 use events::patient::{Demographics, PatientEvent, Sex};
 use events::trial::ObservationValue;
 use events::values::{PartialDate, Personal};
@@ -39,13 +40,17 @@ pub struct Person {
     pub sex: Option<Personal<Sex>>,
     /// The time zone in which the person lives, where it is known.
     pub time_zone: Option<TimeZone>,
-    /// The observations of each code, in the order of their times.
-    pub observations: BTreeMap<String, Vec<Observation>>,
+    /// The site that registered the person, where one did.
+    pub site_id: Option<SiteId>,
+    /// The observations of each code, by what codes are compared by, in the order of their times.
+    observations: BTreeMap<String, Vec<Observation>>,
 }
 
 /// An observed value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
+    /// What was observed.
+    pub code: String,
     /// The value.
     pub value: ObservationValue,
     /// UCUM unit.
@@ -80,8 +85,8 @@ pub fn registered<'facts>(
 }
 
 impl Person {
-    fn observe(&mut self, code: &str, observation: Observation) {
-        let known = self.observations.entry(code.to_owned()).or_default();
+    fn observe(&mut self, observation: Observation) {
+        let known = self.observations.entry(identifier::key(&observation.code)).or_default();
         // One that was observed earlier may arrive later.
         let place = known.partition_point(|known| known.observed_at <= observation.observed_at);
         known.insert(place, observation);
@@ -89,7 +94,7 @@ impl Person {
 
     /// Takes away the latest recorded of the observations of this code and time.
     fn take_observation(&mut self, code: &str, observed_at: DateTime<Utc>) -> Option<Observation> {
-        let known = self.observations.get_mut(code)?;
+        let known = self.observations.get_mut(&identifier::key(code))?;
         let place = known.iter().rposition(|known| known.observed_at == observed_at)?;
         Some(known.remove(place))
     }
@@ -103,9 +108,15 @@ impl Person {
         changes.time_zone.apply(&mut self.time_zone);
     }
 
-    /// Where the person lives, as far as it is known.
-    pub fn place(&self) -> Place<'static> {
-        Place::at(self.time_zone.unwrap_or_default())
+    /// Where the person lives, or else is cared for, as far as it is known.
+    pub fn place<'facts>(&self, facts: &'facts Facts) -> Place<'facts> {
+        Place::of_person(facts, self.time_zone, self.site_id)
+    }
+
+    /// The latest recorded observation of `code` of exactly this time.
+    pub fn observation_of(&self, code: &str, observed_at: DateTime<Utc>) -> Option<&Observation> {
+        let known = self.observations.get(&identifier::key(code)).into_iter().flatten();
+        known.rev().find(|known| known.observed_at == observed_at)
     }
 
     /// The latest observation of `code` at `time`.
@@ -118,7 +129,7 @@ impl Person {
         time: DateTime<Utc>,
         place: &Place<'_>,
     ) -> Result<Option<&Observation>, Halt> {
-        for observation in self.observations.get(code).into_iter().flatten().rev() {
+        for observation in self.observations.get(&identifier::key(code)).into_iter().flatten().rev() {
             if !place.lies_before(time, observation.observed_at)? {
                 return Ok(Some(observation));
             }
@@ -130,7 +141,7 @@ impl Person {
 impl Aggregate for Patient {
     type Id = PatientId;
     type Event = PatientEvent;
-    const SNAPSHOT_VERSION: u16 = 4;
+    const SNAPSHOT_VERSION: u16 = 5;
 
     fn evolve(self, event: &PatientEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -142,12 +153,17 @@ impl Aggregate for Patient {
                     birth_date: registered.birth_date.clone(),
                     sex: registered.sex.clone(),
                     time_zone: registered.time_zone,
+                    site_id: registered.site_id,
                     observations: BTreeMap::new(),
                 }))
             }
             (Patient::Registered(mut person), PatientEvent::ObservationRecorded(recorded)) => {
-                let (value, unit) = (recorded.value.clone(), recorded.unit.clone());
-                person.observe(&recorded.code, Observation { value, unit, observed_at: recorded.observed_at });
+                person.observe(Observation {
+                    code: recorded.code.clone(),
+                    value: recorded.value.clone(),
+                    unit: recorded.unit.clone(),
+                    observed_at: recorded.observed_at,
+                });
                 Patient::Registered(person)
             }
             (Patient::Registered(mut person), PatientEvent::ObservationCorrected(corrected)) => {
@@ -155,7 +171,7 @@ impl Aggregate for Patient {
                     corrected.changes.value.apply(&mut observation.value);
                     corrected.changes.unit.apply(&mut observation.unit);
                     corrected.changes.observed_at.apply(&mut observation.observed_at);
-                    person.observe(&corrected.code, observation);
+                    person.observe(observation);
                 }
                 Patient::Registered(person)
             }

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::TimeZone;
 use events::envelope::References;
+use events::identifier;
 use events::ids::{SiteId, TrialId};
 use events::site::{SiteActivated, SiteEvent, SiteRegistered, SiteSuspended};
 use events::trial::SiteJoined;
@@ -129,8 +130,9 @@ impl Command for RegisterSite {
             return Err(SiteError::AlreadyRegistered.into());
         }
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
-        if course.sites.iter().any(|(_, code)| *code == self.code) {
-            return Err(SiteError::CodeTaken(self.code.clone()).into());
+        course.require_not_closed()?;
+        if let Some((_, known)) = course.sites.iter().find(|(_, code)| identifier::same(code, &self.code)) {
+            return Err(SiteError::CodeTaken(known.clone()).into());
         }
         let registered = SiteRegistered {
             trial_id: self.trial_id,
@@ -158,6 +160,7 @@ impl Command for ActivateSite {
         if site.is_active() {
             return Err(SiteError::AlreadyActive.into());
         }
+        trial::registered(facts, identity.trial_id, None)?.require_not_closed()?;
         let occurred_at = identity.next(self.occurred_at, context)?;
         let activated = SiteActivated { enrolment_cap: self.enrolment_cap, investigator: self.investigator.clone() };
         Ok(Decision::new(References::site(identity.trial_id, site_id), occurred_at).append(site_id, activated))

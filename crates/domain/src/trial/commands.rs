@@ -3,17 +3,21 @@
 use chrono::NaiveDate;
 use decider::{Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::References;
+use events::identifier;
 use events::ids::{ProtocolNumberId, TrialId};
+use events::patient::Sex;
 use events::trial::protocol_number::ProtocolNumberClaimed;
 use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{
-    ArmAdded, Blinding, ConsentFormPublished, Criterion, CriterionTest, EligibilityDefined, EnrolmentClosed,
-    EnrolmentMode, EnrolmentOpened, EnrolmentPaused, ObservationValue, QuestionnaireDefined, TrialRegistered,
+    ArmAdded, Blinding, Comparison, ConsentFormPublished, Criterion, CriterionTest, EligibilityDefined,
+    EnrolmentClosed, EnrolmentMode, EnrolmentOpened, EnrolmentPaused, ObservationValue, QuestionnaireDefined,
+    TrialRegistered,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EnrolmentStatus, Trial, TrialError, registered};
+use crate::enrolment::eligibility::{AGE, SEX, YEAR};
 use crate::epro::definition::check_definition;
 use crate::epro::instruments::Instrument;
 use crate::place::Place;
@@ -115,8 +119,8 @@ impl Command for AddArm {
         if course.enrolment != EnrolmentStatus::NotOpened {
             return Err(TrialError::ArmsFixed.into());
         }
-        if course.arms.contains(&self.code) {
-            return Err(TrialError::ArmExists(self.code.clone()).into());
+        if let Some(known) = course.arm(&self.code) {
+            return Err(TrialError::ArmExists(known.to_owned()).into());
         }
         let (code, name) = (self.code.clone(), self.name.clone());
         let added = ArmAdded { code, name, allocation_weight: self.allocation_weight };
@@ -159,15 +163,43 @@ impl DefineEligibility {
             let field = |name: &str| format!("criteria/{index}/{name}");
             validate::code(&field("code"), &criterion.code)?;
             validate::prose(&field("text"), &criterion.text)?;
-            if let CriterionTest::Observation { code, value, .. } = &criterion.test {
-                validate::code(&field("test/code"), code)?;
-                if let ObservationValue::Code(value) = value {
-                    validate::code(&field("test/value"), value)?;
-                }
-            }
+            check_test(&field("test"), &criterion.test)?;
         }
         Ok(())
     }
+}
+
+/// Checks that a test can decide something.
+fn check_test(field: &str, test: &CriterionTest) -> Result<(), Invalid> {
+    let CriterionTest::Observation { code, operator, value, unit } = test else { return Ok(()) };
+    let at = |name: &str| format!("{field}/{name}");
+    let wrong =
+        |name: &str, expected: &str| Err(Invalid::OutOfRange { field: at(name), expected: expected.to_owned() });
+    validate::code(&at("code"), code)?;
+    validate::optional_unit(&at("unit"), unit.as_deref())?;
+    if let ObservationValue::Code(value) = value {
+        validate::code(&at("value"), value)?;
+        if !matches!(operator, Comparison::Equals | Comparison::NotEquals) {
+            return wrong("operator", "`equals` or `not-equals`: codes have no order");
+        }
+        if unit.is_some() {
+            return wrong("unit", "left out: a code has no unit");
+        }
+    }
+    if identifier::same(code, AGE) {
+        if !matches!(value, ObservationValue::Number(_)) {
+            return wrong("value", "a number of years");
+        }
+        if unit.as_deref().is_some_and(|unit| unit != YEAR) {
+            return wrong("unit", "left out or `a`: the age counts in completed years");
+        }
+    }
+    let sexes = [Sex::F, Sex::M, Sex::Intersex].map(Sex::code);
+    if identifier::same(code, SEX) && !matches!(value, ObservationValue::Code(value) if sexes.contains(&value.as_str()))
+    {
+        return wrong("value", "`F`, `M` or `INTERSEX` (CDISC codelist C66731)");
+    }
+    Ok(())
 }
 
 /// Publishes a consent form.

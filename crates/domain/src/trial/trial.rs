@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use chrono::{DateTime, Utc};
 use decider::{Aggregate, Context, Facts, Halt};
+use events::identifier::same;
 use events::ids::{SiteId, TrialId};
 use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{Criterion, EnrolmentMode, TrialEvent};
@@ -145,6 +146,19 @@ impl RegisteredTrial {
         }
     }
 
+    /// The code of an arm, as it was added.
+    pub fn arm(&self, code: &str) -> Option<&str> {
+        self.arms.iter().find(|known| same(known, code)).map(String::as_str)
+    }
+
+    /// Refuses once enrolment was closed for good.
+    ///
+    /// # Errors
+    /// [`TrialError::Closed`].
+    pub fn require_not_closed(&self) -> Result<(), TrialError> {
+        if self.enrolment == EnrolmentStatus::Closed { Err(TrialError::Closed) } else { Ok(()) }
+    }
+
     /// The consent form that is to be signed on `day`: of those in the
     /// language the one with the latest effective date that has come.
     pub fn form_in_force(&self, language: &str, day: NaiveDate) -> Option<&ConsentForm> {
@@ -155,7 +169,8 @@ impl RegisteredTrial {
 
     /// The form of this version in this language.
     pub fn form(&self, form_version: &str, language: &str) -> Option<&ConsentForm> {
-        let wanted = |form: &&ConsentForm| form.form_version == form_version && same_language(&form.language, language);
+        let wanted =
+            |form: &&ConsentForm| same(&form.form_version, form_version) && same_language(&form.language, language);
         self.forms.iter().find(wanted)
     }
 
@@ -173,7 +188,7 @@ impl RegisteredTrial {
 
     /// A questionnaire of this version.
     pub fn questionnaire(&self, instrument: &str, version: &str) -> Option<&QuestionnaireDefinition> {
-        self.versions_of(instrument).map(|(_, definition)| definition).find(|known| known.version == version)
+        self.versions_of(instrument).map(|(_, definition)| definition).find(|known| same(&known.version, version))
     }
 
     /// The version of a questionnaire that was in force at `time`: a device may send late what was filled in before the
@@ -184,7 +199,7 @@ impl RegisteredTrial {
     }
 
     fn versions_of(&self, instrument: &str) -> impl Iterator<Item = &(DateTime<Utc>, QuestionnaireDefinition)> {
-        self.questionnaires.iter().filter(move |(_, definition)| definition.instrument == instrument)
+        self.questionnaires.iter().filter(move |(_, definition)| same(&definition.instrument, instrument))
     }
 }
 

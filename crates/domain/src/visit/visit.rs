@@ -1,8 +1,10 @@
 //! The visit: follow-up of a subject.
 
+use events::enrolment::casebook::VisitFiled;
 use events::visit::{VisitAttended, VisitCorrected, VisitEvent, VisitFields};
 
 use crate::consent::participant::participant;
+use crate::enrolment::casebook::Casebook;
 use crate::enrolment::subject::Subject;
 use crate::prelude::*;
 use crate::validate::Unchanged;
@@ -83,14 +85,11 @@ impl Command for RecordVisit {
     const NAME: &'static str = "RecordVisit";
 
     fn reads(&self, visit_id: VisitId) -> Vec<Need> {
-        vec![Need::of::<Visit>(visit_id), Need::of::<Subject>(self.subject_id)]
-    }
-
-    fn matter(&self) -> Option<String> {
-        // Of two visits in one month nobody knows whether they are one.
-        self.attended_on.exact()?;
-        let number = self.visit_number.map(|number| number.to_string()).unwrap_or_default();
-        Some(format!("{} {} {number} {}", self.subject_id, self.attended_on, self.visit))
+        vec![
+            Need::of::<Visit>(visit_id),
+            Need::of::<Subject>(self.subject_id),
+            Need::of::<Casebook>(CasebookId::of(self.subject_id)),
+        ]
     }
 
     fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
@@ -105,6 +104,21 @@ impl Command for RecordVisit {
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         check_day(&self.attended_on, self.occurred_at.day(context, &place)?, context, &place)?;
         participant.require_consent_for(facts, Some(&self.attended_on), occurred_at)?;
+        let filed = VisitFiled {
+            visit_id,
+            visit: self.visit.clone(),
+            visit_number: self.visit_number,
+            attended_on: self.attended_on.clone(),
+        };
+        let casebook_id = CasebookId::of(self.subject_id);
+        let casebook = facts.get::<Casebook>(casebook_id)?;
+        // Of two visits in one month nobody knows whether they are one; whoever names the visit knows it from the others.
+        if !context.target_named
+            && self.attended_on.exact().is_some()
+            && let Some(known) = casebook.visit_like(&filed)
+        {
+            return Err(VisitError::AlreadyRecorded(known).into());
+        }
         let attended = VisitAttended {
             subject_id: self.subject_id,
             trial_id: participant.trial_id,
@@ -114,7 +128,7 @@ impl Command for RecordVisit {
             visit_number: self.visit_number,
             attended_on: self.attended_on.clone(),
         };
-        Ok(Decision::new(participant.references(), occurred_at).append(visit_id, attended))
+        Ok(Decision::new(participant.references(), occurred_at).append(visit_id, attended).append(casebook_id, filed))
     }
 }
 
@@ -157,8 +171,19 @@ impl Command for CorrectVisit {
             return Err(Unchanged.into());
         }
         let previous = VisitFields { visit: old_visit, visit_number: old_number, attended_on: old_day };
+        let mut filed = VisitFiled {
+            visit_id,
+            visit: attended.visit.clone(),
+            visit_number: attended.visit_number,
+            attended_on: attended.attended_on.clone(),
+        };
+        changes.visit.apply(&mut filed.visit);
+        changes.visit_number.apply(&mut filed.visit_number);
+        changes.attended_on.apply(&mut filed.attended_on);
+        let casebook_id = CasebookId::of(attended.subject_id);
+        facts.get::<Casebook>(casebook_id)?;
         let corrected = VisitCorrected { changes, previous, reason: self.reason.clone() };
-        Ok(Decision::new(participant.references(), occurred_at).append(visit_id, corrected))
+        Ok(Decision::new(participant.references(), occurred_at).append(visit_id, corrected).append(casebook_id, filed))
     }
 }
 

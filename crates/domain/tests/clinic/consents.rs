@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::When;
 use domain::consent::{ConsentError, DeclineConsent, PresentConsentForm, SignConsent, WithdrawConsent};
-use domain::enrolment::subject::{FailScreening, ScreenPatient, SubjectError};
+use domain::enrolment::subject::{DiscontinueSubject, FailScreening, ScreenPatient, SubjectError};
 use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::patient::RegisterPatient;
 use domain::safety::adverse_event::{ReportAdverseEvent, UpdateAdverseEvent};
@@ -73,7 +73,7 @@ fn withdrawn() -> World {
     let world = consents(&world, "2025-09-01T08:00:00Z");
     let screen = ScreenPatient { occurred_at: at("2025-09-01T09:00:00Z"), ..screen() };
     let world = world.when(patient(1), &screen).then(&["PatientScreened", "SubjectNumberAssigned"]);
-    let world = world.when(report_id(0), &report("2025-09-10T08:00:00Z")).then(&["ReportSubmitted"]);
+    let world = world.when(report_id(0), &report("2025-09-10T08:00:00Z")).then(&["ReportSubmitted", "ReportFiled"]);
     let event = json!({"subject_id": subject(1), "term": "Rash", "severity": "mild", "serious": false,
         "onset": "2025-09-12", "occurred_at": "2025-09-13T08:00:00Z"});
     let world = world.when(adverse_event(0), &command::<ReportAdverseEvent>(event)).then(&["AdverseEventReported"]);
@@ -91,12 +91,12 @@ fn at(time: &str) -> When {
 #[test]
 fn what_happened_before_a_withdrawal_is_taken_after_it() {
     let world = withdrawn();
-    world.when(report_id(1), &report("2025-09-30T08:00:00Z")).then(&["ReportSubmitted"]);
+    world.when(report_id(1), &report("2025-09-30T08:00:00Z")).then(&["ReportSubmitted", "ReportFiled"]);
     let visit = |day: &str| -> RecordVisit {
         command(json!({"subject_id": subject(1), "visit": "WEEK 4", "attended_on": day}))
     };
     let visit_id = VisitId::from(Uuid::from_u128(0x700));
-    world.when(visit_id, &visit("2025-09-28")).then(&["VisitAttended"]);
+    world.when(visit_id, &visit("2025-09-28")).then(&["VisitAttended", "VisitFiled"]);
     // What comes after it is not taken.
     world.when(report_id(1), &report("2025-10-01T12:00:01Z")).then_refused(ConsentError::NOT_IN_FORCE);
     world.when(visit_id, &visit("2025-10-02")).then_refused(ConsentError::NOT_IN_FORCE);
@@ -104,7 +104,7 @@ fn what_happened_before_a_withdrawal_is_taken_after_it() {
     for (day, is_covered) in [("2025-09", true), ("2025", true), ("2025-10", true), ("2025-11", false)] {
         let outcome = world.when(visit_id, &visit(day));
         if is_covered {
-            outcome.then(&["VisitAttended"])
+            outcome.then(&["VisitAttended", "VisitFiled"])
         } else {
             outcome.then_refused(ConsentError::NOT_IN_FORCE)
         };
@@ -113,7 +113,7 @@ fn what_happened_before_a_withdrawal_is_taken_after_it() {
     // Nor does a second consent take the cover of the first away, or fill the time between.
     let world = consents(&world, "2025-10-20T12:00:00Z");
     for covered in ["2025-09-20T08:00:00Z", "2025-10-21T08:00:00Z"] {
-        world.when(report_id(1), &report(covered)).then(&["ReportSubmitted"]);
+        world.when(report_id(1), &report(covered)).then(&["ReportSubmitted", "ReportFiled"]);
     }
     world.when(report_id(1), &report("2025-10-10T08:00:00Z")).then_refused(ConsentError::NOT_IN_FORCE);
 }
@@ -213,6 +213,33 @@ fn a_patient_who_was_not_allocated_is_screened_again_under_a_new_number() {
     let end = command::<domain::enrolment::subject::DiscontinueSubject>(json!({"reason": "WITHDRAWAL BY SUBJECT"}));
     let world = world.when(subject(1), &end).then(&["SubjectDiscontinued"]);
     world.when(patient(1), &screen()).then_refused(SubjectError::ALREADY_SCREENED);
+}
+
+#[test]
+fn whoever_was_allocated_comes_back_to_be_followed_up_at_the_same_site() {
+    let world = with_site_in(&enrolled(&open_trial(10, 10), 1), "Europe/Oslo");
+    let world = world.when(subject(1), &randomise()).then(&["SubjectRandomised"]);
+    let withdraw: WithdrawConsent = command(json!({"trial_id": trial(), "scope": "further-data"}));
+    let world = world.when(patient(1), &withdraw).then(&["ConsentWithdrawn"]);
+    let world = world.when(site(), &command::<SuspendSite>(json!({"reason": "an audit"}))).then(&["SiteSuspended"]);
+    world.when(patient(1), &present(other_site(), "1", "en", Value::Null)).then_refused(ConsentError::AT_ANOTHER_SITE);
+    let world = world.when(patient(1), &present(site(), "1", "en", Value::Null)).then(&["ConsentFormPresented"]);
+    let signed = world.when(patient(1), &sign("1", "en", Value::Null));
+    assert_eq!(signed.payload("ConsentSigned")["purpose"], "renewal");
+    let world = signed.then(&["ConsentSigned"]);
+    let now = SubmitReport { completed_at: When::NOW, ..report("2026-01-01") };
+    let world = world.when(report_id(3), &now).then(&["ReportSubmitted", "ReportFiled"]);
+    world.when(patient(1), &screen()).then_refused(SubjectError::ALREADY_SCREENED);
+}
+
+#[test]
+fn an_end_that_is_carried_out_late_does_not_end_a_consent_that_was_given_anew() {
+    let world = enrolled(&open_trial(10, 10), 1);
+    let end: DiscontinueSubject = command(json!({"reason": "WITHDRAWAL BY SUBJECT", "unless_consented": true}));
+    world.when(subject(1), &end).then_refused(ConsentError::IN_FORCE);
+    let withdraw: WithdrawConsent = command(json!({"trial_id": trial(), "scope": "further-data"}));
+    let world = world.when(patient(1), &withdraw).then(&["ConsentWithdrawn"]);
+    world.when(subject(1), &end).then(&["SubjectDiscontinued", "PlaceReleased"]);
 }
 
 #[test]
@@ -349,7 +376,7 @@ proptest! {
             let submit = SubmitReport { completed_at: When::at(noon(day)), ..report("2025-01-01") };
             let outcome = world.when(report_id(9), &submit);
             if covered[day as usize] {
-                outcome.then(&["ReportSubmitted"]);
+                outcome.then(&["ReportSubmitted", "ReportFiled"]);
             } else {
                 let rule = outcome.refusal();
                 prop_assert!([ConsentError::NOT_IN_FORCE, ConsentError::SIGNED_LATER].contains(&rule.as_str()), "{rule}");

@@ -1,14 +1,17 @@
 //! What was recorded wrongly is corrected; the old value stays.
 
+use domain::consent::{ConsentError, CorrectConsent, PresentConsentForm, SignConsent, WithdrawConsent};
+use domain::enrolment::subject::ScreenPatient;
 use domain::patient::{CorrectDemographics, CorrectObservation, PatientError, RecordObservation, RegisterPatient};
+use domain::trial::PublishConsentForm;
 use domain::validate::Invalid;
 use domain::visit::{CorrectVisit, RecordVisit, VisitError};
 use events::ids::VisitId;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::given::World;
 use uuid::Uuid;
 
-use crate::world::{command, consented, enrolled, open_trial, patient, screen, subject};
+use crate::world::{command, consented, enrolled, open_trial, patient, screen, site, subject, trial};
 
 fn registered() -> World {
     let register: RegisterPatient =
@@ -78,14 +81,14 @@ fn a_visit_is_corrected_after_it_was_recorded() {
     };
     let change = correct(json!({"visit": "WEEK 4", "visit_number": null, "attended_on": "2026-01-30"}));
     let world = world.when(id, &change).then_refused(VisitError::NOT_FOUND);
-    let world = world.when(id, &visit).then(&["VisitAttended"]);
+    let world = world.when(id, &visit).then(&["VisitAttended", "VisitFiled"]);
     let early = correct(json!({"visit": "WEEK 4", "occurred_at": "2026-01-30T08:00:00Z"}));
     let world = world.when(id, &early).then_refused(VisitError::CORRECTED_BEFORE);
     let corrected = world.when(id, &change);
     let payload = corrected.payload("VisitCorrected");
     assert_eq!(payload["changes"], json!({"visit": "WEEK 4", "visit_number": null, "attended_on": "2026-01-30"}));
     assert_eq!(payload["previous"], json!({"visit": "WEEK 2", "visit_number": 3, "attended_on": "2026-01-31"}));
-    let world = corrected.then(&["VisitCorrected"]);
+    let world = corrected.then(&["VisitCorrected", "VisitFiled"]);
     world.when(id, &change).then_refused(Invalid::NOTHING_CHANGES);
     world.assert_snapshots_hold();
 }
@@ -94,7 +97,7 @@ fn a_visit_is_corrected_after_it_was_recorded() {
 fn nobody_is_enrolled_on_what_was_corrected_since() {
     let register: RegisterPatient = command(json!({"birth_date": "1980-02-03"}));
     let world = open_trial(10, 10).when(patient(1), &register).then(&["PatientRegistered"]);
-    let form = json!({"trial_id": crate::world::trial(), "site_id": crate::world::site(), "form_version": "1",
+    let form = json!({"trial_id": trial(), "site_id": site(), "form_version": "1",
         "language": "en"});
     let present: domain::consent::PresentConsentForm = command(form);
     let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
@@ -109,4 +112,123 @@ fn nobody_is_enrolled_on_what_was_corrected_since() {
     let enrol = domain::enrolment::subject::EnrolSubject::default();
     let world = world.when(subject(1), &enrol).then_refused("subject-not-eligible");
     assert_eq!(world.when(subject(1), &assess).payload("EligibilityRecorded")["outcome"], "ineligible");
+}
+
+/// Signed on 1 September and, another form, on 20 September; withdrawn on 1 October; signed anew on 20 October 2025.
+fn signed_withdrawn_signed() -> World {
+    let publish = |version: &str| -> PublishConsentForm {
+        command(json!({"form_version": version, "language": "en", "text_sha256": version.repeat(64),
+            "effective_on": "2025-09-15"}))
+    };
+    let mut world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
+    for version in ["2", "3"] {
+        world = world.when(trial(), &publish(version)).then(&["ConsentFormPublished"]);
+    }
+    let withdraw: WithdrawConsent =
+        command(json!({"trial_id": trial(), "scope": "further-data", "withdrawn_at": "2025-10-01T12:00:00Z"}));
+    for (version, at) in [("1", "2025-09-01T12:00:00Z"), ("3", "2025-09-20T12:00:00Z"), ("3", "2025-10-20T12:00:00Z")] {
+        if at.starts_with("2025-10") {
+            world = world.when(patient(1), &withdraw).then(&["ConsentWithdrawn"]);
+        }
+        let form = json!({"trial_id": trial(), "form_version": version, "language": "en"});
+        let mut present = form.clone();
+        (present["site_id"], present["occurred_at"]) = (json!(site()), json!(at));
+        world = world.when(patient(1), &command::<PresentConsentForm>(present)).then(&["ConsentFormPresented"]);
+        let mut sign = form;
+        sign["signed_at"] = json!(at);
+        world = world.when(patient(1), &command::<SignConsent>(sign)).then(&["ConsentSigned"]);
+    }
+    world
+}
+
+fn correct_consent(fields: Value) -> CorrectConsent {
+    let mut body = json!({"trial_id": trial(), "reason": "misread"});
+    body.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
+    command(body)
+}
+
+#[test]
+fn a_signature_is_corrected_with_what_follows_from_it() {
+    let world = signed_withdrawn_signed();
+    let change = json!({"signature_number": 2, "form_version": "2", "signer": "legal-representative",
+        "signed_at": "2025-09-21T12:00:00Z"});
+    world.when(patient(1), &correct_consent(json!({"form_version": "2"}))).then_refused("consent-form-not-in-force");
+    let change = Value::Object(change.as_object().expect("fields").clone());
+    world.when(patient(1), &correct_consent(change)).then_refused("consent-form-not-in-force");
+    let change = json!({"signature_number": 1, "signer": "legal-representative", "signed_at": "2025-08-31",
+        "presented_at": "2025-08-30"});
+    let corrected = world.when(patient(1), &correct_consent(change.clone()));
+    let payload = corrected.payload("ConsentCorrected");
+    assert_eq!(payload["signature_number"], 1);
+    assert_eq!(
+        payload["changes"],
+        json!({"signer": "legal-representative", "presented_at": "2025-08-30T00:00:00Z",
+            "signed_at": "2025-08-31T00:00:00Z"})
+    );
+    assert_eq!(
+        payload["previous"],
+        json!({"signer": "participant", "presented_at": "2025-09-01T12:00:00Z",
+            "signed_at": "2025-09-01T12:00:00Z"})
+    );
+    // What is covered follows.
+    let screen_at = |world: &World, at: &str| {
+        let screen: ScreenPatient = command(json!({"trial_id": trial(), "occurred_at": at}));
+        world.when(patient(1), &screen)
+    };
+    screen_at(&world, "2025-08-31T12:00:00Z").then_refused(ConsentError::SIGNED_LATER);
+    let world = corrected.then(&["ConsentCorrected"]);
+    screen_at(&world, "2025-08-31T12:00:00Z").then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let world = world.when(patient(1), &correct_consent(change)).then_refused(Invalid::NOTHING_CHANGES);
+    for (wrong, rule) in [
+        (json!({"signature_number": 4, "signer": "participant"}), ConsentError::SIGNATURE_NOT_FOUND),
+        (json!({"signature_number": 1, "signed_at": "2025-08-29"}), ConsentError::PRESENTED_LATER),
+        (json!({"signature_number": 2, "signed_at": "2025-10-02"}), ConsentError::WITHDRAWN_BEFORE_SIGNED),
+        (
+            json!({"signature_number": 3, "presented_at": "2025-09-30", "signed_at": "2025-09-30"}),
+            ConsentError::WITHDRAWN_LATER,
+        ),
+        (json!({"signature_number": 1, "signed_at": "2027-01-01"}), Invalid::IN_FUTURE),
+        (json!({"language": "de"}), ConsentError::FORM_NOT_IN_FORCE),
+        (json!({"language": "no such"}), Invalid::MALFORMED),
+        (json!({}), Invalid::NOTHING_CHANGES),
+        (json!({"withdrawal_scope": "all-use"}), ConsentError::NOT_WITHDRAWN),
+    ] {
+        assert_eq!(world.when(patient(1), &correct_consent(wrong.clone())).refusal(), rule, "{wrong}");
+    }
+    world.assert_snapshots_hold();
+}
+
+#[test]
+fn a_withdrawal_is_corrected_within_its_neighbours() {
+    let world = signed_withdrawn_signed();
+    let of_it = |fields: Value| {
+        let mut body = json!({"signature_number": 2});
+        body.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
+        correct_consent(body)
+    };
+    for (wrong, rule) in [
+        ("2025-09-19", ConsentError::WITHDRAWN_BEFORE_SIGNED),
+        ("2025-10-21", ConsentError::SIGNED_ANEW),
+        ("2027-01-01", Invalid::IN_FUTURE),
+    ] {
+        world.when(patient(1), &of_it(json!({"withdrawn_at": wrong}))).then_refused(rule);
+    }
+    let change = of_it(json!({"withdrawn_at": "2025-10-10T12:00:00Z", "withdrawal_scope": "all-use",
+        "withdrawal_reason": "moved away"}));
+    let corrected = world.when(patient(1), &change);
+    let payload = corrected.payload("ConsentCorrected");
+    assert_eq!(
+        payload["changes"],
+        json!({"withdrawn_at": "2025-10-10T12:00:00Z", "withdrawal_scope": "all-use",
+            "withdrawal_reason": "moved away"})
+    );
+    assert_eq!(
+        payload["previous"],
+        json!({"withdrawn_at": "2025-10-01T12:00:00Z", "withdrawal_scope": "further-data",
+            "withdrawal_reason": null})
+    );
+    let world = corrected.then(&["ConsentCorrected"]);
+    let screen: ScreenPatient = command(json!({"trial_id": trial(), "occurred_at": "2025-10-05T12:00:00Z"}));
+    world.when(patient(1), &screen).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    world.assert_snapshots_hold();
 }

@@ -79,7 +79,7 @@ fn a_report_is_scored_by_the_definition_and_a_correction_keeps_the_old_score() {
     let payload = submitted.payload("ReportSubmitted");
     assert_eq!((&payload["scores"][0]["value"], &payload["scores"][0]["band"]), (&json!(8), &json!("mild")));
     assert_eq!(payload["triggered_rules"], json!([]));
-    let world = submitted.then(&["ReportSubmitted"]);
+    let world = submitted.then(&["ReportSubmitted", "ReportFiled"]);
     let world = world.when(id, &report(phq9([0; 9]))).then_refused("report-already-submitted");
     let correct = command::<CorrectReport>(json!({"answers": phq9([3, 3, 3, 3, 3, 3, 3, 3, 1]), "reason": "Misread"}));
     let corrected = world.when(id, &correct);

@@ -3,6 +3,8 @@
 mod consents;
 mod corrections;
 mod course;
+mod days;
+mod identity;
 mod processes;
 mod properties;
 mod safety;

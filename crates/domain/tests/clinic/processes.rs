@@ -7,7 +7,8 @@ use domain::process::{AlertProcess, EnrolmentProcess, OnRefusal, Step, Withdrawa
 use domain::safety::alert::EscalateAlert;
 use events::consent::{ConsentEvent, ConsentSigned, ConsentWithdrawn, SignaturePurpose, Signer, WithdrawalScope};
 use events::enrolment::subject::{
-    EligibilityOutcome, EligibilityRecorded, PatientScreened, SubjectDiscontinued, SubjectEnrolled, SubjectEvent,
+    EligibilityOutcome, EligibilityRecorded, PatientRescreened, PatientScreened, SubjectDiscontinued, SubjectEnrolled,
+    SubjectEvent,
 };
 use events::envelope::{References, Role};
 use events::ids::{AlertId, ConsentId, NotificationId, PatientId, SiteId, StreamKey as _, SubjectId, TrialId};
@@ -159,7 +160,7 @@ fn enrolment_on_hold_tells_the_investigator() {
     let occurred_at = When::at(event_time(1));
     let screen = ScreenPatient { trial_id: trial_id(), subject_number: None, occurred_at };
     let screen = Step::new("screen", (patient_id(), screen));
-    let tell = Step::new("tell-on-hold", notification(1, "enrolment-on-hold", Role::Investigator, "investigator"));
+    let tell = Step::new("tell-on-hold", notification(1, "enrolment-on-hold", Role::Investigator, "investigator/1"));
     given([signed(EnrolmentMode::Automatic)]).process::<EnrolmentProcess>().then_on_refusal(
         subject_id().uuid(),
         &screen,
@@ -178,11 +179,11 @@ fn enrolment_leaves_manual_trials_alone() {
 
 #[test]
 fn withdrawal_ends_participation_and_tells_the_investigator() {
-    let discontinue = |name: &str, occurred_at: When| {
+    let discontinue = |name: &str, occurred_at: When, unless_consented| {
         let reason = "WITHDRAWAL BY SUBJECT".to_owned();
-        Step::new(name, (subject_id(), DiscontinueSubject { reason, detail: None, occurred_at }))
+        Step::new(name, (subject_id(), DiscontinueSubject { reason, detail: None, unless_consented, occurred_at }))
     };
-    let (key, step) = (subject_id().uuid(), discontinue("discontinue", When::at(event_time(0))));
+    let (key, step) = (subject_id().uuid(), discontinue("discontinue", When::at(event_time(0)), false));
     let tell =
         Step::new("notify-investigator", notification(1, "consent-withdrawn", Role::Investigator, "investigator"));
     given([withdrawn()])
@@ -193,11 +194,56 @@ fn withdrawal_ends_participation_and_tells_the_investigator() {
             key,
             &step,
             "subject-stage-later",
-            &OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", When::NOW)]),
+            &OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", When::NOW, true)]),
         )
-        .when(on_subject(SubjectDiscontinued { reason: "WITHDRAWAL BY SUBJECT".to_owned(), detail: None }))
+        .then_on_refusal(
+            key,
+            &discontinue("discontinue-as-of-now", When::NOW, true),
+            "consent-in-force",
+            &OnRefusal::Ignore,
+        )
+        .when(ended())
         .then(&[])
         .then_waits_for(key, "nothing", true);
+}
+
+fn ended() -> Happened {
+    on_subject(SubjectDiscontinued { reason: "WITHDRAWAL BY SUBJECT".to_owned(), detail: None })
+}
+
+#[test]
+fn whoever_consents_anew_before_the_end_was_carried_out_is_screened_after_it() {
+    let screen = |as_of: u64| {
+        let occurred_at = When::at(event_time(as_of));
+        Step::new("screen", (patient_id(), ScreenPatient { trial_id: trial_id(), subject_number: None, occurred_at }))
+    };
+    let key = subject_id().uuid();
+    given([signed(EnrolmentMode::Automatic), screened(), withdrawn(), signed(EnrolmentMode::Automatic)])
+        .process::<EnrolmentProcess>()
+        .then(&[screen(4)])
+        .then_on_refusal(key, &screen(4), "subject-already-screened", &OnRefusal::Ignore)
+        .then_waits_for(key, "screening", false)
+        .when(ended())
+        .then(&[screen(5)])
+        .when(on_subject(PatientRescreened {
+            site_id: site_id(),
+            subject_number: "701-002".to_owned(),
+            screening_number: 2,
+        }))
+        .then(&[assess(6)]);
+}
+
+#[test]
+fn every_screening_that_is_on_hold_is_told_of() {
+    let again = || {
+        let (site_id, subject_number) = (site_id(), "701-002".to_owned());
+        on_subject(PatientRescreened { site_id, subject_number, screening_number: 2 })
+    };
+    let failed = on_subject(events::enrolment::subject::ScreeningFailed { reasons: vec!["I1".to_owned()] });
+    let tell = Step::new("tell-on-hold", notification(1, "enrolment-on-hold", Role::Investigator, "investigator/2"));
+    given([signed(EnrolmentMode::Automatic), screened(), failed, again()])
+        .process::<EnrolmentProcess>()
+        .then_on_refusal(subject_id().uuid(), &assess(4), "trial-not-open", &OnRefusal::Instead(vec![tell]));
 }
 
 #[test]

@@ -279,7 +279,7 @@ fn only_an_integration_says_that_something_is_of_the_past() {
     let payload = world.when(report(), &submit).payload("ReportSubmitted");
     assert_eq!(payload["historical"], true);
     world.as_role(events::Role::Investigator).when(report(), &submit).then_refused(Invalid::OUT_OF_RANGE);
-    world.as_role(events::Role::Integration).when(report(), &submit).then(&["ReportSubmitted"]);
+    world.as_role(events::Role::Integration).when(report(), &submit).then(&["ReportSubmitted", "ReportFiled"]);
 }
 
 proptest! {
@@ -375,7 +375,7 @@ fn an_unknown_sex_stays_unknown() {
 #[test]
 fn a_report_is_corrected_after_it_was_completed() {
     let submit: SubmitReport = command(json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": {}}));
-    let world = enrolled(&open_trial(10, 10), 1).when(report(), &submit).then(&["ReportSubmitted"]);
+    let world = enrolled(&open_trial(10, 10), 1).when(report(), &submit).then(&["ReportSubmitted", "ReportFiled"]);
     let early = json!({"answers": {"PHQ0101": 1}, "reason": "x", "occurred_at": "2026-01-30T00:00:00Z"});
     world.when(report(), &command::<CorrectReport>(early)).then_refused(ReportError::CORRECTED_BEFORE);
 }

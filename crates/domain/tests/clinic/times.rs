@@ -119,11 +119,11 @@ fn a_visit_is_recorded_under_a_consent_whenever_it_was() {
     };
     let id = VisitId::from(Uuid::from_u128(0x60));
     world.when(id, &visit("2025-03-09", "2025-03-09T00:00:00Z")).then_refused("consent-signed-later");
-    world.when(id, &visit("2025-03-09", "2025-03-12T00:00:00Z")).then(&["VisitAttended"]);
+    world.when(id, &visit("2025-03-09", "2025-03-12T00:00:00Z")).then(&["VisitAttended", "VisitFiled"]);
     let world = world.when(patient(1), &withdraw("2025-04-01T09:00:00Z")).then(&["ConsentWithdrawn"]);
     world.when(id, &visit("2025-04-02", "2025-04-02T00:00:00Z")).then_refused("consent-not-in-force");
     world.when(id, &visit("2025-03-12", "2025-03-11T00:00:00Z")).then_refused("visit-recorded-before-attended");
-    world.when(id, &visit("2025-03-12", "2025-04-02T00:00:00Z")).then(&["VisitAttended"]);
+    world.when(id, &visit("2025-03-12", "2025-04-02T00:00:00Z")).then(&["VisitAttended", "VisitFiled"]);
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub struct Request {
     /// Whether a rule's refusal is remembered: the same command then gets the same refusal for ever
     /// (docs/adr/0027). Such a command ends well with [`Receipt::refusal`].
     pub keep_refusal: bool,
+    /// See [`Context::target_named`].
+    pub target_named: bool,
 }
 
 /// How a command ended well, or with a refusal that is remembered.
@@ -245,7 +247,12 @@ impl Inner {
         assumed: Option<StreamId>,
         seen: &mut Seen,
     ) -> Result<Decision, Failure> {
-        let context = Context { now: clock::now(), command_id: request.command_id, actor: request.actor.clone() };
+        let context = Context {
+            now: clock::now(),
+            command_id: request.command_id,
+            actor: request.actor.clone(),
+            target_named: request.target_named,
+        };
         self.load(command.reads(), assumed, seen).await?;
         for _ in 0..HALTS_MAX {
             match command.decide(&context, &seen.facts) {

@@ -71,6 +71,7 @@ fn request(id: PatientId) -> Request {
         causation_id: None,
         trace_context: None,
         keep_refusal: false,
+        target_named: true,
     }
 }
 

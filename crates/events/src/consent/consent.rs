@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, TrialId};
 use crate::trial::EnrolmentMode;
 
@@ -120,6 +121,55 @@ pub struct ConsentWithdrawn {
     pub withdrawn_at: DateTime<Utc>,
 }
 
+/// What was recorded of a signature, or of the withdrawal after it, was corrected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsentCorrected {
+    /// The patient.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+    /// Which of the patient's signatures, from 1.
+    pub signature_number: u32,
+    /// What is known now; a field that is absent did not change.
+    pub changes: ConsentFields,
+    /// What the same fields were.
+    pub previous: ConsentFields,
+    /// Why it was corrected.
+    pub reason: String,
+}
+
+/// Fields of a signature and of the withdrawal after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsentFields {
+    /// Version of the form.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub form_version: Change<String>,
+    /// Language of the form.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub language: Change<String>,
+    /// SHA-256 of the form's text; it follows from version and language.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub text_sha256: Change<String>,
+    /// Who signed.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub signer: Change<Signer>,
+    /// When the form was shown.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub presented_at: Change<DateTime<Utc>>,
+    /// When the signature was given.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub signed_at: Change<DateTime<Utc>>,
+    /// How far the withdrawal goes.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub withdrawal_scope: Change<WithdrawalScope>,
+    /// Why the patient withdrew.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub withdrawal_reason: OptionalChange<String>,
+    /// When the patient withdrew.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub withdrawn_at: Change<DateTime<Utc>>,
+}
+
 event_set! {
     /// What can happen to a consent.
     pub enum ConsentEvent in Consent {
@@ -127,5 +177,6 @@ event_set! {
         ConsentSigned = 1;
         ConsentDeclined = 1;
         ConsentWithdrawn = 1;
+        ConsentCorrected = 1;
     }
 }

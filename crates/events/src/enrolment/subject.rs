@@ -56,6 +56,9 @@ pub struct CriterionAssessment {
     /// The value that was looked at, unless it is personal data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<ObservationValue>,
+    /// The UCUM unit of the value that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_unit: Option<String>,
 }
 
 /// What the criteria say together.
@@ -79,7 +82,7 @@ pub struct EligibilityRecorded {
     pub assessments: Vec<CriterionAssessment>,
     /// What they say together.
     pub outcome: EligibilityOutcome,
-    /// Codes of the observations that are missing.
+    /// Codes of the observations that are missing, or that cannot be compared with what the criterion says.
     pub missing_observations: Vec<String>,
 }
 

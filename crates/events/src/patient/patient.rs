@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Change, OptionalChange};
+use crate::ids::SiteId;
 use crate::time_zone::TimeZone;
 use crate::trial::ObservationValue;
 use crate::values::{PartialDate, Personal};
@@ -51,6 +52,9 @@ pub struct PatientRegistered {
     /// The time zone in which the person lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<TimeZone>,
+    /// The site that registered the person; its days count where the person's own time zone is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_id: Option<SiteId>,
 }
 
 /// Something about the person was observed.

@@ -72,6 +72,10 @@ pub enum CriterionTest {
         operator: Comparison,
         /// What to compare with.
         value: ObservationValue,
+        /// UCUM unit of the number, such as `kg` or `mmol/L`; left out for a number without a unit. What was observed
+        /// in another unit is converted where UCUM says how, else it decides nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit: Option<String>,
     },
     /// Judged by the investigator, who states the result.
     Judgement,

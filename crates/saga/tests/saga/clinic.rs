@@ -129,6 +129,7 @@ impl Clinic {
             causation_id: None,
             trace_context: Some(TRACE.to_owned()),
             keep_refusal: false,
+            target_named: true,
         };
         self.executor.execute(&request, &command).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }

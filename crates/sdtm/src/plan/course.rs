@@ -249,7 +249,7 @@ impl Planner<'_> {
         }
         let own_words = end.term.as_ref().map(|words| tidy(words));
         let detail = own_words.filter(|words| !words.eq_ignore_ascii_case(&reason));
-        let discontinue = DiscontinueSubject { reason, detail, occurred_at: When::at(at) };
+        let discontinue = DiscontinueSubject { reason, detail, unless_consented: false, occurred_at: When::at(at) };
         self.step(place, Rank::End, vec![end.id()], subject_id, &discontinue);
     }
 
@@ -261,7 +261,12 @@ impl Planner<'_> {
         let date = self.date(demographics.id(), "DTHDTC", demographics.death.as_ref()).ok().flatten();
         let at = date.map_or(self.consent.at, |date| date.earliest()).max(self.consent.at);
         self.note(demographics.id(), "ds tells no end of participation: dm tells of a death");
-        let death = DiscontinueSubject { reason: "DEATH".to_owned(), detail: None, occurred_at: When::at(at) };
+        let death = DiscontinueSubject {
+            reason: "DEATH".to_owned(),
+            detail: None,
+            unless_consented: false,
+            occurred_at: When::at(at),
+        };
         let place = allocated_at.map_or(at, |allocated_at| at.max(allocated_at));
         self.step(place, Rank::End, vec![demographics.id()], self.frame.subject(&self.subject), &death);
     }

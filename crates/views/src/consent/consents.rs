@@ -1,7 +1,7 @@
 //! Consents: which form is in force for whom.
 
 use chrono::{DateTime, Utc};
-use events::consent::{ConsentEvent, SignaturePurpose, Signer, WithdrawalScope};
+use events::consent::{ConsentCorrected, ConsentEvent, SignaturePurpose, Signer, WithdrawalScope};
 use events::envelope::Envelope;
 use events::ids::{ConsentId, PatientId, SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
@@ -66,11 +66,49 @@ enum ConsentStatus {
 /// What was signed, by whom, when.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct ConsentSignature {
+    signature_number: u32,
+    /// Which of the covered times it is of, from 0.
+    covered: usize,
     form_version: String,
     language: String,
     text_sha256: String,
     signer: Signer,
     signed_at: DateTime<Utc>,
+}
+
+impl Consent {
+    /// What is covered follows from the signatures.
+    fn cover(&mut self) {
+        for (index, covered) in self.covered.iter_mut().enumerate() {
+            let signatures = self.signatures.iter().filter(|signature| signature.covered == index);
+            covered.from = signatures.map(|signature| signature.signed_at).min().unwrap_or(covered.from);
+        }
+    }
+
+    fn correct(&mut self, corrected: &ConsentCorrected) {
+        let changes = &corrected.changes;
+        let mut signatures = self.signatures.iter_mut();
+        let Some(signature) = signatures.find(|known| known.signature_number == corrected.signature_number) else {
+            return;
+        };
+        changes.form_version.apply(&mut signature.form_version);
+        changes.language.apply(&mut signature.language);
+        changes.text_sha256.apply(&mut signature.text_sha256);
+        changes.signer.apply(&mut signature.signer);
+        changes.signed_at.apply(&mut signature.signed_at);
+        let index = signature.covered;
+        let is_last = index + 1 == self.covered.len();
+        if let Some(withdrawn_at) = changes.withdrawn_at.value()
+            && let Some(covered) = self.covered.get_mut(index)
+        {
+            covered.until = Some(*withdrawn_at);
+        }
+        if is_last && self.withdrawn_at.is_some() {
+            self.withdrawn_at = self.covered.get(index).and_then(|covered| covered.until);
+            self.withdrawal_scope = changes.withdrawal_scope.value().copied().or(self.withdrawal_scope);
+        }
+        self.cover();
+    }
 }
 
 impl Table for Consents {
@@ -125,17 +163,19 @@ impl View for Consents {
             }
             ConsentEvent::ConsentSigned(signed) => {
                 let mut document = document?;
-                match document.covered.last_mut().filter(|_| signed.purpose == SignaturePurpose::Reconsent) {
-                    Some(covered) => covered.from = covered.from.min(signed.signed_at),
-                    None => document.covered.push(CoveredTime { from: signed.signed_at, until: None }),
+                if signed.purpose != SignaturePurpose::Reconsent || document.covered.is_empty() {
+                    document.covered.push(CoveredTime { from: signed.signed_at, until: None });
                 }
                 document.signatures.push(ConsentSignature {
+                    signature_number: signed.signature_number,
+                    covered: document.covered.len() - 1,
                     form_version: signed.form_version.clone(),
                     language: signed.language.clone(),
                     text_sha256: signed.text_sha256.clone(),
                     signer: signed.signer,
                     signed_at: signed.signed_at,
                 });
+                document.cover();
                 let site_id = signed.site_id;
                 let status = ConsentStatus::InForce;
                 Some(Consent { status, site_id, withdrawn_at: None, withdrawal_scope: None, ..document })
@@ -161,6 +201,11 @@ impl View for Consents {
                 document.status = ConsentStatus::Withdrawn;
                 document.withdrawn_at = Some(withdrawn.withdrawn_at);
                 document.withdrawal_scope = Some(withdrawn.scope);
+                Some(document)
+            }
+            ConsentEvent::ConsentCorrected(corrected) => {
+                let mut document = document?;
+                document.correct(corrected);
                 Some(document)
             }
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
+use events::identifier;
 use events::ids::{PatientId, StreamType};
-use events::patient::PatientEvent;
+use events::patient::{ObservationCorrected, PatientEvent};
 use events::registry::AnyEvent;
 use events::trial::ObservationValue;
 use schemars::JsonSchema;
@@ -24,10 +25,13 @@ pub struct Patient {
     patient_id: PatientId,
     registered_at: DateTime<Utc>,
     known: Vec<String>,
+    /// The latest observation of each code.
     observations: BTreeMap<String, PatientObservation>,
+    /// The ones before, in the order of their times.
+    earlier_observations: BTreeMap<String, Vec<PatientObservation>>,
 }
 
-/// The latest value of an observation.
+/// An observation.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct PatientObservation {
     value: ObservationValue,
@@ -62,6 +66,51 @@ impl Patient {
     }
 }
 
+impl Patient {
+    /// Adds an observation: one that was observed earlier may arrive later.
+    fn observe(&mut self, code: &str, observation: PatientObservation) {
+        let code = self.shown(code);
+        let mut all = self.take_observations(&code);
+        let place = all.partition_point(|known| known.observed_at <= observation.observed_at);
+        all.insert(place, observation);
+        self.put_observations(code, all);
+    }
+
+    fn correct(&mut self, corrected: &ObservationCorrected) {
+        let code = self.shown(&corrected.code);
+        let mut all = self.take_observations(&code);
+        let place = all.iter().rposition(|known| known.observed_at == corrected.observed_at);
+        let observation = place.map(|place| all.remove(place));
+        self.put_observations(code.clone(), all);
+        if let Some(mut observation) = observation {
+            corrected.changes.value.apply(&mut observation.value);
+            corrected.changes.unit.apply(&mut observation.unit);
+            corrected.changes.observed_at.apply(&mut observation.observed_at);
+            self.observe(&code, observation);
+        }
+    }
+
+    /// The code as it was written first.
+    fn shown(&self, code: &str) -> String {
+        let known = self.observations.keys().find(|known| identifier::same(known, code));
+        known.map_or_else(|| code.to_owned(), Clone::clone)
+    }
+
+    fn take_observations(&mut self, code: &str) -> Vec<PatientObservation> {
+        let mut all = self.earlier_observations.remove(code).unwrap_or_default();
+        all.extend(self.observations.remove(code));
+        all
+    }
+
+    fn put_observations(&mut self, code: String, mut all: Vec<PatientObservation>) {
+        let Some(latest) = all.pop() else { return };
+        if !all.is_empty() {
+            self.earlier_observations.insert(code.clone(), all);
+        }
+        self.observations.insert(code, latest);
+    }
+}
+
 impl View for Patients {
     const OF: Option<StreamType> = Some(StreamType::Patient);
 
@@ -82,6 +131,7 @@ impl View for Patients {
                     registered_at: envelope.occurred_at,
                     known: known.collect(),
                     observations: BTreeMap::new(),
+                    earlier_observations: BTreeMap::new(),
                 })
             }
             PatientEvent::DemographicsCorrected(corrected) => {
@@ -96,25 +146,13 @@ impl View for Patients {
             }
             PatientEvent::ObservationCorrected(corrected) => {
                 let mut document = document?;
-                let shown = document.observations.get_mut(&corrected.code);
-                if let Some(shown) = shown.filter(|shown| shown.observed_at == corrected.observed_at) {
-                    corrected.changes.value.apply(&mut shown.value);
-                    corrected.changes.unit.apply(&mut shown.unit);
-                    corrected.changes.observed_at.apply(&mut shown.observed_at);
-                }
+                document.correct(corrected);
                 Some(document)
             }
             PatientEvent::ObservationRecorded(recorded) => {
                 let mut document = document?;
-                let earlier = document.observations.get(&recorded.code);
-                if earlier.is_none_or(|earlier| earlier.observed_at <= recorded.observed_at) {
-                    let observation = PatientObservation {
-                        value: recorded.value.clone(),
-                        unit: recorded.unit.clone(),
-                        observed_at: recorded.observed_at,
-                    };
-                    document.observations.insert(recorded.code.clone(), observation);
-                }
+                let (value, unit, observed_at) = (recorded.value.clone(), recorded.unit.clone(), recorded.observed_at);
+                document.observe(&recorded.code, PatientObservation { value, unit, observed_at });
                 Some(document)
             }
         }

@@ -31,7 +31,8 @@ fn a_patient_is_masked_and_shows_the_latest_observations() {
         "observations": {
             "SEX": {"value": "F", "unit": null, "observed_at": minute(1)},
             "WEIGHT": {"value": 71, "unit": "kg", "observed_at": minute(10)}
-        }
+        },
+        "earlier_observations": {"WEIGHT": [{"value": 80, "unit": "kg", "observed_at": minute(5)}]}
     }));
 }
 
@@ -68,8 +69,9 @@ fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
         of_consent("ConsentFormPresented", form("3")),
         of_consent("ConsentSigned", signature("3", 3, "renewal", 50)),
     ];
-    let signed = |version: &str, at: i32| {
+    let signed = |version: &str, number: u32, covered: u32, at: i32| {
         json!({
+            "signature_number": number, "covered": covered,
             "form_version": version, "language": "nb", "text_sha256": "ab", "signer": "participant",
             "signed_at": minute(at)
         })
@@ -77,7 +79,7 @@ fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
     let document = |status: &str, more: Value| {
         let mut document = json!({
             "consent_id": consent(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
-            "status": status, "presented_version": "3", "signatures": [signed("1", 30), signed("2", 35)],
+            "status": status, "presented_version": "3", "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35)],
             "withdrawn_at": null, "withdrawal_scope": null, "declined": [],
             "covered": [{"from": minute(30), "until": null}]
         });
@@ -99,10 +101,33 @@ fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
     });
     given(course[..6].to_vec()).view::<Consents>(consent()).then(&document("withdrawn", withdrawn));
     let renewed = json!({
-        "declined": declined, "signatures": [signed("1", 30), signed("2", 35), signed("3", 50)],
+        "declined": declined, "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35), signed("3", 3, 1, 50)],
         "covered": [{"from": minute(30), "until": minute(40)}, {"from": minute(50), "until": null}]
     });
-    given(course).view::<Consents>(consent()).then(&document("in-force", renewed));
+    given(course.clone()).view::<Consents>(consent()).then(&document("in-force", renewed.clone()));
+    // What is covered follows the corrections of signatures and withdrawals.
+    let corrected = |number: u32, changes: Value| {
+        of_consent(
+            "ConsentCorrected",
+            json!({"signature_number": number, "changes": changes, "previous": {}, "reason": "misread"}),
+        )
+    };
+    let mut expected = document("in-force", renewed);
+    expected["signatures"][0]["signed_at"] = json!(minute(20));
+    expected["signatures"][1]["signer"] = json!("legal-representative");
+    expected["covered"] = json!([{"from": minute(20), "until": minute(45)}, {"from": minute(50), "until": null}]);
+    let corrections = [
+        corrected(1, json!({"signed_at": minute(20)})),
+        corrected(2, json!({"signer": "legal-representative", "withdrawn_at": minute(45)})),
+        corrected(9, json!({"signed_at": minute(1)})),
+    ];
+    given([course.to_vec(), corrections.to_vec()].concat()).view::<Consents>(consent()).then(&expected);
+    let withdrawn = [course[..6].to_vec(), vec![corrected(2, json!({"withdrawal_scope": "all-use"}))]].concat();
+    let withdrawal = json!({
+        "declined": declined, "withdrawn_at": minute(40), "withdrawal_scope": "all-use",
+        "covered": [{"from": minute(30), "until": minute(40)}]
+    });
+    given(withdrawn).view::<Consents>(consent()).then(&document("withdrawn", withdrawal));
 }
 
 #[test]
@@ -188,15 +213,23 @@ fn corrections_show_what_is_true_now() {
     let observation = json!({
         "code": "WEIGHT", "observed_at": minute(10), "changes": {"value": 17}, "previous": {"value": 71}, "reason": "x"
     });
+    let moved = json!({
+        "code": "weight", "observed_at": minute(20), "changes": {"observed_at": minute(5)},
+        "previous": {"observed_at": minute(20)}, "reason": "x"
+    });
     given([
         of_patient("PatientRegistered", json!({"name": "Kari Nordmann", "birth_date": "1980-02"})),
         of_patient("ObservationRecorded", json!({"code": "WEIGHT", "value": 71, "observed_at": minute(10)})),
         of_patient("DemographicsCorrected", person),
         of_patient("ObservationCorrected", observation),
+        // One that was moved back leaves the latest to another, whose code is written otherwise.
+        of_patient("ObservationRecorded", json!({"code": "weight", "value": 90, "observed_at": minute(20)})),
+        of_patient("ObservationCorrected", moved),
     ])
     .view::<Patients>(patient())
     .then(&json!({
         "patient_id": patient(), "registered_at": minute(0), "known": ["birth_date", "sex"],
-        "observations": {"WEIGHT": {"value": 17, "unit": null, "observed_at": minute(10)}}
+        "observations": {"WEIGHT": {"value": 17, "unit": null, "observed_at": minute(10)}},
+        "earlier_observations": {"WEIGHT": [{"value": 90, "unit": null, "observed_at": minute(5)}]}
     }));
 }

@@ -9,8 +9,9 @@ use events::enrolment::subject::{
     SubjectDiscontinued, SubjectEnrolled, SubjectRandomised,
 };
 use events::envelope::References;
+use events::identifier;
 use events::ids::{ConsentId, EnrolmentId, PatientId, SubjectId, TrialId};
-use events::trial::CriterionTest;
+use events::trial::{Criterion, CriterionTest};
 use events::values::Blinded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -122,19 +123,11 @@ impl Command for RecordEligibility {
         let course = trial::registered(facts, participant.trial_id, None)?;
         let criteria = course.criteria.as_ref().ok_or(SubjectError::NoCriteria)?;
         let person = patient::registered(facts, participant.patient_id, None)?;
-        let judged = |code: &String| {
-            criteria.criteria.iter().any(|known| known.code == *code && known.test == CriterionTest::Judgement)
-        };
-        if let Some(code) = self.judgements.keys().find(|code| !judged(code)) {
-            // The code is the caller's own text: it goes no further than the answer.
-            validate::code("judgements", code)?;
-            return Err(SubjectError::NotJudged(code.clone()).into());
-        }
         // Judged on other criteria is not judged on these, whatever their codes.
         let current = |earlier: &&super::Eligibility| earlier.criteria_version == criteria.version;
         let earlier = participation.eligibility.as_ref().filter(current);
-        let mut judgements = self.judgements.clone();
-        for criterion in criteria.criteria.iter().filter(|criterion| judged(&criterion.code)) {
+        let mut judgements = self.judgements_of(&criteria.criteria)?;
+        for criterion in criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement) {
             if let Some(judgement) = earlier.and_then(|earlier| earlier.judgement(&criterion.code)) {
                 judgements.entry(criterion.code.clone()).or_insert(judgement);
             }
@@ -153,6 +146,25 @@ impl Command for RecordEligibility {
             missing_observations: assessment.missing_observations,
         };
         Ok(decision.append(subject_id, recorded))
+    }
+}
+
+impl RecordEligibility {
+    /// The judgements by the codes as the criteria have them.
+    fn judgements_of(&self, criteria: &[Criterion]) -> Result<BTreeMap<String, bool>, Halt> {
+        let mut judgements = BTreeMap::new();
+        for (code, judgement) in &self.judgements {
+            // The code is the caller's own text: it goes no further than the answer.
+            validate::code("judgements", code)?;
+            let judged = criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
+            let Some(criterion) = judged.into_iter().find(|criterion| identifier::same(&criterion.code, code)) else {
+                return Err(SubjectError::NotJudged(code.clone()).into());
+            };
+            if judgements.insert(criterion.code.clone(), *judgement).is_some() {
+                return Err(Invalid::Duplicate { field: "judgements".to_owned(), value: code.clone() }.into());
+            }
+        }
+        Ok(judgements)
     }
 }
 
@@ -276,10 +288,8 @@ impl Command for RandomiseSubject {
         }
         participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
-        if !course.arms.contains(&self.arm) {
-            return Err(SubjectError::UnknownArm.into());
-        }
-        let randomised = SubjectRandomised { arm: Blinded::new(self.arm.clone()) };
+        let arm = course.arm(&self.arm).ok_or(SubjectError::UnknownArm)?;
+        let randomised = SubjectRandomised { arm: Blinded::new(arm.to_owned()) };
         Ok(Decision::new(participant.references(), occurred_at).append(subject_id, randomised))
     }
 }
@@ -293,6 +303,9 @@ pub struct DiscontinueSubject {
     /// More about it.
     #[serde(default)]
     pub detail: Option<String>,
+    /// Only unless a consent covers that time: what was withdrawn late may have been given anew meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unless_consented: bool,
     /// When it happened; by default now.
     pub occurred_at: When,
 }
@@ -316,6 +329,12 @@ impl Command for DiscontinueSubject {
         };
         participation.require_after_stage(occurred_at, &place)?;
         let participant = Participant::of(subject_id, participation);
+        if self.unless_consented {
+            let consent_id = ConsentId::of(participant.patient_id, participant.trial_id);
+            if facts.get::<Consent>(consent_id)?.in_force().is_some() {
+                return Err(ConsentError::InForce.into());
+            }
+        }
         let discontinued = SubjectDiscontinued { reason: self.reason.clone(), detail: self.detail.clone() };
         let decision = Decision::new(participant.references(), occurred_at).append(subject_id, discontinued);
         if !gives_place_back {

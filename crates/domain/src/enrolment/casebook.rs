@@ -1,0 +1,88 @@
+//! The casebook of a subject: which reports and visits are on record, so that one that is sent twice is known.
+
+use chrono::{DateTime, Utc};
+use decider::Aggregate;
+use events::enrolment::casebook::{CasebookEvent, ReportFiled, VisitFiled};
+use events::identifier;
+use events::ids::{CasebookId, ReportId, VisitId};
+use events::values::{PartialDate, Quantity};
+use serde::{Deserialize, Serialize};
+
+/// A subject's casebook.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Casebook {
+    reports: Vec<(ReportId, ReportMark)>,
+    visits: Vec<(VisitId, VisitMark)>,
+}
+
+/// What tells a report from the others of its subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ReportMark {
+    instrument: String,
+    started_at: Option<DateTime<Utc>>,
+    completed_at: DateTime<Utc>,
+    visit: Option<String>,
+}
+
+/// What tells a visit from the others of its subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct VisitMark {
+    visit: String,
+    visit_number: Option<Quantity>,
+    attended_on: PartialDate,
+}
+
+impl ReportMark {
+    fn of(filed: &ReportFiled) -> Self {
+        Self {
+            instrument: identifier::key(&filed.instrument),
+            started_at: filed.started_at,
+            completed_at: filed.completed_at,
+            visit: filed.visit.as_deref().map(identifier::key),
+        }
+    }
+}
+
+impl VisitMark {
+    fn of(filed: &VisitFiled) -> Self {
+        Self {
+            visit: identifier::key(&filed.visit),
+            visit_number: filed.visit_number,
+            attended_on: filed.attended_on.clone(),
+        }
+    }
+}
+
+impl Casebook {
+    /// A report that says the same of instrument, times and visit.
+    pub fn report_like(&self, filed: &ReportFiled) -> Option<ReportId> {
+        let mark = ReportMark::of(filed);
+        self.reports.iter().find(|(_, known)| *known == mark).map(|(report_id, _)| *report_id)
+    }
+
+    /// A visit of the same name and number on the same day.
+    pub fn visit_like(&self, filed: &VisitFiled) -> Option<VisitId> {
+        let mark = VisitMark::of(filed);
+        self.visits.iter().find(|(_, known)| *known == mark).map(|(visit_id, _)| *visit_id)
+    }
+}
+
+impl Aggregate for Casebook {
+    type Id = CasebookId;
+    type Event = CasebookEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(mut self, event: &CasebookEvent, _occurred_at: DateTime<Utc>) -> Self {
+        match event {
+            CasebookEvent::ReportFiled(filed) => self.reports.push((filed.report_id, ReportMark::of(filed))),
+            CasebookEvent::VisitFiled(filed) => {
+                let mark = VisitMark::of(filed);
+                match self.visits.iter_mut().find(|(visit_id, _)| *visit_id == filed.visit_id) {
+                    Some((_, known)) => *known = mark,
+                    None => self.visits.push((filed.visit_id, mark)),
+                }
+            }
+        }
+        self
+    }
+}
