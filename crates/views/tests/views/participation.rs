@@ -46,8 +46,8 @@ fn of_consent(event_type: &str, more: Value) -> Given {
     event(consent(), about(), event_type, &payload)
 }
 
-#[test]
-fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
+/// Signed, signed again, declined, withdrawn, signed anew.
+fn course() -> [Given; 8] {
     let form =
         |version: &str| json!({"site_id": site(), "form_version": version, "language": "nb", "text_sha256": "ab"});
     let signature = |version: &str, number: u32, purpose: &str, at: i32| {
@@ -59,7 +59,7 @@ fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
     let declined = json!({
         "site_id": site(), "form_version": "3", "language": "nb", "reason": "too long", "declined_at": minute(36)
     });
-    let course = [
+    [
         of_consent("ConsentFormPresented", form("1")),
         of_consent("ConsentSigned", signature("1", 1, "initial", 30)),
         of_consent("ConsentSigned", signature("2", 2, "reconsent", 35)),
@@ -68,30 +68,39 @@ fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
         of_consent("ConsentWithdrawn", json!({"scope": "further-data", "withdrawn_at": minute(40)})),
         of_consent("ConsentFormPresented", form("3")),
         of_consent("ConsentSigned", signature("3", 3, "renewal", 50)),
-    ];
-    let signed = |version: &str, number: u32, covered: u32, at: i32| {
-        json!({
-            "signature_number": number, "covered": covered,
-            "form_version": version, "language": "nb", "text_sha256": "ab", "signer": "participant",
-            "signed_at": minute(at)
-        })
-    };
-    let document = |status: &str, more: Value| {
-        let mut document = json!({
-            "consent_id": consent(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
-            "status": status, "presented_version": "3", "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35)],
-            "withdrawn_at": null, "withdrawal_scope": null, "declined": [],
-            "covered": [{"from": minute(30), "until": null}]
-        });
-        document.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-        document
-    };
+    ]
+}
+
+fn signed(version: &str, number: u32, covered: u32, at: i32) -> Value {
+    json!({
+        "signature_number": number, "covered": covered, "form_version": version, "language": "nb",
+        "text_sha256": "ab", "signer": "participant", "signed_at": minute(at)
+    })
+}
+
+/// The consent after its second signature, with what differs.
+fn document(status: &str, more: Value) -> Value {
+    let mut document = json!({
+        "consent_id": consent(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
+        "status": status, "presented_version": "3", "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35)],
+        "withdrawn_at": null, "withdrawal_scope": null, "declined": [],
+        "covered": [{"from": minute(30), "until": null}]
+    });
+    document.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+    document
+}
+
+fn declined_form() -> Value {
+    json!([{"form_version": "3", "language": "nb", "declined_at": minute(36), "reason": "too long"}])
+}
+
+#[test]
+fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
+    let course = course();
     let presented = json!({"presented_version": "1", "signatures": [], "covered": []});
     let history = given(course[..1].to_vec());
     history.view::<Consents>(consent()).then(&document("presented", presented)).then_column("signed_at", &Value::Null);
-    let declined = json!([
-        {"form_version": "3", "language": "nb", "declined_at": minute(36), "reason": "too long"}
-    ]);
+    let declined = declined_form();
     let history = given(course[..5].to_vec());
     let in_force = document("in-force", json!({"declined": declined}));
     history.view::<Consents>(consent()).then(&in_force).then_column("signed_at", &json!(minute(35)));
@@ -104,8 +113,15 @@ fn a_consent_tells_what_was_signed_and_declined_and_what_time_it_covers() {
         "declined": declined, "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35), signed("3", 3, 1, 50)],
         "covered": [{"from": minute(30), "until": minute(40)}, {"from": minute(50), "until": null}]
     });
-    given(course.clone()).view::<Consents>(consent()).then(&document("in-force", renewed.clone()));
-    // What is covered follows the corrections of signatures and withdrawals.
+    given(course).view::<Consents>(consent()).then(&document("in-force", renewed));
+}
+
+#[test]
+fn what_a_consent_covers_follows_its_corrections() {
+    let (course, declined) = (course(), declined_form());
+    let renewed = json!({
+        "declined": declined, "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35), signed("3", 3, 1, 50)]
+    });
     let corrected = |number: u32, changes: Value| {
         of_consent(
             "ConsentCorrected",
