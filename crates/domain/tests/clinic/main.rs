@@ -1,5 +1,6 @@
 //! Given, when, then: the rules of the clinic.
 
+mod chains;
 mod consents;
 mod corrections;
 mod course;
