@@ -2,7 +2,7 @@
 
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use decider::{Refusal, RefusalKind};
+use decider::{Fault, Refusal, RefusalKind};
 use domain::commands::BodyError;
 use event_store::execute::ExecuteError;
 use event_store::log::{LogError, PAYLOAD_BYTES_MAX};
@@ -81,6 +81,13 @@ fn from_refusal(refusal: Refusal) -> Problem {
         RefusalKind::Rule => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let problem = Problem::new(status, refusal.rule.clone(), refusal.message.clone());
+    if !refusal.faults.is_empty() {
+        let fault = |fault: Fault| {
+            let field = fault.field.unwrap_or_else(|| "body".to_owned());
+            FieldError { field, rule: fault.rule, message: fault.message }
+        };
+        return refusal.faults.into_iter().map(fault).fold(problem, Problem::with_error);
+    }
     match refusal.field {
         Some(field) => problem.with_error(FieldError { field, rule: refusal.rule, message: refusal.message }),
         None => problem,

@@ -22,4 +22,4 @@ pub use aggregate::{Aggregate, Recorded, State, StreamFold};
 pub use command::{Command, Context, Decide};
 pub use decision::{Decision, StreamWrite};
 pub use facts::{Fact, Facts, Halt, Need};
-pub use refusal::{Reason, Refusal, RefusalKind};
+pub use refusal::{Fault, Reason, Refusal, RefusalKind};

@@ -28,6 +28,27 @@ pub struct Refusal {
     pub field: Option<String>,
     /// What is wrong and what would be right; no personal data.
     pub message: String,
+    /// Every fault of the body, where there is more than one; the first is the one above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+/// One of several things that are wrong with a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The rule's name in kebab-case.
+    pub rule: String,
+    /// The command's field that is at fault, as a JSON Pointer without the leading slash.
+    pub field: Option<String>,
+    /// What is wrong and what would be right; no personal data.
+    pub message: String,
+}
+
+impl Fault {
+    /// The reason as one of several.
+    pub fn of(reason: &impl Reason) -> Self {
+        Self { rule: reason.rule().to_owned(), field: reason.field(), message: reason.to_string() }
+    }
 }
 
 /// An aggregate's reasons to refuse, each with its rule's name.
@@ -42,6 +63,10 @@ pub trait Reason: std::error::Error {
     fn field(&self) -> Option<String> {
         None
     }
+    /// Every fault, where the reason is several.
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
 }
 
 impl<R: Reason> From<R> for Halt {
@@ -51,6 +76,7 @@ impl<R: Reason> From<R> for Halt {
             kind: reason.kind(),
             field: reason.field(),
             message: reason.to_string(),
+            faults: reason.faults(),
         })
     }
 }

@@ -164,6 +164,18 @@ impl Outcome {
         self.world
     }
 
+    /// The refusal.
+    ///
+    /// # Panics
+    /// Where it was not refused.
+    #[track_caller]
+    pub fn refused(&self) -> &Refusal {
+        match &self.result {
+            Err(refusal) => refusal,
+            Ok(decision) => panic!("expected a refusal, got {decision:?}"),
+        }
+    }
+
     /// The rule that refused it.
     ///
     /// # Panics

@@ -94,8 +94,10 @@ impl Command for PresentConsentForm {
     }
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("form_version", &self.form_version)?;
-        validate::language("language", &self.language)?;
+        validate::all([
+            validate::code("form_version", &self.form_version),
+            validate::language("language", &self.language),
+        ])?;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
         let site = facts.get::<Site>(self.site_id)?;
@@ -155,8 +157,10 @@ impl Command for SignConsent {
     }
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("form_version", &self.form_version)?;
-        validate::language("language", &self.language)?;
+        validate::all([
+            validate::code("form_version", &self.form_version),
+            validate::language("language", &self.language),
+        ])?;
         patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);

@@ -53,8 +53,10 @@ impl Command for CorrectConsent {
     const NAME: &'static str = "CorrectConsent";
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::prose("reason", &self.reason)?;
-        validate::optional_prose("withdrawal_reason", self.withdrawal_reason.value().map(String::as_str))?;
+        validate::all([
+            validate::prose("reason", &self.reason),
+            validate::optional_prose("withdrawal_reason", self.withdrawal_reason.value().map(String::as_str)),
+        ])?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
         let (index, signed) = self.signature(facts.get::<Consent>(consent_id)?)?;
         let spans = &facts.get::<Consent>(consent_id)?.spans;
@@ -127,8 +129,7 @@ impl CorrectConsent {
         if !self.form_version.is_none() || !self.language.is_none() || self.signed_at != When::NOW {
             let version = self.form_version.value().unwrap_or(&signed.form_version);
             let language = self.language.value().unwrap_or(&signed.language);
-            validate::code("form_version", version)?;
-            validate::language("language", language)?;
+            validate::all([validate::code("form_version", version), validate::language("language", language)])?;
             let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
             let form = form_in_force(course, version, language, day)?;
             corrected.form_version.clone_from(&form.form_version);

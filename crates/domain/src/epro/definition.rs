@@ -12,37 +12,36 @@ use rust_decimal::Decimal;
 
 use crate::epro::scoring::{Range, range_of_item, range_of_score};
 use crate::safety::alert::ACKNOWLEDGE_MINUTES_MAX;
-use crate::validate::{self, Invalid};
+use crate::validate::{self, Faults, Invalid};
 
 /// Checks that a definition makes sense: codes differ, scores and rules speak of items and scores that exist and can be
 /// computed, every rule can be met and tells somebody, every band can be reached.
 ///
 /// # Errors
-/// [`Invalid`] naming the field under `field`.
-pub fn check_definition(field: &str, definition: &QuestionnaireDefinition) -> Result<(), Invalid> {
+/// [`Faults`], each naming the field under `field`.
+pub fn check_definition(field: &str, definition: &QuestionnaireDefinition) -> Result<(), Faults> {
     let at = |name: &str| format!("{field}/{name}");
-    validate::code(&at("instrument"), &definition.instrument)?;
-    validate::code(&at("version"), &definition.version)?;
-    validate::text(&at("title"), &definition.title)?;
-    validate::text(&at("source"), &definition.source)?;
-    not_empty(at("items"), &definition.items)?;
-    validate::list(&at("items"), &definition.items)?;
-    validate::list(&at("scores"), &definition.scores)?;
-    validate::list(&at("alert_rules"), &definition.alert_rules)?;
-    validate::distinct(&at("items"), definition.items.iter().map(|item| item.code.as_str()))?;
-    validate::distinct(&at("scores"), definition.scores.iter().map(|score| score.code.as_str()))?;
-    validate::distinct(&at("alert_rules"), definition.alert_rules.iter().map(|rule| rule.code.as_str()))?;
+    validate::all([
+        validate::code(&at("instrument"), &definition.instrument),
+        validate::code(&at("version"), &definition.version),
+        validate::text(&at("title"), &definition.title),
+        validate::text(&at("source"), &definition.source),
+        not_empty(at("items"), &definition.items),
+        validate::list(&at("items"), &definition.items),
+        validate::list(&at("scores"), &definition.scores),
+        validate::list(&at("alert_rules"), &definition.alert_rules),
+        validate::distinct(&at("items"), definition.items.iter().map(|item| item.code.as_str())),
+        validate::distinct(&at("scores"), definition.scores.iter().map(|score| score.code.as_str())),
+        validate::distinct(&at("alert_rules"), definition.alert_rules.iter().map(|rule| rule.code.as_str())),
+    ])?;
     let items: BTreeMap<&str, &Item> = definition.items.iter().map(|item| (item.code.as_str(), item)).collect();
-    for (index, item) in definition.items.iter().enumerate() {
-        check_item(&at(&format!("items/{index}")), item)?;
-    }
-    for (index, score) in definition.scores.iter().enumerate() {
-        check_score(&at(&format!("scores/{index}")), score, &items)?;
-    }
-    for (index, rule) in definition.alert_rules.iter().enumerate() {
-        check_rule(&at(&format!("alert_rules/{index}")), rule, definition)?;
-    }
-    Ok(())
+    let numbered = |name: &str, index: usize| format!("{field}/{name}/{index}");
+    let of_items = definition.items.iter().enumerate().map(|(index, item)| check_item(&numbered("items", index), item));
+    let of_scores = definition.scores.iter().enumerate();
+    let of_scores = of_scores.map(|(index, score)| check_score(&numbered("scores", index), score, &items));
+    let of_rules = definition.alert_rules.iter().enumerate();
+    let of_rules = of_rules.map(|(index, rule)| check_rule(&numbered("alert_rules", index), rule, definition));
+    validate::all(of_items.chain(of_scores).chain(of_rules))
 }
 
 fn not_empty<T>(field: String, list: &[T]) -> Result<(), Invalid> {
@@ -53,62 +52,75 @@ fn out_of_range(field: String, expected: impl Into<String>) -> Invalid {
     Invalid::OutOfRange { field, expected: expected.into() }
 }
 
-fn check_item(field: &str, item: &Item) -> Result<(), Invalid> {
-    validate::code(&format!("{field}/code"), &item.code)?;
-    if let Some(text) = &item.text {
-        validate::prose(&format!("{field}/text"), text)?;
-    }
-    let answers = format!("{field}/answers");
-    let empty = match &item.answers {
+fn check_item(field: &str, item: &Item) -> Result<(), Faults> {
+    let text = item.text.as_deref();
+    validate::all([
+        validate::code(&format!("{field}/code"), &item.code).map_err(Faults::from),
+        validate::optional_prose(&format!("{field}/text"), text).map_err(Faults::from),
+        check_allowed(&format!("{field}/answers"), &item.answers),
+    ])
+}
+
+fn check_allowed(field: &str, answers: &AllowedAnswers) -> Result<(), Faults> {
+    let empty = match answers {
         AllowedAnswers::Integer { min, max } => min > max,
         AllowedAnswers::Number { min, max } => min > max,
         AllowedAnswers::Choice { options } => {
-            validate::list(&answers, options)?;
-            validate::distinct(&answers, options.iter().map(|option| option.code()))?;
-            for (index, option) in options.iter().enumerate() {
-                validate::text(&format!("{answers}/options/{index}"), option.code())?;
-            }
+            validate::list(field, options)?;
+            let codes = options.iter().map(|option| option.code());
+            let each = codes.clone().enumerate();
+            let each = each.map(|(index, code)| validate::text(&format!("{field}/options/{index}"), code));
+            validate::all(each.chain([validate::distinct(field, codes)]))?;
             options.is_empty()
         }
         AllowedAnswers::Text { length_max } => {
             let max = u32::try_from(validate::PROSE_LENGTH_MAX).unwrap_or(u32::MAX);
-            validate::range(&format!("{answers}/length_max"), *length_max, 1, max)?;
+            validate::range(&format!("{field}/length_max"), *length_max, 1, max)?;
             false
         }
     };
-    if empty { Err(out_of_range(answers, "a range that allows an answer")) } else { Ok(()) }
+    if empty { Err(out_of_range(field.to_owned(), "a range that allows an answer").into()) } else { Ok(()) }
 }
 
-fn check_score(field: &str, score: &ScoreDefinition, items: &BTreeMap<&str, &Item>) -> Result<(), Invalid> {
-    validate::code(&format!("{field}/code"), &score.code)?;
-    not_empty(format!("{field}/items"), &score.items)?;
-    validate::distinct(&format!("{field}/items"), score.items.iter().map(String::as_str))?;
-    for (index, code) in score.items.iter().enumerate() {
-        let here = || format!("{field}/items/{index}");
-        let Some(item) = items.get(code.as_str()) else {
-            return Err(Invalid::Malformed { field: here(), expected: "the code of an item".to_owned() });
-        };
-        if range_of_item(item).is_none() {
-            let expected = "an item that is answered with a number, or whose options all have one";
-            return Err(out_of_range(here(), expected));
+fn check_score(field: &str, score: &ScoreDefinition, items: &BTreeMap<&str, &Item>) -> Result<(), Faults> {
+    let of_items = score.items.iter().enumerate().map(|(index, code)| {
+        let here = format!("{field}/items/{index}");
+        match items.get(code.as_str()) {
+            None => Err(Invalid::Malformed { field: here, expected: "the code of an item".to_owned() }),
+            Some(item) if range_of_item(item).is_none() => {
+                Err(out_of_range(here, "an item that is answered with a number, or whose options all have one"))
+            }
+            Some(_) => Ok(()),
         }
-    }
-    validate::distinct(&format!("{field}/reversed"), score.reversed.iter().map(String::as_str))?;
-    if let Some(index) = score.reversed.iter().position(|item| !score.items.contains(item)) {
-        return Err(out_of_range(format!("{field}/reversed/{index}"), "one of the score's items"));
-    }
-    if let MissingRule::Prorate { missing_max } = score.missing
-        && !(1..score.items.len()).contains(&(missing_max as usize))
-    {
-        let expected = format!("at least 1 and less than the {} items of the score", score.items.len());
-        return Err(out_of_range(format!("{field}/missing/missing_max"), expected));
-    }
+    });
+    let of_reversed = score.reversed.iter().enumerate().map(|(index, item)| match score.items.contains(item) {
+        true => Ok(()),
+        false => Err(out_of_range(format!("{field}/reversed/{index}"), "one of the score's items")),
+    });
+    let others = [
+        validate::code(&format!("{field}/code"), &score.code),
+        not_empty(format!("{field}/items"), &score.items),
+        validate::distinct(&format!("{field}/items"), score.items.iter().map(String::as_str)),
+        validate::distinct(&format!("{field}/reversed"), score.reversed.iter().map(String::as_str)),
+        check_missing(field, score),
+    ];
+    validate::all(others.into_iter().chain(of_items).chain(of_reversed))?;
     check_bands(field, score, &range_of_score(score, items))
 }
 
-fn check_bands(field: &str, score: &ScoreDefinition, range: &Range) -> Result<(), Invalid> {
+fn check_missing(field: &str, score: &ScoreDefinition) -> Result<(), Invalid> {
+    match score.missing {
+        MissingRule::Prorate { missing_max } if !(1..score.items.len()).contains(&(missing_max as usize)) => {
+            let expected = format!("at least 1 and less than the {} items of the score", score.items.len());
+            Err(out_of_range(format!("{field}/missing/missing_max"), expected))
+        }
+        MissingRule::Prorate { .. } | MissingRule::Complete => Ok(()),
+    }
+}
+
+fn check_bands(field: &str, score: &ScoreDefinition, range: &Range) -> Result<(), Faults> {
     validate::list(&format!("{field}/bands"), &score.bands)?;
-    for (index, band) in score.bands.iter().enumerate() {
+    validate::all(score.bands.iter().enumerate().map(|(index, band)| {
         let here = format!("{field}/bands/{index}");
         validate::text(&format!("{here}/label"), &band.label)?;
         if band.from > band.to {
@@ -116,33 +128,39 @@ fn check_bands(field: &str, score: &ScoreDefinition, range: &Range) -> Result<()
         }
         let (from, to) = (band.from.decimal(), band.to.decimal());
         if to < range.min || from > range.max {
-            return Err(out_of_range(
-                here,
-                format!("a band that the score can reach, from {} to {}", range.min, range.max),
-            ));
+            let expected = format!("a band that the score can reach, from {} to {}", range.min, range.max);
+            return Err(out_of_range(here, expected));
         }
-        let overlaps = |other: &&events::trial::questionnaire::Band| other.from <= band.to && band.from <= other.to;
-        if let Some(other) = score.bands[..index].iter().find(overlaps) {
-            return Err(out_of_range(here, format!("a band that does not overlap `{}`", other.label)));
+        match score.bands[..index].iter().find(|other| other.from <= band.to && band.from <= other.to) {
+            Some(other) => Err(out_of_range(here, format!("a band that does not overlap `{}`", other.label))),
+            None => Ok(()),
         }
-    }
-    Ok(())
+    }))
 }
 
-fn check_rule(field: &str, rule: &AlertRule, definition: &QuestionnaireDefinition) -> Result<(), Invalid> {
-    validate::code(&format!("{field}/code"), &rule.code)?;
-    not_empty(format!("{field}/recipients"), &rule.recipients)?;
-    validate::list(&format!("{field}/recipients"), &rule.recipients)?;
-    for (index, role) in rule.recipients.iter().enumerate() {
-        if matches!(role, Role::System | Role::Integration) {
-            return Err(out_of_range(format!("{field}/recipients/{index}"), "a role that people have"));
-        }
-        if rule.recipients[..index].contains(role) {
-            return Err(out_of_range(format!("{field}/recipients/{index}"), "a role that is not named before"));
-        }
-    }
+fn check_rule(field: &str, rule: &AlertRule, definition: &QuestionnaireDefinition) -> Result<(), Faults> {
+    let recipients = format!("{field}/recipients");
     let minutes = format!("{field}/acknowledge_within_minutes");
-    validate::range(&minutes, rule.acknowledge_within_minutes, 1, ACKNOWLEDGE_MINUTES_MAX)?;
+    let others = [
+        validate::code(&format!("{field}/code"), &rule.code),
+        not_empty(recipients.clone(), &rule.recipients),
+        validate::list(&recipients, &rule.recipients),
+        validate::range(&minutes, rule.acknowledge_within_minutes, 1, ACKNOWLEDGE_MINUTES_MAX),
+        check_measure(field, rule, definition),
+    ];
+    let of_recipients = rule.recipients.iter().enumerate().map(|(index, role)| {
+        let here = format!("{recipients}/{index}");
+        if matches!(role, Role::System | Role::Integration) {
+            return Err(out_of_range(here, "a role that people have"));
+        }
+        let is_named = rule.recipients[..index].contains(role);
+        if is_named { Err(out_of_range(here, "a role that is not named before")) } else { Ok(()) }
+    });
+    validate::all(others.into_iter().chain(of_recipients))
+}
+
+/// A rule that no answer can meet is refused.
+fn check_measure(field: &str, rule: &AlertRule, definition: &QuestionnaireDefinition) -> Result<(), Invalid> {
     let unknown = |what: &str| {
         let expected = format!("{what} of the questionnaire");
         Err(Invalid::Malformed { field: format!("{field}/measure"), expected })

@@ -117,11 +117,13 @@ impl Command for SubmitReport {
     }
 
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("instrument", &self.instrument)?;
-        validate::optional_text("questionnaire_version", self.questionnaire_version.as_deref())?;
-        require_import(context, self.historical)?;
-        validate::optional_text("device", self.device.as_deref())?;
-        validate::optional_text("visit", self.visit.as_deref())?;
+        validate::all([
+            validate::code("instrument", &self.instrument),
+            validate::optional_text("questionnaire_version", self.questionnaire_version.as_deref()),
+            require_import(context, self.historical),
+            validate::optional_text("device", self.device.as_deref()),
+            validate::optional_text("visit", self.visit.as_deref()),
+        ])?;
         if *facts.get::<Report>(report_id)? != Report::Absent {
             return Err(ReportError::AlreadySubmitted(report_id).into());
         }
@@ -188,8 +190,7 @@ impl Command for CorrectReport {
     const NAME: &'static str = "CorrectReport";
 
     fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::prose("reason", &self.reason)?;
-        require_import(context, self.historical)?;
+        validate::all([validate::prose("reason", &self.reason), require_import(context, self.historical)])?;
         let content = match facts.get::<Report>(report_id)? {
             Report::Submitted(content) => content,
             Report::Absent => return Err(NotFound::halt(ReportError::NOT_FOUND, "report", report_id, None)),

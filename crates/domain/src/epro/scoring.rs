@@ -13,30 +13,41 @@ use methods::score;
 use rust_decimal::Decimal;
 
 use crate::enrolment::eligibility::holds;
-use crate::validate::{self, Invalid};
+use crate::validate::{self, Faults, Invalid};
 
 /// Checks every answer against its item, and gives them by the items' codes as they were defined.
 ///
 /// # Errors
-/// [`Invalid`] naming `answers/<item>`.
-pub fn check_answers(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Result<Answers, Invalid> {
+/// [`Faults`], each naming `answers/<item>`.
+pub fn check_answers(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Result<Answers, Faults> {
     let mut checked = Answers::new();
-    for (code, answer) in answers {
-        let field = || format!("answers/{code}");
-        let Some(item) = questionnaire.items.iter().find(|item| identifier::same(&item.code, code)) else {
-            validate::code("answers", code)?;
-            let expected = format!("answers to items of {} only", questionnaire.instrument);
-            return Err(Invalid::Malformed { field: field(), expected });
-        };
-        check_answer(&field(), item, answer)?;
-        if checked.insert(item.code.clone(), answer.clone()).is_some() {
-            return Err(Invalid::Duplicate { field: field(), value: item.code.clone() });
-        }
-    }
-    let missing = questionnaire.items.iter().find(|item| item.required && !checked.contains_key(&item.code));
-    match missing {
-        Some(item) => Err(Invalid::Blank { field: format!("answers/{}", item.code) }),
-        None => Ok(checked),
+    let of_answers: Vec<_> =
+        answers.iter().map(|(code, answer)| take_answer(questionnaire, code, answer, &mut checked)).collect();
+    let missing = questionnaire.items.iter().filter(|item| item.required && !checked.contains_key(&item.code));
+    let of_missing: Vec<_> =
+        missing.map(|item| Err(Invalid::Blank { field: format!("answers/{}", item.code) })).collect();
+    validate::all(of_answers.into_iter().chain(of_missing))?;
+    Ok(checked)
+}
+
+fn take_answer(
+    questionnaire: &QuestionnaireDefinition,
+    code: &str,
+    answer: &Answer,
+    checked: &mut Answers,
+) -> Result<(), Invalid> {
+    // The code is the caller's own text.
+    validate::code("answers", code)?;
+    let field = format!("answers/{code}");
+    let Some(item) = questionnaire.items.iter().find(|item| identifier::same(&item.code, code)) else {
+        let expected = format!("answers to items of {} only", questionnaire.instrument);
+        return Err(Invalid::Malformed { field, expected });
+    };
+    let taken = checked.insert(item.code.clone(), answer.clone());
+    check_answer(&field, item, answer)?;
+    match taken {
+        Some(_) => Err(Invalid::Duplicate { field, value: item.code.clone() }),
+        None => Ok(()),
     }
 }
 

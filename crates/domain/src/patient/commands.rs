@@ -143,14 +143,15 @@ impl Command for RegisterPatient {
     }
 }
 
-/// Refuses a unit of what is no number.
-fn require_number(value: &ObservationValue, unit: Option<&str>) -> Result<(), Invalid> {
+/// Checks a value with its unit: a code has none.
+fn check_value(value: &ObservationValue, unit: Option<&str>) -> Result<(), Invalid> {
     match (value, unit) {
         (ObservationValue::Code(_), Some(_)) => {
             let expected = "left out: a code has no unit".to_owned();
             Err(Invalid::OutOfRange { field: "unit".to_owned(), expected })
         }
-        (ObservationValue::Number(_), _) | (ObservationValue::Code(_), None) => Ok(()),
+        (ObservationValue::Code(value), None) => validate::text("value", value),
+        (ObservationValue::Number(_), _) => validate::optional_unit("unit", unit),
     }
 }
 
@@ -162,20 +163,25 @@ fn check(
     mobile: Option<&Personal<String>>,
     birth_date: Option<&Personal<PartialDate>>,
 ) -> Result<(), Halt> {
-    for (field, text) in texts {
-        validate::optional_text(field, text.map(|text| text.expose().as_str()))?;
-    }
-    if let Some(mobile) = mobile {
-        let digits = mobile.expose().strip_prefix('+').unwrap_or_default();
-        if !(5..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            let expected = "a telephone number of the form +4712345678 (E.164)".to_owned();
-            return Err(Invalid::Malformed { field: "mobile".to_owned(), expected }.into());
-        }
-    }
+    let [name, national_id] = texts;
+    let text = |(field, text): (&str, Option<&Personal<String>>)| {
+        validate::optional_text(field, text.map(|text| text.expose().as_str()))
+    };
+    validate::all([text(name), text(national_id), check_mobile(mobile)])?;
     match birth_date {
         Some(birth_date) => past_day(context, "birth_date", birth_date.expose().earliest(), place),
         None => Ok(()),
     }
+}
+
+fn check_mobile(mobile: Option<&Personal<String>>) -> Result<(), Invalid> {
+    let Some(mobile) = mobile else { return Ok(()) };
+    let digits = mobile.expose().strip_prefix('+').unwrap_or_default();
+    if (5..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    let expected = "a telephone number of the form +4712345678 (E.164)".to_owned();
+    Err(Invalid::Malformed { field: "mobile".to_owned(), expected })
 }
 
 impl Command for CorrectDemographics {
@@ -216,12 +222,7 @@ impl Command for RecordObservation {
     const NAME: &'static str = "RecordObservation";
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("code", &self.code)?;
-        if let ObservationValue::Code(value) = &self.value {
-            validate::text("value", value)?;
-        }
-        validate::optional_unit("unit", self.unit.as_deref())?;
-        require_number(&self.value, self.unit.as_deref())?;
+        validate::all([validate::code("code", &self.code), check_value(&self.value, self.unit.as_deref())])?;
         let person = registered(facts, patient_id, None)?;
         let observed_at = self.observed_at.time(context, "observed_at", &person.place(facts))?;
         let recorded = ObservationRecorded {
@@ -239,12 +240,11 @@ impl Command for CorrectObservation {
     const NAME: &'static str = "CorrectObservation";
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::prose("reason", &self.reason)?;
-        validate::code("code", &self.code)?;
-        if let Some(ObservationValue::Code(value)) = self.value.value() {
-            validate::text("value", value)?;
-        }
-        validate::optional_unit("unit", self.unit.value().map(String::as_str))?;
+        validate::all([
+            validate::prose("reason", &self.reason),
+            validate::code("code", &self.code),
+            validate::optional_unit("unit", self.unit.value().map(String::as_str)),
+        ])?;
         let person = registered(facts, patient_id, None)?;
         let place = person.place(facts);
         let observed_at = self.observed_at.time(context, "observed_at", &place)?;
@@ -259,7 +259,7 @@ impl Command for CorrectObservation {
         let mut corrected = known.clone();
         value.apply(&mut corrected.value);
         unit.apply(&mut corrected.unit);
-        require_number(&corrected.value, corrected.unit.as_deref())?;
+        check_value(&corrected.value, corrected.unit.as_deref())?;
         let (moved, old_time) = moved.of(&known.observed_at);
         let changes = ObservationFields { value, unit, observed_at: moved };
         if changes == ObservationFields::default() {

@@ -203,8 +203,7 @@ impl Command for UpdateAdverseEvent {
     const NAME: &'static str = "UpdateAdverseEvent";
 
     fn decide(&self, adverse_event_id: AdverseEventId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::prose("reason", &self.reason)?;
-        require_import(context, self.historical)?;
+        validate::all([validate::prose("reason", &self.reason), require_import(context, self.historical)])?;
         let AdverseEvent::Reported(known) = facts.get::<AdverseEvent>(adverse_event_id)? else {
             return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
         };
@@ -286,12 +285,13 @@ impl Known {
 
     /// Checks the fields, as they are told on `day`.
     fn check(&self, context: &Context, day: NaiveDate, place: &Place<'_>) -> Result<(), Halt> {
-        validate::text("term", &self.term)?;
-        if let Some(grade) = self.ctcae_grade {
-            validate::range("ctcae_grade", grade.into(), 1, GRADE_OF_DEATH.into())?;
-        }
-        validate::optional_text("relatedness", self.relatedness.as_deref())?;
-        validate::optional_text("outcome", self.outcome.as_deref())?;
+        let grade = self.ctcae_grade.map_or(1, u32::from);
+        validate::all([
+            validate::text("term", &self.term),
+            validate::range("ctcae_grade", grade, 1, GRADE_OF_DEATH.into()),
+            validate::optional_text("relatedness", self.relatedness.as_deref()),
+            validate::optional_text("outcome", self.outcome.as_deref()),
+        ])?;
         if let Some(onset) = self.onset.as_ref().filter(|onset| onset.earliest() > day) {
             past_day(context, "onset", onset.earliest(), place)?;
             return Err(AdverseEventError::ReportedBeforeOnset.into());

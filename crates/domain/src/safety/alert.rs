@@ -129,11 +129,13 @@ impl Command for RaiseAlert {
     }
 
     fn decide(&self, alert_id: AlertId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("rule", &self.rule)?;
-        validate::prose("finding", &self.finding)?;
-        validate::list("recipients", &self.recipients)?;
         let minutes = self.acknowledge_within_minutes;
-        validate::range("acknowledge_within_minutes", minutes, 1, ACKNOWLEDGE_MINUTES_MAX)?;
+        validate::all([
+            validate::code("rule", &self.rule),
+            validate::prose("finding", &self.finding),
+            validate::list("recipients", &self.recipients),
+            validate::range("acknowledge_within_minutes", minutes, 1, ACKNOWLEDGE_MINUTES_MAX),
+        ])?;
         if alert_id != AlertId::of(self.source_event_id, &self.rule) {
             return Err(AlertError::ForeignId.into());
         }

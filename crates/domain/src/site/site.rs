@@ -118,8 +118,7 @@ impl Command for RegisterSite {
     }
 
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("code", &self.code)?;
-        validate::text("name", &self.name)?;
+        validate::all([validate::code("code", &self.code), validate::text("name", &self.name)])?;
         let alpha_3 = |code: &String| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
         if !self.country.as_ref().is_none_or(alpha_3) {
             let expected = "an ISO 3166-1 alpha-3 code such as `NOR`".to_owned();
@@ -153,8 +152,10 @@ impl Command for ActivateSite {
     const NAME: &'static str = "ActivateSite";
 
     fn decide(&self, site_id: SiteId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::range("enrolment_cap", self.enrolment_cap, 1, ENROLMENT_CAP_MAX)?;
-        validate::text("investigator", &self.investigator)?;
+        validate::all([
+            validate::range("enrolment_cap", self.enrolment_cap, 1, ENROLMENT_CAP_MAX),
+            validate::text("investigator", &self.investigator),
+        ])?;
         let site = facts.get::<Site>(site_id)?;
         let identity = site.identity(site_id, None)?;
         if site.is_active() {

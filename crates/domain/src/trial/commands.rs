@@ -23,7 +23,7 @@ use crate::epro::instruments::Instrument;
 use crate::place::Place;
 use crate::site::Site;
 use crate::trial::protocol_number::ProtocolNumber;
-use crate::validate::{self, Invalid};
+use crate::validate::{self, Faults, Invalid};
 use crate::when::When;
 
 /// Greatest planned number of subjects.
@@ -62,10 +62,12 @@ impl Command for RegisterTrial {
     }
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("protocol", &self.protocol)?;
-        validate::text("title", &self.title)?;
-        validate::optional_text("phase", self.phase.as_deref())?;
-        validate::range("planned_enrolment", self.planned_enrolment, 1, PLANNED_ENROLMENT_MAX)?;
+        validate::all([
+            validate::code("protocol", &self.protocol),
+            validate::text("title", &self.title),
+            validate::optional_text("phase", self.phase.as_deref()),
+            validate::range("planned_enrolment", self.planned_enrolment, 1, PLANNED_ENROLMENT_MAX),
+        ])?;
         let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         if *facts.get::<Trial>(trial_id)? != Trial::Unregistered {
             return Err(TrialError::AlreadyRegistered.into());
@@ -111,9 +113,11 @@ impl Command for AddArm {
     const NAME: &'static str = "AddArm";
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("code", &self.code)?;
-        validate::text("name", &self.name)?;
-        validate::range("allocation_weight", self.allocation_weight, 1, ALLOCATION_WEIGHT_MAX)?;
+        validate::all([
+            validate::code("code", &self.code),
+            validate::text("name", &self.name),
+            validate::range("allocation_weight", self.allocation_weight, 1, ALLOCATION_WEIGHT_MAX),
+        ])?;
         let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         let course = registered(facts, trial_id, None)?;
         if course.enrolment != EnrolmentStatus::NotOpened {
@@ -153,53 +157,51 @@ impl Command for DefineEligibility {
 }
 
 impl DefineEligibility {
-    fn check(&self) -> Result<(), Invalid> {
+    fn check(&self) -> Result<(), Faults> {
         if self.criteria.is_empty() {
-            return Err(Invalid::Blank { field: "criteria".to_owned() });
+            return Err(Invalid::Blank { field: "criteria".to_owned() }.into());
         }
         validate::list("criteria", &self.criteria)?;
-        validate::distinct("criteria", self.criteria.iter().map(|criterion| criterion.code.as_str()))?;
-        for (index, criterion) in self.criteria.iter().enumerate() {
+        let codes = self.criteria.iter().map(|criterion| criterion.code.as_str());
+        let criteria = self.criteria.iter().enumerate().map(|(index, criterion)| {
             let field = |name: &str| format!("criteria/{index}/{name}");
-            validate::code(&field("code"), &criterion.code)?;
-            validate::prose(&field("text"), &criterion.text)?;
-            check_test(&field("test"), &criterion.test)?;
-        }
-        Ok(())
+            validate::all([
+                validate::code(&field("code"), &criterion.code).map_err(Faults::from),
+                validate::prose(&field("text"), &criterion.text).map_err(Faults::from),
+                check_test(&field("test"), &criterion.test),
+            ])
+        });
+        let distinct = validate::distinct("criteria", codes).map_err(Faults::from);
+        validate::all(criteria.chain([distinct]))
     }
 }
 
 /// Checks that a test can decide something.
-fn check_test(field: &str, test: &CriterionTest) -> Result<(), Invalid> {
+fn check_test(field: &str, test: &CriterionTest) -> Result<(), Faults> {
     let CriterionTest::Observation { code, operator, value, unit } = test else { return Ok(()) };
     let at = |name: &str| format!("{field}/{name}");
-    let wrong =
-        |name: &str, expected: &str| Err(Invalid::OutOfRange { field: at(name), expected: expected.to_owned() });
-    validate::code(&at("code"), code)?;
-    validate::optional_unit(&at("unit"), unit.as_deref())?;
-    if let ObservationValue::Code(value) = value {
-        validate::code(&at("value"), value)?;
-        if !matches!(operator, Comparison::Equals | Comparison::NotEquals) {
-            return wrong("operator", "`equals` or `not-equals`: codes have no order");
-        }
-        if unit.is_some() {
-            return wrong("unit", "left out: a code has no unit");
-        }
-    }
-    if identifier::same(code, AGE) {
-        if !matches!(value, ObservationValue::Number(_)) {
-            return wrong("value", "a number of years");
-        }
-        if unit.as_deref().is_some_and(|unit| unit != YEAR) {
-            return wrong("unit", "left out or `a`: the age counts in completed years");
-        }
-    }
-    let sexes = [Sex::F, Sex::M, Sex::Intersex].map(Sex::code);
-    if identifier::same(code, SEX) && !matches!(value, ObservationValue::Code(value) if sexes.contains(&value.as_str()))
-    {
-        return wrong("value", "`F`, `M` or `INTERSEX` (CDISC codelist C66731)");
-    }
-    Ok(())
+    let must = |holds: bool, name: &str, expected: &str| match holds {
+        true => Ok(()),
+        false => Err(Invalid::OutOfRange { field: at(name), expected: expected.to_owned() }),
+    };
+    let (is_age, is_sex) = (identifier::same(code, AGE), identifier::same(code, SEX));
+    let coded = match value {
+        ObservationValue::Code(code) => Some(code.as_str()),
+        ObservationValue::Number(_) => None,
+    };
+    let is_equality = matches!(operator, Comparison::Equals | Comparison::NotEquals);
+    let is_sex_code = coded.is_some_and(|coded| [Sex::F, Sex::M, Sex::Intersex].map(Sex::code).contains(&coded));
+    let is_year = unit.as_deref().is_none_or(|unit| unit == YEAR);
+    validate::all([
+        validate::code(&at("code"), code),
+        validate::optional_unit(&at("unit"), unit.as_deref()),
+        coded.map_or(Ok(()), |coded| validate::code(&at("value"), coded)),
+        must(coded.is_none() || is_equality, "operator", "`equals` or `not-equals`: codes have no order"),
+        must(coded.is_none() || unit.is_none(), "unit", "left out: a code has no unit"),
+        must(!is_age || coded.is_none(), "value", "a number of years"),
+        must(!is_age || is_year, "unit", "left out or `a`: the age counts in completed years"),
+        must(!is_sex || is_sex_code, "value", "`F`, `M` or `INTERSEX` (CDISC codelist C66731)"),
+    ])
 }
 
 /// Publishes a consent form.
@@ -223,10 +225,12 @@ impl Command for PublishConsentForm {
     const NAME: &'static str = "PublishConsentForm";
 
     fn decide(&self, trial_id: TrialId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::code("form_version", &self.form_version)?;
-        validate::language("language", &self.language)?;
-        validate::sha256("text_sha256", &self.text_sha256)?;
-        validate::planned_day("effective_on", self.effective_on)?;
+        validate::all([
+            validate::code("form_version", &self.form_version),
+            validate::language("language", &self.language),
+            validate::sha256("text_sha256", &self.text_sha256),
+            validate::planned_day("effective_on", self.effective_on),
+        ])?;
         let occurred_at = self.occurred_at.time(context, "occurred_at", &Place::ANYWHERE)?;
         let course = registered(facts, trial_id, None)?;
         if course.form(&self.form_version, &self.language).is_some() {

@@ -151,8 +151,10 @@ impl Command for CorrectVisit {
     const NAME: &'static str = "CorrectVisit";
 
     fn decide(&self, visit_id: VisitId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::prose("reason", &self.reason)?;
-        validate::optional_text("visit", self.visit.value().map(String::as_str))?;
+        validate::all([
+            validate::prose("reason", &self.reason),
+            validate::optional_text("visit", self.visit.value().map(String::as_str)),
+        ])?;
         let Visit::Attended(attended) = facts.get::<Visit>(visit_id)? else {
             return Err(NotFound::halt(VisitError::NOT_FOUND, "visit", visit_id, None));
         };

@@ -5,6 +5,7 @@ mod consents;
 mod corrections;
 mod course;
 mod days;
+mod faults;
 mod identity;
 mod processes;
 mod properties;

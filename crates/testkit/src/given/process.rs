@@ -126,7 +126,7 @@ impl<P: ProcessManager> Process<P> {
     #[track_caller]
     pub fn then_on_refusal(self, key: Uuid, step: &Step, rule: &str, expected: &OnRefusal) -> Self {
         let (kind, message) = (RefusalKind::Rule, "refused in a test".to_owned());
-        let refusal = Refusal { rule: rule.to_owned(), kind, field: None, message };
+        let refusal = Refusal { rule: rule.to_owned(), kind, field: None, message, faults: Vec::new() };
         assert_eq!(P::on_refusal(self.state(key), step, &refusal), *expected);
         self
     }

@@ -187,9 +187,8 @@ impl Command for FailScreening {
             return Err(Invalid::Blank { field: "reasons".to_owned() }.into());
         }
         validate::list("reasons", &self.reasons)?;
-        for (index, reason) in self.reasons.iter().enumerate() {
-            validate::text(&format!("reasons/{index}"), reason)?;
-        }
+        let each = self.reasons.iter().enumerate();
+        validate::all(each.map(|(index, reason)| validate::text(&format!("reasons/{index}"), reason)))?;
         let participation = screened(facts, subject_id, None)?;
         let place = Place::site(facts, participation.site_id);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
@@ -315,10 +314,10 @@ impl Command for DiscontinueSubject {
     const NAME: &'static str = "DiscontinueSubject";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::text("reason", &self.reason)?;
-        if let Some(detail) = &self.detail {
-            validate::prose("detail", detail)?;
-        }
+        validate::all([
+            validate::text("reason", &self.reason),
+            validate::optional_prose("detail", self.detail.as_deref()),
+        ])?;
         let participation = screened(facts, subject_id, None)?;
         let place = Place::site(facts, participation.site_id);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
