@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Args;
-use xtask::install::{NATS_SERVER_VARIABLE, nats_server, pgbouncer_binary};
+use xtask::install::{NATS_SERVER_VARIABLE, guide_tools, nats_server, pgbouncer_binary, promtool};
 use xtask::process::{TaskError, describe, output};
 use xtask::servers::PostgresCluster;
 
@@ -33,6 +33,8 @@ impl Surroundings {
         let nats = nats_server(&folder)?;
         // Before the tests, which would install it all at once.
         pgbouncer_binary()?;
+        promtool(&folder)?;
+        guide_tools()?;
         let postgres = PostgresCluster::start()?;
         Ok(Self { postgres, nats })
     }

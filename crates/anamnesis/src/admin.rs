@@ -1,10 +1,15 @@
 //! Commands that work on the storage itself.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use client::Invocation;
+use client::invocation::absolute;
 use event_bus::{ConnectionError, RelayOptions, RepublishError, WhileAway};
 use event_store::{BackupError, OpenError, Store, StoreOptions};
 use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
+use serde_json::json;
 use service::settings::{NatsSettings, StorageSettings};
 
 use crate::loss::LossError;
@@ -46,21 +51,30 @@ pub fn options(storage: &StorageSettings) -> StoreOptions {
 }
 
 /// Copies the log of the embedded engine into a folder of its own, also while it is written.
-pub async fn backup(storage: &StorageSettings, to: &Path) -> Result<(), AdminError> {
-    std::fs::create_dir_all(to).map_err(|source| AdminError::Folder(to.to_owned(), source))?;
+pub async fn backup(storage: &StorageSettings, to: &Path, json: bool) -> Result<(), AdminError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(to)
+        .map_err(|source| AdminError::Folder(to.to_owned(), source))?;
     let store = Store::open(&storage.url(), &options(storage)).await?;
     let file = to.join("log.db");
     let copied = store.back_up(&file).await;
     store.close().await;
     let copied = copied?;
+    let serve = Invocation::of(&["serve"]).data_dir(to);
+    if json {
+        let (log_id, epoch, position) = (copied.log_id, copied.epoch, copied.position);
+        line(&json!({"file": absolute(&file), "log_id": log_id, "epoch": epoch, "position": position}).to_string());
+        return Ok(());
+    }
     line(&format!(
-        "{}: log {}, epoch {}, up to position {}; read through and whole.\nServe it with --data-dir {}; what is \
-         derived comes back from it.",
+        "{}: log {}, epoch {}, up to position {}; read through and whole.\nWhat is derived comes back from it. To serve it:\n  \
+         {serve}",
         file.display(),
         copied.log_id,
         copied.epoch,
         copied.position,
-        to.display()
     ));
     Ok(())
 }
@@ -73,7 +87,7 @@ pub async fn migrate(storage: &StorageSettings) -> Result<(), AdminError> {
 }
 
 /// Makes a view, or all of them, again from the log.
-pub async fn rebuild(storage: &StorageSettings, view: &str) -> Result<(), AdminError> {
+pub async fn rebuild(storage: &StorageSettings, view: &str, json: bool) -> Result<(), AdminError> {
     let store = Store::open(&storage.url(), &options(storage)).await?;
     let mut progress = tell(view);
     let rebuilt = match view {
@@ -81,8 +95,16 @@ pub async fn rebuild(storage: &StorageSettings, view: &str) -> Result<(), AdminE
         view => rebuild_view(&store, view, &mut progress).await,
     };
     rebuilt.map_err(|error| AdminError::Rebuild(view.to_owned(), error))?;
-    line(&format!("{view}: rebuilt and in place."));
+    let states = store.views.states().await.map_err(RebuildError::from);
     store.close().await;
+    let states = states.map_err(|error| AdminError::Rebuild(view.to_owned(), error))?;
+    if json {
+        let rebuilt = states.iter().filter(|state| view == "all" || state.name == view);
+        let told = rebuilt.map(|state| json!({"view": state.name, "position": state.checkpoint.position}));
+        line(&json!({"rebuilt": told.collect::<Vec<_>>()}).to_string());
+    } else {
+        line(&format!("{view}: rebuilt and in place."));
+    }
     Ok(())
 }
 

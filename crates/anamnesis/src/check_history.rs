@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use history_checker::{History, HistoryError};
+use serde_json::json;
 
 use crate::output::line;
 
@@ -19,6 +20,9 @@ pub struct CheckHistoryArgs {
     /// Records of one run: a JSON object per line, in any number of files; see docs/guides/check-a-history.md.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Prints a JSON object: `events`, `sent`, `acknowledged`, `refused`, `reads`, `consumers`, `faults` (texts).
+    #[arg(long)]
+    json: bool,
 }
 
 /// Why a history could not be judged.
@@ -40,6 +44,16 @@ pub fn run(args: &CheckHistoryArgs) -> Result<ExitCode, CheckHistoryError> {
         history.read(BufReader::new(file)).map_err(|source| CheckHistoryError::Read(path.clone(), source))?;
     }
     let verdict = history.check();
+    if args.json {
+        let faults: Vec<String> = verdict.faults.iter().map(ToString::to_string).collect();
+        let is_faultless = faults.is_empty();
+        line(
+            &json!({"events": verdict.events, "sent": verdict.sent, "acknowledged": verdict.acknowledged,
+                "refused": verdict.refused, "reads": verdict.reads, "consumers": verdict.consumers, "faults": faults})
+            .to_string(),
+        );
+        return Ok(if is_faultless { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     line(&format!(
         "{} events; {} appends sent, {} acknowledged, {} refused; {} reads; {} consumers",
         verdict.events, verdict.sent, verdict.acknowledged, verdict.refused, verdict.reads, verdict.consumers

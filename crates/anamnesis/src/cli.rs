@@ -4,13 +4,16 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use sdtm::ImportArgs;
 use service::settings::{FileSettings, NatsSettings, ServerSettings, StorageSettings};
 use simulation::SimulateArgs;
 
 use crate::admin;
+use crate::build::VERSION;
 use crate::check_history::{self, CheckHistoryArgs};
+use crate::documents::{self, CompletionsArgs, ManArgs};
+use crate::examples;
 use crate::recover::{self, RecoverArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, Roles};
@@ -20,7 +23,7 @@ use crate::token::{self, TokenArgs};
 ///
 /// Without a command the whole system is served on the embedded engine.
 #[derive(Parser)]
-#[command(name = "anamnesis", version)]
+#[command(name = "anamnesis", version = VERSION, max_term_width = 100, after_help = examples::ALL)]
 pub struct Cli {
     #[command(subcommand)]
     command: Task,
@@ -31,27 +34,39 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Serves everything in one process.
+    #[command(after_help = examples::SERVE)]
     Serve(Box<ServerSettings>),
     /// Serves the write side: commands over REST.
+    #[command(after_help = examples::COMMAND_API)]
     CommandApi(Box<ServerSettings>),
     /// Serves the read side: views, history, event stream.
+    #[command(after_help = examples::QUERY_API)]
     QueryApi(Box<ServerSettings>),
     /// Keeps the views up to date.
+    #[command(after_help = examples::PROJECTOR)]
     Projector(Box<ServerSettings>),
     /// Runs the process managers.
+    #[command(after_help = examples::SAGA)]
     Saga(Box<ServerSettings>),
     /// Publishes the log on NATS JetStream.
+    #[command(after_help = examples::RELAY)]
     Relay(Box<ServerSettings>),
     /// Brings the database's schema up to date.
+    #[command(after_help = examples::MIGRATE)]
     Migrate(StorageSettings),
     /// Makes a view again from the log, beside the one that is read.
+    #[command(after_help = examples::REBUILD)]
     Rebuild {
         /// The view's name, such as `trial_enrolment`, or `all`.
         view: String,
+        /// Prints a JSON object: `rebuilt`, a list of `view` and `position`.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         storage: StorageSettings,
     },
     /// Publishes the log again on JetStream, each event once and in order; the copy before goes when the new one is whole.
+    #[command(after_help = examples::REPUBLISH)]
     Republish {
         /// The first position to publish.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), value_name = "POSITION")]
@@ -62,24 +77,43 @@ enum Task {
         storage: StorageSettings,
     },
     /// Copies the log of the embedded engine, also while it is served, and reads the copy through.
+    #[command(after_help = examples::BACKUP)]
     Backup {
         /// The folder for the copy; made where it is missing.
         to: PathBuf,
+        /// Prints a JSON object: `file`, `log_id`, `epoch`, `position`.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         storage: StorageSettings,
     },
     /// Takes a log up again that lost events, after a restore or a fail-over: shows what is lost, begins a new epoch.
+    #[command(after_help = examples::RECOVER)]
     Recover(RecoverArgs),
     /// Replays the history of a patient.
+    #[command(after_help = examples::REPLAY)]
     Replay(ReplayArgs),
     /// Issues a token with the key that the servers verify by.
+    #[command(after_help = examples::TOKEN)]
     Token(TokenArgs),
     /// Carries data of other systems over, such as a study's SDTM tables.
+    #[command(after_help = examples::IMPORT)]
     Import(ImportArgs),
     /// Plays a believable trial from a seed.
+    #[command(after_help = examples::SIMULATE)]
     Simulate(Box<SimulateArgs>),
     /// Judges what was recorded of a concurrent run: order, durability, guards, consumers.
+    #[command(after_help = examples::CHECK_HISTORY)]
     CheckHistory(CheckHistoryArgs),
+    /// Prints completions for a shell.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Writes manual pages.
+    #[command(after_help = examples::MAN)]
+    Man(ManArgs),
+    /// Prints the list of all metrics, as in docs/metrics.md.
+    #[command(after_help = examples::METRICS)]
+    Metrics,
 }
 
 impl Cli {
@@ -93,15 +127,21 @@ impl Cli {
             Task::Saga(settings) => serve::run(Roles::SAGA, &settings).await?,
             Task::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
             Task::Migrate(storage) => admin::migrate(&storage).await?,
-            Task::Rebuild { view, storage } => admin::rebuild(&storage, &view).await?,
+            Task::Rebuild { view, json, storage } => admin::rebuild(&storage, &view, json).await?,
             Task::Republish { from, nats, storage } => admin::republish(&storage, &nats, from).await?,
-            Task::Backup { to, storage } => admin::backup(&storage, &to).await?,
+            Task::Backup { to, json, storage } => admin::backup(&storage, &to, json).await?,
             Task::Recover(args) => recover::run(&args).await?,
             Task::Replay(args) => return Ok(replay::run(args).await?),
             Task::Token(args) => return Ok(token::run(&args)?),
             Task::Import(args) => return Ok(sdtm::run(args).await?),
-            Task::Simulate(args) => return Ok(simulation::run(*args).await?),
+            Task::Simulate(args) => {
+                let issue = token::issuer(&args.client);
+                return Ok(simulation::run(*args, event_store::clock::now().date_naive(), issue).await?);
+            }
             Task::CheckHistory(args) => return Ok(check_history::run(&args)?),
+            Task::Completions(args) => documents::completions(Cli::command(), &args)?,
+            Task::Man(args) => documents::man(Cli::command(), &args)?,
+            Task::Metrics => documents::metrics()?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,9 +1,15 @@
 //! `anamnesis`: the whole system in one process, each role by itself, and the operator's commands.
 
 mod admin;
+mod banner;
+mod build;
 mod check_history;
+mod checks;
 mod cli;
 mod clock;
+mod documents;
+mod examples;
+mod gauges;
 mod loss;
 mod nats;
 mod output;
@@ -16,6 +22,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use rustix::fs::Mode;
 use service::settings::with_file;
 
 use cli::Cli;
@@ -29,6 +36,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return fail(&error),
     };
+    // Health data: whatever is written belongs to this account alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
     let matches = Cli::command().get_matches_from(arguments);
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -49,6 +58,10 @@ fn main() -> ExitCode {
 fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let first = arguments.get(1).and_then(|argument| argument.to_str());
     let about_the_program = ["-h", "--help", "-V", "--version"];
+    // clap's own `help` does not know that it is a command like any other.
+    if first == Some("help") && arguments.get(2).is_some_and(|second| second == "--help" || second == "-h") {
+        return vec![arguments.swap_remove(0), "--help".into()];
+    }
     let serves = first.is_none_or(|first| first.starts_with('-') && !about_the_program.contains(&first));
     if serves {
         arguments.insert(1.min(arguments.len()), "serve".into());

@@ -39,6 +39,9 @@ struct PatientArgs {
     /// In which form.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
+    /// The same as `--format json`: one JSON document.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// As it was known at this time, such as `2026-03-09T12:00:00Z`.
     #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
     as_of: Option<DateTime<Utc>>,
@@ -87,7 +90,10 @@ struct Event {
 /// # Errors
 /// [`ToolError`].
 pub async fn run(args: ReplayArgs) -> Result<ExitCode, ToolError> {
-    let What::Patient(args) = args.what;
+    let What::Patient(mut args) = args.what;
+    if args.json {
+        args.format = Format::Json;
+    }
     let client = Client::new(&args.client)?;
     let path = format!("/v1/patients/{}/history", args.patient_id);
     let mut query: Vec<(&str, String)> = Vec::new();

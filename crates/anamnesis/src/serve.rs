@@ -1,35 +1,34 @@
 //! Serving: every role in one process, or one of them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::routing::get;
+use axum::{Json, Router};
 use command_api::CommandApi;
 use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
 use event_store::execute::{Executor, ExecutorOptions};
-use event_store::log::EventLog;
-use event_store::views::ViewStore;
 use event_store::{OpenError, Store, StoreOptions};
-use events::envelope::{Actor, Role};
 use query_api::{EventStreams, QueryApi};
-use service::auth::{self, Authenticator, Key, KeyError};
+use service::auth::{Authenticator, Key, KeyError};
 use service::connections::ConnectionLimits;
 use service::health::{Check, Health};
 use service::limits::Limits;
 use service::settings::{OnLoss, ServerSettings};
 use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
-use service::{cors, lifecycle, server, telemetry};
+use service::{cors, lifecycle, metrics, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::build::BUILD;
+use crate::checks::{log_answers, view_stands, views_are_registered, works_beside};
 use crate::clock::ClockWatch;
-use crate::output::line;
-use crate::{nats, recover};
+use crate::gauges::Watched;
+use crate::{banner, nats, recover};
 
-/// How long the administrator's token of the embedded engine is good for.
-const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long `at_least` waits where the caller does not say.
 const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,11 +42,16 @@ const FILES_OF_ITS_OWN: u64 = 64;
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
-    command_api: bool,
-    query_api: bool,
-    projector: bool,
-    saga: bool,
-    relay: bool,
+    /// Takes commands.
+    pub command_api: bool,
+    /// Answers queries.
+    pub query_api: bool,
+    /// Keeps views.
+    pub projector: bool,
+    /// Runs process managers.
+    pub saga: bool,
+    /// Publishes the log.
+    pub relay: bool,
 }
 
 impl Roles {
@@ -64,14 +68,29 @@ impl Roles {
     pub const SAGA: Roles = Roles { saga: true, ..Self::NONE };
     /// The relay.
     pub const RELAY: Roles = Roles { relay: true, ..Self::NONE };
+
+    /// Their names, as the commands that start them.
+    fn names(self) -> String {
+        let named = [
+            (self.command_api, "command-api"),
+            (self.query_api, "query-api"),
+            (self.projector, "projector"),
+            (self.saga, "saga"),
+            (self.relay, "relay"),
+        ];
+        named.into_iter().filter_map(|(has, name)| has.then_some(name)).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Why serving could not begin or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Logs or metrics cannot be set up.
-    #[error("logs and metrics cannot be set up")]
+    /// Logs cannot be set up.
+    #[error("logs cannot be set up")]
     Telemetry(#[from] TelemetryError),
+    /// Metrics cannot be set up.
+    #[error("metrics cannot be set up")]
+    Metrics(#[from] metrics::BuildError),
     /// The key cannot be used.
     #[error("the key that signs tokens cannot be used")]
     Key(#[from] KeyError),
@@ -79,8 +98,16 @@ pub enum ServeError {
     #[error("the storage cannot be opened")]
     Open(#[from] OpenError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {0}; choose another address with --listen")]
-    Listen(std::net::SocketAddr, #[source] io::Error),
+    #[error("cannot listen on {address}; choose another address with {flag}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that names it.
+        flag: &'static str,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// The process cannot be told to stop.
     #[error("signals cannot be listened to")]
     Signals(#[source] io::Error),
@@ -103,7 +130,9 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     if roles == Roles::RELAY && settings.nats.nats_url.is_none() {
         return Err(ServeError::NatsMissing);
     }
-    let metrics = telemetry::init(&settings.log, settings.log_format)?;
+    telemetry::init(&settings.log, settings.log_format)?;
+    let measured = settings.metrics_listen.map(|address| metrics::install(BUILD).map(|handle| (address, handle)));
+    let measured = measured.transpose()?;
     let key = key(settings)?;
     let options = StoreOptions {
         derived_url: settings.storage.derived_url.clone(),
@@ -112,29 +141,57 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         ..StoreOptions::default()
     };
     let store = Store::open(&settings.storage.url(), &options).await?;
-    let listener = TcpListener::bind(settings.listen).await;
-    let listener = listener.map_err(|source| ServeError::Listen(settings.listen, source))?;
+    let listener = listen(settings.listen, "--listen").await?;
+    let measured = match measured {
+        Some((address, handle)) => Some((listen(address, "--metrics-listen").await?, handle)),
+        None => None,
+    };
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
     let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
+    let streams = EventStreams::new(
+        store.log.clone(),
+        usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX),
+        shutdown.clone(),
+    );
     let mut checks = vec![log_answers(roles, store.log.clone())];
-    let supervisor = start(roles, settings, &store, &executor, nats, &shutdown, &mut checks);
+    let mut supervisor = start(roles, settings, &store, &executor, nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());
     if roles.query_api {
         checks.push(views_are_registered(store.views.clone()));
     }
-    let health = Health::new(checks, Some(metrics));
-    let router = router(roles, settings, &key, &store, &executor, health, &shutdown);
-    if roles == Roles::ALL && settings.storage.database_url.is_none() {
-        welcome(settings, &key)?;
-    } else {
-        line(&format!("anamnesis listens on http://{}", settings.listen));
+    if let Some((listener, handle)) = measured {
+        let watched = Watched::new(roles, &store, &streams, nats);
+        supervisor.spawn("gauges", watched.run(shutdown.clone()));
+        supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
     }
+    let router = router(roles, settings, &key, &store, &executor, streams, Health::new(checks));
+    let address = listener.local_addr().unwrap_or(settings.listen);
+    if roles == Roles::ALL && settings.storage.database_url.is_none() {
+        let file = settings.storage.admin_token_file();
+        banner::keep_admin_token(&file, &key).map_err(ServeError::Token)?;
+        supervisor.spawn("administrator's token", banner::renew_admin_token(file, key, shutdown.clone()));
+        banner::embedded(settings, address);
+    } else {
+        banner::apart(settings, address);
+    }
+    tracing::info!(
+        version = BUILD.version,
+        commit = BUILD.commit,
+        roles = roles.names(),
+        listen = %address,
+        metrics_listen = settings.metrics_listen.map(tracing::field::display),
+        "started"
+    );
     server::serve(listener, router, connection_limits(settings), shutdown.clone()).await;
     let ended = supervisor.end(supervise::END_MAX).await;
     store.close().await;
     ended.map_err(ServeError::Supervision)
+}
+
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
 }
 
 fn key(settings: &ServerSettings) -> Result<Key, KeyError> {
@@ -153,8 +210,8 @@ fn router(
     key: &Key,
     store: &Store,
     executor: &Executor,
+    streams: EventStreams,
     health: Health,
-    shutdown: &CancellationToken,
 ) -> Router {
     let mut protected = Router::new();
     if roles.command_api {
@@ -164,11 +221,7 @@ fn router(
         protected = protected.merge(query_api::router(QueryApi {
             store: store.clone(),
             at_least_patience: AT_LEAST_PATIENCE,
-            streams: EventStreams::new(
-                store.log.clone(),
-                usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX),
-                shutdown.clone(),
-            ),
+            streams,
         }));
     }
     let limits = Limits::new(
@@ -178,8 +231,25 @@ fn router(
     );
     let limits = limits.with_account_requests_max(usize::try_from(settings.account_requests_max).unwrap_or(usize::MAX));
     let authenticator = Authenticator::new(key);
-    let router = server::wrap(query_api::public_router(), protected, health.router(), authenticator, limits);
+    let router =
+        server::wrap(query_api::public_router().merge(home()), protected, health.router(), authenticator, limits);
     cors::allow(router, &settings.cors_origins)
+}
+
+/// `GET /`: whoever opens the address sees what it is and where to go on.
+fn home() -> Router {
+    let links = serde_json::json!({
+        "name": "Anamnesis",
+        "version": BUILD.version,
+        "commit": BUILD.commit,
+        "links": {
+            "interface for people": "/docs",
+            "interface (OpenAPI 3.1)": "/openapi.json",
+            "alive": "/healthz",
+            "ready": "/readyz",
+        },
+    });
+    Router::new().route("/", get(async move || Json(links)))
 }
 
 /// As many connections as asked for, and no more than leave files for everything else.
@@ -249,81 +319,4 @@ fn start(
         tasks.spawn("saga", runner.run(shutdown.clone()));
     }
     tasks
-}
-
-/// Tells the reader of the embedded engine where it is and what to do next.
-fn welcome(settings: &ServerSettings, key: &Key) -> Result<(), ServeError> {
-    let file = settings.storage.admin_token_file();
-    let kept = std::fs::read_to_string(&file).unwrap_or_default();
-    if Authenticator::new(key).verify(kept.trim()).is_err() {
-        let actor = Actor { id: "administrator".to_owned(), role: Role::Administrator, organisation: None };
-        let token = key.issue(&actor, ADMIN_TOKEN_LIFETIME).map_err(io::Error::other).map_err(ServeError::Token)?;
-        // The one that is there has run out, or is of another key.
-        if file.exists() {
-            std::fs::remove_file(&file).map_err(ServeError::Token)?;
-        }
-        auth::write_private(&file, &token).map_err(ServeError::Token)?;
-    }
-    let program = std::env::args().next().unwrap_or_else(|| "anamnesis".to_owned());
-    let url = format!("http://{}", settings.listen);
-    line(&format!(
-        "Anamnesis listens on {url}
-  interface   {url}/docs  (OpenAPI: {url}/openapi.json)
-  data        {data}
-  token       {token}  (the administrator's; the commands below find it)
-
-Try next, in another terminal:
-  {program} simulate --subjects 200 --sites 5 --seed 1
-  curl -H \"Authorization: Bearer $(cat {token})\" {url}/v1/alerts
-
-Ctrl-C stops it; everything is kept.",
-        data = settings.storage.data_dir.display(),
-        token = file.display(),
-    ));
-    Ok(())
-}
-
-/// Whether the log answers: where commands are taken, on the connection that writes.
-fn log_answers(roles: Roles, log: Arc<dyn EventLog>) -> Check {
-    Check::new("log", move || {
-        let log = log.clone();
-        async move {
-            let answered = if roles.command_api { log.ready().await } else { log.head().await.map(drop) };
-            answered.map_err(|error| with_causes(&error))
-        }
-    })
-}
-
-/// What a role tells of its own work. It decides where the process does nothing else: one that
-/// answers requests, too, goes on answering them.
-fn works_beside(
-    roles: Roles,
-    name: &'static str,
-    told: impl Fn() -> Result<(), String> + Send + Sync + 'static,
-) -> Check {
-    let check = Check::new(name, move || std::future::ready(told()));
-    if roles.command_api || roles.query_api { check.shown_only() } else { check }
-}
-
-fn view_stands(standing: &projector::Standing, name: &str) -> Result<(), String> {
-    let views = standing.views();
-    views.into_iter().find(|(view, _)| *view == name).map_or(Ok(()), |(_, stands)| stands)
-}
-
-/// Whether every view that is served has been registered: before, queries cannot be answered.
-fn views_are_registered(views: Arc<dyn ViewStore>) -> Check {
-    Check::new("views", move || {
-        let views = views.clone();
-        async move {
-            let states = views.states().await.map_err(|error| with_causes(&error))?;
-            let mut tables = ::views::tables().map(|table| table.schema().name);
-            let unregistered = tables.find(|name| states.iter().all(|state| state.name != *name));
-            unregistered.map_or(Ok(()), |name| Err(format!("`{name}` is not registered yet")))
-        }
-    })
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

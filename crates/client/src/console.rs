@@ -2,11 +2,14 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Lines of progress where nobody watches a bar.
 const LINES: u64 = 10;
+/// How often the bar is drawn anew.
+const TICK_EVERY: Duration = Duration::from_millis(200);
 
 /// How far a long command has come: a bar on a terminal, now and then a line elsewhere.
 pub struct Progress {
@@ -31,11 +34,15 @@ impl Progress {
     pub fn new(label: &'static str, total: u64) -> Self {
         let view = if io::stderr().is_terminal() {
             let bar = ProgressBar::new(total).with_prefix(label);
-            let style = ProgressStyle::with_template("{prefix} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}");
-            View::Bar(match style {
+            // As wide as the terminal is: a line that wraps is torn.
+            let style = ProgressStyle::with_template("{prefix} [{wide_bar}] {human_pos}/{human_len} {eta}");
+            let bar = match style {
                 Ok(style) => bar.with_style(style.progress_chars("=> ")),
                 Err(_) => bar,
-            })
+            };
+            // Seen before the first piece is done.
+            bar.enable_steady_tick(TICK_EVERY);
+            View::Bar(bar)
         } else {
             View::Lines(Mutex::default())
         };
@@ -65,6 +72,18 @@ impl Progress {
         }
     }
 }
+
+/// Work that goes on until it ends or Ctrl-C is pressed; nothing in that case.
+pub async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        // Where the signal cannot be listened to it ends the process as ever.
+        Ok(()) = tokio::signal::ctrl_c() => None,
+    }
+}
+
+/// What a process ends with that Ctrl-C ended.
+pub const INTERRUPTED: u8 = 130;
 
 /// Prints text to standard output.
 ///

@@ -2,6 +2,7 @@
 
 pub mod console;
 mod error;
+pub mod invocation;
 mod retry;
 mod tool_error;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use error::{ClientError, Problem};
+pub use invocation::Invocation;
 pub use tool_error::ToolError;
 
 /// How long a connection may take to come about.
@@ -52,6 +54,7 @@ type Failure = (ClientError, Option<Duration>);
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
+    bearer: HeaderValue,
     url: Url,
     told_of_waiting: Arc<AtomicBool>,
 }
@@ -113,11 +116,8 @@ impl Client {
                 std::fs::read_to_string(&path).map_err(|source| ClientError::NoToken { path, source })?
             }
         };
-        let mut bearer =
-            HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_| ClientError::MalformedToken)?;
-        bearer.set_sensitive(true);
+        let bearer = bearer(&token)?;
         let http = reqwest::Client::builder()
-            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
             .user_agent(concat!("anamnesis/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIME_MAX)
             .timeout(REQUEST_TIME_MAX)
@@ -125,7 +125,15 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .map_err(ClientError::Setup)?;
-        Ok(Self { http, url: args.url.clone(), told_of_waiting: Arc::default() })
+        Ok(Self { http, bearer, url: args.url.clone(), told_of_waiting: Arc::default() })
+    }
+
+    /// The same server, asked as the account of another token.
+    ///
+    /// # Errors
+    /// [`ClientError`] where the token cannot be used.
+    pub fn with_token(&self, token: &str) -> Result<Self, ClientError> {
+        Ok(Self { bearer: bearer(token)?, ..self.clone() })
     }
 
     /// The server's address.
@@ -208,7 +216,7 @@ impl Client {
     fn once(&self, request: RequestBuilder) -> BoxFuture<'_, Result<(HeaderMap, Vec<u8>), Failure>> {
         Box::pin(async move {
             let unreachable = |source| (ClientError::Unreachable { url: self.url.clone(), source }, None);
-            let response = request.send().await.map_err(unreachable)?;
+            let response = request.header(AUTHORIZATION, self.bearer.clone()).send().await.map_err(unreachable)?;
             let (status, retry_after) = (response.status(), retry_after(&response));
             let headers = response.headers().clone();
             let body = response.bytes().await.map_err(unreachable)?;
@@ -233,6 +241,13 @@ impl Client {
             _ => ClientError::Refused(problem),
         }
     }
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
+    let bearer = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+    let mut bearer = bearer.map_err(|_| ClientError::MalformedToken)?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

@@ -1,5 +1,7 @@
 //! One handler for every command: parse, execute, render.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -7,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::commands::{AnyCommand, CommandSpec};
-use event_store::execute::{ExecuteError, Executed, Request};
+use event_store::execute::{Executed, Request};
 use event_store::log::RecordedEvent;
 use events::ids::{StreamId, derive_id};
 use serde::Serialize;
@@ -71,7 +73,34 @@ enum Target {
     New(Uuid),
 }
 
+/// Carries a command out; counts and times it.
 async fn carry_out(
+    api: &CommandApi,
+    principal: Principal,
+    spec: &'static CommandSpec,
+    target: Target,
+    command_id: Uuid,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let (command, begun) = (spec.name, Instant::now());
+    let answered = decide(api, principal, spec, target, command_id, headers, body).await;
+    let outcome = match &answered {
+        Ok(_) => "done",
+        Err(problem) if problem.status().is_server_error() => "failed",
+        Err(problem) => {
+            let rule = problem.rule().to_owned();
+            metrics::counter!("anamnesis_command_refusals_total", "command" => command, "rule" => rule).increment(1);
+            "refused"
+        }
+    };
+    metrics::counter!("anamnesis_commands_total", "command" => command, "outcome" => outcome).increment(1);
+    let seconds = begun.elapsed().as_secs_f64();
+    metrics::histogram!("anamnesis_command_duration_seconds", "command" => command).record(seconds);
+    answered
+}
+
+async fn decide(
     api: &CommandApi,
     principal: Principal,
     spec: &'static CommandSpec,
@@ -101,14 +130,8 @@ async fn carry_out(
         keep_refusal: false,
         target_named,
     };
-    let executed = api.executor.execute(&request, &command).await;
-    let outcome = match &executed {
-        Ok(_) => "done",
-        Err(ExecuteError::Log(_) | ExecuteError::Malformed(_)) => "failed",
-        Err(_) => "refused",
-    };
-    metrics::counter!("anamnesis_commands", "command" => spec.name, "outcome" => outcome).increment(1);
-    Ok(render(spec, command.target(), executed.map_err(from_execute)?))
+    let executed = api.executor.execute(&request, &command).await.map_err(from_execute)?;
+    Ok(render(spec, command.target(), executed))
 }
 
 fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use event_bus::FeedSource;
 use event_store::Store;
 use event_store::log::LogError;
+use event_store::log::lag::seconds_since;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -314,6 +315,10 @@ impl<'run> Session<'run> {
         let left = advance(self.store, &mut self.lane.cursors, &events).await?;
         if let Some((_, last)) = events.last() {
             self.lane.position = last.position;
+            let delay = seconds_since(last.recorded_at);
+            for cursor in &self.lane.cursors {
+                metrics::histogram!("anamnesis_view_delay_seconds", "view" => cursor.name()).record(delay);
+            }
         }
         self.leave(left).await?;
         unreadable.map_or(Ok(()), |error| Err(ProjectorError::Unreadable(error)))

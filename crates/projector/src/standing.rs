@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_store::Store;
+use event_store::log::lag::seconds_behind;
 
 use views::DynView;
 
@@ -61,18 +62,32 @@ pub(crate) async fn report(store: Store, views: &'static [&'static dyn DynView])
     let (mut positions, mut head) = (HashMap::new(), 0);
     loop {
         if let Ok(states) = store.views.states().await {
-            positions.extend(states.into_iter().map(|state| (state.name, state.checkpoint.position)));
+            for state in states {
+                if let Some(view) = views.iter().find(|view| view.schema().name == state.name) {
+                    let stopped = if state.failure.is_some() { 1.0 } else { 0.0 };
+                    metrics::gauge!("anamnesis_view_stopped", "view" => view.schema().name).set(stopped);
+                }
+                positions.insert(state.name, state.checkpoint.position);
+            }
         }
         // A head of which only this process has heard counts as well.
         head = store.log.head().await.unwrap_or(head).max(*store.log.watch_head().borrow());
-        let mut greatest = 0;
+        // Most views stand at the same place.
+        let mut ages: HashMap<u64, f64> = HashMap::new();
         for view in views {
             let name = view.schema().name;
-            let lag = head.saturating_sub(positions.get(name).copied().unwrap_or(0));
-            metrics::gauge!("anamnesis_view_lag_events", "view" => name).set(lag as f64);
-            greatest = lag.max(greatest);
+            let position = positions.get(name).copied().unwrap_or(0);
+            metrics::gauge!("anamnesis_view_lag_events", "view" => name).set(head.saturating_sub(position) as f64);
+            let age = match ages.get(&position) {
+                Some(age) => Ok(*age),
+                None => seconds_behind(&*store.log, position, head).await,
+            };
+            // Where the log does not answer the last figure stands.
+            if let Ok(age) = age {
+                ages.insert(position, age);
+                metrics::gauge!("anamnesis_view_lag_seconds", "view" => name).set(age);
+            }
         }
-        metrics::gauge!("anamnesis_projector_lag_events").set(greatest as f64);
         tokio::time::sleep(REPORT_EVERY).await;
     }
 }

@@ -199,7 +199,7 @@ impl Lane<'_> {
                 continue;
             };
             let overdue = (now - time).num_seconds().max(0);
-            metrics::gauge!("anamnesis_saga_timer_overdue_seconds", "saga" => self.process.name()).set(overdue as f64);
+            metrics::gauge!("anamnesis_process_manager_timer_overdue_seconds", "process_manager" => self.process.name()).set(overdue as f64);
             if let Some(steps) = self.wake_steps(*id, time) {
                 self.fire(*id, time, &steps);
             }

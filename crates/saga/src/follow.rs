@@ -137,7 +137,8 @@ impl Follower<'_> {
             let name = self.lane.process.name();
             self.steps.read_on(&*self.lane.store.sagas, name).await?;
             self.steps.start(self.executor);
-            metrics::gauge!("anamnesis_saga_steps_pending", "saga" => name).set(self.steps.len() as f64);
+            metrics::gauge!("anamnesis_process_manager_steps_pending", "process_manager" => name)
+                .set(self.steps.len() as f64);
         }
         Ok(())
     }

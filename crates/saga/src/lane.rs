@@ -165,8 +165,9 @@ impl<'run> Lane<'run> {
     pub async fn count_troubles(&self) -> Result<(), RunError> {
         let troubles = self.store.sagas.troubles(self.process.name(), self.generation).await?;
         let name = self.process.name();
-        metrics::gauge!("anamnesis_saga_stuck_instances", "saga" => name).set(troubles.stuck as f64);
-        metrics::gauge!("anamnesis_saga_dead_letters", "saga" => name).set(troubles.dead as f64);
+        metrics::gauge!("anamnesis_process_manager_stuck_instances", "process_manager" => name)
+            .set(troubles.stuck as f64);
+        metrics::gauge!("anamnesis_process_manager_dead_letters", "process_manager" => name).set(troubles.dead as f64);
         Ok(())
     }
 

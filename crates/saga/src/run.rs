@@ -24,6 +24,14 @@ use crate::standing::Standing;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// Figures that only the runner tells that has the lease.
+const OF_THE_ONE_THAT_WORKS: [&str; 4] = [
+    "anamnesis_process_manager_dead_letters",
+    "anamnesis_process_manager_steps_pending",
+    "anamnesis_process_manager_stuck_instances",
+    "anamnesis_process_manager_timer_overdue_seconds",
+];
+
 /// How the runner works.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -139,6 +147,10 @@ async fn supervise(
             match worked {
                 Ok(()) => {
                     runner.standing.set(name, None);
+                    // Whoever works tells them; what this process told when it did is not true any more.
+                    for figure in OF_THE_ONE_THAT_WORKS {
+                        metrics::gauge!(figure, "process_manager" => name).set(0.0);
+                    }
                     pause = RETRY_PAUSE;
                     tokio::time::sleep(runner.options.lease_renewal().min(Duration::from_millis(500))).await;
                 }

@@ -44,7 +44,7 @@ impl Lane<'_> {
                 Ok(_) | Err(ExecuteError::Refused(_)) => "refused",
                 Err(_) => "failed",
             };
-            metrics::counter!("anamnesis_saga_steps", "saga" => self.process.name(), "outcome" => outcome).increment(1);
+            metrics::counter!("anamnesis_process_manager_steps_total", "process_manager" => self.process.name(), "outcome" => outcome).increment(1);
             match result {
                 Ok(executed) => {
                     steps.free(&step);

@@ -28,7 +28,8 @@ use self::source::{Found, SourceError, Table, file_name};
 use self::study::Collector;
 use client::ToolError;
 use client::console;
-use client::{Client, ClientArgs};
+use client::invocation::{absolute, curl};
+use client::{Client, ClientArgs, Invocation};
 
 /// What the process ends with where the import could not go on.
 const COULD_NOT_GO_ON: u8 = 2;
@@ -71,9 +72,13 @@ struct SdtmArgs {
 pub fn run(args: ImportArgs) -> BoxFuture<'static, Result<ExitCode, ToolError>> {
     Box::pin(async move {
         let Source::Sdtm(args) = args.source;
-        match import(&args).await {
-            Ok(code) => Ok(code),
-            Err(error) => {
+        match console::unless_interrupted(import(&args)).await {
+            None => {
+                eprintln!("\nstopped; what was sent is kept: run the same command again to go on");
+                Ok(ExitCode::from(console::INTERRUPTED))
+            }
+            Some(Ok(code)) => Ok(code),
+            Some(Err(error)) => {
                 eprintln!("error: {}", chain(&error));
                 Ok(ExitCode::from(COULD_NOT_GO_ON))
             }
@@ -153,16 +158,20 @@ async fn tell_the_end(
     match &args.report {
         Some(path) => text.push_str(&format!("report: {}\n", path.display())),
         None if accounts.rejected().is_empty() && accounts.notes().is_empty() => {}
-        None => text.push_str("for every row with its file, line and reason: --report rejected.csv\n"),
+        None => {
+            let again = Invocation::of(&["import", "sdtm"]).word(absolute(&args.folder).display()).server(&args.client);
+            let again = again.word("--report").word("rejected.csv");
+            text.push_str(&format!("for every row with its file, line and reason:\n  {again}\n"));
+        }
     }
     if sent.stopped_by.is_none() && sent.position > 0 {
-        text.push_str(&figures(sent, frame, client).await);
+        text.push_str(&figures(args, sent, frame, client).await);
     }
     Ok(console::print(&text)?)
 }
 
 /// Where the trial stands now, as the server tells it.
-async fn figures(sent: &Sent, frame: &plan::Frame, client: &Client) -> String {
+async fn figures(args: &SdtmArgs, sent: &Sent, frame: &plan::Frame, client: &Client) -> String {
     let path = format!("/v1/trials/{}/enrolment", frame.trial_id);
     let position = sent.position.to_string();
     // Only for information: the import is done whether or not the views are up.
@@ -177,7 +186,7 @@ async fn figures(sent: &Sent, frame: &plan::Frame, client: &Client) -> String {
         figure("randomised"),
         figure("completed"),
     );
-    text.push_str(&format!("more: GET {}{path}\n", client.url().as_str().trim_end_matches('/')));
+    text.push_str(&format!("more:\n  {}\n", curl(&args.client, &path)));
     text
 }
 

@@ -90,7 +90,7 @@ impl Connections {
     /// Gives an idle connection up for a new one.
     pub(crate) fn close_longest_idle(&self) {
         if let Some((_, close)) = self.idle.list().connections.pop_first() {
-            metrics::counter!("anamnesis_http_connections_given_up").increment(1);
+            metrics::counter!("anamnesis_http_connections_given_up_total").increment(1);
             close.cancel();
         }
     }

@@ -1,15 +1,14 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! `/healthz` and `/readyz`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use futures::future::{BoxFuture, join_all};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 
 /// How long a check may take.
@@ -67,13 +66,12 @@ struct Readiness {
 #[derive(Clone, Default)]
 pub struct Health {
     checks: Vec<Check>,
-    metrics: Option<PrometheusHandle>,
 }
 
 impl Health {
     /// Ready when all checks pass that decide.
-    pub const fn new(checks: Vec<Check>, metrics: Option<PrometheusHandle>) -> Self {
-        Self { checks, metrics }
+    pub const fn new(checks: Vec<Check>) -> Self {
+        Self { checks }
     }
 
     /// The routes.
@@ -81,7 +79,6 @@ impl Health {
         Router::new()
             .route("/healthz", get(async || Json(serde_json::json!({"status": "ok"}))))
             .route("/readyz", get(ready))
-            .route("/metrics", get(metrics))
             .with_state(self)
     }
 }
@@ -91,9 +88,4 @@ async fn ready(State(health): State<Health>) -> Response {
     let ready = checks.iter().all(|check| check.ok || !check.decides);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, checks })).into_response()
-}
-
-async fn metrics(State(health): State<Health>) -> Response {
-    let text = health.metrics.map(|metrics| metrics.render()).unwrap_or_default();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

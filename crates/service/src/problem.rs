@@ -39,6 +39,10 @@ struct Content {
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
+/// The rule for which a request was refused: kept with the answer for the access log.
+#[derive(Clone, Debug)]
+pub(crate) struct BrokenRule(pub(crate) String);
+
 #[derive(Serialize)]
 struct Document<'problem> {
     r#type: String,
@@ -129,6 +133,11 @@ impl Problem {
         self
     }
 
+    /// The answer's status.
+    pub const fn status(&self) -> StatusCode {
+        self.content.status
+    }
+
     /// The rule's name.
     pub fn rule(&self) -> &str {
         &self.content.rule
@@ -148,6 +157,7 @@ impl IntoResponse for Problem {
             trace_id: trace::current().map(|trace| trace.trace_id()),
         };
         let mut response = (content.status, Json(document)).into_response();
+        response.extensions_mut().insert(BrokenRule(content.rule.clone()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = content.retry_after_seconds {

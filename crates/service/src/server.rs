@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{self, Authenticator};
+use crate::auth::{self, Account, Authenticator};
 use crate::connections::{self, ConnectionLimits, Connections};
 use crate::limits::{self, Limits};
-use crate::problem::Problem;
+use crate::problem::{BrokenRule, Problem};
 use crate::trace;
 
 /// How long accepting rests after it failed, such as for want of file descriptors.
@@ -127,13 +127,38 @@ async fn observe(request: Request, next: Next) -> Response {
             Problem::internal().into_response()
         }
     };
-    let labels = [
-        ("method", method.to_owned()),
-        ("status", response.status().as_u16().to_string()),
-        ("route", route.unwrap_or_default()),
-    ];
-    metrics::histogram!("anamnesis_http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
+    let (status, route) = (response.status(), route.unwrap_or_default());
+    let seconds = started.elapsed().as_secs_f64();
+    let of_class =
+        [("method", method.to_owned()), ("route", route.clone()), ("status_class", status_class(status).to_owned())];
+    metrics::histogram!("anamnesis_http_request_duration_seconds", &of_class).record(seconds);
+    let of_status = [("method", method.to_owned()), ("route", route.clone()), ("status", status.as_str().to_owned())];
+    metrics::counter!("anamnesis_http_requests_total", &of_status).increment(1);
+    access(&response, method, &route, seconds);
     response
+}
+
+/// The access log: by whom, which route, and how it ended. Neither addresses nor parameters, which name patients.
+fn access(response: &Response, method: &str, route: &str, seconds: f64) {
+    let (status, answered) = (response.status(), response.extensions());
+    let trace = trace::current().map(|trace| trace.trace_id());
+    let account = answered.get::<Account>().map(|account| account.0.as_str());
+    let (code, rule) = (status.as_u16(), answered.get::<BrokenRule>().map(|rule| rule.0.as_str()));
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        tracing::warn!(target: "access", method, route, status = code, rule, account, trace, "access denied");
+    } else {
+        tracing::info!(target: "access", method, route, status = code, rule, account, seconds, trace, "answered");
+    }
+}
+
+fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
 }
 
 fn method_label(method: &Method) -> &'static str {

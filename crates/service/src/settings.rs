@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use axum::http::HeaderValue;
 use clap::{Args, ValueEnum};
 
-use crate::cors;
+use crate::{cors, listen};
 
 mod file;
 mod nats;
@@ -71,7 +71,7 @@ pub struct KeySettings {
         conflicts_with = "jwt_key_file"
     )]
     pub jwt_key: Option<String>,
-    /// File of the key that signs tokens; made where it is missing. By default `jwt.key` in the data folder.
+    /// File of the key that signs tokens. By default `jwt.key` in the data folder; a server makes it where it is missing.
     #[arg(long, env = "ANAMNESIS_JWT_KEY_FILE", value_name = "FILE")]
     pub jwt_key_file: Option<PathBuf>,
 }
@@ -85,9 +85,14 @@ pub struct ServerSettings {
     /// Key.
     #[command(flatten)]
     pub key: KeySettings,
-    /// Address to listen on.
-    #[arg(long, env = "ANAMNESIS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    /// Address to listen on, such as `127.0.0.1:8080`, `localhost:8080`, `[::1]:8080` or `8080`; for every
+    /// interface `0.0.0.0:8080`.
+    #[arg(long, env = "ANAMNESIS_LISTEN", default_value = "127.0.0.1:8080", value_parser = listen::address, value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
+    /// Address at which Prometheus finds `/metrics`, such as `127.0.0.1:9464`; without it nothing is measured. Not for
+    /// the public: it asks for no token.
+    #[arg(long, env = "ANAMNESIS_METRICS_LISTEN", value_parser = listen::address, value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
     /// NATS; without its address events are not published.
     #[command(flatten)]
     pub nats: NatsSettings,
@@ -126,11 +131,12 @@ pub struct ServerSettings {
     /// commas, or the flag several times.
     #[arg(long = "cors-origin", env = "ANAMNESIS_CORS_ORIGIN", value_delimiter = ',', value_parser = cors::origin, value_name = "ORIGIN,…")]
     pub cors_origins: Vec<HeaderValue>,
-    /// What is logged, such as `info` or `info,sqlx=debug`.
+    /// What is logged, such as `info` or `info,sqlx=debug`; `access=info` is a line for every request, `access=warn` for
+    /// every one that was denied.
     #[arg(
         long,
         env = "ANAMNESIS_LOG",
-        default_value = "warn,anamnesis=info,event_bus=info,event_store=info,projector=info,saga=info,service=info",
+        default_value = "warn,anamnesis=info,event_bus=info,event_store=info,projector=info,saga=info,service=info,access=warn",
         value_name = "FILTER"
     )]
     pub log: String,

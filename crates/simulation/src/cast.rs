@@ -22,6 +22,7 @@ use events::values::{PartialDate, Personal, Quantity};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::accounts::Scene;
 use super::story::Story;
 
 /// SHA-256 of the made-up consent form.
@@ -30,6 +31,8 @@ const FORM_VERSION: &str = "1.0";
 const LANGUAGE: &str = "en";
 /// Days over which patients come.
 const RECRUITMENT_DAYS: u64 = 180;
+/// Days after its start on which the trial is over for everybody: recruitment, randomisation, visits, the end.
+pub const LENGTH_DAYS: u64 = RECRUITMENT_DAYS + 10 + 112 + 4;
 
 /// Everything that happens, from the seed.
 pub struct Cast {
@@ -50,14 +53,25 @@ pub struct Part {
     pub patient_id: PatientId,
     /// The subject that the patient becomes.
     pub subject_id: SubjectId,
+    /// The patient's number in the trial.
+    pub number: u32,
     /// The site that the patient comes to.
     pub site_id: SiteId,
+    /// The site's code.
+    pub site_code: String,
     /// Up to the signed consent; the rest of enrolment is the process manager's.
     pub beginning: Vec<CommandRequest>,
     /// If the subject is enrolled.
     pub course: Vec<CommandRequest>,
     /// Alerts that the course raises.
     pub alerts: usize,
+}
+
+impl Part {
+    /// Who is at hand where something is done to this patient.
+    pub fn scene(&self) -> Scene<'_> {
+        Scene { site: Some(&self.site_code), participant: Some(self.number) }
+    }
 }
 
 /// How somebody's participation ends.
@@ -75,6 +89,11 @@ impl Cast {
         let trial_id = TrialId::from(derive_id("simulated-trial", &[name]));
         let site = |number: u32| SiteId::from(derive_id("simulated-site", &[name, &number.to_be_bytes()]));
         Self { trial_id, subjects, seed, start, sites: (0..sites).map(site).collect(), protocol }
+    }
+
+    /// The code of the site with this id.
+    pub fn code_of(&self, site_id: &str) -> Option<String> {
+        self.sites.iter().position(|site| site.to_string() == site_id).map(site_code)
     }
 
     /// The commands that set the trial up.
@@ -111,7 +130,7 @@ impl Cast {
             commands.push(CommandRequest::new(trial, &DefineQuestionnaire { questionnaire, occurred_at: at }));
         }
         for (index, site_id) in self.sites.iter().enumerate() {
-            let code = format!("{}", 701 + index);
+            let code = site_code(index);
             let register = RegisterSite {
                 trial_id: trial,
                 name: format!("Hospital {code}"),
@@ -142,13 +161,23 @@ impl Cast {
         let subject_id = SubjectId::of(patient_id, self.trial_id);
         // Sites recruit at different speed: the first ones more.
         let speed = random.random::<f64>().powi(2);
-        let site_id = self.sites[(speed * self.sites.len() as f64) as usize % self.sites.len()];
+        let site = (speed * self.sites.len() as f64) as usize % self.sites.len();
+        let (site_id, site_code) = (self.sites[site], site_code(site));
         let came_on = self.start + Days::new(random.random_range(1..RECRUITMENT_DAYS));
         let beginning = self.beginning(&mut random, patient_id, site_id, came_on);
         let randomised_on = came_on + Days::new(random.random_range(3..10));
         let mut story = Story { cast: self, random, patient_id, subject_id, commands: Vec::new(), alerts: 0 };
         story.tell(randomised_on);
-        Part { patient_id, subject_id, site_id, beginning, course: story.commands, alerts: story.alerts }
+        Part {
+            patient_id,
+            subject_id,
+            number,
+            site_id,
+            site_code,
+            beginning,
+            course: story.commands,
+            alerts: story.alerts,
+        }
     }
 
     fn beginning(
@@ -202,6 +231,11 @@ impl Cast {
         commands.insert(place, pain);
         commands
     }
+}
+
+/// The code of the site of this index.
+fn site_code(index: usize) -> String {
+    format!("{}", 701 + index)
 }
 
 /// `hour` o'clock of a day.

@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::accounts::{Accounts, Person, Scene};
 use super::cast::{Cast, Part};
 use client::ToolError;
 use client::console::Progress;
@@ -36,7 +37,9 @@ pub struct Outcome {
 }
 
 struct Player<'play> {
-    client: &'play Client,
+    accounts: &'play Accounts,
+    /// As which everything is read.
+    reader: Client,
     cast: &'play Cast,
     new_events: AtomicU64,
     position: AtomicU64,
@@ -44,20 +47,23 @@ struct Player<'play> {
 }
 
 /// Plays the whole trial.
-pub async fn play(client: &Client, cast: &Cast, concurrency: usize) -> Result<Outcome, ToolError> {
+pub async fn play(accounts: &Accounts, cast: &Cast, concurrency: usize) -> Result<Outcome, ToolError> {
     let player = Player {
-        client,
+        accounts,
+        reader: accounts.client(&Person::monitor())?,
         cast,
         new_events: AtomicU64::new(0),
         position: AtomicU64::new(0),
         alerts: AtomicUsize::new(0),
     };
     for command in cast.setting() {
-        player.send(&command).await?;
+        player.send(&command, Scene::TRIAL).await?;
     }
-    let progress = Progress::new("subjects", cast.subjects.into());
-    let intakes = by_site(cast).into_iter().map(|numbers| player.take_in(numbers));
+    let progress = Progress::new("consents", cast.subjects.into());
+    let intakes = by_site(cast).into_iter().map(|numbers| player.take_in(numbers, &progress));
     stream::iter(intakes).buffer_unordered(concurrency).try_collect::<Vec<()>>().await?;
+    progress.finish();
+    let progress = Progress::new("subjects", cast.subjects.into());
     let parts = stream::iter(0..cast.subjects).map(|number| {
         let (player, progress) = (&player, &progress);
         async move {
@@ -71,7 +77,7 @@ pub async fn play(client: &Client, cast: &Cast, concurrency: usize) -> Result<Ou
     player.look_after_alerts().await?;
     let position = player.position.load(Ordering::Relaxed).to_string();
     let path = format!("/v1/trials/{}/enrolment", cast.trial_id);
-    let enrolment = client.get(&path, &[("at_least", &position), ("timeout_ms", "30000")]).await?;
+    let enrolment = player.reader.get(&path, &[("at_least", &position), ("timeout_ms", "30000")]).await?;
     let alerts = player.alerts.load(Ordering::Relaxed);
     let new_events = player.new_events.load(Ordering::Relaxed);
     Ok(Outcome { enrolment, alerts, new_events, patient_with_alert: player.patient_with_alert().await? })
@@ -87,8 +93,9 @@ fn by_site(cast: &Cast) -> Vec<Vec<u32>> {
 }
 
 impl Player<'_> {
-    async fn send(&self, command: &CommandRequest) -> Result<(), ClientError> {
-        let answer = self.client.send(command).await?;
+    /// Sends a command as whoever's work it is there.
+    async fn send(&self, command: &CommandRequest, scene: Scene<'_>) -> Result<(), ClientError> {
+        let answer = self.accounts.client(&Person::of(command, scene))?.send(command).await?;
         self.position.fetch_max(answer.position, Ordering::Relaxed);
         if !answer.repeated {
             self.new_events.fetch_add(answer.events.len() as u64, Ordering::Relaxed);
@@ -97,13 +104,14 @@ impl Player<'_> {
     }
 
     /// Takes a site's patients in, one after the other: so each gets the same subject number every time.
-    async fn take_in(&self, numbers: Vec<u32>) -> Result<(), ToolError> {
+    async fn take_in(&self, numbers: Vec<u32>, progress: &Progress) -> Result<(), ToolError> {
         for number in numbers {
             let part = self.cast.part(number);
             for command in &part.beginning {
-                self.send(command).await?;
+                self.send(command, part.scene()).await?;
             }
             self.status(&part, SCREENING_LOOK_PAUSE, "screened", |_| true).await?;
+            progress.advance(1);
         }
         Ok(())
     }
@@ -113,7 +121,7 @@ impl Player<'_> {
             return Ok(());
         }
         for command in &part.course {
-            self.send(command).await?;
+            self.send(command, part.scene()).await?;
         }
         self.alerts.fetch_add(part.alerts, Ordering::Relaxed);
         Ok(())
@@ -137,7 +145,7 @@ impl Player<'_> {
         let query = [("trial", self.cast.trial_id.to_string()), ("patient", part.patient_id.to_string())];
         let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         loop {
-            let page: Value = self.client.get("/v1/subjects", &query).await?;
+            let page: Value = self.reader.get("/v1/subjects", &query).await?;
             if let Some(status) = page["items"][0]["status"].as_str().filter(|status| wanted(status)) {
                 return Ok(status.to_owned());
             }
@@ -173,12 +181,14 @@ impl Player<'_> {
                 continue;
             };
             let alert_id = events::ids::AlertId::from(alert_id);
+            let site = alert["site_id"].as_str().and_then(|id| self.cast.code_of(id));
+            let scene = Scene { site: site.as_deref(), participant: None };
             if index % 3 < 2 {
                 let acknowledge = domain::safety::alert::AcknowledgeAlert {
                     note: Some("Called the participant.".to_owned()),
                     occurred_at: When::NOW,
                 };
-                self.send(&CommandRequest::new(alert_id, &acknowledge)).await?;
+                self.send(&CommandRequest::new(alert_id, &acknowledge), scene).await?;
             }
             if index % 3 == 0 {
                 let resolve = domain::safety::alert::ResolveAlert {
@@ -186,7 +196,7 @@ impl Player<'_> {
                     adverse_event_id: None,
                     occurred_at: When::NOW,
                 };
-                self.send(&CommandRequest::new(alert_id, &resolve)).await?;
+                self.send(&CommandRequest::new(alert_id, &resolve), scene).await?;
             }
         }
         Ok(())
@@ -201,7 +211,7 @@ impl Player<'_> {
             if let Some(after) = &after {
                 query.push(("after", after));
             }
-            let mut page: Value = self.client.get("/v1/alerts", &query).await?;
+            let mut page: Value = self.reader.get("/v1/alerts", &query).await?;
             if let Some(items) = page["items"].as_array_mut() {
                 alerts.append(items);
             }
@@ -216,7 +226,7 @@ impl Player<'_> {
     async fn patient_with_alert(&self) -> Result<Option<PatientId>, ToolError> {
         let trial = self.cast.trial_id.to_string();
         let query = [("trial", trial.as_str()), ("status", "raised"), ("limit", "1")];
-        let page: Value = self.client.get("/v1/alerts", &query).await?;
+        let page: Value = self.reader.get("/v1/alerts", &query).await?;
         let patient = page["items"][0]["patient_id"].as_str().and_then(|id| id.parse::<uuid::Uuid>().ok());
         Ok(patient.map(PatientId::from))
     }

@@ -28,9 +28,7 @@ async fn events_recorded_ahead_of_the_clock_are_shown() {
     let shown = async || clock(&system).await["ok"] == false;
     testkit::eventually("it is shown", std::time::Duration::from_secs(60), shown).await;
     assert_eq!(clock(&system).await["decides"], false);
-    let metrics = get(&system, "/metrics").await;
-    let gauge = metrics.lines().find_map(|line| line.strip_prefix("anamnesis_clock_behind_log_seconds "));
-    let seconds: f64 = gauge.expect("the gauge").parse().expect("a number");
+    let seconds = system.processes[0].metric("anamnesis_clock_behind_log_seconds").await.expect("the gauge");
     assert!((2_500_000.0..2_600_000.0).contains(&seconds), "{seconds}");
     assert_eq!(system.processes[0].told().matches("the clock is behind the log").count(), 1);
 }

@@ -68,10 +68,9 @@ async fn register(api: &Api) -> StatusCode {
 }
 
 /// How many commands `RegisterPatient` ended so, as the metrics tell.
-async fn commands(api: &Api, outcome: &str) -> Option<u64> {
-    let metrics = api.get_raw("/metrics").await.text().await.expect("text");
-    let series = format!("anamnesis_commands{{command=\"RegisterPatient\",outcome=\"{outcome}\"}} ");
-    metrics.lines().find_map(|line| line.strip_prefix(&series))?.parse().ok()
+async fn commands(process: &Process, outcome: &str) -> Option<f64> {
+    let series = format!("anamnesis_commands_total{{command=\"RegisterPatient\",outcome=\"{outcome}\"}}");
+    process.metric(&series).await
 }
 
 async fn readiness(process: &Process) -> Option<StatusCode> {
@@ -107,8 +106,8 @@ async fn a_full_disk_is_told_and_nothing_is_lost() {
     let listed = api.get("/v1/views").await.ok()["position"].as_u64();
     assert_eq!(listed, Some(stored + 1), "what was acknowledged, and nothing else");
     // What the disk prevented is told apart from what a rule refuses.
-    assert_eq!(commands(&api, "failed").await, Some(failed));
-    assert_eq!(commands(&api, "refused").await, None);
+    assert_eq!(commands(&process, "failed").await, Some(f64::from(failed)));
+    assert_eq!(commands(&process, "refused").await, None);
 }
 
 #[tokio::test]

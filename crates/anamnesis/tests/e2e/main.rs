@@ -11,14 +11,20 @@ mod clock;
 mod contract;
 mod crash;
 mod disk;
+mod documents;
+mod guides;
 mod import;
 mod loss;
+mod metrics;
+mod permissions;
+mod printed;
 mod process;
 mod recover;
 mod scenarios;
 mod settings;
 mod stream;
 mod system;
+mod token;
 
 use system::System;
 

@@ -11,7 +11,7 @@ use testkit::{NatsServer, TestDatabase};
 
 use crate::api::Api;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
 
 /// One running process of the binary; killed on drop.
 pub struct Process {
@@ -19,6 +19,7 @@ pub struct Process {
     arguments: Vec<String>,
     log: PathBuf,
     pub url: String,
+    metrics_url: String,
 }
 
 impl Process {
@@ -44,11 +45,30 @@ impl Process {
     fn start_by(mut program: Command, words: &[String], role: &str, folder: &Path, arguments: &[String]) -> Self {
         let port = xtask::servers::free_port().expect("a free port");
         let listen = format!("127.0.0.1:{port}");
-        let own = [role.to_owned(), "--listen".to_owned(), listen.clone()];
+        let metrics = format!("127.0.0.1:{}", xtask::servers::free_port().expect("a free port"));
+        let own = [role, "--listen", &listen, "--metrics-listen", &metrics].map(str::to_owned);
         let all = [words, &own, arguments].concat();
         let log = folder.join(format!("{role}-{port}.log"));
         let child = spawn(&mut program, &all, &log);
-        Self { child, arguments: all, log, url: format!("http://{listen}") }
+        Self { child, arguments: all, log, url: format!("http://{listen}"), metrics_url: format!("http://{metrics}") }
+    }
+
+    /// What the process tells Prometheus; nothing where it does not answer.
+    pub async fn metrics(&self) -> Option<String> {
+        reqwest::get(format!("{}/metrics", self.metrics_url)).await.ok()?.text().await.ok()
+    }
+
+    /// The value of one series, such as `anamnesis_relay_lag_events` or one with labels as they are told.
+    pub async fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics().await?;
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?.parse().ok()
+    }
+
+    /// The role, as the command that started it is called.
+    pub fn role(&self) -> &str {
+        let roles = ["serve", "command-api", "query-api", "projector", "saga", "relay"];
+        let of_role = |argument: &&String| roles.contains(&argument.as_str());
+        self.arguments.iter().find(of_role).expect("a role was started")
     }
 
     /// Waits until the process says that it is ready.
@@ -126,12 +146,12 @@ fn spawn(program: &mut Command, arguments: &[String], log: &Path) -> Child {
 }
 
 /// The program.
-fn program(folder: &Path) -> Command {
+pub fn program(folder: &Path) -> Command {
     clean(Command::new(BINARY), folder)
 }
 
 /// A command without settings that whoever runs the tests has for a system of their own.
-fn clean(mut command: Command, folder: &Path) -> Command {
+pub fn clean(mut command: Command, folder: &Path) -> Command {
     command.current_dir(folder).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("ANAMNESIS_")) {
@@ -236,7 +256,7 @@ impl System {
         .chain(settings.iter().map(|setting| (*setting).to_owned()))
         .collect();
         let key = key_file.to_string_lossy().into_owned();
-        // Makes the key where there is none yet.
+        std::fs::write(&key_file, "0f".repeat(32)).expect("the key is written");
         let token = issue_token(&key, "administrator", folder.path());
         let migrated = run(&["migrate", "--database-url", &database.url], folder.path());
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
@@ -246,7 +266,7 @@ impl System {
             process.ready().await;
         }
         let urls = |side: &str| {
-            let of_side = |process: &&Process| ["serve", side].contains(&process.arguments[0].as_str());
+            let of_side = |process: &&Process| ["serve", side].contains(&process.role());
             processes.iter().filter(of_side).map(|process| process.url.clone()).collect()
         };
         let api = Api::new(urls("command-api"), urls("query-api"), token);

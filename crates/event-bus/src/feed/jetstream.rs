@@ -131,7 +131,7 @@ fn judge(headers: Option<&HeaderMap>, identity: LogIdentity) -> Option<Mark> {
         Some(mark) if mark.log_id == identity.log_id => foreign(&mark, "it is of an epoch of the log that has ended"),
         Some(mark) => foreign(&mark, "it is of another log"),
         None => {
-            metrics::counter!("anamnesis_feed_foreign_messages").increment(1);
+            metrics::counter!("anamnesis_feed_foreign_messages_total").increment(1);
             tracing::warn!("a message in the stream is not one of ours; it is ignored");
         }
     }
@@ -139,7 +139,7 @@ fn judge(headers: Option<&HeaderMap>, identity: LogIdentity) -> Option<Mark> {
 }
 
 fn foreign(mark: &Mark, why: &'static str) {
-    metrics::counter!("anamnesis_feed_foreign_messages").increment(1);
+    metrics::counter!("anamnesis_feed_foreign_messages_total").increment(1);
     tracing::warn!(mark.position, mark.epoch, %mark.log_id, why, "a message in the stream is ignored");
 }
 

@@ -8,6 +8,9 @@ use event_store::log::LogError;
 /// Why the relay stopped for the moment; it begins again by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
+    /// There is no connection to NATS.
+    #[error("NATS is not connected")]
+    Away(#[source] Box<RelayError>),
     /// The stream cannot be made.
     #[error("the stream cannot be made or updated")]
     Create(#[from] CreateStreamError),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use async_nats::Client;
+use async_nats::connection::State;
 use event_store::Store;
+use event_store::log::lag::seconds_behind;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -38,12 +41,15 @@ pub struct RelayStanding {
 
 /// Tells where a relay stands; readiness asks [`RelayHealth::check`].
 #[derive(Clone, Debug)]
-pub struct RelayHealth(watch::Receiver<RelayStanding>);
+pub struct RelayHealth {
+    standing: watch::Receiver<RelayStanding>,
+    client: Client,
+}
 
 impl RelayHealth {
     /// Where it stands now.
     pub fn standing(&self) -> RelayStanding {
-        self.0.borrow().clone()
+        self.standing.borrow().clone()
     }
 
     /// Whether the log is being published.
@@ -51,7 +57,11 @@ impl RelayHealth {
     /// # Errors
     /// What keeps it from being published.
     pub fn check(&self) -> Result<(), String> {
-        let standing = self.0.borrow();
+        // Said at once: the work itself notices only when an answer does not come.
+        if !is_connected(&self.client) {
+            return Err("NATS is not connected".to_owned());
+        }
+        let standing = self.standing.borrow();
         if let (Some(since), Some(cause)) = (standing.failing_since, &standing.cause)
             && since.elapsed() >= FAILING_TIME_MAX
         {
@@ -67,11 +77,19 @@ impl RelayHealth {
 }
 
 /// What the relay writes [`RelayHealth`] with.
-pub struct Record(watch::Sender<RelayStanding>);
+pub struct Record {
+    standing: watch::Sender<RelayStanding>,
+    client: Client,
+}
+
+/// Whether there is a connection now.
+pub fn is_connected(client: &Client) -> bool {
+    client.connection_state() == State::Connected
+}
 
 impl Record {
-    pub fn new() -> Self {
-        Self(watch::Sender::new(RelayStanding {
+    pub fn new(client: Client) -> Self {
+        let standing = watch::Sender::new(RelayStanding {
             leading: false,
             published: 0,
             head: 0,
@@ -79,24 +97,27 @@ impl Record {
             cause: None,
             progress_at: Instant::now(),
             standby_since: None,
-        }))
+        });
+        Self { standing, client }
     }
 
     pub fn health(&self) -> RelayHealth {
-        RelayHealth(self.0.subscribe())
+        RelayHealth { standing: self.standing.subscribe(), client: self.client.clone() }
     }
 
-    /// The lease is held; whether the work goes well is seen when something was published.
-    pub fn leads(&self) {
-        self.0.send_modify(|standing| {
+    /// The lease is held; whether the work goes well is seen when something was published. Until then `checkpoint` is
+    /// what is known to be.
+    pub fn leads(&self, checkpoint: u64) {
+        self.standing.send_modify(|standing| {
             standing.leading = true;
+            standing.published = standing.published.max(checkpoint);
             standing.standby_since = None;
         });
     }
 
     /// Another holds the lease.
     pub fn stands_by(&self) {
-        self.0.send_modify(|standing| {
+        self.standing.send_modify(|standing| {
             standing.leading = false;
             let since = *standing.standby_since.get_or_insert_with(Instant::now);
             // One that fails gives the lease back; so the other does not.
@@ -108,7 +129,7 @@ impl Record {
 
     /// Everything up to `position` is published, and nothing is in the way.
     pub fn works(&self, position: u64) {
-        self.0.send_modify(|standing| {
+        self.standing.send_modify(|standing| {
             standing.published(position);
             (standing.failing_since, standing.cause) = (None, None);
         });
@@ -116,8 +137,8 @@ impl Record {
 
     /// The work broke off.
     pub fn fails(&self, error: &dyn std::error::Error) {
-        metrics::counter!("anamnesis_relay_errors").increment(1);
-        self.0.send_modify(|standing| {
+        metrics::counter!("anamnesis_relay_failures_total").increment(1);
+        self.standing.send_modify(|standing| {
             standing.leading = false;
             standing.failing_since.get_or_insert_with(Instant::now);
             standing.cause = Some(chain(error));
@@ -129,18 +150,22 @@ impl Record {
     pub async fn look(&self, store: &Store) {
         loop {
             if let Ok(head) = store.log.head().await {
-                self.0.send_modify(|standing| standing.head = head);
+                self.standing.send_modify(|standing| standing.head = head);
             }
-            if !self.0.borrow().leading
+            if !self.standing.borrow().leading
                 && let Ok(published) = store.checkpoints.load(RELAY_CHECKPOINT).await
             {
-                self.0.send_modify(|standing| standing.published(published));
+                self.standing.send_modify(|standing| standing.published(published));
             }
-            let lag = {
-                let standing = self.0.borrow();
-                standing.head.saturating_sub(standing.published)
+            let (published, head, leading) = {
+                let standing = self.standing.borrow();
+                (standing.published, standing.head, standing.leading)
             };
-            metrics::gauge!("anamnesis_relay_lag_events").set(lag as f64);
+            metrics::gauge!("anamnesis_relay_lag_events").set(head.saturating_sub(published) as f64);
+            if let Ok(seconds) = seconds_behind(&*store.log, published, head).await {
+                metrics::gauge!("anamnesis_relay_lag_seconds").set(seconds);
+            }
+            metrics::gauge!("anamnesis_relay_leading").set(f64::from(leading));
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -70,8 +70,8 @@ enum Ended {
 impl Relay {
     /// A relay from `store` to the NATS of `client`; [`Relay::run`] does the work.
     pub fn new(store: Store, client: async_nats::Client, options: RelayOptions) -> Self {
-        let (holder, context) = (Uuid::now_v7(), publish::context(client));
-        Self { store, context, options, holder, record: Record::new(), told: AtomicBool::new(false) }
+        let (holder, record) = (Uuid::now_v7(), Record::new(client.clone()));
+        Self { store, context: publish::context(client), options, holder, record, told: AtomicBool::new(false) }
     }
 
     /// Tells how it is doing, as long as somebody wants to know.
@@ -103,6 +103,11 @@ impl Relay {
                 }
                 Ok(Ended::BeginsAnew) => pause = RETRY_PAUSE,
                 Err(error) => {
+                    // What an unanswered request says is not what is the matter.
+                    let error = match health::is_connected(&self.context.client()) {
+                        true => error,
+                        false => RelayError::Away(Box::new(error)),
+                    };
                     self.record.fails(&error);
                     tracing::warn!(error = &error as &dyn std::error::Error, "the relay begins again");
                     pause = (pause * 2).min(RETRY_PAUSE_MAX);
@@ -119,10 +124,13 @@ impl Relay {
             return Ok(Ended::StandsBy);
         }
         let ended = match somebody_republishes(&self.store, self.holder).await {
-            Ok(false) => {
-                self.record.leads();
-                self.lead().await
-            }
+            Ok(false) => match self.store.checkpoints.load(RELAY_CHECKPOINT).await {
+                Ok(checkpoint) => {
+                    self.record.leads(checkpoint);
+                    self.lead().await
+                }
+                Err(error) => Err(error.into()),
+            },
             Ok(true) => Ok(Ended::StandsBy),
             Err(error) => Err(error),
         };

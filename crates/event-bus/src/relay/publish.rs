@@ -10,6 +10,8 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, context};
 use async_nats::{Client, HeaderMap, HeaderValue};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use event_store::log::lag::seconds_since;
 use events::envelope::Envelope;
 use uuid::Uuid;
 
@@ -27,6 +29,7 @@ pub fn context(client: async_nats::Client) -> jetstream::Context {
 /// An event as it is sent, but for what must be the last before it.
 pub struct Outgoing {
     position: u64,
+    recorded_at: DateTime<Utc>,
     id: String,
     subject: String,
     headers: HeaderMap,
@@ -48,9 +51,10 @@ impl Outgoing {
         if wire_bytes(&headers, &payload) + ADDED_HEADER_BYTES > form.bytes_max() {
             headers = with_data_ref(&headers, event.event_id);
             payload = Bytes::new();
-            metrics::counter!("anamnesis_relay_referenced").increment(1);
+            metrics::counter!("anamnesis_relay_referenced_total").increment(1);
         }
-        Self { position: event.position, id, subject: form.bus.topology.subject(&event), headers, payload }
+        let subject = form.bus.topology.subject(&event);
+        Self { position: event.position, recorded_at: event.recorded_at, id, subject, headers, payload }
     }
 
     /// Where the event stands in the log.
@@ -107,12 +111,21 @@ pub struct Place {
 pub struct Publisher<'context> {
     context: &'context jetstream::Context,
     client: Client,
-    // Position, and the sequence that it must get, of those that ask to be acknowledged.
-    waiting: VecDeque<(u64, u64, PublishAckFuture)>,
+    // Those that ask to be acknowledged.
+    waiting: VecDeque<Waiting>,
     // The id of the last message, as soon as one was sent.
     last_id: Option<String>,
     sent: Place,
     acknowledged: Place,
+}
+
+/// A message whose acknowledgement is on its way.
+struct Waiting {
+    position: u64,
+    recorded_at: DateTime<Utc>,
+    /// The sequence that it must get.
+    sequence: u64,
+    acknowledgement: PublishAckFuture,
 }
 
 impl<'context> Publisher<'context> {
@@ -158,7 +171,7 @@ impl<'context> Publisher<'context> {
     }
 
     async fn send(&mut self, message: Outgoing, ask: bool) -> Result<(), RelayError> {
-        let Outgoing { position, id, subject, mut headers, payload } = message;
+        let Outgoing { position, recorded_at, id, subject, mut headers, payload } = message;
         headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(self.sent.sequence));
         if let Some(last) = self.last_id.replace(id) {
             headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, last);
@@ -167,8 +180,8 @@ impl<'context> Publisher<'context> {
         if ask {
             let message = PublishMessage::build().payload(payload).headers(headers);
             let sent = self.context.send_publish(subject, message).await;
-            let sent = sent.map_err(|source| RelayError::Publish { position, source })?;
-            self.waiting.push_back((position, sequence, sent));
+            let acknowledgement = sent.map_err(|source| RelayError::Publish { position, source })?;
+            self.waiting.push_back(Waiting { position, recorded_at, sequence, acknowledgement });
         } else {
             let sent = self.client.publish_with_headers(subject, headers, payload).await;
             sent.map_err(|source| RelayError::Send { position, source })?;
@@ -186,12 +199,15 @@ impl<'context> Publisher<'context> {
     }
 
     async fn settle_first(&mut self) -> Result<(), RelayError> {
-        let Some((position, sequence, acknowledgement)) = self.waiting.pop_front() else { return Ok(()) };
+        let Some(Waiting { position, recorded_at, sequence, acknowledgement }) = self.waiting.pop_front() else {
+            return Ok(());
+        };
         let given = acknowledgement.await.map_err(|source| RelayError::Publish { position, source })?.sequence;
         if given != sequence {
             return Err(RelayError::Misplaced { position, given, expected: sequence });
         }
-        metrics::counter!("anamnesis_relay_published").increment(sequence - self.acknowledged.sequence);
+        metrics::counter!("anamnesis_relay_published_total").increment(sequence - self.acknowledged.sequence);
+        metrics::histogram!("anamnesis_relay_delay_seconds").record(seconds_since(recorded_at));
         self.acknowledged = Place { position, sequence };
         Ok(())
     }

@@ -182,7 +182,7 @@ async fn run<W: BatchWriter>(mut writer: Writer<W>, mut jobs: mpsc::Receiver<Job
         let Some(first) = first else { break };
         let incarnation = first.incarnation;
         let (appends, answers) = gather(first, &mut jobs);
-        metrics::histogram!("anamnesis_log_batch_appends").record(appends.len() as f64);
+        metrics::histogram!("anamnesis_log_append_batch_size").record(appends.len() as f64);
         let started = Instant::now();
         // The oldest job came first: whoever decided on a log that has gone back since decides again.
         let outcomes = if incarnation == *writer.incarnation.borrow() {
@@ -195,7 +195,7 @@ async fn run<W: BatchWriter>(mut writer: Writer<W>, mut jobs: mpsc::Receiver<Job
         while let Ok(probe) = probes.try_recv() {
             drop(probe.send(if failed { Err(LogError::BatchFailed) } else { Ok(()) }));
         }
-        metrics::histogram!("anamnesis_log_batch_seconds").record(started.elapsed().as_secs_f64());
+        metrics::histogram!("anamnesis_log_append_duration_seconds").record(started.elapsed().as_secs_f64());
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // A caller that went away no longer wants its answer.
             drop(answer.send(outcome));

@@ -9,6 +9,7 @@ mod error;
 pub mod event_id;
 pub mod group_commit;
 pub mod known;
+pub mod lag;
 pub mod plan;
 pub mod row;
 pub mod tail;

@@ -227,7 +227,7 @@ impl Primary {
         if *kept == seen {
             *kept = None;
             tracing::error!(position, %event_id, "the log went back: an event that was in it is gone");
-            metrics::counter!("anamnesis_log_rewound").increment(1);
+            metrics::counter!("anamnesis_log_rewinds_total").increment(1);
             self.incarnation.send_modify(|incarnation| *incarnation += 1);
         }
         Ok(())

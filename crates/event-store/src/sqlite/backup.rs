@@ -1,5 +1,6 @@
 //! A copy of the log, made while it is written.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnectOptions;
@@ -71,6 +72,9 @@ async fn copy(log: &SqliteFile, to: &Path) -> Result<BackedUp, BackupError> {
     let name = to
         .to_str()
         .ok_or_else(|| BackupError::Place(to.to_owned(), std::io::Error::other("the path is not valid UTF-8")))?;
+    // Empty, it is taken as it is, and belongs to nobody else.
+    let made = std::fs::File::options().create_new(true).write(true).mode(0o600).open(to);
+    made.map_err(|source| BackupError::Place(to.to_owned(), source))?;
     // One snapshot of the log, whatever is appended meanwhile.
     sqlx::query("VACUUM INTO $1").bind(name).execute(&log.read).await.map_err(copying)?;
     let options = SqliteConnectOptions::new().filename(to).read_only(true);

@@ -1,6 +1,7 @@
 //! The embedded engine's folder: its two files, who has them open, and bringing their schemas up to date.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,7 +38,11 @@ pub struct Folder {
 /// [`OpenError`].
 pub async fn open(path: &Path, derived: &Path, migrate: bool) -> Result<Folder, OpenError> {
     for folder in [path, derived] {
-        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder(folder.to_owned(), source))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| OpenError::Folder(folder.to_owned(), source))?;
     }
     let opening = lock(path.join(OPENING_FILE)).await?;
     let (in_use, alone) = enter(path.join(IN_USE_FILE))?;
@@ -58,6 +63,7 @@ async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteF
         true => torn(path, content, source.to_string()),
         false => OpenError::File(path.to_owned(), source),
     };
+    keep_private(path).map_err(|source| unusable(sqlx::Error::Io(source)))?;
     let file = SqliteFile::open(path, content).await.map_err(unusable)?;
     if alone && soundness::was_left_open(&file).await.map_err(unusable)? {
         tracing::info!(file = %path.display(), "the file was not closed the last time; it is looked through");
@@ -68,6 +74,30 @@ async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteF
     }
     soundness::mark_open(&file).await.map_err(unusable)?;
     Ok(file)
+}
+
+/// Makes the file where it is missing, and keeps it and what SQLite puts beside it from every other account: it holds
+/// health data. SQLite gives its other files the rights of this one.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    own_file(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let Ok(metadata) = std::fs::metadata(&name) else { continue };
+        if metadata.permissions().mode() & 0o077 != 0 {
+            match std::fs::set_permissions(&name, Permissions::from_mode(0o600)) {
+                // Another account's file, lent to this one: its owner decides.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+                kept => kept?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file for its owner only, made where it is missing.
+fn own_file(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).write(true).truncate(false).mode(0o600).open(path)
 }
 
 fn torn(path: &Path, content: Content, what: String) -> OpenError {
@@ -104,7 +134,7 @@ impl Folder {
 /// Waits until nobody else holds the lock; it is held until the file is dropped.
 async fn lock(path: PathBuf) -> Result<File, OpenError> {
     let failed = |source| OpenError::Lock(path.clone(), source);
-    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    let file = own_file(&path).map_err(failed)?;
     let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
     locked.map_err(std::io::Error::other).and_then(|locked| locked).map_err(failed)
 }
@@ -112,7 +142,7 @@ async fn lock(path: PathBuf) -> Result<File, OpenError> {
 /// Joins those that have the files open; tells whether nobody else has.
 fn enter(path: PathBuf) -> Result<(File, bool), OpenError> {
     let failed = |source| OpenError::Lock(path.clone(), source);
-    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    let file = own_file(&path).map_err(failed)?;
     let alone = match file.try_lock() {
         Ok(()) => file.unlock().map(|()| true).map_err(failed)?,
         Err(TryLockError::WouldBlock) => false,

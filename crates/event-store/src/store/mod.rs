@@ -1,5 +1,6 @@
 //! Opening the storage: one address for the log, one for what is derived from it, all ports.
 
+mod connections;
 mod error;
 mod open;
 
@@ -17,6 +18,7 @@ use crate::sagas::SagaStore;
 use crate::sqlite::{self, BackedUp, BackupError, Folder};
 use crate::views::{ViewError, ViewStore, ViewWaits};
 
+pub use connections::ConnectionUse;
 pub use error::OpenError;
 pub use open::migrate;
 
@@ -72,7 +74,7 @@ pub struct Store {
 /// The connections, by what they lead to. On PostgreSQL both are one where log and derived data are in one database.
 #[derive(Clone)]
 enum Engine {
-    Postgres { log: Pool, derived: Pool },
+    Postgres { log: Pool, derived: Pool, together: bool },
     Sqlite(Folder),
 }
 
@@ -118,7 +120,7 @@ impl Store {
     pub async fn close(&self) {
         let closing = async {
             match &self.engine {
-                Engine::Postgres { log, derived } => {
+                Engine::Postgres { log, derived, .. } => {
                     log.close().await;
                     derived.close().await;
                 }

@@ -30,7 +30,8 @@ pub async fn open(url: &str, options: &StoreOptions) -> Result<Store, OpenError>
 async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> Result<Store, OpenError> {
     let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
     let log = postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)?;
-    let derived = match derived_url == url {
+    let together = derived_url == url;
+    let derived = match together {
         true => log.clone(),
         false => open_derived(derived_url, options).await?,
     };
@@ -47,7 +48,7 @@ async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> 
         view_waits: ViewWaits::new(views.clone()),
         views,
         leases: Arc::new(PostgresLeases::open(derived.clone())),
-        engine: Engine::Postgres { log, derived },
+        engine: Engine::Postgres { log, derived, together },
     })
 }
 

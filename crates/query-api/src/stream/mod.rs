@@ -38,13 +38,19 @@ const FULL_SECONDS: u32 = 5;
 pub struct EventStreams {
     window: Arc<Window>,
     room: Arc<Semaphore>,
+    streams_max: usize,
     shutdown: CancellationToken,
 }
 
 impl EventStreams {
     /// At most `streams_max` at once; all end when `shutdown` is cancelled.
     pub fn new(log: Arc<dyn EventLog>, streams_max: usize, shutdown: CancellationToken) -> Self {
-        Self { window: Window::new(log), room: Arc::new(Semaphore::new(streams_max)), shutdown }
+        Self { window: Window::new(log), room: Arc::new(Semaphore::new(streams_max)), streams_max, shutdown }
+    }
+
+    /// How many clients follow now.
+    pub fn open(&self) -> usize {
+        self.streams_max - self.room.available_permits()
     }
 }
 

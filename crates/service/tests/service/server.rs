@@ -65,7 +65,7 @@ impl Server {
             .route("/slow", get(wait))
             .route("/endless", get(move || async move { endless_answer(count) }));
         let protected = Router::new().route("/echo", post(|body: Bytes| async { body }));
-        let probes = Health::new(Vec::new(), None).router();
+        let probes = Health::new(Vec::new()).router();
         let router = server::wrap(open, protected, probes, Authenticator::new(&key), limits);
         let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");

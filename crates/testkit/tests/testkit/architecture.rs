@@ -27,7 +27,7 @@ const ALLOWED: [(&str, &[&str]); 22] = [
     ("history-checker", &[]),
     ("client", &["domain", "decider", "events"]),
     ("sdtm", &["client", "domain", "decider", "events"]),
-    ("simulation", &["client", "domain", "events"]),
+    ("simulation", &["client", "domain", "decider", "events"]),
     (
         "anamnesis",
         &[

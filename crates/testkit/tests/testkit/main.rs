@@ -2,4 +2,5 @@
 
 mod architecture;
 mod order;
+mod shell_blocks;
 mod tidy;

@@ -1,0 +1,103 @@
+//! What a server tells when it has started: where it is, and what to do next. Every command in it works as it is
+//! printed, pasted into any shell of any folder.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use client::Invocation;
+use client::invocation::{absolute, curl_as_administrator};
+use events::envelope::{Actor, Role};
+use service::auth::{self, Authenticator, Key};
+use service::listen;
+use service::settings::ServerSettings;
+use tokio_util::sync::CancellationToken;
+
+use crate::build::VERSION;
+use crate::output::line;
+
+/// How long the administrator's token of the embedded engine is good for.
+const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often it is looked whether it has run out; a new one is good for far longer.
+const ADMIN_TOKEN_LOOK: Duration = Duration::from_secs(24 * 3600);
+
+/// Keeps a good token of the administrator's in `file`: the one that is there for as long as it is good for two more
+/// looks.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn keep_admin_token(file: &Path, key: &Key) -> io::Result<()> {
+    let kept = std::fs::read_to_string(file).unwrap_or_default();
+    let good_until = event_store::clock::now() + 2 * ADMIN_TOKEN_LOOK;
+    if Authenticator::new(key).verify(kept.trim()).is_ok_and(|principal| principal.expires_at > good_until) {
+        return Ok(());
+    }
+    let actor = Actor { id: "administrator".to_owned(), role: Role::Administrator, organisation: None };
+    let token = key.issue(&actor, ADMIN_TOKEN_LIFETIME).map_err(io::Error::other)?;
+    // The one that is there has run out, or is of another key.
+    if file.exists() {
+        std::fs::remove_file(file)?;
+    }
+    auth::write_private(file, &token)
+}
+
+/// Keeps it so for as long as the process lives.
+pub async fn renew_admin_token(file: std::path::PathBuf, key: Key, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(ADMIN_TOKEN_LOOK) => {}
+        }
+        if let Err(error) = keep_admin_token(&file, &key) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the administrator's token cannot be renewed");
+        }
+    }
+}
+
+/// Tells the reader of the embedded engine where it is and what to do next.
+pub fn embedded(settings: &ServerSettings, address: SocketAddr) {
+    let (url, folder) = (listen::url(address), &settings.storage.data_dir);
+    let token = absolute(&settings.storage.admin_token_file());
+    let call = |words: &[&str]| Invocation::of(words).at(&url).data_dir(folder);
+    let simulate = call(&["simulate"]).word("--subjects").word(200).word("--sites").word(5).word("--seed").word(1);
+    let curl = curl_as_administrator(folder, &format!("{url}/v1/alerts?status=raised"));
+    // Where the key is in the environment, another terminal does not have it.
+    let issue = match issue(settings, "investigator", "inv-701") {
+        (issue, None) => format!("\n  {issue}"),
+        (_, Some(_)) => String::new(),
+    };
+    line(&format!(
+        "Anamnesis {VERSION} listens on {url}
+  interface   {url}/docs  (OpenAPI: {url}/openapi.json)
+  data        {data}
+  token       {token}  (the administrator's)
+
+Try next, in another terminal:
+  {simulate}
+  {curl}{issue}
+
+Ctrl-C stops it; everything is kept.",
+        data = absolute(folder).display(),
+        token = token.display(),
+    ));
+}
+
+/// Tells the operator of one of several processes where it is, and how to come by a token.
+pub fn apart(settings: &ServerSettings, address: SocketAddr) {
+    let (url, (issue, with)) = (listen::url(address), issue(settings, "administrator", "admin"));
+    line(&format!(
+        "Anamnesis {VERSION} listens on {url}\n  a token{with}: {issue}",
+        with = with.map(|with| format!(" ({with})")).unwrap_or_default()
+    ));
+}
+
+/// The command that issues a token with the key of this server, and what it needs besides. The key itself is not shown.
+fn issue(settings: &ServerSettings, role: &str, account: &str) -> (Invocation, Option<&'static str>) {
+    let issue = Invocation::of(&["token", "--role", role, "--subject", account]);
+    match (&settings.key.jwt_key, &settings.key.jwt_key_file) {
+        (Some(_), _) => (issue, Some("where ANAMNESIS_JWT_KEY is set as it is here")),
+        (None, Some(file)) => (issue.word("--jwt-key-file").word(absolute(file).display()), None),
+        (None, None) => (issue.data_dir(&settings.storage.data_dir), None),
+    }
+}

@@ -1,0 +1,55 @@
+//! Examples that end the help of each command. A test reads each of them as the program would.
+
+pub const ALL: &str = "Examples:
+  anamnesis
+  anamnesis serve --listen localhost:18080 --data-dir /var/lib/anamnesis
+  anamnesis simulate --subjects 200 --sites 5 --seed 1
+  anamnesis help token";
+pub const SERVE: &str = "Examples:
+  anamnesis serve
+  anamnesis serve --listen localhost:18080 --data-dir /var/lib/anamnesis --metrics-listen localhost:9464
+  anamnesis serve --config /etc/anamnesis.toml
+  anamnesis serve --database-url postgres://anamnesis@db/anamnesis --nats-url nats://bus:4222";
+pub const COMMAND_API: &str = "Example:
+  anamnesis command-api --database-url postgres://anamnesis@db/anamnesis --listen 0.0.0.0:8080";
+pub const QUERY_API: &str = "Example:
+  anamnesis query-api --database-url postgres://anamnesis@db/anamnesis --listen 0.0.0.0:8080";
+pub const PROJECTOR: &str = "Example:
+  anamnesis projector --database-url postgres://anamnesis@db/anamnesis --nats-url nats://bus:4222";
+pub const SAGA: &str = "Example:
+  anamnesis saga --database-url postgres://anamnesis@db/anamnesis --nats-url nats://bus:4222";
+pub const RELAY: &str = "Example:
+  anamnesis relay --database-url postgres://anamnesis@db/anamnesis --nats-url nats://bus:4222";
+pub const MIGRATE: &str = "Example:
+  anamnesis migrate --database-url postgres://anamnesis@db/anamnesis";
+pub const REBUILD: &str = "Examples:
+  anamnesis rebuild trial_enrolment
+  anamnesis rebuild all --json";
+pub const REPUBLISH: &str = "Example:
+  anamnesis republish --database-url postgres://anamnesis@db/anamnesis --nats-url nats://bus:4222";
+pub const BACKUP: &str = "Example:
+  anamnesis backup /backups/2026-11-26 --data-dir /var/lib/anamnesis";
+pub const RECOVER: &str = "Examples:
+  anamnesis recover --data-dir /var/lib/anamnesis
+  anamnesis recover --data-dir /var/lib/anamnesis --yes";
+pub const REPLAY: &str = "Examples:
+  anamnesis replay patient 0190b8a4-5f6e-7c3d-9a1b-2c3d4e5f6071
+  anamnesis replay patient 0190b8a4-5f6e-7c3d-9a1b-2c3d4e5f6071 --as-of 2026-03-09T12:00:00Z --format csv";
+pub const TOKEN: &str = "Examples:
+  anamnesis token --role investigator --subject inv-701 --ttl 8h
+  anamnesis token --role auditor --subject audit-1 --data-dir /var/lib/anamnesis --json";
+pub const IMPORT: &str = "Example:
+  anamnesis import sdtm ./study --report rejected.csv";
+pub const SIMULATE: &str = "Examples:
+  anamnesis simulate --subjects 200 --sites 5 --seed 1
+  anamnesis simulate --subjects 20 --url http://127.0.0.1:18080 --json";
+pub const CHECK_HISTORY: &str = "Example:
+  anamnesis check-history clients.ndjson consumers.ndjson";
+pub const COMPLETIONS: &str = "Examples:
+  anamnesis completions bash
+  anamnesis completions zsh
+  anamnesis completions fish";
+pub const MAN: &str = "Example:
+  anamnesis man /usr/local/share/man/man1";
+pub const METRICS: &str = "Example:
+  anamnesis metrics";

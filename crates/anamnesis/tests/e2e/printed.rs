@@ -1,0 +1,81 @@
+//! Commands that the program prints work as they are printed, in another shell and folder.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::system::{BINARY, Process, System, clean, run, text};
+
+/// Runs a line as another terminal would: another folder, no variables of ours.
+fn paste(line: &str) -> Output {
+    let shell = clean(Command::new("sh"), Path::new("/")).args(["-eu", "-c", line]).output();
+    shell.expect("sh")
+}
+
+/// The lines that begin as commands do, in the order of the text.
+fn commands(text: &str) -> Vec<String> {
+    let is_command = |line: &&str| line.contains(BINARY) || line.starts_with("curl ");
+    text.lines().map(str::trim).filter(is_command).map(str::to_owned).collect()
+}
+
+fn succeeds(line: &str) -> String {
+    let output = paste(line);
+    assert!(output.status.success(), "{line}\n{}\n{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[tokio::test]
+async fn a_newcomer_follows_what_is_printed_from_the_banner_to_a_history() {
+    let folder = tempfile::Builder::new().prefix("it's a folder? ").tempdir().expect("a folder");
+    let arguments = ["--data-dir".to_owned(), "my data".to_owned()];
+    let mut process = Process::start("serve", folder.path(), &arguments);
+    process.ready().await;
+    let banner = commands(&process.told());
+    assert_eq!(banner.len(), 3, "simulate, curl, token: {}", process.told());
+    let simulate = banner[0].replace("--subjects 200", "--subjects 12");
+    assert!(simulate.contains("simulate"), "{simulate}");
+    let told = succeeds(&simulate);
+    let replay = commands(&told).pop().unwrap_or_else(|| panic!("nothing to try next: {told}"));
+    assert!(replay.contains("replay patient"), "{replay}");
+    let history = succeeds(&replay);
+    // Each played their own part.
+    for who in ["by coordinator-70", "by participant-", "by randomisation-service (integration)", "by system:"] {
+        assert!(history.contains(who), "{who}: {history}");
+    }
+    assert!(!history.contains("(administrator)"), "{history}");
+    let alerts: Value = serde_json::from_str(&succeeds(&banner[1])).expect("JSON");
+    assert!(alerts["items"].as_array().is_some_and(|alerts| !alerts.is_empty()), "{alerts}");
+    let token = succeeds(&banner[2]);
+    assert_eq!(token.trim().split('.').count(), 3, "{token}");
+
+    // The same again, in words of a machine: nothing is new, on any later day.
+    let again: Value = serde_json::from_str(&succeeds(&format!("{simulate} --json"))).expect("JSON");
+    assert_eq!((&again["new_events"], &again["protocol"]), (&0.into(), &"SIM-1-12-5".into()), "{again}");
+}
+
+#[tokio::test]
+async fn a_backup_is_served_by_the_command_that_it_prints() {
+    let system = System::embedded_with(&[]).await;
+    let data = system.folder.path().join("data").to_string_lossy().into_owned();
+    let backup = run(&["backup", "its copy", "--data-dir", &data], system.folder.path());
+    let line = commands(&text(&backup.stdout)).pop().expect("a command");
+    // Without a place for it, it says what to do.
+    let taken = system.processes[0].url.trim_start_matches("http://").to_owned();
+    let output = paste(&format!("{line} --listen {taken}"));
+    assert!(text(&output.stderr).contains("cannot listen"), "{}", text(&output.stderr));
+    assert!(system.folder.path().join("its copy/derived.db").exists(), "it was opened");
+    let json = run(&["backup", "second", "--data-dir", &data, "--json"], system.folder.path());
+    let told: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert!(told["file"].as_str().is_some_and(|file| Path::new(file).is_file()), "{told}");
+}
+
+#[tokio::test]
+async fn one_of_several_processes_says_how_to_get_a_token() {
+    let system = System::on_postgres().await;
+    let line = commands(&system.processes[0].told()).pop().unwrap_or_else(|| panic!("{}", system.processes[0].told()));
+    let line = &line[line.find(BINARY).expect("the program")..];
+    let token = succeeds(line);
+    let api = system.api.with_token(Some(token.trim().to_owned()));
+    api.get("/v1/views").await.ok();
+}

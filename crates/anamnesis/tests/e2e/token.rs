@@ -1,0 +1,71 @@
+//! Tokens: only a server makes the key, and a token that does not hold is told apart by why.
+
+use tempfile::TempDir;
+
+use crate::system::{System, run, text};
+
+#[test]
+fn in_a_wrong_folder_no_key_is_made() {
+    let folder = TempDir::new().expect("a folder");
+    let output = run(&["token", "--role", "auditor", "--subject", "a"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let told = text(&output.stderr);
+    for hint in ["anamnesis-data/jwt.key", "--data-dir", "--jwt-key-file", "ANAMNESIS_JWT_KEY"] {
+        assert!(told.contains(hint), "{told}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing was made");
+}
+
+#[test]
+fn an_account_is_no_name_and_a_token_does_not_last_for_years() {
+    let folder = TempDir::new().expect("a folder");
+    let key = folder.path().join("jwt.key");
+    std::fs::write(&key, "0f".repeat(32)).expect("a key");
+    let issue = |more: &[&str]| {
+        let key = key.to_string_lossy().into_owned();
+        run(&[&["token", "--jwt-key-file", &key, "--role", "auditor"], more].concat(), folder.path())
+    };
+    for refused in [
+        ["--subject", "Kari Nordmann", "--ttl", "1h"],
+        ["--subject", "system:enrolment", "--ttl", "1h"],
+        ["--subject", "a", "--ttl", "91d"],
+    ] {
+        assert_eq!(issue(&refused).status.code(), Some(2), "{refused:?}");
+    }
+    let output = issue(&["--subject", "audit-1", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&told["subject"], &told["role"]), (&"audit-1".into(), &"auditor".into()));
+    assert!(told["token"].as_str().is_some_and(|token| token.split('.').count() == 3), "{told}");
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_hold_is_told_why() {
+    let system = System::embedded_with(&[]).await;
+    let folder = TempDir::new().expect("a folder");
+    let key = folder.path().join("other.key");
+    std::fs::write(&key, "0e".repeat(32)).expect("a key");
+    let key = key.to_string_lossy().into_owned();
+    let of_another = run(&["token", "--jwt-key-file", &key, "--role", "auditor", "--subject", "a"], folder.path());
+    let brief = system.for_a_time("1s");
+    let expired = async || brief.get("/v1/views").await.status == 401;
+    testkit::eventually("the token has expired", std::time::Duration::from_secs(30), expired).await;
+    let answers = [
+        (system.api.with_token(Some("nonsense".to_owned())), "malformed"),
+        (system.api.with_token(Some(text(&of_another.stdout).trim().to_owned())), "not signed by this server"),
+        (brief, "expired"),
+    ];
+    for (api, why) in answers {
+        let response = api.get_raw("/v1/views").await;
+        let header = response.headers()["www-authenticate"].to_str().expect("text").to_owned();
+        assert!(header.contains("invalid_token") && header.contains(why), "{header}");
+        let body: serde_json::Value = response.json().await.expect("a problem document");
+        assert!(body["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{body}");
+        assert_eq!(body["rule"], "unauthenticated");
+    }
+    // Who was denied what is in the log.
+    let told = system.processes[0].told();
+    assert!(told.contains("access denied") && told.contains("/v1/views"), "{told}");
+    let twice = system.api.request(reqwest::Method::GET, "/v1/views").header("authorization", "Bearer x").send().await;
+    assert_eq!(twice.expect("an answer").status(), 400);
+}

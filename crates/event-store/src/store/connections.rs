@@ -1,0 +1,39 @@
+//! How the shared connections are used.
+
+use super::{Engine, Store};
+
+/// The shared connections to one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionUse {
+    /// What is kept there: `log` or `derived`; `all` where both are in one.
+    pub database: &'static str,
+    /// Connections that wait for somebody.
+    pub idle: u32,
+    /// Connections that somebody uses.
+    pub in_use: u32,
+    /// Connections that there may be.
+    pub max: u32,
+}
+
+impl ConnectionUse {
+    fn of<D: sqlx::Database>(database: &'static str, pool: &sqlx::Pool<D>) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        let max = pool.options().get_max_connections();
+        Self { database, idle, in_use: pool.size().saturating_sub(idle), max }
+    }
+}
+
+impl Store {
+    /// How the shared connections are used at the moment.
+    pub fn connections(&self) -> Vec<ConnectionUse> {
+        match &self.engine {
+            Engine::Postgres { log, together: true, .. } => vec![ConnectionUse::of("all", &**log)],
+            Engine::Postgres { log, derived, together: false } => {
+                vec![ConnectionUse::of("log", &**log), ConnectionUse::of("derived", &**derived)]
+            }
+            Engine::Sqlite(folder) => {
+                vec![ConnectionUse::of("log", &folder.log.read), ConnectionUse::of("derived", &folder.derived.read)]
+            }
+        }
+    }
+}
