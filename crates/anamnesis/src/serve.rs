@@ -12,7 +12,7 @@ use event_store::log::EventLog;
 use event_store::views::ViewStore;
 use event_store::{OpenError, Store, StoreOptions};
 use events::envelope::{Actor, Role};
-use query_api::{EventStreams, QueryApi};
+use query_api::QueryApi;
 use service::auth::{self, Authenticator, Key, KeyError};
 use service::connections::ConnectionLimits;
 use service::health::{Check, Health};
@@ -161,15 +161,9 @@ fn router(
         protected = protected.merge(command_api::router(CommandApi { executor: executor.clone() }));
     }
     if roles.query_api {
-        protected = protected.merge(query_api::router(QueryApi {
-            store: store.clone(),
-            at_least_patience: AT_LEAST_PATIENCE,
-            streams: EventStreams::new(
-                store.log.clone(),
-                usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX),
-                shutdown.clone(),
-            ),
-        }));
+        let streams_max = usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX);
+        let api = QueryApi::new(store.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
+        protected = protected.merge(query_api::router(api));
     }
     let limits = Limits::new(
         usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),

@@ -214,13 +214,16 @@ impl Authenticator {
 
 /// Refuses requests without a valid token; tells the handlers who is asking.
 pub async fn require(State(authenticator): State<Authenticator>, mut request: Request, next: Next) -> Response {
-    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|value| {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
+    let header = headers.next().and_then(|value| value.to_str().ok());
+    let is_one = headers.next().is_none();
+    let token = header.filter(|_| is_one).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let verified = match token {
         Some(token) => authenticator.verify(token),
+        None if !is_one => Err(Problem::unauthenticated("Send one Authorization header, not several.")),
         None => Err(Problem::unauthenticated("Send a token: `Authorization: Bearer <token>`.")),
     };
     match verified {

@@ -14,6 +14,7 @@ mod disk;
 mod import;
 mod loss;
 mod process;
+mod reading;
 mod recover;
 mod scenarios;
 mod settings;
