@@ -1,7 +1,7 @@
 //! Commands carried out in the process: load, decide, append durably.
 
 use decider::{Context, Facts};
-use event_store::execute::{Executor, ExecutorOptions, Request};
+use event_store::execute::{Executor, ExecutorOptions, Precondition, Request};
 use event_store::log::EventLog;
 use events::envelope::Actor;
 use events::ids::StreamKey;
@@ -45,7 +45,7 @@ impl Caller for Commander {
             actor: Actor::system("bench"),
             target: patient(number).stream(),
             creates: false,
-            if_match: None,
+            if_match: Precondition::None,
             correlation_id: None,
             causation_id: None,
             trace_context: None,

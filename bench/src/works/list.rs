@@ -177,7 +177,7 @@ impl Order {
 /// The orders of the list; for each quantile the slowest of them counts.
 async fn measured(bench: &Bench, store: &Store, engine: &str, rows: u32) -> Result<Vec<Row>, BenchError> {
     let mut orders = Vec::new();
-    for sort in view()?.collection().sorted_by() {
+    for sort in view()?.collection().sorts.iter().map(|sort| sort.column) {
         for direction in [Direction::Ascending, Direction::Descending] {
             orders.push(order(store, sort, direction, rows).await?);
         }

@@ -11,7 +11,7 @@ use command_api::CommandApi;
 use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
 use event_store::execute::{Executor, ExecutorOptions};
 use event_store::{OpenError, Store, StoreOptions};
-use query_api::{EventStreams, QueryApi};
+use query_api::QueryApi;
 use service::auth::{Authenticator, Key, KeyError};
 use service::connections::ConnectionLimits;
 use service::health::{Check, Health};
@@ -150,11 +150,8 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
-    let streams = EventStreams::new(
-        store.log.clone(),
-        usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX),
-        shutdown.clone(),
-    );
+    let streams_max = usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX);
+    let queries = QueryApi::new(store.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
     let mut checks = vec![log_answers(roles, store.log.clone())];
     let mut supervisor = start(roles, settings, &store, &executor, nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());
@@ -162,11 +159,11 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         checks.push(views_are_registered(store.views.clone()));
     }
     if let Some((listener, handle)) = measured {
-        let watched = Watched::new(roles, &store, &streams, nats);
+        let watched = Watched::new(roles, &store, queries.streams(), nats);
         supervisor.spawn("gauges", watched.run(shutdown.clone()));
         supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
     }
-    let router = router(roles, settings, &key, &store, &executor, streams, Health::new(checks));
+    let router = router(roles, settings, &key, &store, &executor, queries, Health::new(checks));
     let address = listener.local_addr().unwrap_or(settings.listen);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
         let file = settings.storage.admin_token_file();
@@ -210,7 +207,7 @@ fn router(
     key: &Key,
     store: &Store,
     executor: &Executor,
-    streams: EventStreams,
+    queries: QueryApi,
     health: Health,
 ) -> Router {
     let mut protected = Router::new();
@@ -218,11 +215,7 @@ fn router(
         protected = protected.merge(command_api::router(CommandApi { executor: executor.clone() }));
     }
     if roles.query_api {
-        protected = protected.merge(query_api::router(QueryApi {
-            store: store.clone(),
-            at_least_patience: AT_LEAST_PATIENCE,
-            streams,
-        }));
+        protected = protected.merge(query_api::router(queries));
     }
     let limits = Limits::new(
         usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),

@@ -155,8 +155,8 @@ mod tests {
     /// Names under which somebody might write an allocation.
     const SUSPICIOUS: [&str; 5] = ["arm", "treatment", "allocation", "allocated", "kit"];
 
-    /// The protocol itself is no secret: how many parts an arm gets.
-    const OPEN: [&str; 1] = ["allocation_weight"];
+    /// The protocol itself is no secret: which arms there are, and how many parts each gets.
+    const OPEN: [&str; 2] = ["arms", "allocation_weight"];
 
     /// Every field that sounds like an allocation and is not within a declared one.
     fn undeclared(schema: &Value, found: &mut Vec<String>) {

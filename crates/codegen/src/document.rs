@@ -26,10 +26,31 @@ pub fn openapi() -> Value {
             "schemas": {"Problem": problem_schema()}
         }
     });
-    for fragment in [commands::fragment(), queries::fragment()] {
+    let (mut commands, mut queries) = (commands::fragment(), queries::fragment());
+    agree(&mut commands, &mut queries);
+    for fragment in [commands, queries] {
         merge(&mut document, fragment);
     }
     document
+}
+
+/// What is shown as it was sent has one schema: what may be left out when it is sent may be, too, when it is shown.
+fn agree(commands: &mut Value, queries: &mut Value) {
+    let Some(sent) = commands["components"]["schemas"].as_object_mut() else { return };
+    for (name, sent) in sent {
+        let Some(shown) = queries.pointer_mut(&format!("/components/schemas/{name}")) else { continue };
+        let of = |schema: &Value| schema["required"].as_array().cloned().unwrap_or_default();
+        let (both, others) = (of(sent), of(shown));
+        let both: Vec<Value> = both.into_iter().filter(|field| others.contains(field)).collect();
+        for schema in [sent, shown] {
+            match schema.as_object_mut() {
+                Some(fields) if fields.contains_key("required") => {
+                    fields.insert("required".to_owned(), both.clone().into());
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Adds what `other` has to `target`, object by object.
@@ -70,12 +91,14 @@ fn problem_schema() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::agree;
     use crate::{commands, queries};
 
     /// Both sides describe one interface: a name means the same in both.
     #[test]
     fn both_sides_of_the_interface_mean_the_same_by_a_name() {
-        let (commands, queries) = (commands::fragment(), queries::fragment());
+        let (mut commands, mut queries) = (commands::fragment(), queries::fragment());
+        agree(&mut commands, &mut queries);
         let schemas = commands["components"]["schemas"].as_object().expect("schemas");
         for (name, schema) in schemas {
             let other = &queries["components"]["schemas"][name];

@@ -128,7 +128,8 @@ fn list_parameters(table: &dyn DynTable) -> Vec<Value> {
         };
         Some(query(filter.parameter, schema))
     });
-    let sorts: Vec<String> = collection.sorted_by().flat_map(|sort| [sort.to_owned(), format!("-{sort}")]).collect();
+    let sorts = collection.sorts.iter().map(|sort| sort.parameter);
+    let sorts: Vec<String> = sorts.flat_map(|sort| [sort.to_owned(), format!("-{sort}")]).collect();
     let order = query("sort", json!({"type": "string", "enum": sorts, "default": collection.order()}));
     filters.chain([order]).chain(at_least()).chain(paging("cursor")).collect()
 }

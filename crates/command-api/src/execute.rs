@@ -21,10 +21,8 @@ use uuid::Uuid;
 
 use crate::CommandApi;
 use crate::authority;
+use crate::headers::{command_id, if_match, require_json};
 use crate::problems::{from_body, from_execute, from_rejection};
-
-/// Greatest length of an idempotency key.
-const KEY_LENGTH_MAX: usize = 255;
 
 /// What a command is answered with.
 #[derive(Serialize)]
@@ -158,41 +156,4 @@ fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response 
 /// of fields do not make another command.
 fn fingerprint(command: &AnyCommand) -> [u8; 32] {
     Sha256::digest(command.to_json()).into()
-}
-
-/// The command's id: one per caller and key, so that nobody can meet another's.
-fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(Uuid::now_v7()) };
-    let visible = key
-        .to_str()
-        .ok()
-        .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
-    let key = visible.ok_or_else(|| {
-        Problem::invalid(
-            "Idempotency-Key",
-            "malformed",
-            "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
-        )
-    })?;
-    Ok(derive_id("command", &[principal.actor.id.as_bytes(), key.as_bytes()]))
-}
-
-fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let version = value.to_str().ok().and_then(|text| {
-        let digits = text.strip_prefix('"')?.strip_suffix('"')?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    });
-    let message = "If-Match must be the stream's version in quotes, such as \"3\".";
-    version.map(Some).ok_or_else(|| Problem::invalid("If-Match", "malformed", message))
-}
-
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let detail = "Send the command's fields as JSON, with `Content-Type: application/json`.";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
 }

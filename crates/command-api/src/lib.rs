@@ -2,6 +2,7 @@
 
 pub mod authority;
 mod execute;
+mod headers;
 mod problems;
 
 use axum::Router;

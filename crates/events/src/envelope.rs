@@ -42,7 +42,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether the role may ever receive treatment allocation.
+    /// Whether the role receives treatment allocation however the trial is blinded
+    /// ([`Blinding::shows_allocation_to`](crate::trial::Blinding::shows_allocation_to)).
     pub const fn sees_allocation(self) -> bool {
         match self {
             Role::Administrator | Role::UnblindedStatistician | Role::Integration | Role::System => true,

@@ -2,12 +2,18 @@
 //!
 //! Where it stands is declared in documents and payloads themselves
 //! ([`events::values::Blinded`]) and told here by `declared.rs`, which `codegen` makes from
-//! their types. Of what is not told there everything is withheld.
+//! their types. Of what is not told there everything is withheld. From whom follows from how the
+//! trial is blinded, which the log tells: in an open-label trial from nobody.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use event_store::log::{EventLog, LogError};
 use events::envelope::{Envelope, Role};
+use events::ids::{StreamKey as _, TrialId};
+use events::set::EventSet as _;
+use events::trial::{Blinding, TrialEvent};
+use moka::sync::Cache;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,10 +21,82 @@ use serde_json::value::RawValue;
 use crate::allocation::Allocation;
 use crate::declared::PAYLOADS;
 
+/// Trials whose blinding is remembered.
+const TRIALS_MAX: u64 = 10_000;
+
 /// Treatment allocation in the payloads of each event type and version.
 static OF_EVENTS: LazyLock<HashMap<(&'static str, u16), Allocation>> = LazyLock::new(|| {
     PAYLOADS.iter().map(|(event_type, version, allocation)| ((*event_type, *version), *allocation)).collect()
 });
+
+/// Where treatment allocation stands in the event's payload.
+fn allocation_in(event: &Envelope) -> Allocation {
+    let known = OF_EVENTS.get(&(event.event_type.as_str(), event.schema_version));
+    known.copied().unwrap_or(Allocation::EVERYTHING)
+}
+
+/// Whether somebody in this role may see treatment allocation of a trial that is blinded so, or of one that nobody
+/// knows.
+pub fn shows(blinding: Option<Blinding>, role: Role) -> bool {
+    role.sees_allocation() || blinding.is_some_and(|blinding| blinding.shows_allocation_to(role))
+}
+
+/// How each trial is blinded: said when it was registered, and never otherwise since.
+#[derive(Clone)]
+pub struct Blindings {
+    log: Arc<dyn EventLog>,
+    // Of each incarnation of the log: what one that went back said counts no longer.
+    known: Cache<(u64, TrialId), Blinding>,
+}
+
+impl Blindings {
+    /// As the log tells it.
+    pub fn new(log: Arc<dyn EventLog>) -> Self {
+        Self { log, known: Cache::new(TRIALS_MAX) }
+    }
+
+    /// How the trial is blinded; none where the log has no such trial, or tells it in a way that this program does
+    /// not know.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub async fn of_trial(&self, trial_id: TrialId) -> Result<Option<Blinding>, LogError> {
+        let key = (*self.log.incarnation().borrow(), trial_id);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(Some(known));
+        }
+        let first = self.log.read_stream(trial_id.stream(), 0, 1).await?;
+        let Some(Ok(TrialEvent::TrialRegistered(registered))) = first.first().map(TrialEvent::from_envelope) else {
+            return Ok(None);
+        };
+        self.known.insert(key, registered.blinding);
+        Ok(Some(registered.blinding))
+    }
+
+    /// How the trial is blinded of whose treatment allocation the event tells; none where it tells of none, or
+    /// nobody knows of which trial.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub async fn of_event(&self, event: &Envelope) -> Result<Option<Blinding>, LogError> {
+        match event.references.trial_id {
+            Some(trial_id) if !allocation_in(event).is_empty() => self.of_trial(trial_id).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// For each of the events whether its treatment allocation is shown to the role.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub async fn show(&self, events: &[Envelope], role: Role) -> Result<Vec<bool>, LogError> {
+        let mut shown = Vec::with_capacity(events.len());
+        for event in events {
+            shown.push(role.sees_allocation() || shows(self.of_event(event).await?, role));
+        }
+        Ok(shown)
+    }
+}
 
 /// A payload as the caller may see it.
 #[derive(Serialize)]
@@ -31,11 +109,10 @@ pub enum Payload<'event> {
 }
 
 impl<'event> Payload<'event> {
-    /// The event's payload as the role may see it.
-    pub fn of(event: &'event Envelope, role: Role) -> Self {
-        let allocation = OF_EVENTS.get(&(event.event_type.as_str(), event.schema_version));
-        let allocation = allocation.copied().unwrap_or(Allocation::EVERYTHING);
-        if role.sees_allocation() || allocation.is_empty() {
+    /// The event's payload; whether treatment allocation in it is shown, is told by [`Blindings`].
+    pub fn of(event: &'event Envelope, allocation_is_shown: bool) -> Self {
+        let allocation = allocation_in(event);
+        if allocation_is_shown || allocation.is_empty() {
             return serde_json::from_slice(&event.payload).map_or(Payload::Blinded(Value::Null), Payload::Whole);
         }
         let mut payload = serde_json::from_slice(&event.payload).unwrap_or(Value::Null);
@@ -50,11 +127,37 @@ mod tests {
     use events::envelope::{Actor, Envelope, References, Role};
     use events::ids::{StreamId, StreamType};
     use events::registry::contracts;
+    use events::trial::Blinding;
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use super::{OF_EVENTS, Payload};
+    use super::{OF_EVENTS, Payload, shows};
     use crate::listing::LISTINGS;
+
+    const ROLES: [Role; 11] = [
+        Role::Administrator,
+        Role::Sponsor,
+        Role::MedicalMonitor,
+        Role::Investigator,
+        Role::Coordinator,
+        Role::Monitor,
+        Role::Auditor,
+        Role::UnblindedStatistician,
+        Role::Participant,
+        Role::Integration,
+        Role::System,
+    ];
+
+    #[test]
+    fn who_sees_the_allocation_follows_from_the_trial() {
+        for role in ROLES {
+            let unblinded = role.sees_allocation();
+            assert!(shows(Some(Blinding::OpenLabel), role), "{role:?}");
+            assert_eq!(shows(Some(Blinding::SingleBlind), role), role != Role::Participant, "{role:?}");
+            assert_eq!(shows(Some(Blinding::DoubleBlind), role), unblinded, "{role:?}");
+            assert_eq!(shows(None, role), unblinded, "{role:?}: of a trial that nobody knows");
+        }
+    }
 
     #[test]
     fn payloads_of_every_event_are_declared_and_of_no_other_version() {
@@ -66,20 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_nobody_knows_is_withheld_from_blinded_roles() {
-        let told = |event_type: &str, schema_version, role| {
+    fn a_payload_that_nobody_knows_is_withheld_from_whom_allocation_is_not_shown() {
+        let told = |event_type: &str, schema_version, is_shown| {
             let mut event = event(event_type, schema_version);
             event.payload = r#"{"arm": "A"}"#.into();
-            serde_json::to_value(Payload::of(&event, role)).expect("JSON")
+            serde_json::to_value(Payload::of(&event, is_shown)).expect("JSON")
         };
         let whole = json!({"arm": "A"});
         for (event_type, version, blinded) in
             [("SubjectRandomised", 1, json!({})), ("SubjectRandomised", 2, Value::Null), ("Novel", 1, Value::Null)]
         {
-            assert_eq!(told(event_type, version, Role::Investigator), blinded, "{event_type} {version}");
-            assert_eq!(told(event_type, version, Role::UnblindedStatistician), whole, "{event_type} {version}");
+            assert_eq!(told(event_type, version, false), blinded, "{event_type} {version}");
+            assert_eq!(told(event_type, version, true), whole, "{event_type} {version}");
         }
-        assert_eq!(told("SubjectEnrolled", 1, Role::Investigator), whole, "nothing is declared of it");
+        assert_eq!(told("SubjectEnrolled", 1, false), whole, "nothing is declared of it");
     }
 
     fn event(event_type: &str, schema_version: u16) -> Envelope {
@@ -111,5 +214,12 @@ mod tests {
         let mut trial = json!({"by_arm": [{"arm": "A"}], "randomised": 1});
         listing("trial_enrolment").allocation.strip(&mut trial);
         assert_eq!(trial, json!({"randomised": 1}));
+    }
+
+    #[test]
+    fn whatever_holds_allocation_tells_its_trial() {
+        for listing in LISTINGS.iter() {
+            assert!(listing.allocation.is_empty() || listing.trial.is_some(), "{}", listing.name);
+        }
     }
 }

@@ -108,6 +108,12 @@ pub const DOCUMENTS: &[Document] = &[
         words: &[("status", &["registered", "active", "suspended"])],
     },
     Document {
+        view: "protocols",
+        version: 1,
+        allocation: Allocation(&[]),
+        words: &[],
+    },
+    Document {
         view: "trial_enrolment",
         version: 1,
         allocation: Allocation(&[&["by_arm"]]),

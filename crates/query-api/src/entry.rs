@@ -7,7 +7,6 @@ use events::envelope::{Actor, Envelope, References, Role};
 use events::ids::{PatientId, SiteId, StreamId, TrialId};
 use schemars::{JsonSchema, where_generated};
 use serde::Serialize;
-use service::auth::Principal;
 use uuid::Uuid;
 
 use crate::blinding::Payload;
@@ -61,8 +60,8 @@ impl JsonSchema for Payload<'_> {
 }
 
 impl<'event> Entry<'event> {
-    /// The event as the caller may see it.
-    pub fn new(event: &'event Envelope, principal: &Principal) -> Self {
+    /// The event as the caller may see it: with treatment allocation or without.
+    pub fn new(event: &'event Envelope, allocation_is_shown: bool) -> Self {
         Self {
             position: event.position,
             recorded_at: event.recorded_at,
@@ -77,7 +76,7 @@ impl<'event> Entry<'event> {
             correlation_id: event.correlation_id,
             causation_id: event.causation_id,
             references: event.references,
-            payload: Payload::of(event, principal.actor.role),
+            payload: Payload::of(event, allocation_is_shown),
         }
     }
 }

@@ -61,7 +61,7 @@ pub async fn patient(
         must_be_known(&api, reference, to_position).await?;
     }
     match form {
-        Form::Json => Ok(page(&principal, &events, to_position, limit)),
+        Form::Json => page(&api, &principal, &events, to_position, limit).await,
         Form::Ndjson | Form::Csv => Ok(streamed(api, principal, reference, events, to_position, form)),
     }
 }
@@ -109,7 +109,7 @@ pub fn limit(parameters: &mut Parameters) -> Result<usize, Problem> {
 
 fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Problem> {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
-    let wanted = parameters.text("format");
+    let wanted = parameters.text("format")?;
     match wanted.as_deref() {
         Some("json") => Ok(Form::Json),
         Some("ndjson") => Ok(Form::Ndjson),
@@ -121,11 +121,18 @@ fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Proble
     }
 }
 
-fn page(principal: &Principal, events: &[Envelope], to_position: u64, limit: usize) -> Response {
+async fn page(
+    api: &QueryApi,
+    principal: &Principal,
+    events: &[Envelope],
+    to_position: u64,
+    limit: usize,
+) -> Result<Response, Problem> {
     let shown = &events[..events.len().min(limit)];
     let next = shown.last().filter(|_| events.len() > limit).map(|event| event.event_id.to_string());
-    let items: Vec<Entry<'_>> = shown.iter().map(|event| Entry::new(event, principal)).collect();
-    from_the_log(&Page { items, next, position: to_position })
+    let allocation = api.blindings.show(shown, principal.actor.role).await.map_err(from_log)?;
+    let items: Vec<Entry<'_>> = shown.iter().zip(allocation).map(|(event, shown)| Entry::new(event, shown)).collect();
+    Ok(from_the_log(&Page { items, next, position: to_position }))
 }
 
 /// The whole history piece by piece, `first` the first of them: memory stays
@@ -141,10 +148,15 @@ fn streamed(
     let pieces = stream::unfold(Some(Ok(first)), move |piece: Option<Result<Vec<Envelope>, LogError>>| {
         let (api, principal) = (api.clone(), principal.clone());
         async move {
-            match piece? {
-                Ok(events) => {
+            let piece = piece?;
+            let allocation = match &piece {
+                Ok(events) => api.blindings.show(events, principal.actor.role).await,
+                Err(_) => Ok(Vec::new()),
+            };
+            match piece.and_then(|events| Ok((events, allocation?))) {
+                Ok((events, allocation)) => {
                     let last = events.last()?.position;
-                    let written = Bytes::from(lines(&events, &principal, form));
+                    let written = Bytes::from(lines(&events, &allocation, form));
                     let more = events.len() == PIECE_EVENTS;
                     let next = api.store.log.read_reference(reference, last, to_position, PIECE_EVENTS);
                     Some((Ok(written), if more { Some(next.await) } else { None }))
@@ -164,18 +176,19 @@ fn streamed(
     private((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
-fn lines(events: &[Envelope], principal: &Principal, form: Form) -> String {
+/// For each event whether its treatment allocation is shown tells `allocation`.
+fn lines(events: &[Envelope], allocation: &[bool], form: Form) -> String {
     let mut text = String::new();
-    for event in events {
+    for (event, shown) in events.iter().zip(allocation) {
         match form {
-            Form::Csv => text.push_str(&csv_line(event, principal)),
-            Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, principal).to_string(), "\n"]),
+            Form::Csv => text.push_str(&csv_line(event, *shown)),
+            Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, *shown).to_string(), "\n"]),
         }
     }
     text
 }
 
-fn csv_line(event: &Envelope, principal: &Principal) -> String {
+fn csv_line(event: &Envelope, allocation_is_shown: bool) -> String {
     let role = serde_json::to_value(event.actor.role).unwrap_or_default();
     let fields = [
         event.position.to_string(),
@@ -191,7 +204,7 @@ fn csv_line(event: &Envelope, principal: &Principal) -> String {
         event.correlation_id.to_string(),
         event.causation_id.map(|id| id.to_string()).unwrap_or_default(),
         event.event_id.to_string(),
-        serde_json::to_string(&Payload::of(event, principal.actor.role)).unwrap_or_default(),
+        serde_json::to_string(&Payload::of(event, allocation_is_shown)).unwrap_or_default(),
     ];
     let quoted = fields.map(|field| {
         if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }

@@ -10,6 +10,7 @@ mod blinding;
 #[rustfmt::skip]
 mod declared;
 mod description;
+mod entity_tag;
 mod entry;
 mod history;
 mod listing;
@@ -17,6 +18,7 @@ mod lists;
 mod parameters;
 mod patient_state;
 mod place;
+mod protocol;
 mod render;
 mod reports;
 mod stream;
@@ -26,18 +28,33 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use event_store::Store;
+use tokio_util::sync::CancellationToken;
 
+use blinding::Blindings;
 pub use stream::EventStreams;
 
 /// What the read side needs.
 #[derive(Clone)]
 pub struct QueryApi {
-    /// Everything that is stored.
-    pub store: Store,
-    /// How long `at_least` waits.
-    pub at_least_patience: Duration,
-    /// Who follows the log through this process.
-    pub streams: EventStreams,
+    store: Store,
+    at_least_patience: Duration,
+    streams: EventStreams,
+    blindings: Blindings,
+}
+
+impl QueryApi {
+    /// Reads from `store`. `at_least` waits for so long, at most so many follow the log at once, and those end when
+    /// `shutdown` is cancelled.
+    pub fn new(store: Store, at_least_patience: Duration, streams_max: usize, shutdown: CancellationToken) -> Self {
+        let blindings = Blindings::new(store.log.clone());
+        let streams = EventStreams::new(store.log.clone(), blindings.clone(), streams_max, shutdown);
+        Self { store, at_least_patience, streams, blindings }
+    }
+
+    /// Those who follow the log.
+    pub const fn streams(&self) -> &EventStreams {
+        &self.streams
+    }
 }
 
 /// The routes; each needs an authenticated [`service::auth::Principal`].
@@ -51,6 +68,11 @@ pub fn router(api: QueryApi) -> Router {
     }
     router
         .route("/v1/trials/{id}/enrolment", get(reports::enrolment))
+        .route("/v1/trials/{id}/arms", get(protocol::arms))
+        .route("/v1/trials/{id}/eligibility", get(protocol::eligibility))
+        .route("/v1/trials/{id}/consent-forms", get(protocol::consent_forms))
+        .route("/v1/trials/{id}/questionnaires", get(protocol::questionnaires))
+        .route("/v1/trials/{id}/questionnaires/{instrument}", get(protocol::questionnaire))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))
         .route("/v1/patients/{id}/history", get(history::patient))
         .route("/v1/patients/{id}/state", get(patient_state::patient))

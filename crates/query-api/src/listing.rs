@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use view_schema::ColumnKind;
-use views::{Collection, Comparison, DynTable};
+use views::{Collection, Comparison, DynTable, Place};
 
 use crate::allocation::Allocation;
 use crate::declared::DOCUMENTS;
@@ -33,6 +33,8 @@ pub struct Listing {
     pub parameters: Vec<Parameter>,
     /// Where its documents hold treatment allocation.
     pub allocation: Allocation,
+    /// Where its rows tell their trial.
+    pub trial: Option<Place>,
 }
 
 /// A parameter that filters.
@@ -50,6 +52,11 @@ pub struct Parameter {
 }
 
 impl Listing {
+    /// The listing of this view.
+    pub fn named(view: &str) -> Option<&'static Listing> {
+        LISTINGS.iter().find(|listing| listing.name == view)
+    }
+
     fn of(table: &dyn DynTable) -> Self {
         let (schema, collection) = (table.schema(), table.collection());
         let declared = declared(schema.name, schema.version);
@@ -69,6 +76,7 @@ impl Listing {
             collection,
             parameters: collection.filters.iter().filter_map(parameter).collect(),
             allocation: declared.map_or(Allocation::EVERYTHING, |declared| declared.allocation),
+            trial: table.scope().trial,
         }
     }
 }

@@ -1,23 +1,30 @@
 //! Lists and documents of every collection.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use event_store::views::{ColumnKind, ColumnValue, Cursor, Direction, Filter, FilterOp, LIST_LIMIT_MAX, ListQuery};
+use event_store::checkpoints::Checkpoint;
+use event_store::views::{
+    ColumnKind, ColumnValue, Cursor, Direction, Filter, FilterOp, LIST_LIMIT_MAX, ListQuery, STRETCHES_MAX,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use service::auth::Principal;
 use service::problem::Problem;
 use uuid::Uuid;
-use views::{Collection, Comparison};
+use views::{Collection, Comparison, Standing};
 
 use crate::QueryApi;
+use crate::blinding::shows;
+use crate::entity_tag::EntityTag;
 use crate::listing::{Listing, Parameter};
 use crate::parameters::Parameters;
 use crate::place::Place;
-use crate::render::{as_of, from_view, log, wait};
+use crate::render::{Written, as_of, from_log, from_view, log, wait};
 
 /// Rows of a page where the caller does not say.
 const LIMIT_DEFAULT: u32 = 50;
@@ -52,10 +59,14 @@ pub async fn list(
     }
     wait(&api, listing.name, at_least).await?;
     let page = api.store.views.list(listing.name, &query).await.map_err(from_view)?;
-    let items = page.rows.into_iter().map(|(_, document)| read(document, listing, &principal));
-    let items = items.collect::<Result<Vec<Document>, Problem>>()?;
-    let answer = Page { items, next: page.next.map(|cursor| cursor.encode()), position: page.checkpoint.position };
-    Ok(as_of(page.checkpoint, &headers, &answer))
+    let mut items = Vec::with_capacity(page.rows.len());
+    for (key, document) in page.rows {
+        items.push(shown(&api, listing, &principal, &key, document).await?.0);
+    }
+    let next = page.next.map(|cursor| cursor.encode());
+    let tag = EntityTag::of_page(items.iter().map(|item| item.get()).chain(next.as_deref()));
+    let answer = Page { items, next, position: page.checkpoint.position };
+    Ok(as_of(page.checkpoint, &tag, &headers, Json(answer)))
 }
 
 /// `GET /v1/<collection>/<id>`.
@@ -74,7 +85,7 @@ pub async fn one(
     document(&api, listing, id, at_least, &principal, &headers).await
 }
 
-/// A document of any view with its position.
+/// A document of any view.
 pub async fn document(
     api: &QueryApi,
     listing: &Listing,
@@ -83,18 +94,30 @@ pub async fn document(
     principal: &Principal,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
+    let (checkpoint, document) = found(api, listing, id, at_least).await?;
+    let (document, is_whole) = shown(api, listing, principal, &id.to_string(), document).await?;
+    let tag = match serde_json::from_str::<Standing>(document.get()) {
+        Ok(standing) => EntityTag::of_document(standing, !is_whole),
+        Err(_) => EntityTag::of_content(document.get()),
+    };
+    Ok(as_of(checkpoint, &tag, headers, Written(Box::<str>::from(document).into_string())))
+}
+
+/// The document as it is stored, and where the view stands.
+///
+/// # Errors
+/// A 404 problem, and those of [`wait`].
+pub async fn found(
+    api: &QueryApi,
+    listing: &Listing,
+    id: Uuid,
+    at_least: Option<(Place, std::time::Duration)>,
+) -> Result<(Checkpoint, Box<RawValue>), Problem> {
     wait(api, listing.name, at_least).await?;
     let found = api.store.views.get(listing.name, &id.to_string()).await.map_err(from_view)?;
     let what = listing.collection.summary;
     let missing = || Problem::not_found("not-found", format!("There is no {what} with the id {id}."));
-    let mut document = parsed(&found.document.ok_or_else(missing)?)?;
-    if !principal.actor.role.sees_allocation() {
-        listing.allocation.strip(&mut document);
-    }
-    if let Value::Object(fields) = &mut document {
-        fields.insert("position".to_owned(), found.checkpoint.position.into());
-    }
-    Ok(as_of(found.checkpoint, headers, &document))
+    Ok((found.checkpoint, found.document.ok_or_else(missing)?))
 }
 
 /// The id in an address.
@@ -105,78 +128,108 @@ pub fn uuid_in_path(id: &str) -> Result<Uuid, Problem> {
     Uuid::try_parse(id).map_err(|_| Problem::invalid("id", "malformed", "The id in the address must be a UUID."))
 }
 
-/// A document as the caller may see it.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Document {
-    /// Byte by byte as it was written.
-    Whole(Box<RawValue>),
-    /// Without treatment allocation.
-    Blinded(Value),
-}
-
-fn read(document: Box<RawValue>, listing: &Listing, principal: &Principal) -> Result<Document, Problem> {
-    if principal.actor.role.sees_allocation() || listing.allocation.is_empty() {
-        return Ok(Document::Whole(document));
+/// A document as the caller may see it, and whether it is the whole: byte by byte as it was written.
+async fn shown(
+    api: &QueryApi,
+    listing: &Listing,
+    principal: &Principal,
+    key: &str,
+    document: Box<RawValue>,
+) -> Result<(Box<RawValue>, bool), Problem> {
+    let role = principal.actor.role;
+    if role.sees_allocation() || listing.allocation.is_empty() {
+        return Ok((document, true));
     }
-    let mut document = parsed(&document)?;
-    listing.allocation.strip(&mut document);
-    Ok(Document::Blinded(document))
+    let mut fields: Value = read(document.get())?;
+    let trial = match listing.trial {
+        Some(views::Place::Key) => Some(key),
+        Some(views::Place::Column(column)) => fields[column].as_str(),
+        None => None,
+    };
+    let blinding = match trial.and_then(|trial| Uuid::try_parse(trial).ok()) {
+        Some(trial) => api.blindings.of_trial(trial.into()).await.map_err(from_log)?,
+        None => None,
+    };
+    if shows(blinding, role) {
+        return Ok((document, true));
+    }
+    listing.allocation.strip(&mut fields);
+    Ok((to_raw_value(&fields).map_err(unreadable)?, false))
 }
 
-fn parsed(document: &RawValue) -> Result<Value, Problem> {
-    serde_json::from_str(document.get()).map_err(|error| {
-        log(&error);
-        Problem::internal()
-    })
+/// Reads a stored document.
+///
+/// # Errors
+/// A 500 problem where it is not what it should be.
+pub fn read<T: DeserializeOwned>(document: &str) -> Result<T, Problem> {
+    serde_json::from_str(document).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> Problem {
+    log(&error);
+    Problem::internal()
 }
 
 fn list_query(listing: &Listing, parameters: &mut Parameters) -> Result<ListQuery, Problem> {
     let mut filters = Vec::new();
+    let mut stretches = 1;
     for parameter in &listing.parameters {
-        if let Some(value) = value_of(parameter, parameters)? {
-            let op = match parameter.comparison {
-                Comparison::Equal => FilterOp::Equals,
-                Comparison::Since => FilterOp::AtLeast,
-                Comparison::Until => FilterOp::AtMost,
-            };
-            filters.push(Filter { column: parameter.column.to_owned(), op, value });
+        let op = match parameter.comparison {
+            Comparison::Equal => FilterOp::Equals,
+            Comparison::Since => FilterOp::AtLeast,
+            Comparison::Until => FilterOp::AtMost,
+        };
+        let values = values_of(parameter, parameters)?;
+        if values.is_empty() {
+            continue;
         }
+        stretches *= values.len();
+        if stretches > STRETCHES_MAX {
+            let message = format!(
+                "The values of all parameters may be combined in at most {STRETCHES_MAX} ways; `{}` makes more of them.",
+                parameter.name
+            );
+            return Err(Problem::invalid(parameter.name, "too-many-values", message));
+        }
+        filters.push(Filter { column: parameter.column.to_owned(), op, values });
     }
     let sort = Some(sort(listing.collection, parameters)?);
     Ok(ListQuery { filters, sort, after: cursor(parameters)?, limit: limit(parameters)? })
 }
 
-fn value_of(parameter: &Parameter, parameters: &mut Parameters) -> Result<Option<ColumnValue>, Problem> {
+fn values_of(parameter: &Parameter, parameters: &mut Parameters) -> Result<Vec<ColumnValue>, Problem> {
     let name = parameter.name;
+    let one = |value: Option<ColumnValue>| value.into_iter().collect();
     Ok(match parameter.kind {
-        ColumnKind::Text => match (parameters.text(name), parameter.words) {
-            (Some(text), Some(words)) if !words.contains(&text.as_str()) => {
-                let message = format!("`{name}` must be one of {}.", words.join(", "));
-                return Err(Problem::invalid(name, "unknown-value", message));
-            }
-            (text, _) => text.map(ColumnValue::Text),
-        },
-        ColumnKind::Uuid => parameters.uuid(name)?.map(ColumnValue::Uuid),
-        ColumnKind::Integer => parameters.parsed(name, "a whole number")?.map(ColumnValue::Integer),
-        ColumnKind::Boolean => parameters.parsed(name, "`true` or `false`")?.map(ColumnValue::Boolean),
-        ColumnKind::Time => parameters.time(name)?.map(ColumnValue::Time),
+        ColumnKind::Text => {
+            let texts = match parameter.words {
+                Some(words) => parameters.words(name, words)?,
+                None => parameters.texts(name)?,
+            };
+            texts.into_iter().map(ColumnValue::Text).collect()
+        }
+        ColumnKind::Uuid => parameters.uuids(name)?.into_iter().map(ColumnValue::Uuid).collect(),
+        ColumnKind::Integer => one(parameters.parsed(name, "a whole number")?.map(ColumnValue::Integer)),
+        ColumnKind::Boolean => one(parameters.parsed(name, "`true` or `false`")?.map(ColumnValue::Boolean)),
+        ColumnKind::Time => one(parameters.time(name)?.map(ColumnValue::Time)),
     })
 }
 
 fn sort(collection: &Collection, parameters: &mut Parameters) -> Result<(String, Direction), Problem> {
-    let text = parameters.text("sort").unwrap_or_else(|| collection.order().to_owned());
-    let (column, direction) = match text.strip_prefix('-') {
-        Some(column) => (column.to_owned(), Direction::Descending),
-        None => (text, Direction::Ascending),
+    let text = parameters.text("sort")?.unwrap_or_else(|| collection.order());
+    let (name, direction) = match text.strip_prefix('-') {
+        Some(name) => (name, Direction::Descending),
+        None => (text.as_str(), Direction::Ascending),
     };
-    let known: Vec<&str> = collection.sorted_by().collect();
-    if !known.contains(&column.as_str()) {
-        let known = known.join(", ");
-        let message = format!("`sort` must be one of {known}; with a leading `-` for the greatest first.");
-        return Err(Problem::invalid("sort", "unknown-column", message));
+    match collection.sorts.iter().find(|sort| sort.parameter == name) {
+        Some(sort) => Ok((sort.column.to_owned(), direction)),
+        None => {
+            let known: Vec<&str> = collection.sorts.iter().map(|sort| sort.parameter).collect();
+            let known = known.join(", ");
+            let message = format!("`sort` must be one of {known}; with a leading `-` for the greatest first.");
+            Err(Problem::invalid("sort", "unknown-column", message))
+        }
     }
-    Ok((column, direction))
 }
 
 /// Takes `after` of a list.
@@ -184,7 +237,7 @@ fn sort(collection: &Collection, parameters: &mut Parameters) -> Result<(String,
 /// # Errors
 /// A 400 problem.
 fn cursor(parameters: &mut Parameters) -> Result<Option<Cursor>, Problem> {
-    let Some(text) = parameters.text("after") else { return Ok(None) };
+    let Some(text) = parameters.text("after")? else { return Ok(None) };
     let foreign = |_| Problem::invalid("after", "foreign-cursor", "`after` must be the `next` of an earlier page.");
     Cursor::decode(&text).map(Some).map_err(foreign)
 }

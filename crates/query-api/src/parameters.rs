@@ -14,34 +14,88 @@ use crate::place::Place;
 /// Longest time that `at_least` may wait.
 const WAIT_MILLISECONDS_MAX: u64 = 30_000;
 
+/// Values that one parameter may have at most.
+const VALUES_MAX: usize = 64;
+
 /// The parameters of a request; each can be taken once.
 pub struct Parameters {
-    values: BTreeMap<String, String>,
+    values: BTreeMap<String, Vec<String>>,
 }
 
 impl Parameters {
     /// Reads the parameters of an address.
     ///
     /// # Errors
-    /// A 400 problem where one is given twice or is not text.
+    /// A 400 problem where one is not text.
     pub fn of(uri: &Uri) -> Result<Self, Problem> {
-        let mut values = BTreeMap::new();
+        let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
         let query = query.map_err(|_| Problem::invalid("query", "malformed", "The query string cannot be read."))?;
         for (name, value) in query.0 {
             if value.contains('\0') {
                 return Err(Problem::invalid(name, "control-character", "A parameter must not contain NUL."));
             }
-            if values.insert(name.clone(), value).is_some() {
-                return Err(Problem::invalid(name, "duplicate", "A parameter may be given once."));
-            }
+            values.entry(name).or_default().push(value);
         }
         Ok(Self { values })
     }
 
     /// Takes a parameter as text.
-    pub fn text(&mut self, name: &str) -> Option<String> {
-        self.values.remove(name)
+    ///
+    /// # Errors
+    /// A 400 problem where it is given twice.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let mut values = self.values.remove(name).unwrap_or_default();
+        if values.len() > 1 {
+            return Err(Problem::invalid(name, "duplicate", format!("`{name}` may be given once.")));
+        }
+        Ok(values.pop())
+    }
+
+    /// Takes all that is given for a parameter that may be repeated.
+    ///
+    /// # Errors
+    /// A 400 problem where a value is empty, or there are too many.
+    pub fn texts(&mut self, name: &str) -> Result<Vec<String>, Problem> {
+        let values = self.values.remove(name).unwrap_or_default();
+        several(name, values)
+    }
+
+    /// Takes all that is given for a parameter whose values hold no comma: repeated, or with commas in between.
+    ///
+    /// # Errors
+    /// A 400 problem where a value is empty, or there are too many.
+    pub fn list(&mut self, name: &str) -> Result<Vec<String>, Problem> {
+        let values = self.values.remove(name).unwrap_or_default();
+        let values = values.iter().flat_map(|value| value.split(',')).map(|value| value.trim().to_owned());
+        several(name, values.collect())
+    }
+
+    /// Takes a list of words.
+    ///
+    /// # Errors
+    /// A 400 problem where one is none of those that are known; it names them.
+    pub fn words(&mut self, name: &str, known: &[&str]) -> Result<Vec<String>, Problem> {
+        let words = self.list(name)?;
+        match words.iter().find(|word| !known.contains(&word.as_str())) {
+            Some(_) => {
+                let message =
+                    format!("`{name}` must be one of {}, or several of them with commas in between.", known.join(", "));
+                Err(Problem::invalid(name, "unknown-value", message))
+            }
+            None => Ok(words),
+        }
+    }
+
+    /// Takes a list of UUIDs.
+    ///
+    /// # Errors
+    /// A 400 problem.
+    pub fn uuids(&mut self, name: &str) -> Result<Vec<Uuid>, Problem> {
+        let read = |text: &String| Uuid::try_parse(text);
+        self.list(name)?.iter().map(read).collect::<Result<_, _>>().map_err(|_| {
+            Problem::invalid(name, "malformed", format!("`{name}` must be a UUID, or several with commas in between."))
+        })
     }
 
     /// Takes a parameter and reads it.
@@ -49,17 +103,9 @@ impl Parameters {
     /// # Errors
     /// A 400 problem where it is not `expected`.
     pub fn parsed<T: FromStr>(&mut self, name: &str, expected: &str) -> Result<Option<T>, Problem> {
-        let Some(text) = self.values.remove(name) else { return Ok(None) };
+        let Some(text) = self.text(name)? else { return Ok(None) };
         let parsed = text.parse();
         parsed.map(Some).map_err(|_| Problem::invalid(name, "malformed", format!("`{name}` must be {expected}.")))
-    }
-
-    /// Takes a UUID.
-    ///
-    /// # Errors
-    /// A 400 problem.
-    pub fn uuid(&mut self, name: &str) -> Result<Option<Uuid>, Problem> {
-        self.parsed(name, "a UUID")
     }
 
     /// Takes a time.
@@ -117,5 +163,16 @@ impl Parameters {
             )),
             None => Ok(()),
         }
+    }
+}
+
+fn several(name: &str, values: Vec<String>) -> Result<Vec<String>, Problem> {
+    if values.len() > VALUES_MAX {
+        let message = format!("`{name}` may have at most {VALUES_MAX} values.");
+        return Err(Problem::invalid(name, "too-many-values", message));
+    }
+    match values.iter().any(String::is_empty) {
+        true => Err(Problem::invalid(name, "empty", format!("`{name}` must not be empty."))),
+        false => Ok(values),
     }
 }

@@ -7,7 +7,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use event_store::log::Reference;
-use events::envelope::{Envelope, Role};
+use events::envelope::Envelope;
 use events::ids::{PatientId, StreamId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -61,7 +61,8 @@ pub async fn patient(
     loop {
         let read = api.store.log.read_reference(reference, after, position, PIECE_EVENTS).await;
         let events = read.map_err(from_log)?;
-        events.iter().for_each(|event| fold(&mut streams, event, principal.actor.role));
+        let allocation = api.blindings.show(&events, principal.actor.role).await.map_err(from_log)?;
+        events.iter().zip(allocation).for_each(|(event, shown)| fold(&mut streams, event, shown));
         match events.last() {
             Some(last) if events.len() == PIECE_EVENTS => after = last.position,
             _ => break,
@@ -70,7 +71,7 @@ pub async fn patient(
     Ok(from_the_log(&PatientState { streams: streams.into_values().collect(), position }))
 }
 
-fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, role: Role) {
+fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, allocation_is_shown: bool) {
     let state = streams.entry(event.stream).or_insert_with(|| StreamState {
         stream: event.stream,
         version: 0,
@@ -81,7 +82,7 @@ fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, role: R
     state.version = event.version;
     state.last_event.clone_from(&event.event_type);
     state.last_changed_at = event.recorded_at;
-    let fields = match Payload::of(event, role) {
+    let fields = match Payload::of(event, allocation_is_shown) {
         Payload::Whole(raw) => serde_json::from_str(raw.get()).ok(),
         Payload::Blinded(Value::Object(fields)) => Some(fields),
         Payload::Blinded(_) => None,

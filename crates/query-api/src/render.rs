@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use event_store::checkpoints::Checkpoint;
 use event_store::log::LogError;
@@ -13,6 +13,7 @@ use service::problem::Problem;
 use service::trace;
 
 use crate::QueryApi;
+use crate::entity_tag::EntityTag;
 use crate::place::Place;
 
 /// Seconds after which a view that lags is worth another try.
@@ -32,18 +33,28 @@ pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(Place, Duration)
     Err(Problem::unavailable("view-behind", detail, LAG_SECONDS))
 }
 
-/// Answers with a body as of a view's checkpoint, or 304 where the caller has it. The tag is the last event that
-/// the view has seen: of a log that went back, no tag from before fits.
-pub fn as_of(checkpoint: Checkpoint, headers: &HeaderMap, body: &impl Serialize) -> Response {
-    let tag = format!("\"{}\"", checkpoint.event_id);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let same =
-        known.is_some_and(|known| known.split(',').any(|candidate| candidate.trim() == tag || candidate.trim() == "*"));
-    let mut response = if same { StatusCode::NOT_MODIFIED.into_response() } else { Json(body).into_response() };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
+/// How far the view stands that an answer was read from.
+const POSITION: HeaderName = HeaderName::from_static("anamnesis-position");
+
+/// Answers with a body as of a view's checkpoint, or 304 where the caller has what the tag is of.
+pub fn as_of(checkpoint: Checkpoint, tag: &EntityTag, headers: &HeaderMap, body: impl IntoResponse) -> Response {
+    let mut response =
+        if tag.is_known(headers) { StatusCode::NOT_MODIFIED.into_response() } else { body.into_response() };
+    let headers = response.headers_mut();
+    headers.insert(POSITION, checkpoint.position.into());
+    if let Some(tag) = tag.header() {
+        headers.insert(header::ETAG, tag);
     }
     private(response)
+}
+
+/// JSON that is written already.
+pub struct Written(pub String);
+
+impl IntoResponse for Written {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
 }
 
 /// Answers with a body that is read from the log.
@@ -84,6 +95,7 @@ fn from_query(error: &QueryError) -> Problem {
         QueryError::WrongKind { .. } => ("filter", "malformed"),
         QueryError::ForeignCursor => ("after", "foreign-cursor"),
         QueryError::Limit => ("limit", "out-of-range"),
+        QueryError::Values => ("filter", "too-many-values"),
     };
     Problem::invalid(field, rule, error.to_string())
 }

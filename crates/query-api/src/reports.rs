@@ -16,7 +16,7 @@ use service::problem::Problem;
 use crate::QueryApi;
 use crate::entry::TimelineEntry;
 use crate::history;
-use crate::listing::LISTINGS;
+use crate::listing::Listing;
 use crate::lists::{Page, document, uuid_in_path};
 use crate::parameters::Parameters;
 use crate::render::{from_log, from_the_log, from_view};
@@ -33,7 +33,7 @@ pub async fn enrolment(
     let mut parameters = Parameters::of(&uri)?;
     let at_least = parameters.at_least(api.at_least_patience)?;
     parameters.finish()?;
-    let trials = LISTINGS.iter().find(|listing| listing.name == TrialEnrolment::NAME).ok_or_else(Problem::internal)?;
+    let trials = Listing::named(TrialEnrolment::NAME).ok_or_else(Problem::internal)?;
     document(&api, trials, id, at_least, &principal, &headers).await
 }
 
@@ -47,7 +47,7 @@ pub async fn timeline(
 ) -> Result<Response, Problem> {
     let reference = Reference::Patient(PatientId::from(uuid_in_path(&id)?));
     let mut parameters = Parameters::of(&uri)?;
-    let ascending = match parameters.text("sort").as_deref() {
+    let ascending = match parameters.text("sort")?.as_deref() {
         Some("position") => true,
         Some("-position") | None => false,
         Some(_) => return Err(Problem::invalid("sort", "unknown-column", "`sort` must be position or -position.")),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use domain::commands::AnyCommand;
-use event_store::execute::{ExecuteError, Executed, Executor, Request};
+use event_store::execute::{ExecuteError, Executed, Executor, Precondition, Request};
 use event_store::sagas::{SagaStore, StepOrder, StoredStep};
 use event_store::views::ViewError;
 use events::envelope::Actor;
@@ -174,7 +174,7 @@ async fn send(executor: Executor, step: StoredStep) -> Result<Executed, ExecuteE
         actor: Actor::system(&step.saga),
         target: command.target(),
         creates: false,
-        if_match: None,
+        if_match: Precondition::None,
         correlation_id: Some(step.correlation_id),
         causation_id: step.causation_id,
         trace_context: step.trace_context.clone(),

@@ -142,7 +142,7 @@ impl Player<'_> {
         wanted: impl Fn(&str) -> bool,
     ) -> Result<String, ToolError> {
         let deadline = Instant::now() + PATIENCE;
-        let query = [("trial", self.cast.trial_id.to_string()), ("patient", part.patient_id.to_string())];
+        let query = [("trial_id", self.cast.trial_id.to_string()), ("patient_id", part.patient_id.to_string())];
         let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         loop {
             let page: Value = self.reader.get("/v1/subjects", &query).await?;
@@ -207,7 +207,7 @@ impl Player<'_> {
         let mut alerts = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let mut query = vec![("trial", trial.as_str()), ("limit", "1000")];
+            let mut query = vec![("trial_id", trial.as_str()), ("limit", "1000")];
             if let Some(after) = &after {
                 query.push(("after", after));
             }
@@ -225,7 +225,7 @@ impl Player<'_> {
     /// Somebody whose alert still waits: worth replaying.
     async fn patient_with_alert(&self) -> Result<Option<PatientId>, ToolError> {
         let trial = self.cast.trial_id.to_string();
-        let query = [("trial", trial.as_str()), ("status", "raised"), ("limit", "1")];
+        let query = [("trial_id", trial.as_str()), ("open", "true"), ("acknowledged", "false"), ("limit", "1")];
         let page: Value = self.reader.get("/v1/alerts", &query).await?;
         let patient = page["items"][0]["patient_id"].as_str().and_then(|id| id.parse::<uuid::Uuid>().ok());
         Ok(patient.map(PatientId::from))

@@ -60,6 +60,7 @@ pub mod site {
 }
 /// Trials as a whole.
 pub mod trial {
+    pub mod protocols;
     pub mod trial_enrolment;
 }
 /// Visits.
@@ -68,8 +69,8 @@ pub mod visit {
 }
 
 pub use column::Column;
-pub use table::{Collection, Comparison, DynTable, Filter, Place, Scope, Table};
-pub use view::{Changes, DynView, Erased, Touched, View, ViewFault};
+pub use table::{Collection, Comparison, DynTable, Filter, Place, Scope, Sort, Table};
+pub use view::{Changes, DynView, Erased, Standing, Touched, View, ViewFault};
 
 /// Every view that is folded from the log, by context.
 pub static ALL: &[&dyn DynView] = &[
@@ -82,6 +83,7 @@ pub static ALL: &[&dyn DynView] = &[
     &Erased::<safety::adverse_events::AdverseEvents>::new(),
     &Erased::<safety::alerts::Alerts>::new(),
     &Erased::<site::sites::Sites>::new(),
+    &Erased::<trial::protocols::Protocols>::new(),
     &Erased::<trial::trial_enrolment::TrialEnrolment>::new(),
     &Erased::<visit::visits::Visits>::new(),
     // tidy: end

@@ -10,8 +10,8 @@ use crate::column::Column;
 /// Documents by key, with the columns by which they are found. Tables, lists and the
 /// description of the interface are made from this.
 pub trait Table: Send + Sync + 'static {
-    /// What is kept under a key. Its schema's name is its name in the interface, and no
-    /// field of it is called `position`: answers say there how far the view stands.
+    /// What is kept under a key. Its schema's name is its name in the interface. No field of it is called as
+    /// what every document of a view tells beside it: see [`Standing`](crate::Standing).
     type Document: Serialize + DeserializeOwned + JsonSchema + Send;
     /// The name of the table, and of the view for operators.
     const NAME: &'static str;
@@ -36,9 +36,8 @@ pub struct Collection {
     pub summary: &'static str,
     /// Parameters that filter by a column.
     pub filters: &'static [Filter],
-    /// Columns that can be sorted by. The first of them is the order of who asks for none, as in `sort`: with a
-    /// leading `-` where the greatest comes first.
-    pub sorts: &'static [&'static str],
+    /// What can be sorted by. The first of them is the order of who asks for none.
+    pub sorts: &'static [Sort],
 }
 
 impl Collection {
@@ -47,19 +46,56 @@ impl Collection {
         address: &'static str,
         summary: &'static str,
         filters: &'static [Filter],
-        sorts: &'static [&'static str],
+        sorts: &'static [Sort],
     ) -> Self {
         Self { address, summary, filters, sorts }
     }
 
-    /// The columns that can be sorted by.
-    pub fn sorted_by(&self) -> impl Iterator<Item = &'static str> {
-        self.sorts.iter().map(|sort| sort.trim_start_matches('-'))
+    /// The order of who asks for none, as in the parameter `sort`.
+    pub fn order(&self) -> String {
+        self.sorts.first().map(Sort::as_first).unwrap_or_default()
+    }
+}
+
+/// What a list can be sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct Sort {
+    /// Its name in the parameter `sort`; with a leading `-` the greatest comes first.
+    pub parameter: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// Whether the greatest comes first where it is the order of who asks for none.
+    pub is_descending: bool,
+    /// What it means, where the name does not tell.
+    pub meaning: Option<&'static str>,
+}
+
+impl Sort {
+    /// By the column that is called so, smallest first.
+    pub const fn by(column: &'static str) -> Self {
+        Self { parameter: column, column, is_descending: false, meaning: None }
     }
 
-    /// The order of who asks for none.
-    pub fn order(&self) -> &'static str {
-        self.sorts.first().copied().unwrap_or_default()
+    /// By the column that is called so, greatest first.
+    pub const fn by_greatest(column: &'static str) -> Self {
+        Self { is_descending: true, ..Self::by(column) }
+    }
+
+    /// The column is another one than the parameter's name.
+    #[must_use]
+    pub const fn called(self, parameter: &'static str) -> Self {
+        Self { parameter, ..self }
+    }
+
+    /// Says what it means: a sentence without its end.
+    #[must_use]
+    pub const fn meaning(self, meaning: &'static str) -> Self {
+        Self { meaning: Some(meaning), ..self }
+    }
+
+    /// As in the parameter `sort`.
+    pub fn as_first(&self) -> String {
+        format!("{}{}", if self.is_descending { "-" } else { "" }, self.parameter)
     }
 }
 
@@ -72,12 +108,22 @@ pub struct Filter {
     pub column: &'static str,
     /// How the column is compared with the parameter.
     pub comparison: Comparison,
+    /// What it means, where the name does not tell: a sentence without its end.
+    pub meaning: Option<&'static str>,
+}
+
+impl Filter {
+    /// Says what it means: a sentence without its end.
+    #[must_use]
+    pub const fn meaning(self, meaning: &'static str) -> Self {
+        Self { meaning: Some(meaning), ..self }
+    }
 }
 
 /// How a column is compared with a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// Equal.
+    /// Equal; to any of several values where it is text or an id.
     Equal,
     /// A time: that time or later.
     Since,
@@ -87,29 +133,34 @@ pub enum Comparison {
 
 /// The parameter holds what the column must be equal to.
 pub const fn equal(parameter: &'static str, column: &'static str) -> Filter {
-    Filter { parameter, column, comparison: Comparison::Equal }
+    Filter { parameter, column, comparison: Comparison::Equal, meaning: None }
+}
+
+/// The parameter that is called as the column holds what it must be equal to.
+pub const fn is(column: &'static str) -> Filter {
+    equal(column, column)
 }
 
 /// The parameter `since` holds the earliest time.
 pub const fn since(column: &'static str) -> Filter {
-    Filter { parameter: "since", column, comparison: Comparison::Since }
+    Filter { parameter: "since", column, comparison: Comparison::Since, meaning: None }
 }
 
 /// The parameter `until` holds the latest time.
 pub const fn until(column: &'static str) -> Filter {
-    Filter { parameter: "until", column, comparison: Comparison::Until }
+    Filter { parameter: "until", column, comparison: Comparison::Until, meaning: None }
 }
 
 /// Filters by trial.
-pub const TRIAL: Filter = equal("trial", "trial_id");
+pub const TRIAL: Filter = is("trial_id");
 /// Filters by site.
-pub const SITE: Filter = equal("site", "site_id");
+pub const SITE: Filter = is("site_id");
 /// Filters by patient.
-pub const PATIENT: Filter = equal("patient", "patient_id");
+pub const PATIENT: Filter = is("patient_id");
 /// Filters by subject.
-pub const SUBJECT: Filter = equal("subject", "subject_id");
+pub const SUBJECT: Filter = is("subject_id");
 /// Filters by status.
-pub const STATUS: Filter = equal("status", "status");
+pub const STATUS: Filter = is("status");
 
 /// What a document belongs to: who has a right in a trial, at a site or on a patient has it on the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

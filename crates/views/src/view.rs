@@ -8,7 +8,9 @@ use events::envelope::Envelope;
 use events::ids::StreamType;
 use events::registry::AnyEvent;
 use schemars::{Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 use view_schema::{ColumnKind, ViewRow, ViewSchema};
 
 use crate::table::{Collection, DynTable, Scope, Table};
@@ -18,12 +20,12 @@ const COLUMNS_MAX: usize = 16;
 
 /// A table whose documents are folded from the events about them.
 pub trait View: Table {
-    /// The kind of stream of which each has one document, under its id; none where `keys` tells it.
-    const OF: Option<StreamType> = None;
+    /// The kind of stream of which each has one document, under its id.
+    const OF: StreamType;
 
-    /// The keys of the documents that the event changes.
+    /// The keys of the documents that the event changes: that of its stream, unless said otherwise.
     fn keys(_event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
-        let has_one = Self::OF == Some(envelope.stream.kind);
+        let has_one = Self::OF == envelope.stream.kind;
         has_one.then(|| envelope.stream.id.to_string()).into_iter().collect()
     }
 
@@ -34,6 +36,38 @@ pub trait View: Table {
         event: &AnyEvent,
         envelope: &Envelope,
     ) -> Option<Self::Document>;
+}
+
+/// Where a document stands: what every document of a view tells beside what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The version of the document's stream: what a command's `If-Match` is compared with.
+    pub version: u64,
+    /// The position of the last event that changed the document.
+    pub position: u64,
+    /// The id of that event.
+    pub last_event_id: Uuid,
+}
+
+/// A document as it is stored.
+#[derive(Serialize)]
+struct Stored<'document, D> {
+    #[serde(flatten)]
+    document: &'document D,
+    #[serde(flatten)]
+    standing: Standing,
+}
+
+/// A document that is being folded.
+struct Folding<D> {
+    document: Option<D>,
+    standing: Standing,
+}
+
+impl<D> Default for Folding<D> {
+    fn default() -> Self {
+        Self { document: None, standing: Standing { version: 0, position: 0, last_event_id: Uuid::nil() } }
+    }
 }
 
 /// A view cannot fold what it was given; it stands still, the others go on.
@@ -168,24 +202,32 @@ impl<V: View> DynView for Erased<V> {
             key: key.to_owned(),
             source: error.into(),
         };
-        let mut documents: BTreeMap<&str, Option<V::Document>> = BTreeMap::new();
+        let mut documents: BTreeMap<&str, Folding<V::Document>> = BTreeMap::new();
         for (key, raw) in &loaded {
             let document = serde_json::from_str(raw.get()).map_err(|error| fault(key, error))?;
-            documents.insert(key, Some(document));
+            let standing = serde_json::from_str(raw.get()).map_err(|error| fault(key, error))?;
+            documents.insert(key, Folding { document: Some(document), standing });
         }
         for (index, key) in &touched.0 {
             let (event, envelope) = &events[*index];
-            let document = documents.entry(key).or_default();
+            let Folding { document, standing } = documents.entry(key).or_default();
             *document = V::fold(document.take(), key, event, envelope);
+            let is_own = envelope.stream.kind == V::OF && envelope.stream.id.to_string() == *key;
+            *standing = Standing {
+                version: if is_own { envelope.version } else { standing.version },
+                position: envelope.position,
+                last_event_id: envelope.event_id,
+            };
         }
         let mut changes = Changes::default();
-        for (key, document) in documents {
+        for (key, Folding { document, standing }) in documents {
             let is_new = !loaded.contains_key(key);
             match document {
                 Some(document) => changes.upserts.push(ViewRow {
                     key: key.to_owned(),
                     columns: V::COLUMNS.iter().map(|column| column.value(&document)).collect(),
-                    document: serde_json::value::to_raw_value(&document).map_err(|error| fault(key, error))?,
+                    document: serde_json::value::to_raw_value(&Stored { document: &document, standing })
+                        .map_err(|error| fault(key, error))?,
                     is_new,
                 }),
                 // What was never there need not go.

@@ -21,11 +21,12 @@ pub struct Plan {
     pub planned_enrolment: u32,
     pub enrolment_cap: u32,
     pub enrolment_mode: &'static str,
+    pub blinding: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { planned_enrolment: 100, enrolment_cap: 100, enrolment_mode: "automatic" }
+        Self { planned_enrolment: 100, enrolment_cap: 100, enrolment_mode: "automatic", blinding: "double-blind" }
     }
 }
 
@@ -39,13 +40,13 @@ impl Clinic {
     /// Registers and opens a trial whose participants must be at least 18 years old by observation.
     pub async fn open(api: &Api, plan: Plan) -> Self {
         let clinic = Self { api: api.clone(), trial: fresh(), site: fresh() };
-        let protocol = format!("E2E-{}", clinic.trial.simple());
+        let protocol = clinic.protocol();
         let trial = |command: &str| format!("/v1/trials/{}/{command}", clinic.trial);
         let site = |command: &str| format!("/v1/sites/{}/{command}", clinic.site);
         let post = async |path: String, body: Value| api.post(&path, body).await.ok();
         post(
             trial("register-trial"),
-            json!({"protocol": protocol, "title": "A trial of trials", "blinding": "double-blind",
+            json!({"protocol": protocol, "title": "A trial of trials", "blinding": plan.blinding,
                    "planned_enrolment": plan.planned_enrolment, "enrolment_mode": plan.enrolment_mode}),
         )
         .await;
@@ -68,6 +69,11 @@ impl Clinic {
         post(site("activate-site"), json!({"enrolment_cap": plan.enrolment_cap, "investigator": "dr-701"})).await;
         post(trial("open-enrolment"), json!({})).await;
         clinic
+    }
+
+    /// The trial's protocol number.
+    pub fn protocol(&self) -> String {
+        format!("E2E-{}", self.trial.simple())
     }
 
     /// Registers a patient of this age, by observation.

@@ -19,6 +19,7 @@ mod metrics;
 mod permissions;
 mod printed;
 mod process;
+mod reading;
 mod recover;
 mod scenarios;
 mod settings;

@@ -40,7 +40,7 @@ pub async fn an_alert_stands_in_the_inbox_until_it_is_resolved(system: &System) 
     let clinic = Clinic::open(&system.api, Plan::default()).await;
     let (_, subject) = clinic.randomised_subject("ARMACTIVE").await;
     clinic.phq9(subject, [0, 0, 0, 0, 0, 0, 0, 0, 1]).await.ok();
-    let inbox = format!("/v1/alerts?trial={}&status=raised", clinic.trial);
+    let inbox = format!("/v1/alerts?trial_id={}&open=true&acknowledged=false", clinic.trial);
     let alerts = clinic.api.until(&inbox, "an alert", |alerts| alerts["items"][0].is_object()).await;
     let alert = &alerts["items"][0];
     assert_eq!(alert["severity"], "critical", "{alert:#}");
@@ -83,7 +83,7 @@ pub async fn the_last_places_go_to_exactly_as_many_as_there_are(system: &System)
     join_all(patients.iter().map(|patient| async { clinic.sign(*patient).await.ok() })).await;
     let settled = |figures: &Value| figures["enrolled"] == 3 && figures["screen_failed"] == 47;
     clinic.enrolment_until("3 enrolled and 47 told", settled).await;
-    let failed = format!("/v1/subjects?trial={}&status=screen-failed&limit=100", clinic.trial);
+    let failed = format!("/v1/subjects?trial_id={}&status=screen-failed&limit=100", clinic.trial);
     let failed = clinic.api.get(&failed).await.ok();
     let failed = failed["items"].as_array().expect("subjects");
     assert_eq!(failed.len(), 47);
@@ -234,7 +234,7 @@ pub async fn a_repeated_command_gets_its_first_answer(system: &System) {
 
 pub async fn an_event_stream_resumes_where_it_broke_off(system: &System) {
     let clinic = Clinic::open(&system.api, Plan::default()).await;
-    let path = format!("/v1/events?trial={}", clinic.trial);
+    let path = format!("/v1/events?trial_id={}", clinic.trial);
     // The trial's set-up: register, two arms, criteria, form, questionnaire, site joined and registered, …
     let first = read_stream(&clinic, &path, None, 4).await;
     let rest = read_stream(&clinic, &path, first.last().cloned(), 5).await;
@@ -324,7 +324,7 @@ pub async fn blinded_roles_never_see_the_arm(system: &System) {
         let api = system.as_role(role);
         for path in [
             format!("/v1/subjects/{subject}"),
-            format!("/v1/subjects?trial={trial}"),
+            format!("/v1/subjects?trial_id={trial}"),
             format!("/v1/patients/{patient}/history"),
             format!("/v1/patients/{patient}/timeline"),
             format!("/v1/patients/{patient}/state"),

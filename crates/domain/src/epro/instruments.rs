@@ -1,7 +1,7 @@
 //! Instruments that come with the program.
 //!
-//! Definitions hold structure and scoring only: the items' wording is
-//! copyrighted for most instruments.
+//! Definitions hold structure and scoring. The items' wording is there where it may be
+//! reproduced by everybody; for most instruments it is copyrighted.
 
 use events::envelope::Role;
 use events::safety::alert::Severity;
@@ -42,6 +42,22 @@ impl Instrument {
     }
 }
 
+/// The wording of the PHQ-9's items. "No permission required to reproduce, translate, display or distribute" (Spitzer,
+/// Williams, Kroenke and colleagues, with a grant from Pfizer). Each is asked as "Over the last 2 weeks, how often have
+/// you been bothered by any of the following problems?", from 0, not at all, to 3, nearly every day.
+const PHQ9_ITEMS: [&str; 9] = [
+    "Little interest or pleasure in doing things",
+    "Feeling down, depressed, or hopeless",
+    "Trouble falling or staying asleep, or sleeping too much",
+    "Feeling tired or having little energy",
+    "Poor appetite or overeating",
+    "Feeling bad about yourself - or that you are a failure or have let yourself or your family down",
+    "Trouble concentrating on things, such as reading the newspaper or watching television",
+    "Moving or speaking so slowly that other people could have noticed? Or the opposite - being so fidgety or restless \
+     that you have been moving around a lot more than usual",
+    "Thoughts that you would be better off dead or of hurting yourself in some way",
+];
+
 /// PHQ-9: nine items of 0 to 3, summed to 0–27; severity bands and cut-offs of
 /// Kroenke, Spitzer and Williams, J Gen Intern Med 2001; 16: 606–613. Up to two
 /// missing items are replaced by the mean of the others (Kroenke et al., Gen
@@ -49,7 +65,11 @@ impl Instrument {
 /// self-harm: any answer but "not at all" is looked at, whatever the total. Items
 /// by their CDISC test codes (codelist PHQ01TC, C103513).
 fn phq9() -> QuestionnaireDefinition {
-    let items: Vec<Item> = (1..=9).map(|number| integer_item(&format!("PHQ010{number}"), 0, 3)).collect();
+    let worded = PHQ9_ITEMS.iter().zip(1..).map(|(text, number)| Item {
+        text: Some((*text).to_owned()),
+        ..integer_item(&format!("PHQ010{number}"), 0, 3)
+    });
+    let items: Vec<Item> = worded.collect();
     let bands =
         [(0, 4, "minimal"), (5, 9, "mild"), (10, 14, "moderate"), (15, 19, "moderately severe"), (20, 27, "severe")];
     let total = ScoreDefinition {

@@ -2,6 +2,7 @@
 
 mod aggregates;
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -54,8 +55,8 @@ pub struct Request {
     pub target: StreamId,
     /// Whether the target is not expected to exist: then it is not read before it is written.
     pub creates: bool,
-    /// The version that the written stream must have.
-    pub if_match: Option<u64>,
+    /// At which version the written stream must be.
+    pub if_match: Precondition,
     /// The first command of the conversation; by default this one.
     pub correlation_id: Option<Uuid>,
     /// The event that led to the command.
@@ -67,6 +68,45 @@ pub struct Request {
     pub keep_refusal: bool,
     /// See [`Context::target_named`].
     pub target_named: bool,
+}
+
+/// At which version a command's stream must be for the command to be carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// At whichever.
+    #[default]
+    None,
+    /// The stream must exist.
+    Exists,
+    /// At one of these; at none of them where there are none.
+    OneOf(Vec<u64>),
+}
+
+impl Precondition {
+    /// Whether a stream at `version` (0: does not exist) fits.
+    pub fn admits(&self, version: u64) -> bool {
+        match self {
+            Precondition::None => true,
+            Precondition::Exists => version > 0,
+            Precondition::OneOf(versions) => versions.contains(&version),
+        }
+    }
+}
+
+impl fmt::Display for Precondition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Precondition::None => formatter.write_str("any version"),
+            Precondition::Exists => formatter.write_str("that it exists"),
+            Precondition::OneOf(versions) => match versions.as_slice() {
+                [] => formatter.write_str("another state"),
+                versions => {
+                    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+                    write!(formatter, "version {}", versions.join(" or "))
+                }
+            },
+        }
+    }
 }
 
 /// How a command ended well, or with a refusal that is remembered.
@@ -92,7 +132,7 @@ pub enum ExecuteError {
         /// The stream.
         stream: StreamId,
         /// What the caller expects.
-        expected: u64,
+        expected: Precondition,
         /// Where it stands.
         actual: u64,
     },
@@ -360,10 +400,10 @@ fn compose(request: &Request, decision: Decision, seen: &Seen) -> Result<Append,
         writes.push(Write { stream: write.stream, expected, events: write.events });
     }
     let primary = writes.first().map_or(request.target, |write| write.stream);
-    if let (Some(expected), Some(actual)) = (request.if_match, seen.facts.version(primary))
-        && expected != actual
+    if let Some(actual) = seen.facts.version(primary)
+        && !request.if_match.admits(actual)
     {
-        return Err(ExecuteError::VersionMismatch { stream: primary, expected, actual });
+        return Err(ExecuteError::VersionMismatch { stream: primary, expected: request.if_match.clone(), actual });
     }
     let written = |stream| writes.iter().any(|write| write.stream == stream);
     let others = seen.facts.versions().filter(|(stream, _)| !written(*stream));

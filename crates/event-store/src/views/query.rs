@@ -25,8 +25,8 @@ pub struct Filter {
     pub column: String,
     /// How it is compared.
     pub op: FilterOp,
-    /// What it is compared with.
-    pub value: ColumnValue,
+    /// What it is compared with: any of them may fit.
+    pub values: Vec<ColumnValue>,
 }
 
 /// Which way a list runs.
@@ -83,7 +83,13 @@ pub enum QueryError {
     /// The limit is out of range.
     #[error("the limit must be from 1 to {LIST_LIMIT_MAX}")]
     Limit,
+    /// The filters allow no value, or too many of them together.
+    #[error("the filters may allow 1 to {STRETCHES_MAX} combinations of values")]
+    Values,
 }
+
+/// Combinations of values that the filters of one list may allow: each is a stretch of an index of its own.
+pub const STRETCHES_MAX: usize = 64;
 
 impl Cursor {
     /// The last event that the view had seen when the page was read, if any: a log that no longer has it is
@@ -148,10 +154,7 @@ impl ListSql {
         if query.limit == 0 || query.limit > LIST_LIMIT_MAX {
             return Err(QueryError::Limit);
         }
-        let mut builder = Builder::new(view, dialect, query.limit + 1);
-        for filter in &query.filters {
-            builder.filter(kind_of(columns, &filter.column)?, filter)?;
-        }
+        let wanted = combinations(columns, &query.filters)?;
         let sort = match &query.sort {
             Some((column, _)) => Some((column.clone(), kind_of(columns, column)?)),
             None => None,
@@ -161,10 +164,18 @@ impl ListSql {
         {
             return Err(QueryError::ForeignCursor);
         }
-        let page = match &query.sort {
-            None => builder.by_key(query.after.as_ref()),
-            Some((column, direction)) => builder.by_column(column, *direction, query.after.as_ref()),
-        };
+        let mut builder = Builder::new(view, dialect, query.limit + 1);
+        let mut stretches = Vec::new();
+        for combination in &wanted {
+            builder.narrow(combination);
+            match &query.sort {
+                None => stretches.push(builder.by_key(query.after.as_ref())),
+                Some((column, direction)) => {
+                    stretches.extend(builder.by_column(column, *direction, query.after.as_ref()));
+                }
+            }
+        }
+        let page = builder.page(stretches, wanted.len(), query.sort.as_ref().map(|(_, direction)| *direction));
         // PostgreSQL promises the order of rows only where it is asked for; it is a page's that it sorts. SQLite gives
         // them as the one loop over the limited, ordered rows does.
         let order = match (dialect, &query.sort) {
@@ -222,26 +233,26 @@ impl<'view> Builder<'view> {
         format!("${}", self.values.len() + 1)
     }
 
-    fn filter(&mut self, kind: ColumnKind, filter: &Filter) -> Result<(), QueryError> {
-        let column = &filter.column;
-        if !is_of(&filter.value, kind) {
-            return Err(QueryError::WrongKind { column: column.clone(), kind });
+    /// From now on only rows that fit these conditions.
+    fn narrow(&mut self, conditions: &[Condition<'_>]) {
+        self.conditions.clear();
+        self.equal.clear();
+        for (column, op, value) in conditions {
+            if **value == ColumnValue::Null {
+                self.conditions.push_str(&format!(" AND {column} IS NULL"));
+                continue;
+            }
+            let operator = match op {
+                FilterOp::Equals => "=",
+                FilterOp::AtLeast => ">=",
+                FilterOp::AtMost => "<=",
+            };
+            let value = self.bind((*value).clone());
+            self.conditions.push_str(&format!(" AND {column} {operator} {value}"));
+            if matches!(op, FilterOp::Equals) {
+                self.equal.push(((*column).to_owned(), value));
+            }
         }
-        if filter.value == ColumnValue::Null {
-            self.conditions.push_str(&format!(" AND {column} IS NULL"));
-            return Ok(());
-        }
-        let operator = match filter.op {
-            FilterOp::Equals => "=",
-            FilterOp::AtLeast => ">=",
-            FilterOp::AtMost => "<=",
-        };
-        let value = self.bind(filter.value.clone());
-        self.conditions.push_str(&format!(" AND {column} {operator} {value}"));
-        if matches!(filter.op, FilterOp::Equals) {
-            self.equal.push((column.clone(), value));
-        }
-        Ok(())
     }
 
     /// A stretch of the view's rows; `sort_value` is what the cursor keeps of each.
@@ -266,7 +277,8 @@ impl<'view> Builder<'view> {
         self.stretch(0, "NULL", &condition, "key")
     }
 
-    fn by_column(&mut self, column: &str, direction: Direction, after: Option<&Cursor>) -> String {
+    /// The rows with a value, and behind them those without one.
+    fn by_column(&mut self, column: &str, direction: Direction, after: Option<&Cursor>) -> Vec<String> {
         let (beyond, order) = match direction {
             Direction::Ascending => (">", ""),
             Direction::Descending => ("<", " DESC"),
@@ -281,21 +293,65 @@ impl<'view> Builder<'view> {
         let order = format!("{column}{order}, key{order}");
         let valueless = self.stretch(1, column, &behind, &order);
         let from = match after {
-            Some((ColumnValue::Null, _)) => return valueless,
+            Some((ColumnValue::Null, _)) => return vec![valueless],
             Some((value, key)) => {
                 let value = self.bind(value);
                 self.beyond(column, beyond, &value, &key)
             }
             None => format!(" AND {column} IS NOT NULL"),
         };
-        let valued = self.stretch(0, column, &from, &order);
-        // The second is read only where the first does not fill the page.
-        format!(
-            "SELECT * FROM (SELECT * FROM ({valued}) AS valued UNION ALL SELECT * FROM ({valueless}) AS valueless)
-             AS stretches LIMIT {}",
-            self.limit
-        )
+        vec![self.stretch(0, column, &from, &order), valueless]
     }
+
+    /// A page of the stretches. Those of one combination follow each other, and the next is read only where those
+    /// before do not fill the page; those of several are merged, of each no more than a page.
+    fn page(&self, stretches: Vec<String>, combinations: usize, direction: Option<Direction>) -> String {
+        if let [one] = stretches.as_slice() {
+            return one.clone();
+        }
+        let order = match (combinations, direction) {
+            (1, _) => "",
+            (_, None) => " ORDER BY key",
+            (_, Some(Direction::Ascending)) => " ORDER BY part, sort_value, key",
+            (_, Some(Direction::Descending)) => " ORDER BY part, sort_value DESC, key DESC",
+        };
+        let named = stretches.iter().zip(1..);
+        let named: Vec<String> = named.map(|(stretch, n)| format!("SELECT * FROM ({stretch}) AS s{n}")).collect();
+        let all = named.join(" UNION ALL ");
+        format!("SELECT * FROM ({all}) AS stretches{order} LIMIT {}", self.limit)
+    }
+}
+
+/// A column, how it is compared, and with what.
+type Condition<'query> = (&'query str, FilterOp, &'query ColumnValue);
+
+/// Every way in which a row can fit all filters: of each filter one of its values.
+fn combinations<'query>(
+    columns: &[(String, ColumnKind)],
+    filters: &'query [Filter],
+) -> Result<Vec<Vec<Condition<'query>>>, QueryError> {
+    let mut combinations = vec![Vec::new()];
+    for Filter { column, op, values } in filters {
+        let kind = kind_of(columns, column)?;
+        let mut distinct: Vec<&ColumnValue> = Vec::new();
+        for value in values {
+            if !is_of(value, kind) {
+                return Err(QueryError::WrongKind { column: column.clone(), kind });
+            }
+            if !distinct.contains(&value) {
+                distinct.push(value);
+            }
+        }
+        if distinct.is_empty() || combinations.len() * distinct.len() > STRETCHES_MAX {
+            return Err(QueryError::Values);
+        }
+        let with_each = |before: &Vec<Condition<'query>>| -> Vec<Vec<Condition<'query>>> {
+            let with = |value| [before.as_slice(), &[(column.as_str(), *op, value)]].concat();
+            distinct.iter().map(|value| with(*value)).collect()
+        };
+        combinations = combinations.iter().flat_map(with_each).collect();
+    }
+    Ok(combinations)
 }
 
 impl Cursor {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use decider::{Aggregate, Context, Decision, Facts, Halt, Need, Reason};
-use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Request};
+use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Precondition, Request};
 use event_store::log::{EventLog, Expected, Snapshot};
 use events::envelope::{Actor, References};
 use events::ids::{PatientId, StreamId, StreamKey, StreamType};
@@ -66,7 +66,7 @@ fn request(id: PatientId) -> Request {
         actor: Actor::system("test"),
         target: id.stream(),
         creates: false,
-        if_match: None,
+        if_match: Precondition::None,
         correlation_id: None,
         causation_id: None,
         trace_context: None,
@@ -239,12 +239,23 @@ async fn a_refusal_rests_on_what_the_log_holds(test: TestStore) {
 async fn an_expected_version_is_compared(test: TestStore) {
     let executor = executor(&test.store.log);
     let id = patient();
-    let with = |version| Request { if_match: Some(version), ..request(id) };
+    let with = |version| Request { if_match: Precondition::OneOf(vec![version]), ..request(id) };
     let decide = |_: &Context, facts: &Facts| add(facts, id, 9);
     executor.execute(&with(0), &decide).await.expect("it does not exist");
     executor.execute(&with(1), &decide).await.expect("it stands there");
     let mismatch = executor.execute(&with(1), &decide).await;
-    assert!(matches!(mismatch, Err(ExecuteError::VersionMismatch { expected: 1, actual: 2, .. })), "{mismatch:?}");
+    assert!(matches!(mismatch, Err(ExecuteError::VersionMismatch { actual: 2, .. })), "{mismatch:?}");
+    let expecting = |if_match| Request { if_match, ..request(id) };
+    let any = Precondition::OneOf(vec![7, 2]);
+    executor.execute(&expecting(any), &decide).await.expect("it stands at one of them");
+    executor.execute(&expecting(Precondition::Exists), &decide).await.expect("it exists");
+    let none = executor.execute(&expecting(Precondition::OneOf(Vec::new())), &decide).await;
+    assert!(matches!(none, Err(ExecuteError::VersionMismatch { actual: 4, .. })), "{none:?}");
+    let other = patient();
+    let decide_other = |_: &Context, facts: &Facts| add(facts, other, 9);
+    let absent = Request { if_match: Precondition::Exists, ..request(other) };
+    let absent = executor.execute(&absent, &decide_other).await;
+    assert!(matches!(absent, Err(ExecuteError::VersionMismatch { actual: 0, .. })), "{absent:?}");
 }
 
 /// Snapshots are made, used, ignored where they do not fit, and may go at any time.

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Role;
 use crate::ids::SiteId;
 use crate::trial::questionnaire::QuestionnaireDefinition;
 use crate::values::Quantity;
@@ -29,6 +30,17 @@ pub enum Blinding {
     SingleBlind,
     /// Neither participant nor investigator knows.
     DoubleBlind,
+}
+
+impl Blinding {
+    /// Whether the trial hides treatment allocation from nobody in this role.
+    pub const fn shows_allocation_to(self, role: Role) -> bool {
+        match self {
+            Blinding::OpenLabel => true,
+            Blinding::SingleBlind => role.sees_allocation() || !matches!(role, Role::Participant),
+            Blinding::DoubleBlind => role.sees_allocation(),
+        }
+    }
 }
 
 /// Whether a criterion lets in or keeps out.

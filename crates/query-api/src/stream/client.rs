@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use event_store::clock;
-use event_store::log::{EventLog, LogError, Reference};
-use events::ids::{PatientId, TrialId};
+use event_store::log::{EventLog, LogError};
 use futures::{Stream, stream};
 use service::auth::Principal;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::window::{Read, Rendered, Window};
 use super::{Filter, PIECE};
+use crate::blinding::Blindings;
 use crate::render::log as log_error;
 
 /// How often a quiet stream shows that it is alive.
@@ -27,6 +27,7 @@ const RETRY: &str = "retry: 2000\n\n";
 /// A client of the event stream.
 pub struct Client {
     log: Arc<dyn EventLog>,
+    blindings: Blindings,
     window: Arc<Window>,
     end: watch::Receiver<u64>,
     // The log's when the client came: it ends where the log goes back, and whoever comes again is told.
@@ -49,7 +50,7 @@ impl Client {
     /// # Errors
     /// Where the log does not answer.
     pub async fn new(
-        log: Arc<dyn EventLog>,
+        (log, blindings): (Arc<dyn EventLog>, Blindings),
         window: &Arc<Window>,
         principal: Principal,
         filter: Filter,
@@ -61,6 +62,7 @@ impl Client {
         let (last, skipped, greeted) = (None, 0, false);
         Ok(Self {
             log,
+            blindings,
             window,
             end,
             incarnation,
@@ -164,11 +166,7 @@ impl Client {
 
     /// What follows in the log, for a client that is further behind than the window.
     async fn read_log(&self) -> Result<Vec<Arc<Rendered>>, LogError> {
-        let reference = match (self.filter.patient, self.filter.trial) {
-            (Some(patient), _) => Some(Reference::Patient(PatientId::from(patient))),
-            (None, Some(trial)) => Some(Reference::Trial(TrialId::from(trial))),
-            (None, None) => None,
-        };
+        let reference = self.filter.reference();
         let events = match reference {
             None => self.log.read_all(self.position, PIECE).await?,
             Some(reference) => {
@@ -182,6 +180,6 @@ impl Client {
                 events
             }
         };
-        Ok(events.into_iter().map(Rendered::new).map(Arc::new).collect())
+        Rendered::all(events, &self.blindings).await
     }
 }

@@ -1,6 +1,7 @@
 //! The event stream (server-sent events) and single events.
 
 mod client;
+mod filter;
 mod window;
 
 use std::sync::Arc;
@@ -10,8 +11,6 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use event_store::log::EventLog;
-use events::envelope::Envelope;
-use events::ids::{PatientId, TrialId};
 use futures::StreamExt;
 use service::auth::Principal;
 use service::problem::Problem;
@@ -20,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::client::Client;
+use self::filter::Filter;
 use self::window::Window;
 use crate::QueryApi;
+use crate::blinding::{Blindings, shows};
 use crate::entry::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
@@ -44,22 +45,15 @@ pub struct EventStreams {
 
 impl EventStreams {
     /// At most `streams_max` at once; all end when `shutdown` is cancelled.
-    pub fn new(log: Arc<dyn EventLog>, streams_max: usize, shutdown: CancellationToken) -> Self {
-        Self { window: Window::new(log), room: Arc::new(Semaphore::new(streams_max)), streams_max, shutdown }
+    pub fn new(log: Arc<dyn EventLog>, blindings: Blindings, streams_max: usize, shutdown: CancellationToken) -> Self {
+        let room = Arc::new(Semaphore::new(streams_max));
+        Self { window: Window::new(log, blindings), room, streams_max, shutdown }
     }
 
     /// How many clients follow now.
     pub fn open(&self) -> usize {
         self.streams_max - self.room.available_permits()
     }
-}
-
-/// What a stream lets through.
-struct Filter {
-    trial: Option<Uuid>,
-    patient: Option<Uuid>,
-    stream: Option<Uuid>,
-    event_type: Option<String>,
 }
 
 /// `GET /v1/events/<event id>`.
@@ -73,7 +67,8 @@ pub async fn one(
     Parameters::of(&uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
     let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
-    Ok(from_the_log(&Entry::new(&event, &principal)))
+    let blinding = api.blindings.of_event(&event).await.map_err(from_log)?;
+    Ok(from_the_log(&Entry::new(&event, shows(blinding, principal.actor.role))))
 }
 
 /// `GET /v1/events`: from a position on, then live. Each frame's id is the event's own id, so
@@ -86,12 +81,7 @@ pub async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
-    let filter = Filter {
-        trial: parameters.uuid("trial")?,
-        patient: parameters.uuid("patient")?,
-        stream: parameters.uuid("stream")?,
-        event_type: parameters.text("type"),
-    };
+    let filter = Filter::take(&mut parameters)?;
     let after = parameters.place("after")?;
     parameters.finish()?;
     // Before the place is proved: where the log goes back after that, the stream ends.
@@ -100,7 +90,8 @@ pub async fn stream(
     let streams = &api.streams;
     let full = |_| Problem::unavailable("too-many-streams", "This server follows for as many as it can.", FULL_SECONDS);
     let room = streams.room.clone().try_acquire_owned().map_err(full)?;
-    let client = Client::new(api.store.log.clone(), &streams.window, principal, filter, (incarnation, start), room);
+    let log = (api.store.log.clone(), api.blindings.clone());
+    let client = Client::new(log, &streams.window, principal, filter, (incarnation, start), room);
     let client = client.await.map_err(from_log)?;
     let live = client.frames().take_until(streams.shutdown.clone().cancelled_owned());
     let mut response = Response::new(Body::from_stream(live));
@@ -132,15 +123,5 @@ async fn start(log: &dyn EventLog, resumed: Option<&HeaderValue>, after: Option<
         }
         Some(position) => Ok(position),
         None => Ok(head),
-    }
-}
-
-impl Filter {
-    fn passes(&self, event: &Envelope) -> bool {
-        let references = &event.references;
-        self.trial.is_none_or(|trial| references.trial_id == Some(TrialId::from(trial)))
-            && self.patient.is_none_or(|patient| references.patient_id == Some(PatientId::from(patient)))
-            && self.stream.is_none_or(|stream| event.stream.id == stream)
-            && self.event_type.as_ref().is_none_or(|event_type| event.event_type == *event_type)
     }
 }

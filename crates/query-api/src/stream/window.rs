@@ -8,11 +8,13 @@ use std::time::Duration;
 use axum::body::Bytes;
 use event_store::log::{EventLog, LogError};
 use events::envelope::Envelope;
+use events::trial::Blinding;
 use service::auth::Principal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::PIECE;
+use crate::blinding::{Blindings, shows};
 use crate::entry::Entry;
 use crate::render::log as log_error;
 
@@ -30,22 +32,32 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub struct Rendered {
     /// The event.
     pub event: Envelope,
+    blinding: Option<Blinding>,
     open: OnceLock<Bytes>,
     blinded: OnceLock<Bytes>,
 }
 
 impl Rendered {
-    /// Renders nothing yet.
-    pub const fn new(event: Envelope) -> Self {
-        Self { event, open: OnceLock::new(), blinded: OnceLock::new() }
+    /// Renders nothing yet; for each event looks up how the trial is blinded whose allocation it tells.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub async fn all(events: Vec<Envelope>, blindings: &Blindings) -> Result<Vec<Arc<Self>>, LogError> {
+        let mut rendered = Vec::with_capacity(events.len());
+        for event in events {
+            let blinding = blindings.of_event(&event).await?;
+            rendered.push(Arc::new(Self { event, blinding, open: OnceLock::new(), blinded: OnceLock::new() }));
+        }
+        Ok(rendered)
     }
 
     /// The event as a frame of the stream.
     pub fn frame(&self, principal: &Principal) -> Bytes {
-        let form = if principal.actor.role.sees_allocation() { &self.open } else { &self.blinded };
+        let allocation_is_shown = shows(self.blinding, principal.actor.role);
+        let form = if allocation_is_shown { &self.open } else { &self.blinded };
         form.get_or_init(|| {
             // JSON holds no line break, so one `data` line is enough.
-            let (id, data) = (self.event.event_id, Entry::new(&self.event, principal));
+            let (id, data) = (self.event.event_id, Entry::new(&self.event, allocation_is_shown));
             format!("id: {id}\nevent: {}\ndata: {data}\n\n", self.event.event_type).into()
         })
         .clone()
@@ -65,6 +77,7 @@ pub enum Read {
 /// The newest events of the log, without a gap.
 pub struct Window {
     log: Arc<dyn EventLog>,
+    blindings: Blindings,
     kept: RwLock<Kept>,
     end: watch::Sender<u64>,
     incarnation: watch::Receiver<u64>,
@@ -81,9 +94,9 @@ struct Kept {
 
 impl Window {
     /// A window over `log`; it is read from the first time that somebody follows.
-    pub fn new(log: Arc<dyn EventLog>) -> Arc<Self> {
+    pub fn new(log: Arc<dyn EventLog>, blindings: Blindings) -> Arc<Self> {
         let (end, incarnation) = (watch::Sender::new(0), log.incarnation());
-        Arc::new(Self { log, kept: RwLock::default(), end, incarnation, reader: Mutex::default() })
+        Arc::new(Self { log, blindings, kept: RwLock::default(), end, incarnation, reader: Mutex::default() })
     }
 
     /// Tells where the window ends, as it moves. Begins to read where nobody has followed before.
@@ -127,14 +140,14 @@ impl Window {
     }
 
     /// Keeps events that were read in this incarnation.
-    fn add(&self, events: Vec<Envelope>, incarnation: u64) {
-        let Some(end) = events.last().map(|event| event.position) else { return };
+    fn add(&self, events: Vec<Arc<Rendered>>, incarnation: u64) {
+        let Some(end) = events.last().map(|rendered| rendered.event.position) else { return };
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.incarnation != incarnation || self.incarnation() != incarnation {
             return;
         }
-        kept.bytes += events.iter().map(|event| event.payload.len()).sum::<usize>();
-        kept.events.extend(events.into_iter().map(|event| Arc::new(Rendered::new(event))));
+        kept.bytes += events.iter().map(|rendered| rendered.event.payload.len()).sum::<usize>();
+        kept.events.extend(events);
         while kept.events.len() > EVENTS_MAX || kept.bytes > BYTES_MAX {
             let Some(oldest) = kept.events.pop_front() else { break };
             kept.bytes -= oldest.event.payload.len();
@@ -191,7 +204,7 @@ impl Window {
         let position = *self.end.borrow();
         let events = self.log.follow(position, PIECE).await?;
         let are_some = !events.is_empty();
-        self.add(events, incarnation);
+        self.add(Rendered::all(events, &self.blindings).await?, incarnation);
         Ok(are_some)
     }
 }

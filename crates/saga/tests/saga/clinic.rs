@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::commands::COMMANDS;
 use event_store::Store;
-use event_store::execute::{Executor, ExecutorOptions, Request};
+use event_store::execute::{Executor, ExecutorOptions, Precondition, Request};
 use event_store::log::{Expected, Write};
 use events::envelope::{Actor, NewEvent, References, Role};
 use events::ids::{AlertId, PatientId, SiteId, StreamKey, SubjectId, TrialId};
@@ -124,7 +124,7 @@ impl Clinic {
             actor: Actor::system("course"),
             target: command.target(),
             creates: false,
-            if_match: None,
+            if_match: Precondition::None,
             correlation_id: None,
             causation_id: None,
             trace_context: Some(TRACE.to_owned()),

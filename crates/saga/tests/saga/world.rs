@@ -60,7 +60,7 @@ pub async fn is_quiet(store: &Store, processes: Processes) -> bool {
         filters: vec![Filter {
             column: "due_at".to_owned(),
             op: FilterOp::AtMost,
-            value: ColumnValue::Time(event_store::clock::now()),
+            values: vec![ColumnValue::Time(event_store::clock::now())],
         }],
         limit: 1,
         ..ListQuery::default()

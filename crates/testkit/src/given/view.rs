@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use view_schema::{ColumnValue, ViewRow};
-use views::{DynView, Erased, View};
+use views::{DynView, Erased, Standing, View};
 
 use crate::appends::some_time;
 
@@ -145,6 +145,16 @@ impl Rows {
     }
 }
 
+/// What a document tells beside where it stands.
+fn fields(row: &ViewRow) -> Value {
+    let mut document: Value = serde_json::from_str(row.document.get()).expect("a document is JSON");
+    let fields = document.as_object_mut().expect("a document is an object");
+    for standing in ["version", "position", "last_event_id"] {
+        fields.remove(standing).expect("a document tells where it stands");
+    }
+    document
+}
+
 impl Shown {
     /// The whole document is this one. A column that is called like a field holds what the field does.
     ///
@@ -153,7 +163,7 @@ impl Shown {
     #[track_caller]
     pub fn then(&self, expected: &Value) -> &Self {
         let row = self.row.as_ref().expect("a document");
-        let document: Value = serde_json::from_str(row.document.get()).expect("a document is JSON");
+        let document = fields(row);
         assert_eq!(document, *expected, "\nfound {document:#}\nexpected {expected:#}");
         for (name, value) in self.columns.iter().zip(&row.columns) {
             if let Some(field) = document.get(name) {
@@ -163,17 +173,38 @@ impl Shown {
         self
     }
 
+    /// The document tells this version of its stream, and the position of the last event that changed it.
+    ///
+    /// # Panics
+    /// Where it tells others, or there is no document.
+    #[track_caller]
+    pub fn then_stands_at(&self, version: u64, position: u64) -> &Self {
+        let row = self.row.as_ref().expect("a document");
+        let standing: Standing = serde_json::from_str(row.document.get()).expect("a document tells where it stands");
+        let last_event_id = Uuid::from_u128(position.into());
+        assert_eq!(standing, Standing { version, position, last_event_id });
+        self
+    }
+
     /// The column holds this value.
     ///
     /// # Panics
     /// Where it holds another, or there is no document.
     #[track_caller]
     pub fn then_column(&self, name: &str, expected: &Value) -> &Self {
-        let row = self.row.as_ref().expect("a document");
-        let place = self.columns.iter().position(|column| *column == name);
-        let value = place.map(|place| in_json(&row.columns[place]));
-        assert_eq!(value.as_ref(), Some(expected), "column `{name}`");
+        assert_eq!(self.column(name), *expected, "column `{name}`");
         self
+    }
+
+    /// What the column holds.
+    ///
+    /// # Panics
+    /// Where there is no such column, or no document.
+    #[track_caller]
+    pub fn column(&self, name: &str) -> Value {
+        let row = self.row.as_ref().expect("a document");
+        let place = self.columns.iter().position(|column| *column == name).expect("a column");
+        in_json(&row.columns[place])
     }
 
     /// There is no document.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, name_of, text, time, uuid};
-use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, TRIAL, Table};
+use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, Sort, TRIAL, Table};
 use crate::view::View;
 
 /// The view.
@@ -131,12 +131,12 @@ impl Table for Consents {
         &["signed_at"],
     ];
     const COLLECTION: Collection =
-        Collection::new("consents", "consent", &[TRIAL, SITE, PATIENT, STATUS], &["-signed_at"]);
+        Collection::new("consents", "consent", &[TRIAL, SITE, PATIENT, STATUS], &[Sort::by_greatest("signed_at")]);
     const SCOPE: Scope = Scope::SUBJECT;
 }
 
 impl View for Consents {
-    const OF: Option<StreamType> = Some(StreamType::Consent);
+    const OF: StreamType = StreamType::Consent;
 
     fn fold(document: Option<Consent>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Consent> {
         let AnyEvent::Consent(event) = event else { return document };

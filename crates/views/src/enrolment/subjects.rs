@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, name_of, text, time, uuid};
-use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, TRIAL, Table, equal};
+use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, Sort, TRIAL, Table, is};
 use crate::view::View;
 
 /// The view.
@@ -82,14 +82,14 @@ impl Table for Subjects {
     const COLLECTION: Collection = Collection::new(
         "subjects",
         "subject",
-        &[TRIAL, SITE, PATIENT, STATUS, equal("number", "subject_number")],
-        &["subject_number", "screened_at"],
+        &[TRIAL, SITE, PATIENT, STATUS, is("subject_number")],
+        &[Sort::by("subject_number"), Sort::by("screened_at")],
     );
     const SCOPE: Scope = Scope::SUBJECT;
 }
 
 impl View for Subjects {
-    const OF: Option<StreamType> = Some(StreamType::Subject);
+    const OF: StreamType = StreamType::Subject;
 
     fn fold(document: Option<Subject>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Subject> {
         let AnyEvent::Subject(event) = event else { return document };

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, text, time, uuid};
-use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, TRIAL, Table, equal, since, until};
+use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, Sort, TRIAL, Table, is, since, until};
 use crate::view::View;
 
 /// The view.
@@ -76,22 +76,14 @@ impl Table for Reports {
     const COLLECTION: Collection = Collection::new(
         "reports",
         "report",
-        &[
-            TRIAL,
-            SITE,
-            PATIENT,
-            SUBJECT,
-            equal("instrument", "instrument"),
-            since("completed_at"),
-            until("completed_at"),
-        ],
-        &["-completed_at"],
+        &[TRIAL, SITE, PATIENT, SUBJECT, is("instrument"), since("completed_at"), until("completed_at")],
+        &[Sort::by_greatest("completed_at")],
     );
     const SCOPE: Scope = Scope::SUBJECT;
 }
 
 impl View for Reports {
-    const OF: Option<StreamType> = Some(StreamType::Report);
+    const OF: StreamType = StreamType::Report;
 
     fn fold(document: Option<Report>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Report> {
         let AnyEvent::Report(event) = event else { return document };

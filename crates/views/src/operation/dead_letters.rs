@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::column::{Column, name_of, text, time};
-use crate::table::{Collection, STATUS, Scope, Table, equal};
+use crate::column::{Column, boolean, name_of, text, time};
+use crate::table::{Collection, STATUS, Scope, Sort, Table, is};
 use crate::view::View;
 
 /// The view.
@@ -52,21 +52,22 @@ impl Table for DeadLetters {
     const COLUMNS: &'static [Column<DeadLetter>] = &[
         text("saga", |letter| letter.saga.clone().into()),
         text("status", |letter| name_of(&letter.status)),
+        boolean("open", |letter| matches!(letter.status, DeadLetterStatus::Waiting).into()),
         time("failed_at", |letter| letter.failed_at.into()),
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] =
-        &[&["saga", "failed_at"], &["status", "failed_at"], &["failed_at"]];
+        &[&["saga", "failed_at"], &["status", "failed_at"], &["open", "failed_at"], &["failed_at"]];
     const COLLECTION: Collection = Collection::new(
         "dead-letters",
         "step that waits for an operator",
-        &[equal("saga", "saga"), STATUS],
-        &["-failed_at"],
+        &[is("saga"), STATUS, is("open").meaning("Whether it waits for an operator")],
+        &[Sort::by_greatest("failed_at")],
     );
     const SCOPE: Scope = Scope::INSTALLATION;
 }
 
 impl View for DeadLetters {
-    const OF: Option<StreamType> = Some(StreamType::DeadLetter);
+    const OF: StreamType = StreamType::DeadLetter;
 
     fn fold(document: Option<DeadLetter>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<DeadLetter> {
         let AnyEvent::DeadLetter(event) = event else { return document };

@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::column::{Column, name_of, text, time, uuid};
-use crate::table::{Collection, PATIENT, Place, STATUS, Scope, TRIAL, Table, equal};
+use crate::table::{Collection, PATIENT, Place, STATUS, Scope, Sort, TRIAL, Table, is};
 
 /// The table.
 pub struct ProcessManagers;
@@ -110,8 +110,8 @@ impl Table for ProcessManagers {
     const COLLECTION: Collection = Collection::new(
         "sagas",
         "instance of a process manager",
-        &[equal("saga", "saga"), STATUS, TRIAL, PATIENT],
-        &["-waiting_since"],
+        &[is("saga"), STATUS, TRIAL, PATIENT],
+        &[Sort::by_greatest("waiting_since")],
     );
     const SCOPE: Scope = Scope {
         trial: Some(Place::Column("trial_id")),

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, time};
-use crate::table::{Collection, Place, Scope, Table, since, until};
+use crate::table::{Collection, Place, Scope, Sort, Table, since, until};
 use crate::view::View;
 
 /// The view.
@@ -49,7 +49,7 @@ impl Table for Patients {
         "patients",
         "patient, masked",
         &[since("registered_at"), until("registered_at")],
-        &["-registered_at"],
+        &[Sort::by_greatest("registered_at")],
     );
     const SCOPE: Scope = Scope { patient: Some(Place::Key), ..Scope::INSTALLATION };
 }
@@ -112,7 +112,7 @@ impl Patient {
 }
 
 impl View for Patients {
-    const OF: Option<StreamType> = Some(StreamType::Patient);
+    const OF: StreamType = StreamType::Patient;
 
     fn fold(document: Option<Patient>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Patient> {
         let AnyEvent::Patient(event) = event else { return document };

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, boolean, name_of, text, time, uuid};
-use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, TRIAL, Table, equal};
+use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, Sort, TRIAL, Table, is};
 use crate::view::View;
 
 /// The view.
@@ -66,14 +66,14 @@ impl Table for AdverseEvents {
     const COLLECTION: Collection = Collection::new(
         "adverse-events",
         "adverse event",
-        &[TRIAL, SITE, PATIENT, SUBJECT, equal("severity", "severity"), equal("serious", "serious")],
-        &["-reported_at"],
+        &[TRIAL, SITE, PATIENT, SUBJECT, is("severity"), is("serious")],
+        &[Sort::by_greatest("reported_at")],
     );
     const SCOPE: Scope = Scope::SUBJECT;
 }
 
 impl View for AdverseEvents {
-    const OF: Option<StreamType> = Some(StreamType::AdverseEvent);
+    const OF: StreamType = StreamType::AdverseEvent;
 
     fn fold(document: Option<AdverseEvent>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<AdverseEvent> {
         let AnyEvent::AdverseEvent(event) = event else { return document };

@@ -1,6 +1,6 @@
 //! The inbox of alerts.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use events::envelope::{Envelope, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
@@ -8,8 +8,8 @@ use events::safety::alert::{AlertEvent, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::column::{Column, integer, name_of, text, time, uuid};
-use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, TRIAL, Table, equal};
+use crate::column::{Column, boolean, integer, name_of, text, time, uuid};
+use crate::table::{Collection, PATIENT, SITE, STATUS, SUBJECT, Scope, Sort, TRIAL, Table, is};
 use crate::view::View;
 
 /// The view.
@@ -74,30 +74,83 @@ impl Table for Alerts {
         uuid("trial_id", |alert| alert.trial_id.uuid().into()),
         uuid("site_id", |alert| alert.site_id.uuid().into()),
         uuid("patient_id", |alert| alert.patient_id.uuid().into()),
+        uuid("subject_id", |alert| alert.subject_id.uuid().into()),
         text("status", |alert| name_of(&alert.status)),
         text("severity", |alert| name_of(&alert.severity)),
-        // Sorts by urgency, which the names do not.
+        // Sorts by severity, which the names do not.
         integer("severity_rank", |alert| rank(alert.severity).into()),
+        boolean("open", |alert| alert.is_open().into()),
+        boolean("acknowledged", |alert| alert.acknowledged_at.is_some().into()),
+        boolean("historical", |alert| alert.historical.into()),
+        text("urgency", |alert| alert.urgency().into()),
         time("raised_at", |alert| alert.raised_at.into()),
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
+        &["trial_id", "urgency"],
+        &["trial_id", "open", "urgency"],
+        &["trial_id", "status", "urgency"],
         &["trial_id", "raised_at"],
-        &["trial_id", "status", "raised_at"],
-        &["site_id", "status", "raised_at"],
-        &["patient_id", "raised_at"],
-        &["status", "raised_at"],
-        &["status", "severity_rank"],
-        &["severity", "raised_at"],
+        &["site_id", "urgency"],
+        &["site_id", "open", "urgency"],
+        &["patient_id", "urgency"],
+        &["subject_id", "urgency"],
+        &["status", "urgency"],
+        &["severity", "urgency"],
+        &["open", "urgency"],
+        &["acknowledged", "urgency"],
+        &["historical", "urgency"],
+        &["urgency"],
         &["severity_rank"],
         &["raised_at"],
     ];
     const COLLECTION: Collection = Collection::new(
         "alerts",
         "alert",
-        &[TRIAL, SITE, PATIENT, STATUS, equal("severity", "severity")],
-        &["-raised_at", "severity_rank"],
+        &[
+            TRIAL,
+            SITE,
+            PATIENT,
+            SUBJECT,
+            STATUS,
+            is("severity"),
+            is("open").meaning("Whether it waits for anybody: it does until it is resolved, acknowledged or not"),
+            is("acknowledged").meaning("Whether somebody took notice"),
+            is("historical").meaning("Whether its source was brought in from a record of the past"),
+        ],
+        &[
+            Sort::by("urgency").meaning(
+                "the most urgent first: those that wait for somebody to take notice, the most severe of them first and \
+                 of these what was escalated and what runs out of time first; then what was acknowledged, what is of the past, what is \
+                 resolved",
+            ),
+            Sort::by_greatest("raised_at"),
+            Sort::by_greatest("severity_rank").called("severity").meaning("from low to critical"),
+        ],
     );
     const SCOPE: Scope = Scope::SUBJECT;
+}
+
+impl Alert {
+    /// Whether it waits for anybody.
+    const fn is_open(&self) -> bool {
+        !matches!(self.status, AlertStatus::Resolved)
+    }
+
+    /// Sorts as whoever looks after alerts should take them: smaller is more urgent. Until when is compared among
+    /// alerts of one severity, so that a critical one never stands behind a lesser one that is overdue.
+    fn urgency(&self) -> String {
+        let class = match self.status {
+            AlertStatus::Resolved => 3,
+            _ if self.historical => 2,
+            AlertStatus::Acknowledged => 1,
+            AlertStatus::Raised | AlertStatus::Escalated => 0,
+        };
+        // Whose time ran out once waits longer than its new time says.
+        let is_in_time = u8::from(self.escalation_level == 0);
+        let due = self.acknowledge_by.unwrap_or(self.raised_at);
+        let due = due.to_rfc3339_opts(SecondsFormat::Micros, true);
+        format!("{class} {} {is_in_time} {due}", rank(Severity::Critical) - rank(self.severity))
+    }
 }
 
 impl AlertNote {
@@ -116,7 +169,7 @@ const fn rank(severity: Severity) -> i64 {
 }
 
 impl View for Alerts {
-    const OF: Option<StreamType> = Some(StreamType::Alert);
+    const OF: StreamType = StreamType::Alert;
 
     fn fold(document: Option<Alert>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Alert> {
         let AnyEvent::Alert(event) = event else { return document };

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, name_of, text, uuid};
-use crate::table::{Collection, Place, STATUS, Scope, TRIAL, Table, equal};
+use crate::table::{Collection, Place, STATUS, Scope, Sort, TRIAL, Table, is};
 use crate::view::View;
 
 /// The view.
@@ -51,13 +51,13 @@ impl Table for Sites {
         text("status", |site| name_of(&site.status)),
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["trial_id", "site"], &["status", "site"], &["site"]];
-    const COLLECTION: Collection = Collection::new("sites", "site", &[TRIAL, equal("site", "site"), STATUS], &["site"]);
+    const COLLECTION: Collection = Collection::new("sites", "site", &[TRIAL, is("site"), STATUS], &[Sort::by("site")]);
     const SCOPE: Scope =
         Scope { trial: Some(Place::Column("trial_id")), site: Some(Place::Key), ..Scope::INSTALLATION };
 }
 
 impl View for Sites {
-    const OF: Option<StreamType> = Some(StreamType::Site);
+    const OF: StreamType = StreamType::Site;
 
     fn fold(document: Option<Site>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Site> {
         let AnyEvent::Site(event) = event else { return document };

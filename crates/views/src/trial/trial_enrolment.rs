@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use events::consent::ConsentEvent;
 use events::enrolment::subject::SubjectEvent;
 use events::envelope::Envelope;
-use events::ids::{SiteId, TrialId};
+use events::ids::{SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
 use events::trial::{Blinding, EnrolmentMode, TrialEvent};
 use events::values::Blinded;
@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, integer, name_of, text, time};
-use crate::table::{Collection, Place, STATUS, Scope, Table, equal};
+use crate::table::{Collection, Place, STATUS, Scope, Sort, Table, is};
 use crate::view::View;
 
 /// The view.
@@ -96,13 +96,15 @@ impl Table for TrialEnrolment {
     const COLLECTION: Collection = Collection::new(
         "trials",
         "trial",
-        &[equal("protocol", "protocol"), STATUS],
-        &["protocol", "registered_at", "enrolled"],
+        &[is("protocol"), STATUS],
+        &[Sort::by("protocol"), Sort::by("registered_at"), Sort::by("enrolled")],
     );
     const SCOPE: Scope = Scope { trial: Some(Place::Key), ..Scope::INSTALLATION };
 }
 
 impl View for TrialEnrolment {
+    const OF: StreamType = StreamType::Trial;
+
     fn keys(event: &AnyEvent, envelope: &Envelope) -> Vec<String> {
         let counts = match event {
             AnyEvent::Trial(_) | AnyEvent::Subject(_) => true,

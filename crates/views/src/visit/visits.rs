@@ -40,12 +40,12 @@ impl Table for Visits {
         &["attended_on"],
     ];
     const COLLECTION: Collection =
-        Collection::new("visits", "visit", &[TRIAL, SITE, PATIENT, SUBJECT], &["-attended_on"]);
+        Collection::new("visits", "visit", &[TRIAL, SITE, PATIENT, SUBJECT], &[Sort::by_greatest("attended_on")]);
     const SCOPE: Scope = Scope::SUBJECT;
 }
 
 impl View for Visits {
-    const OF: Option<StreamType> = Some(StreamType::Visit);
+    const OF: StreamType = StreamType::Visit;
 
     fn fold(document: Option<Visit>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Visit> {
         let AnyEvent::Visit(event) = event else { return document };

@@ -78,7 +78,11 @@ fn an_alert_is_escalated_acknowledged_and_resolved() {
         of_alert("AlertNoteAdded", &json!({"note": "with her now"})).by("dr-two"),
         of_alert("AlertResolved", &json!({"action_taken": "called the patient"})),
     ];
-    given(course[..1].to_vec()).view::<Alerts>(alert()).then(&in_inbox()).then_column("severity_rank", &json!(3));
+    given(course[..1].to_vec())
+        .view::<Alerts>(alert())
+        .then(&in_inbox())
+        .then_column("severity_rank", &json!(3))
+        .then_stands_at(1, 1);
     let waiting = json!({
         "status": "escalated", "escalation_level": 1, "recipients": ["medical-monitor"],
         "acknowledge_by": minute(120)
@@ -94,5 +98,45 @@ fn an_alert_is_escalated_acknowledged_and_resolved() {
     let taken = with(with(in_inbox(), &waiting), &taken);
     given(course[..4].to_vec()).view::<Alerts>(alert()).then(&taken);
     let resolved = json!({"status": "resolved", "resolved_at": minute(4), "action_taken": "called the patient"});
-    given(course).view::<Alerts>(alert()).then(&with(taken, &resolved));
+    let shown = given(course).view::<Alerts>(alert());
+    shown.then(&with(taken, &resolved)).then_column("open", &json!(false)).then_stands_at(5, 5);
+}
+
+#[test]
+fn the_inbox_is_in_the_order_of_urgency() {
+    let of = |severity: &str, due: Option<i64>, historical: bool, then: &[(&str, Value)]| {
+        let payload = json!({
+            "source_event_id": Uuid::nil(), "source": {"type": "report", "id": Uuid::nil()}, "rule": "R",
+            "severity": severity, "finding": "F", "subject_id": subject(), "trial_id": trial(), "site_id": site(),
+            "patient_id": patient(), "recipients": ["investigator"], "acknowledge_by": due.map(minute_of),
+            "acknowledge_within_minutes": 60, "historical": historical
+        });
+        let course = then.iter().map(|(event_type, payload)| of_alert(event_type, payload));
+        let course: Vec<Given> = std::iter::once(of_alert("AlertRaised", &payload)).chain(course).collect();
+        let shown = given(course).view::<Alerts>(alert());
+        (shown.column("urgency"), shown.column("open"), shown.column("acknowledged"))
+    };
+    let acknowledged = ("AlertAcknowledged", json!({}));
+    let resolved = ("AlertResolved", json!({"action_taken": "seen"}));
+    let escalated = ("AlertEscalated", json!({"level": 1, "recipients": ["sponsor"], "acknowledge_by": minute(5)}));
+    let inbox = [
+        of("critical", Some(60), false, &[]),
+        of("critical", Some(600), false, &[]),
+        of("high", Some(1), false, &[escalated]),
+        of("high", Some(60), false, &[]),
+        of("low", Some(1), false, &[]),
+        of("critical", Some(60), false, &[acknowledged]),
+        of("critical", None, true, &[]),
+        of("critical", Some(60), false, &[resolved]),
+    ];
+    let urgencies: Vec<String> = inbox.iter().map(|(urgency, ..)| urgency.to_string()).collect();
+    assert!(urgencies.is_sorted(), "{urgencies:#?}");
+    let open: Vec<(&Value, &Value)> = inbox.iter().map(|(_, open, acknowledged)| (open, acknowledged)).collect();
+    let (yes, no) = (json!(true), json!(false));
+    let (waits, taken, over) = ((&yes, &no), (&yes, &yes), (&no, &no));
+    assert_eq!(open, [waits, waits, waits, waits, waits, taken, waits, over]);
+}
+
+fn minute_of(number: i64) -> chrono::DateTime<chrono::Utc> {
+    minute(i32::try_from(number).expect("few"))
 }

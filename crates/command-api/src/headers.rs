@@ -1,0 +1,131 @@
+//! What a command's headers say. One that says something twice says nothing: it is refused.
+
+use axum::http::header::AsHeaderName;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use event_store::execute::Precondition;
+use events::ids::derive_id;
+use service::auth::Principal;
+use service::problem::Problem;
+use uuid::Uuid;
+
+/// Greatest length of an idempotency key.
+const KEY_LENGTH_MAX: usize = 255;
+
+/// The command's id: one per caller and key, so that nobody can meet another's.
+///
+/// # Errors
+/// A 400 problem where the key is given twice or is none.
+pub fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Problem> {
+    let Some(key) = once(headers, "idempotency-key", "Idempotency-Key")? else { return Ok(Uuid::now_v7()) };
+    let visible = key
+        .to_str()
+        .ok()
+        .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    let key = visible.ok_or_else(|| {
+        Problem::invalid(
+            "Idempotency-Key",
+            "malformed",
+            "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
+        )
+    })?;
+    Ok(derive_id("command", &[principal.actor.id.as_bytes(), key.as_bytes()]))
+}
+
+/// What `If-Match` asks for (RFC 9110, section 13.1.1): `*`, or tags of which one must be that of the stream's state.
+/// A tag that the read side gave, or a version in quotes. Weak tags match nothing, and neither do tags of others.
+///
+/// # Errors
+/// A 400 problem where it is given twice or is no list of entity tags.
+pub fn if_match(headers: &HeaderMap) -> Result<Precondition, Problem> {
+    let Some(value) = once(headers, header::IF_MATCH, "If-Match")? else { return Ok(Precondition::None) };
+    let message = "If-Match must be `*`, or the ETag of the document that is to be changed, or the stream's version \
+                   in quotes, such as \"3\"; or several of these with commas in between.";
+    let malformed = || Problem::invalid("If-Match", "malformed", message);
+    let text = value.to_str().map_err(|_| malformed())?.trim();
+    if text == "*" {
+        return Ok(Precondition::Exists);
+    }
+    let mut versions = Vec::new();
+    for tag in text.split(',').map(str::trim) {
+        let strong = tag.strip_prefix("W/").unwrap_or(tag);
+        let opaque = strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(malformed)?;
+        if opaque.contains('"') {
+            return Err(malformed());
+        }
+        if strong.len() == tag.len() {
+            versions.extend(version_of(opaque));
+        }
+    }
+    Ok(Precondition::OneOf(versions))
+}
+
+/// The version that a tag begins with.
+fn version_of(opaque: &str) -> Option<u64> {
+    let (digits, _) = opaque.split_once('-').unwrap_or((opaque, ""));
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// Refuses a body of another kind than JSON.
+///
+/// # Errors
+/// A 415 problem.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = "Send the command's fields as JSON, with `Content-Type: application/json`.";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+}
+
+/// A header that may be given once.
+fn once<'headers>(
+    headers: &'headers HeaderMap,
+    name: impl AsHeaderName,
+    shown: &str,
+) -> Result<Option<&'headers HeaderValue>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Problem::invalid(shown, "duplicate", format!("{shown} may be given once."))),
+        (value, None) => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue, header};
+    use event_store::execute::Precondition;
+
+    use super::if_match;
+
+    #[test]
+    fn if_match_is_read_as_the_standard_says() {
+        let read = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::IF_MATCH, HeaderValue::from_str(line).expect("a header"));
+            }
+            if_match(&headers)
+        };
+        let any_of = |versions: &[u64]| Precondition::OneOf(versions.to_vec());
+        for (text, expected) in [
+            ("*", Precondition::Exists),
+            ("\"3\"", any_of(&[3])),
+            ("\"3-00000000000000ab\"", any_of(&[3])),
+            ("\"3-00000000000000ab-b\"", any_of(&[3])),
+            ("\"3\", \"7-1\" ,\"x\"", any_of(&[3, 7])),
+            ("W/\"3\"", any_of(&[])),
+            ("W/\"3\",\"4\"", any_of(&[4])),
+            ("\"another\"", any_of(&[])),
+            ("\"\"", any_of(&[])),
+        ] {
+            assert_eq!(read(&[text]).expect(text), expected, "{text}");
+        }
+        assert_eq!(read(&[]).expect("nothing is asked for"), Precondition::None);
+        for text in ["3", "", "\"3", "3\"", "\"3\" \"4\"", "\"3\",", "*, \"3\"", "w/\"3\""] {
+            assert_eq!(read(&[text]).expect_err(text).rule(), "malformed", "{text}");
+        }
+        assert_eq!(read(&["\"3\"", "\"3\""]).expect_err("twice").rule(), "duplicate");
+    }
+}

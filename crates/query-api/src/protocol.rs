@@ -1,0 +1,127 @@
+//! What was defined for a trial, part by part: each is taken out of the trial's protocol, and has its tag.
+
+use ::views::trial::protocols::{Arm, ConsentForm, Eligibility, Protocol, Protocols, Questionnaire};
+use ::views::{Standing, Table};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use event_store::checkpoints::Checkpoint;
+use serde::Serialize;
+use service::problem::Problem;
+
+use crate::QueryApi;
+use crate::entity_tag::EntityTag;
+use crate::listing::Listing;
+use crate::lists::{Page, found, read, uuid_in_path};
+use crate::parameters::Parameters;
+use crate::render::as_of;
+
+/// A trial's protocol as it is asked for.
+struct Asked {
+    checkpoint: Checkpoint,
+    tag: EntityTag,
+    protocol: Protocol,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    /// Reads the protocol; all parameters must have been taken but those that say how fresh it must be.
+    async fn read(api: &QueryApi, id: &str, mut parameters: Parameters, headers: HeaderMap) -> Result<Self, Problem> {
+        let id = uuid_in_path(id)?;
+        let at_least = parameters.at_least(api.at_least_patience)?;
+        parameters.finish()?;
+        let listing = Listing::named(Protocols::NAME).ok_or_else(Problem::internal)?;
+        let (checkpoint, document) = found(api, listing, id, at_least).await?;
+        let tag = EntityTag::of_document(read::<Standing>(document.get())?, false);
+        Ok(Self { checkpoint, tag, protocol: read(document.get())?, headers })
+    }
+
+    fn page<T: Serialize>(checkpoint: Checkpoint, tag: &EntityTag, headers: &HeaderMap, items: Vec<T>) -> Response {
+        let page = Page { items, next: None, position: checkpoint.position };
+        as_of(checkpoint, tag, headers, Json(page))
+    }
+}
+
+/// `GET /v1/trials/<id>/arms`.
+pub async fn arms(
+    State(api): State<QueryApi>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, Parameters::of(&uri)?, headers).await?;
+    Ok(Asked::page::<Arm>(checkpoint, &tag, &headers, protocol.arms))
+}
+
+/// `GET /v1/trials/<id>/eligibility`: the criteria in force, or those of a `version`.
+pub async fn eligibility(
+    State(api): State<QueryApi>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut parameters = Parameters::of(&uri)?;
+    let version: Option<u32> = parameters.parsed("version", "a version of the criteria: a whole number from 1")?;
+    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let wanted = |definition: &&Eligibility| version.is_none_or(|version| definition.criteria_version == version);
+    let found = protocol.eligibility.iter().rev().find(wanted);
+    let missing = || match version {
+        Some(version) => format!("The trial {id} has no version {version} of its eligibility criteria."),
+        None => format!("No eligibility criteria were defined for the trial {id}."),
+    };
+    let found = found.ok_or_else(|| Problem::not_found("not-found", missing()))?;
+    Ok(as_of(checkpoint, &tag, &headers, Json(found)))
+}
+
+/// `GET /v1/trials/<id>/consent-forms`: all of them, or those of a `form_version` or `language`.
+pub async fn consent_forms(
+    State(api): State<QueryApi>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut parameters = Parameters::of(&uri)?;
+    let (versions, languages) = (parameters.texts("form_version")?, parameters.list("language")?);
+    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let wanted = |form: &ConsentForm| {
+        (versions.is_empty() || versions.contains(&form.form_version))
+            && (languages.is_empty() || languages.iter().any(|language| form.language.eq_ignore_ascii_case(language)))
+    };
+    Ok(Asked::page(checkpoint, &tag, &headers, protocol.consent_forms.into_iter().filter(wanted).collect()))
+}
+
+/// `GET /v1/trials/<id>/questionnaires`: all of them in every version, or those of an `instrument`.
+pub async fn questionnaires(
+    State(api): State<QueryApi>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut parameters = Parameters::of(&uri)?;
+    let instruments = parameters.texts("instrument")?;
+    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let wanted = |form: &Questionnaire| instruments.is_empty() || instruments.contains(&form.instrument);
+    Ok(Asked::page(checkpoint, &tag, &headers, protocol.questionnaires.into_iter().filter(wanted).collect()))
+}
+
+/// `GET /v1/trials/<id>/questionnaires/<instrument>`: the newest, or that of a `version`.
+pub async fn questionnaire(
+    State(api): State<QueryApi>,
+    Path((id, instrument)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut parameters = Parameters::of(&uri)?;
+    let version = parameters.text("version")?;
+    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let wanted = |form: &&Questionnaire| {
+        form.instrument == instrument && version.as_ref().is_none_or(|version| form.version == *version)
+    };
+    let missing = || {
+        let version = version.as_ref().map(|version| format!(" in version {version}")).unwrap_or_default();
+        Problem::not_found("not-found", format!("The trial {id} has no questionnaire {instrument}{version}."))
+    };
+    let found = protocol.questionnaires.iter().rev().find(wanted).ok_or_else(missing)?;
+    Ok(as_of(checkpoint, &tag, &headers, Json(found)))
+}
