@@ -125,7 +125,7 @@ async fn count_alerts(store: &Store) -> Result<(), ViewError> {
             let of_status = Filter {
                 column: "status".to_owned(),
                 op: FilterOp::Equals,
-                value: ColumnValue::Text(status.to_owned()),
+                values: vec![ColumnValue::Text(status.to_owned())],
             };
             let query = ListQuery { filters: vec![of_status], after, limit: LIST_LIMIT_MAX, ..ListQuery::default() };
             let page = store.views.list(Alerts::NAME, &query).await?;

@@ -163,7 +163,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         supervisor.spawn("gauges", watched.run(shutdown.clone()));
         supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
     }
-    let router = router(roles, settings, &key, &store, &executor, queries, Health::new(checks));
+    let router = router(roles, settings, &key, &executor, queries, Health::new(checks));
     let address = listener.local_addr().unwrap_or(settings.listen);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
         let file = settings.storage.admin_token_file();
@@ -205,7 +205,6 @@ fn router(
     roles: Roles,
     settings: &ServerSettings,
     key: &Key,
-    store: &Store,
     executor: &Executor,
     queries: QueryApi,
     health: Health,
