@@ -8,13 +8,7 @@ use events::patient::{PatientEvent, PatientRegistered};
 use events::set::EventSet;
 use uuid::Uuid;
 
-/// A time for events of tests.
-///
-/// # Panics
-/// Never: it is a constant.
-pub fn some_time() -> chrono::DateTime<chrono::Utc> {
-    "2026-01-31T12:00:00.123456Z".parse().expect("a time")
-}
+pub use crate::given::some_time;
 
 /// An event about a patient, in a trial where one is given.
 pub fn event(patient_id: PatientId, trial_id: Option<TrialId>) -> NewEvent {

@@ -13,8 +13,6 @@ use events::envelope::{Actor, NewEvent, Role};
 use events::ids::StreamId;
 use uuid::Uuid;
 
-use crate::appends::some_time;
-
 /// A world of streams in which commands are decided, one after the other.
 #[derive(Clone, Default)]
 pub struct World {
@@ -215,6 +213,14 @@ pub fn context() -> Context {
         actor: Actor { id: "tester".to_owned(), role: Role::Administrator, organisation: None },
         target_named: true,
     }
+}
+
+/// A time for events of tests.
+///
+/// # Panics
+/// Never: it is a constant.
+pub fn some_time() -> DateTime<Utc> {
+    "2026-01-31T12:00:00.123456Z".parse().expect("a time")
 }
 
 /// The time at which commands are decided.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use view_schema::{ColumnValue, ViewRow};
 use views::{DynView, Erased, Standing, View};
 
-use crate::appends::some_time;
+use super::some_time;
 
 /// An event of the given history, written as somebody reads it: a stream, what it is about, its type, its payload.
 #[derive(Clone)]
