@@ -16,7 +16,11 @@ fn told(arguments: &[&str]) -> String {
 fn every_command() -> Vec<String> {
     let help = told(&["--help"]);
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    commands.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next().map(str::to_owned)).collect()
+    commands
+        .filter_map(|line| {
+            line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split_whitespace().next().map(str::to_owned)
+        })
+        .collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::system::{run_with_file, text};
+use crate::system::{run, run_with_file, text};
 
 #[test]
 fn a_servers_file_serves_every_command() {
@@ -24,5 +24,25 @@ fn a_servers_file_serves_every_command() {
         assert_eq!(output.status.code(), Some(2));
         let told = text(&output.stderr);
         assert!(told.contains("`listn`") && told.contains("`listen`"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn why_a_database_cannot_be_used_is_told_once_and_in_its_own_words() {
+    let folder = TempDir::new().expect("a folder");
+    let database = testkit::postgres().await;
+    let (server, name) = database.url.rsplit_once('/').expect("an address");
+    let port = xtask::servers::free_port().expect("a free port");
+    let cases = [
+        (format!("postgres://x@127.0.0.1:{port}/x"), "Connection refused", format!("127.0.0.1:{port}")),
+        (format!("{server}/no_{name}"), "does not exist", "127.0.0.1".to_owned()),
+    ];
+    for (url, cause, place) in cases {
+        for command in ["migrate", "serve"] {
+            let arguments = [command, "--database-url", &url];
+            let told = text(&run(&arguments, folder.path()).stderr);
+            assert_eq!(told.matches(cause).count(), 1, "{told}");
+            assert!(told.contains(&place) && !told.contains("at line") && !told.contains("pool"), "{told}");
+        }
     }
 }
