@@ -171,7 +171,7 @@ fn fingerprint(command: &AnyCommand) -> [u8; 32] {
 
 /// The command's id: one per caller and key, so that nobody can meet another's.
 fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(Uuid::now_v7()) };
+    let Some(key) = once(headers, "Idempotency-Key")? else { return Ok(Uuid::now_v7()) };
     let visible = key
         .to_str()
         .ok()
@@ -186,8 +186,17 @@ fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Proble
     Ok(derive_id("command", &[principal.actor.id.as_bytes(), key.as_bytes()]))
 }
 
+/// A header that says one thing: given twice it is not guessed which is meant.
+fn once<'request>(headers: &'request HeaderMap, name: &'static str) -> Result<Option<&'request HeaderValue>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first),
+        (_, Some(_)) => Err(Problem::invalid(name, "given-twice", format!("Give {name} once."))),
+    }
+}
+
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let Some(value) = once(headers, "If-Match")? else { return Ok(None) };
     let version = value.to_str().ok().and_then(|text| {
         let digits = text.strip_prefix('"')?.strip_suffix('"')?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
