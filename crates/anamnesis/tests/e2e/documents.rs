@@ -83,6 +83,9 @@ async fn addresses_are_given_as_people_write_them() {
         let address = format!("{}{}", system.processes[0].url, link.as_str().expect("an address"));
         assert!(reqwest::get(&address).await.expect("an answer").status().is_success(), "{what}: {address}");
     }
+    let told = system.processes[0].told();
+    assert!(told.contains("started version=\"") && told.contains("listen=127.0.0.1:"), "{told}");
+    assert!(!told.contains('\u{1b}'), "colours are for terminals: {told}");
     let taken = system.processes[0].url.rsplit(':').next().expect("a port").to_owned();
     let data = system.folder.path().join("other").to_string_lossy().into_owned();
     for listen in [format!("localhost:{taken}"), format!(":{taken}"), taken.clone()] {
