@@ -49,7 +49,10 @@ pub fn views_are_registered(views: Arc<dyn ViewStore>) -> Check {
     })
 }
 
+/// An error with its causes; what one has said already the next does not say again.
 fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
 }

@@ -71,10 +71,16 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// Tells the error with its causes.
 fn fail(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("error: {error}");
+    let mut told = error.to_string();
+    eprintln!("error: {told}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        // Some libraries tell the cause in their own text, too.
+        let text = error.to_string();
+        if !told.contains(&text) {
+            eprintln!("  because: {text}");
+            told = text;
+        }
         cause = error.source();
     }
     ExitCode::from(2)

@@ -1,5 +1,6 @@
 //! `anamnesis replay`: what happened to a patient, event by event, as the log tells it.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -149,8 +150,23 @@ async fn paged(
     for item in items {
         text.push_str(&told(item)?);
     }
+    if std::io::stdout().is_terminal() {
+        text = wrapped(&text, textwrap::termwidth());
+    }
     console::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The text for a terminal of so many columns: lines break between words, and go on further in.
+fn wrapped(text: &str, columns: usize) -> String {
+    // Codes such as PAIN-NRS and ids stay whole.
+    let options = |columns| textwrap::Options::new(columns).word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let lines = text.lines().map(|line| {
+        let indented = line.len() - line.trim_start().len();
+        let indent = " ".repeat(if indented > 8 { indented } else { 10 });
+        textwrap::fill(line, options(columns).subsequent_indent(&indent)) + "\n"
+    });
+    lines.collect()
 }
 
 /// An event in two lines.
@@ -232,6 +248,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn on_a_narrow_terminal_lines_break_between_words() {
+        let text =
+            "       7  2026-03-09 08:00:00  ReportSubmitted  by app\n          answers: 1, instrument: PAIN-NRS\n";
+        assert_eq!(
+            wrapped(text, 40),
+            "       7  2026-03-09 08:00:00\n          ReportSubmitted  by app\n          answers: 1, instrument:\n          \
+             PAIN-NRS\n"
+        );
+    }
 
     #[test]
     fn an_event_is_told_in_two_lines() {

@@ -13,4 +13,4 @@ mod store;
 pub mod views;
 
 pub use sqlite::{BackedUp, BackupError};
-pub use store::{ConnectionUse, OpenError, Store, StoreOptions, migrate};
+pub use store::{ConnectionUse, OpenError, Said, Store, StoreOptions, migrate};

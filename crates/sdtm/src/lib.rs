@@ -6,6 +6,7 @@
 
 mod accounts;
 mod dates;
+mod json;
 mod numbers;
 mod plan;
 mod report;
@@ -59,6 +60,10 @@ struct SdtmArgs {
     /// CSV file for every row that was not taken, with file, line and reason.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Prints a JSON object: `study`, `trial_id`, `files` (`file`, `read`, `taken`, `rejected`), `notes`, `new_events`,
+    /// `position`, `complete`.
+    #[arg(long)]
+    json: bool,
     /// Subjects that are sent at once.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
     concurrency: u16,
@@ -152,6 +157,9 @@ async fn tell_the_end(
     let accounts: &Accounts = &sent.accounts;
     if let Some(path) = &args.report {
         report::write(path, accounts, &found.tables).map_err(ToolError::file(path, "written"))?;
+    }
+    if args.json {
+        return Ok(console::print(&format!("{}\n", json::told(accounts, &found.tables, frame, sent)))?);
     }
     let mut text = report::summary(accounts, &found.tables);
     text.push_str(&format!("events added: {}\n", sent.new_events));

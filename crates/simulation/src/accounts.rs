@@ -111,3 +111,38 @@ impl Accounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::When;
+    use domain::enrolment::subject::{CompleteSubject, RandomiseSubject};
+    use events::ids::{SubjectId, TrialId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn each_plays_their_own_part() {
+        let at_site = Scene { site: Some("702"), participant: Some(6) };
+        let subject = SubjectId::from(Uuid::nil());
+        let of = |command: &CommandRequest, scene| {
+            let person = Person::of(command, scene);
+            (person.role, person.account)
+        };
+        let randomise =
+            CommandRequest::new(subject, &RandomiseSubject { arm: "ACT".to_owned(), occurred_at: When::NOW });
+        assert_eq!(of(&randomise, at_site), (Role::Integration, "randomisation-service".to_owned()));
+        let complete = CommandRequest::new(subject, &CompleteSubject { occurred_at: When::NOW });
+        assert_eq!(of(&complete, at_site), (Role::Coordinator, "coordinator-702".to_owned()));
+        let open = domain::trial::OpenEnrolment { occurred_at: When::NOW };
+        let open = CommandRequest::new(TrialId::from(Uuid::nil()), &open);
+        assert_eq!(of(&open, Scene::TRIAL), (Role::Sponsor, "sponsor-1".to_owned()));
+        let acknowledge = domain::safety::alert::AcknowledgeAlert { note: None, occurred_at: When::NOW };
+        let acknowledge = CommandRequest::new(events::ids::AlertId::from(Uuid::nil()), &acknowledge);
+        let nobody = Scene { participant: None, ..at_site };
+        assert_eq!(of(&acknowledge, nobody), (Role::Investigator, "investigator-702".to_owned()));
+        let mut report = complete;
+        report.name = "SubmitReport";
+        assert_eq!(of(&report, at_site), (Role::Participant, "participant-00007".to_owned()));
+    }
+}

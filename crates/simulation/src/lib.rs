@@ -150,7 +150,7 @@ fn summary(args: &SimulateArgs, cast: &Cast, start: NaiveDate, outcome: &Outcome
     let mut text = format!("\nTrial {} ({})\n\n{}", cast.protocol, cast.trial_id, table(&rows));
     let end = start + Days::new(LENGTH_DAYS);
     text.push_str(&format!(
-        "\nIt tells of {start} to {end}. Alerts and what the process managers did bear the time at which all of it was \
+        "\nIt tells of {start} to {end}. Alerts, and what process\nmanagers did, bear the time at which it was \
          received: now.\n"
     ));
     if let Some(patient_id) = outcome.patient_with_alert {

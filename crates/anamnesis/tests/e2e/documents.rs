@@ -16,7 +16,11 @@ fn told(arguments: &[&str]) -> String {
 fn every_command() -> Vec<String> {
     let help = told(&["--help"]);
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    commands.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next().map(str::to_owned)).collect()
+    commands
+        .filter_map(|line| {
+            line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split_whitespace().next().map(str::to_owned)
+        })
+        .collect()
 }
 
 #[test]
@@ -79,6 +83,9 @@ async fn addresses_are_given_as_people_write_them() {
         let address = format!("{}{}", system.processes[0].url, link.as_str().expect("an address"));
         assert!(reqwest::get(&address).await.expect("an answer").status().is_success(), "{what}: {address}");
     }
+    let told = system.processes[0].told();
+    assert!(told.contains("started version=\"") && told.contains("listen=127.0.0.1:"), "{told}");
+    assert!(!told.contains('\u{1b}'), "colours are for terminals: {told}");
     let taken = system.processes[0].url.rsplit(':').next().expect("a port").to_owned();
     let data = system.folder.path().join("other").to_string_lossy().into_owned();
     for listen in [format!("localhost:{taken}"), format!(":{taken}"), taken.clone()] {

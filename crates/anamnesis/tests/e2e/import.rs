@@ -1,6 +1,7 @@
 //! A small study with faults is imported over REST.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -64,6 +65,19 @@ async fn a_study_with_faults_is_imported_and_again_adds_nothing() {
     let (second, report_again) = import(&system, &folder);
     assert!(second.contains("events added: 0"), "{second}");
     assert_eq!(report_again, report);
+    // The line that asks for more works as it is printed, wherever it is pasted.
+    let more = second.lines().find(|line| line.trim().starts_with("curl ")).expect("a command").trim().to_owned();
+    let asked =
+        Command::new("sh").current_dir("/").args(["-c", &format!("{more} --silent --fail")]).output().expect("sh");
+    let told: Value = serde_json::from_slice(&asked.stdout).unwrap_or_else(|error| panic!("{error}: {more}"));
+    assert_eq!(told["protocol"], "E2E-1");
+
+    let (url, data) = (&system.processes[0].url, system.folder.path().join("data"));
+    let (path, data) = (folder.to_string_lossy(), data.to_string_lossy());
+    let output = run(&["import", "sdtm", &path, "--url", url, "--data-dir", &data, "--json"], system.folder.path());
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&told["study"], &told["new_events"], &told["complete"]), (&"E2E-1".into(), &0.into(), &true.into()));
+    assert!(told["files"].as_array().is_some_and(|files| files.iter().any(|file| file["file"] == "DM.csv")), "{told}");
 }
 
 /// Imports a folder; gives what was printed, and the report.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::system::{BINARY, Process, System, clean, run, text};
@@ -52,6 +53,58 @@ async fn a_newcomer_follows_what_is_printed_from_the_banner_to_a_history() {
     // The same again, in words of a machine: nothing is new, on any later day.
     let again: Value = serde_json::from_str(&succeeds(&format!("{simulate} --json"))).expect("JSON");
     assert_eq!((&again["new_events"], &again["protocol"]), (&0.into(), &"SIM-1-12-5".into()), "{again}");
+}
+
+/// What a terminal of 60 columns shows: pieces between returns of the carriage, without control sequences.
+fn seen_at_60_columns(folder: &Path, line: &str) -> Vec<String> {
+    let typescript = folder.join("typescript");
+    let shown = format!("stty cols 60 rows 24 && exec {line}");
+    let mut script = clean(Command::new("script"), Path::new("/"));
+    let status = script.env("SHELL", "/bin/sh").env("TERM", "xterm").args(["--quiet", "--return", "--command", &shown]);
+    let status = status.arg(&typescript).stdout(std::process::Stdio::null()).status().expect("script");
+    let shown = text(&std::fs::read(&typescript).expect("what was shown"));
+    assert!(status.success(), "{shown}");
+    let mut plain = String::new();
+    let mut letters = shown.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter == '\u{1b}' && letters.next_if_eq(&'[').is_some() {
+            // Up to the letter that ends it.
+            while letters.next().is_some_and(|letter| !letter.is_ascii_alphabetic()) {}
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain.split(['\r', '\n']).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn progress_is_seen_from_the_start_and_fits_a_narrow_terminal() {
+    let system = System::embedded_with(&[]).await;
+    let simulate = commands(&system.processes[0].told())[0].replace("--subjects 200", "--subjects 30");
+    let seen = seen_at_60_columns(system.folder.path(), &simulate);
+    assert!(seen.iter().any(|line| line.starts_with("consents [") && line.contains(" 0/30")), "{seen:?}");
+    let bars: Vec<&String> = seen.iter().filter(|line| line.contains(" [") && !line.starts_with("Script")).collect();
+    assert!(bars.iter().all(|line| line.chars().count() <= 60), "torn: {bars:?}");
+    let replay = seen.iter().find(|line| line.contains("replay patient")).expect("a command").trim().to_owned();
+    let history = seen_at_60_columns(system.folder.path(), &replay);
+    let too_long: Vec<&String> =
+        history.iter().filter(|line| line.chars().count() > 60 && !line.contains("Script")).collect();
+    assert!(history.len() > 20 && too_long.is_empty(), "{too_long:?}");
+}
+
+#[tokio::test]
+async fn a_simulation_that_is_interrupted_says_how_to_go_on() {
+    let system = System::embedded_with(&[]).await;
+    let simulate = commands(&system.processes[0].told())[0].replace("--subjects 200", "--subjects 4000");
+    let mut shell = clean(Command::new("sh"), Path::new("/"));
+    let shell = shell.args(["-c", &format!("exec {simulate}")]).stderr(std::process::Stdio::piped());
+    let child = shell.stdout(std::process::Stdio::null()).spawn().expect("sh");
+    let begun = |page: &Value| page["items"].as_array().is_some_and(|patients| !patients.is_empty());
+    system.api.until("/v1/patients?limit=1", "begun", begun).await;
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("waited").expect("its end");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(text(&output.stderr).contains("run the same command again to go on"), "{}", text(&output.stderr));
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! One settings file for every command of an installation.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
-use crate::system::{run_with_file, text};
+use crate::system::{Process, run, run_with_file, text};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_servers_file_serves_every_command() {
@@ -25,4 +29,50 @@ fn a_servers_file_serves_every_command() {
         let told = text(&output.stderr);
         assert!(told.contains("`listn`") && told.contains("`listen`"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn why_a_database_cannot_be_used_is_told_once_and_in_its_own_words() {
+    let folder = TempDir::new().expect("a folder");
+    let database = testkit::postgres().await;
+    let (server, name) = database.url.rsplit_once('/').expect("an address");
+    let port = xtask::servers::free_port().expect("a free port");
+    let cases = [
+        (format!("postgres://x@127.0.0.1:{port}/x"), "Connection refused", format!("127.0.0.1:{port}")),
+        (format!("{server}/no_{name}"), "does not exist", "127.0.0.1".to_owned()),
+    ];
+    for (url, cause, place) in cases {
+        for command in ["migrate", "serve"] {
+            let arguments = [command, "--database-url", &url];
+            let told = text(&run(&arguments, folder.path()).stderr);
+            assert_eq!(told.matches(cause).count(), 1, "{told}");
+            assert!(told.contains(&place) && !told.contains("at line") && !told.contains("pool"), "{told}");
+        }
+    }
+}
+
+/// While it serves, too: a pool alone would only tell that its time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_database_went_away_is_in_the_log() {
+    let cluster = tokio::task::block_in_place(xtask::servers::PostgresCluster::start).expect("a server");
+    let folder = TempDir::new().expect("a folder");
+    let key = "0f".repeat(32);
+    let arguments = ["--database-url", &cluster.url("postgres"), "--jwt-key", &key].map(str::to_owned);
+    let mut process = Process::start("query-api", folder.path(), &arguments);
+    let issue = ["token", "--jwt-key", &key, "--role", "auditor", "--subject", "audit-1"];
+    let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
+    let ask = async || {
+        let asked = reqwest::Client::new().get(format!("{}/v1/views", process.url)).bearer_auth(&token).send().await;
+        asked.map(|answer| answer.status().as_u16()).unwrap_or_default()
+    };
+    testkit::eventually("it answers", PATIENCE, async || ask().await == 200).await;
+    tokio::task::block_in_place(|| cluster.crash()).expect("the server dies");
+    let told = async || {
+        let status = ask().await;
+        assert_ne!(status, 500, "{}", process.told());
+        status == 503 && process.told().contains("Connection refused")
+    };
+    testkit::eventually("the cause is told", PATIENCE, told).await;
+    assert!(!process.told().contains("pool timed out"), "{}", process.told());
+    process.kill();
 }

@@ -1,5 +1,9 @@
 //! Tokens: only a server makes the key, and a token that does not hold is told apart by why.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
 use tempfile::TempDir;
 
 use crate::system::{System, run, text};
@@ -68,4 +72,35 @@ async fn a_token_that_does_not_hold_is_told_why() {
     assert!(told.contains("access denied") && told.contains("/v1/views"), "{told}");
     let twice = system.api.request(reqwest::Method::GET, "/v1/views").header("authorization", "Bearer x").send().await;
     assert_eq!(twice.expect("an answer").status(), 400);
+}
+
+/// What compose reads is made once: another start with another password would find its database shut.
+#[test]
+fn the_secrets_of_compose_are_made_once() {
+    let folder = TempDir::new().expect("a folder");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/init-env.sh");
+    let file = folder.path().join("compose.env");
+    let make = || {
+        let output = Command::new("sh").arg(&script).arg(&file).output().expect("sh");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        std::fs::read_to_string(&file).expect("the file")
+    };
+    let made = make();
+    assert_eq!(make(), made, "nothing is drawn anew");
+    assert_eq!(std::fs::metadata(&file).expect("its rights").permissions().mode() & 0o777, 0o600);
+    let value = |name: &str| made.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned).expect(name);
+    assert!(value("POSTGRES_PASSWORD=").bytes().all(|byte| byte.is_ascii_hexdigit()), "it stands in an address");
+    let key = value("ANAMNESIS_JWT_KEY=");
+    let token = run(&["token", "--jwt-key", &key, "--role", "administrator", "--subject", "admin"], folder.path());
+    assert!(token.status.success(), "{}", text(&token.stderr));
+
+    // What was there before is kept, what was missing is made.
+    std::fs::write(&file, format!("OTHER=1\nANAMNESIS_JWT_KEY={key}\nPOSTGRES_PASSWORD=\n")).expect("written");
+    let completed = make();
+    assert!(
+        completed.contains("OTHER=1\n") && completed.contains(&format!("ANAMNESIS_JWT_KEY={key}\n")),
+        "{completed}"
+    );
+    let passwords = completed.lines().filter(|line| line.starts_with("POSTGRES_PASSWORD="));
+    assert_eq!(passwords.filter(|line| line.len() > "POSTGRES_PASSWORD=".len()).count(), 1, "{completed}");
 }

@@ -4,6 +4,8 @@ mod check;
 mod error;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
@@ -63,7 +65,8 @@ pub fn connect(options: &NatsOptions, away: WhileAway) -> BoxFuture<'_, Result<C
     Box::pin(async move {
         let checked = check::check(options).await?;
         let first =
-            tokio::time::timeout(FIRST_ATTEMPT_TIME_MAX, checked.options()?.connect(checked.servers.clone())).await;
+            tokio::time::timeout(FIRST_ATTEMPT_TIME_MAX, checked.options(false)?.connect(checked.servers.clone()))
+                .await;
         let error = match first {
             Ok(Ok(client)) => return Ok(client),
             Ok(Err(error)) => error,
@@ -77,7 +80,7 @@ pub fn connect(options: &NatsOptions, away: WhileAway) -> BoxFuture<'_, Result<C
             _ if away == WhileAway::Fail => Err(ConnectionError::Away(error)),
             _ => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "NATS does not answer; trying on");
-                let options = checked.options()?.retry_on_initial_connect();
+                let options = checked.options(true)?.retry_on_initial_connect();
                 options.connect(checked.servers).await.map_err(ConnectionError::Away)
             }
         }
@@ -106,7 +109,8 @@ struct Checked {
 }
 
 impl Checked {
-    fn options(&self) -> Result<ConnectOptions, ConnectionError> {
+    /// `first_seen_away`: that it is has been told.
+    fn options(&self, first_seen_away: bool) -> Result<ConnectOptions, ConnectionError> {
         let mut options = ConnectOptions::new().name("anamnesis").ping_interval(PING_INTERVAL);
         options =
             match self.identity.clone() {
@@ -124,15 +128,29 @@ impl Checked {
         if let Some((certificate, key)) = &self.certificate {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
-        Ok(options.require_tls(self.require_tls).event_callback(async |event| tell(&event)))
+        let away = Arc::new(AtomicBool::new(first_seen_away));
+        let callback = move |event| {
+            tell(&event, &away);
+            std::future::ready(())
+        };
+        Ok(options.require_tls(self.require_tls).event_callback(callback))
     }
 }
 
-/// Logs what happens to a connection.
-fn tell(event: &async_nats::Event) {
+/// Logs what happens to a connection. That NATS is away is told once, not with every attempt to reach it.
+fn tell(event: &async_nats::Event, away: &AtomicBool) {
     match event {
-        async_nats::Event::Connected => tracing::info!("connected to NATS"),
-        async_nats::Event::Disconnected => tracing::warn!("NATS is away"),
+        async_nats::Event::Connected => {
+            away.store(false, Ordering::Relaxed);
+            tracing::info!("connected to NATS");
+        }
+        async_nats::Event::Disconnected => {
+            away.store(true, Ordering::Relaxed);
+            tracing::warn!("NATS is away; events wait in the log and are published when it is back");
+        }
+        async_nats::Event::ClientError(_) if away.load(Ordering::Relaxed) => {
+            tracing::debug!(%event, "NATS is still away");
+        }
         async_nats::Event::ServerError(_) | async_nats::Event::ClientError(_) => {
             tracing::warn!(%event, "NATS reports an error");
         }

@@ -67,5 +67,5 @@ pub async fn connect(primary: &Arc<Primary>, connections_max: u32) -> Result<Poo
     });
     let pool = pool.connect_lazy_with(primary.options());
     primary.lead(&pool);
-    Ok(Pool::new(pool))
+    Ok(Pool::new(pool, primary.clone()))
 }

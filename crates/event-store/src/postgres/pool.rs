@@ -5,7 +5,9 @@
 //! has a bound, and a connection whose answer did not come is closed and not given back, where it would be waited
 //! for again.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,23 +18,52 @@ use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo
 use sqlx::{Either, Error, Execute, Executor, PgPool, Postgres, SqlStr};
 use tokio::time::timeout;
 
-use super::primary::silent;
+use super::primary::{self, Primary, silent};
 
 /// The longest time that a statement may take: less than a request.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
+/// How long it is tried to hear why there is no connection.
+const WHY_MAX: Duration = Duration::from_secs(1);
 
 /// Shared connections. What is not a single statement (transactions) goes over the pool inside, without a bound.
-#[derive(Clone, Debug)]
-pub struct Pool(PgPool);
+#[derive(Clone)]
+pub struct Pool {
+    pool: PgPool,
+    primary: Arc<Primary>,
+}
 
 impl Pool {
-    pub const fn new(pool: PgPool) -> Self {
-        Self(pool)
+    pub const fn new(pool: PgPool, primary: Arc<Primary>) -> Self {
+        Self { pool, primary }
     }
 
     /// A connection that is closed unless it is given back.
     pub async fn hold(&self) -> Result<Held, Error> {
-        self.0.acquire().await.map(|connection| Held(Some(connection)))
+        match self.pool.acquire().await {
+            Ok(connection) => Ok(Held(Some(connection))),
+            Err(Error::PoolTimedOut) if self.pool.size() < self.pool.options().get_max_connections() => {
+                Err(self.why_none_is_made().await)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The pool tries on until the time is up, and then tells only that it is: one more try says why.
+    async fn why_none_is_made(&self) -> Error {
+        match timeout(WHY_MAX, self.primary.connect()).await {
+            Ok(Ok(connection)) => {
+                primary::close(connection).await;
+                Error::PoolTimedOut
+            }
+            Ok(Err(why)) => why,
+            Err(_) => silent(WHY_MAX),
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pool.fmt(formatter)
     }
 }
 
@@ -40,7 +71,7 @@ impl Deref for Pool {
     type Target = PgPool;
 
     fn deref(&self) -> &PgPool {
-        &self.0
+        &self.pool
     }
 }
 

@@ -98,6 +98,12 @@ impl Primary {
         }))
     }
 
+    /// The hosts that may be it, for people.
+    pub fn servers(&self) -> String {
+        let hosts = self.address.hosts.iter().map(|host| format!("{}:{}", host.get_host(), host.get_port()));
+        hosts.collect::<Vec<_>>().join(", ")
+    }
+
     /// Connects to the primary. All hosts are asked at once: one that is silent costs nothing. Two may say that they
     /// are it: whoever is on the latest timeline is.
     ///

@@ -9,7 +9,7 @@ use sqlx::migrate::MigrateError;
 
 use super::{Content, SqliteFile, soundness};
 use crate::migrations::{self, Part};
-use crate::store::OpenError;
+use crate::store::{OpenError, Said};
 
 /// The name of the log's file.
 const LOG_FILE: &str = "log.db";
@@ -61,7 +61,7 @@ pub async fn open(path: &Path, derived: &Path, migrate: bool) -> Result<Folder, 
 async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteFile, OpenError> {
     let unusable = |source: sqlx::Error| match soundness::is_damage(&source) {
         true => torn(path, content, source.to_string()),
-        false => OpenError::File(path.to_owned(), source),
+        false => OpenError::File(path.to_owned(), Said(source)),
     };
     keep_private(path).map_err(|source| unusable(sqlx::Error::Io(source)))?;
     let file = SqliteFile::open(path, content).await.map_err(unusable)?;

@@ -1,5 +1,6 @@
 //! Why the storage could not be opened.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use sqlx::migrate::MigrateError;
@@ -25,7 +26,7 @@ pub enum OpenError {
     Folder(PathBuf, #[source] std::io::Error),
     /// A file of the embedded engine cannot be used.
     #[error("the file {0} cannot be used; the file and its folder must exist and be writable for this user")]
-    File(PathBuf, #[source] sqlx::Error),
+    File(PathBuf, #[source] Said),
     /// Another process could not be kept from migrating at the same time.
     #[error("the file {0}, by which one process at a time migrates, cannot be locked")]
     Lock(PathBuf, #[source] std::io::Error),
@@ -59,10 +60,34 @@ pub enum OpenError {
         /// The log that the data are of.
         found: uuid::Uuid,
     },
-    /// The database could not be reached.
-    #[error("the database cannot be reached")]
-    Connect(#[source] sqlx::Error),
+    /// The database could not be connected to.
+    #[error("the database at {servers} cannot be used")]
+    Connect {
+        /// The servers that were asked, as `host:port`.
+        servers: String,
+        /// What the last of them said.
+        #[source]
+        source: Said,
+    },
     /// The schema could not be brought up to date.
     #[error("the database's schema cannot be brought up to date")]
     Migrate(#[source] MigrateError),
 }
+
+/// What a database or the way to it said, in its own words and once: not what was around it, nor the line of the
+/// server's own sources.
+#[derive(Debug)]
+pub struct Said(pub sqlx::Error);
+
+impl fmt::Display for Said {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            sqlx::Error::Database(said) => formatter.write_str(said.message()),
+            sqlx::Error::Io(error) => error.fmt(formatter),
+            sqlx::Error::Tls(error) => write!(formatter, "TLS: {error}"),
+            other => other.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for Said {}

@@ -19,7 +19,7 @@ use crate::sqlite::{self, BackedUp, BackupError, Folder};
 use crate::views::{ViewError, ViewStore, ViewWaits};
 
 pub use connections::ConnectionUse;
-pub use error::OpenError;
+pub use error::{OpenError, Said};
 pub use open::migrate;
 
 /// How the storage is opened.

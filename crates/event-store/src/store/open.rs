@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Engine, OpenError, Store, StoreOptions};
+use super::{Engine, OpenError, Said, Store, StoreOptions};
 use crate::migrations::{self, Part};
 use crate::postgres::{
     self, Pool, PostgresCheckpoints, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary,
@@ -29,7 +29,7 @@ pub async fn open(url: &str, options: &StoreOptions) -> Result<Store, OpenError>
 
 async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> Result<Store, OpenError> {
     let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
-    let log = postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)?;
+    let log = postgres::connect(&primary, options.connections_max).await.map_err(unreachable(&primary))?;
     let together = derived_url == url;
     let derived = match together {
         true => log.clone(),
@@ -54,7 +54,12 @@ async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> 
 
 async fn open_derived(url: &str, options: &StoreOptions) -> Result<Pool, OpenError> {
     let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
-    postgres::connect(&primary, options.connections_max).await.map_err(OpenError::Connect)
+    postgres::connect(&primary, options.connections_max).await.map_err(unreachable(&primary))
+}
+
+fn unreachable(primary: &Primary) -> impl Fn(sqlx::Error) -> OpenError {
+    let servers = primary.servers();
+    move |source| OpenError::Connect { servers: servers.clone(), source: Said(source) }
 }
 
 async fn open_sqlite(path: &Path, derived: &Path, options: &StoreOptions) -> Result<Store, OpenError> {

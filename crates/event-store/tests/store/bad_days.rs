@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use event_store::log::{AppendError, Appended, Expected, LogError};
-use event_store::{OpenError, Store, StoreOptions};
+use event_store::{OpenError, Said, Store, StoreOptions};
 use futures::future::join_all;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use testkit::appends::{append, patient};
@@ -159,7 +159,9 @@ async fn the_primary_is_found_among_several_hosts_and_a_standby_is_refused() {
     let primary = cluster().await;
     let standby = tokio::task::block_in_place(|| primary.standby()).expect("a standby");
     let alone = Store::open(&standby.url("postgres"), &StoreOptions::default()).await;
-    let Err(OpenError::Connect(refused)) = alone else { panic!("a standby is no place for a log") };
+    let Err(OpenError::Connect { source: Said(refused), .. }) = alone else {
+        panic!("a standby is no place for a log")
+    };
     assert!(format!("{refused:?}").contains("Standby"), "{refused:?}");
 
     let url = format!(
