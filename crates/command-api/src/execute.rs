@@ -95,7 +95,7 @@ async fn carry_out(
     authority::require(principal.actor.role, spec)?;
     require_json(headers)?;
     let body = body.map_err(from_rejection)?;
-    let command = target.read(spec, &body).map_err(from_body)?;
+    let command = target.read(spec, &body).map_err(|error| from_body(spec, &body, error))?;
     let request = Request {
         command_id,
         fingerprint: fingerprint(&command),
