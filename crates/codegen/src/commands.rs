@@ -1,12 +1,32 @@
 //! The write side's part of the OpenAPI document, made from the list of commands.
 
 use domain::commands::{COMMANDS, CommandSpec};
+use events::envelope::Role;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::examples;
+use crate::parameters::id;
+use crate::responses::problems;
 use crate::tidy::tidied;
 
-/// Paths and schemas of the write side.
+/// Every role, in the order in which they are told.
+const ROLES: [Role; 11] = [
+    Role::Administrator,
+    Role::Sponsor,
+    Role::Investigator,
+    Role::Coordinator,
+    Role::MedicalMonitor,
+    Role::Monitor,
+    Role::Auditor,
+    Role::UnblindedStatistician,
+    Role::Participant,
+    Role::Integration,
+    Role::System,
+];
+
+/// Paths and schemas of the write side. A shorter address of a command is told in its description: as an operation of
+/// its own it would be a second method of every client that does the same.
 pub fn fragment() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
@@ -16,74 +36,116 @@ pub fn fragment() -> Value {
     let mut paths = Map::new();
     for spec in COMMANDS {
         let schema = Value::from((spec.schema)(&mut generator));
-        for path in [Some(spec.path), spec.alias].into_iter().flatten() {
-            let address = format!("/v1/{}/{{id}}/{path}", spec.collection);
-            let suffix = if path == spec.path { "" } else { "ByAlias" };
-            paths.insert(address, json!({"post": operation(spec, &schema, true, suffix)}));
-        }
+        let address = format!("/v1/{}/{{id}}/{}", spec.collection, spec.path);
+        paths.insert(address, json!({"post": operation(spec, &schema, true)}));
         if spec.creates {
-            let create = operation(spec, &schema, false, "WithoutId");
-            paths.insert(format!("/v1/{}", spec.collection), json!({"post": create}));
+            paths.insert(format!("/v1/{}", spec.collection), json!({"post": operation(spec, &schema, false)}));
         }
     }
     let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
     // Not `Answer`: that is what a patient answers to an item.
     schemas.insert("CommandAnswer".to_owned(), answer_schema());
+    schemas.insert("RecordedEvent".to_owned(), recorded_event_schema());
     tidied(json!({"paths": paths, "components": {"schemas": schemas}}))
 }
 
-fn operation(spec: &CommandSpec, schema: &Value, with_id: bool, suffix: &str) -> Value {
+fn operation(spec: &CommandSpec, schema: &Value, with_id: bool) -> Value {
     let mut parameters = vec![
         json!({"name": "Idempotency-Key", "in": "header", "required": false,
             "description": "The same key again gets the first answer and changes nothing.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}),
         json!({"name": "If-Match", "in": "header", "required": false,
-            "description": "The version that the written stream must have, in quotes.",
-            "schema": {"type": "string", "pattern": "^\"[0-9]+\"$"}}),
+            "description": "The ETag of the document that is to be changed, or the version of its stream in quotes: \
+                the command is carried out only where that is how it stands.",
+            "schema": {"type": "string", "examples": ["\"3\""],
+                "pattern": "^(\\*|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$"}}),
     ];
     if with_id {
-        parameters.push(json!({"name": "id", "in": "path", "required": true,
-            "schema": {"type": "string", "format": "uuid"}}));
+        parameters.push(id());
     }
     let success = if spec.creates { "201" } else { "200" };
-    let mut responses = Map::new();
+    let mut responses = problems(&["400", "401", "403", "404", "409", "412", "413", "415", "422", "429", "500", "503"]);
+    let replayed = json!({"description": "`true` where it was carried out before by the same Idempotency-Key.",
+        "schema": {"type": "string", "enum": ["true"]}});
+    let mut headers = json!({"Idempotency-Replayed": replayed});
+    if spec.creates {
+        headers["Location"] = json!({"description": "Where what was brought into being can be read.",
+            "schema": {"type": "string", "format": "uri-reference"}});
+    }
     responses.insert(
         success.to_owned(),
-        json!({"description": "Carried out, or carried out before by the same Idempotency-Key.",
+        json!({"description": "Carried out, or carried out before by the same Idempotency-Key.", "headers": headers,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CommandAnswer"}}}}),
     );
-    for status in ["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "429", "500", "503"] {
-        responses.insert(status.to_owned(), json!({"$ref": "#/components/responses/Problem"}));
+    let mut body = json!({"schema": schema});
+    if let Some(example) = examples::of(spec.name) {
+        body["examples"] = json!({"one": {"summary": spec.summary, "value": example}});
     }
     json!({
-        "operationId": format!("{}{suffix}", spec.name),
-        "summary": spec.summary,
+        "operationId": operation_id(spec, with_id),
+        "summary": spec.summary.trim_end_matches('.'),
+        "description": description(spec, with_id),
         "tags": [spec.collection],
         "parameters": parameters,
-        "requestBody": {"required": true, "content": {"application/json": {"schema": schema}}},
+        "requestBody": {"required": true, "content": {"application/json": body}},
         "responses": responses,
     })
+}
+
+/// The command's name; where the server makes the id, `create` and what is created.
+fn operation_id(spec: &CommandSpec, with_id: bool) -> String {
+    if !with_id {
+        return format!("create{:?}", spec.target);
+    }
+    format!("{}{}", spec.name[..1].to_lowercase(), &spec.name[1..])
+}
+
+fn description(spec: &CommandSpec, with_id: bool) -> String {
+    let name = |role: Role| serde_json::to_value(role).ok()?.as_str().map(|name| format!("`{name}`"));
+    let roles = ROLES.iter().filter(|role| spec.duty.falls_to(**role)).filter_map(|role| name(*role));
+    let roles: Vec<String> = roles.collect();
+    let mut description = format!("{} May be sent by {}.", spec.summary, roles.join(", "));
+    if spec.creates && with_id {
+        description.push_str(" The client makes the id, a UUID.");
+    }
+    if !with_id {
+        let same = operation_id(spec, true);
+        description.push_str(&format!(" The server makes the id and tells it; otherwise the same as `{same}`."));
+    }
+    if let Some(alias) = spec.alias.filter(|_| with_id) {
+        let address = format!("/v1/{}/{{id}}/{alias}", spec.collection);
+        description.push_str(&format!(" `POST {address}` means the same."));
+    }
+    description
 }
 
 fn answer_schema() -> Value {
     json!({
         "type": "object",
+        "description": "What became of a command.",
         "required": ["stream", "version", "position", "events"],
         "properties": {
             "stream": {"$ref": "#/components/schemas/StreamId"},
-            "version": {"type": "integer", "minimum": 0, "description": "The stream's version afterwards."},
-            "position": {"type": "integer", "minimum": 0, "description": "Pass it as `at_least` to a query to read your write."},
-            "events": {"type": "array", "items": {
-                "type": "object",
-                "required": ["position", "stream", "version", "event_id", "event_type"],
-                "properties": {
-                    "position": {"type": "integer"},
-                    "stream": {"$ref": "#/components/schemas/StreamId"},
-                    "version": {"type": "integer"},
-                    "event_id": {"type": "string", "format": "uuid"},
-                    "event_type": {"type": "string"}
-                }
-            }}
+            "version": {"type": "integer", "format": "int64", "minimum": 0, "description": "The stream's version afterwards."},
+            "position": {"type": "integer", "format": "int64", "minimum": 0,
+                "description": "Pass it as `at_least` to a query to read your write."},
+            "events": {"type": "array", "description": "What happened; nothing where it was so already.",
+                "items": {"$ref": "#/components/schemas/RecordedEvent"}}
+        }
+    })
+}
+
+fn recorded_event_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "An event that a command led to.",
+        "required": ["position", "stream", "version", "event_id", "event_type"],
+        "properties": {
+            "position": {"type": "integer", "format": "int64", "minimum": 1, "description": "Its place in the log."},
+            "stream": {"$ref": "#/components/schemas/StreamId"},
+            "version": {"type": "integer", "format": "int64", "minimum": 1, "description": "Its place in the stream."},
+            "event_id": {"type": "string", "format": "uuid", "description": "Its id."},
+            "event_type": {"type": "string", "description": "Such as `ConsentSigned`."}
         }
     })
 }

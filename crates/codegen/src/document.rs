@@ -1,8 +1,31 @@
 //! The whole OpenAPI document.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use crate::{commands, queries};
+use crate::{commands, examples, queries, responses};
+
+/// What the operations under each tag are about.
+const TAGS: [(&str, &str); 14] = [
+    ("trials", "Trials: what is defined for them, and how far they are."),
+    (
+        "protocols",
+        "What each trial is by its protocol: arms, criteria, consent forms and questionnaires in every version.",
+    ),
+    ("sites", "Sites: hospitals and research centres in a trial."),
+    ("patients", "Patients across trials, their consent, and everything that happened to them."),
+    ("consents", "Consents: what was presented, signed, declined and withdrawn."),
+    ("subjects", "Subjects: patients in a trial, from screening to the end of participation."),
+    ("reports", "Patient-reported outcomes: filled-in questionnaires with their scores."),
+    ("adverse-events", "Adverse events."),
+    ("alerts", "Safety alerts: the inbox of whoever looks after patients."),
+    ("visits", "Visits that subjects attended."),
+    ("notifications", "Messages to people."),
+    ("events", "The log itself: what happened, as it happens."),
+    ("dead-letters", "Steps of process managers that wait for an operator."),
+    ("sagas", "Instances of process managers."),
+];
 
 /// The document.
 pub fn openapi() -> Value {
@@ -11,19 +34,23 @@ pub fn openapi() -> Value {
         "info": {
             "title": "Anamnesis",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Event-sourced backend for clinical trials. Commands are POST, queries are GET.",
+            "summary": "Event-sourced backend for clinical trials.",
+            "description": "Commands are `POST`, queries are `GET`. Every request needs a token: \
+                `Authorization: Bearer <token>`. A command that is sent again with the same `Idempotency-Key` gets its \
+                first answer. Its `position`, given to a query as `at_least`, lets the query see what it did. Every \
+                refusal is a problem document (RFC 9457) whose `rule` names why.",
+            "contact": {"name": "Whoever runs this server"},
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": "/", "description": "This server."}],
         "security": [{"token": []}],
+        "tags": [],
         "paths": {},
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
-            "responses": {"Problem": {
-                "description": "A problem document (RFC 9457); `type` names the rule.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-            }},
-            "schemas": {"Problem": problem_schema()}
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                "description": "A token of `anamnesis token`: it names an account and its role."}},
+            "responses": responses::components(),
+            "schemas": responses::schemas().into_iter().collect::<Map<String, Value>>()
         }
     });
     let (mut commands, mut queries) = (commands::fragment(), queries::fragment());
@@ -31,7 +58,20 @@ pub fn openapi() -> Value {
     for fragment in [commands, queries] {
         merge(&mut document, fragment);
     }
+    document["tags"] = tags(&document);
+    examples::add_answers(&mut document);
     document
+}
+
+/// The tags that operations have, those that are known in their order, with what each is about.
+fn tags(document: &Value) -> Value {
+    let items = document["paths"].as_object().into_iter().flat_map(Map::values);
+    let operations = items.flat_map(|item| ["get", "post"].into_iter().filter_map(|method| item.get(method)));
+    let used: BTreeSet<&str> = operations.filter_map(|operation| operation["tags"][0].as_str()).collect();
+    let known = TAGS.iter().filter(|(name, _)| used.contains(name));
+    let known = known.map(|(name, meaning)| json!({"name": name, "description": meaning}));
+    let others = used.iter().filter(|name| TAGS.iter().all(|(known, _)| known != *name));
+    known.chain(others.map(|name| json!({"name": name, "description": format!("Everything about {name}.")}))).collect()
 }
 
 /// What is shown as it was sent has one schema: what may be left out when it is sent may be, too, when it is shown.
@@ -67,32 +107,69 @@ fn merge_fields(target: &mut Map<String, Value>, other: Map<String, Value>) {
     }
 }
 
-fn problem_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["type", "title", "status", "detail", "rule"],
-        "properties": {
-            "type": {"type": "string", "format": "uri", "examples": ["urn:anamnesis:problem:site-cap-reached"]},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-            "rule": {"type": "string"},
-            "trace_id": {"type": "string"},
-            "errors": {"type": "array", "items": {
-                "type": "object",
-                "required": ["field", "rule", "message"],
-                "properties": {
-                    "field": {"type": "string"}, "rule": {"type": "string"}, "message": {"type": "string"}
-                }
-            }}
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::agree;
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, Value};
+
+    use super::{agree, openapi};
     use crate::{commands, queries};
+
+    /// What languages and the libraries of generated clients call their own.
+    const TAKEN: &str = "any apiclient apiexception apiresponse array blob bool boolean box buffer byte bytes callable char \
+        class client client comment configuration currency date datetime decimal dict dictionary document double element \
+        enum err error event exception false field file float form formdata function generic headers int integer \
+        interface iterable iterator json list literal locale location long map model module never node none null number \
+        object ok option optional override package partial path pick process promise readonly record regexp request \
+        response result self set short some storage str string symbol text thread true tuple type undefined union \
+        unknown unset url uuid value vec void";
+
+    #[test]
+    fn schemas_are_called_as_nothing_else_is() {
+        let document = openapi();
+        let names: Vec<&String> = document["components"]["schemas"].as_object().expect("schemas").keys().collect();
+        let taken: BTreeSet<&str> = TAKEN.split_whitespace().collect();
+        let folded: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
+        assert_eq!(folded.len(), names.len(), "two schemas differ in upper and lower case only");
+        for name in names {
+            assert!(!taken.contains(name.to_lowercase().as_str()), "generated clients call something else `{name}`");
+            assert!(!name.ends_with(|last: char| last.is_ascii_digit()), "`{name}`: two types of one name");
+        }
+    }
+
+    #[test]
+    fn operations_are_called_by_their_names_described_and_never_alike() {
+        let document = openapi();
+        let declared: Vec<&str> =
+            document["tags"].as_array().expect("tags").iter().filter_map(|tag| tag["name"].as_str()).collect();
+        let mut ids = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for operation in item.as_object().expect("operations").values() {
+                let id = operation["operationId"].as_str().expect("an id");
+                let is_name = id.starts_with(|first: char| first.is_ascii_lowercase())
+                    && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                    && id.len() <= 32;
+                assert!(is_name && ids.insert(id.to_lowercase()), "{path}: {id}");
+                let text = |field: &str| operation[field].as_str().unwrap_or_default().to_owned();
+                assert!(text("description").ends_with('.') && !text("summary").is_empty(), "{path}: {operation:#}");
+                assert!(declared.contains(&operation["tags"][0].as_str().expect("a tag")), "{path}");
+            }
+        }
+        assert!(!document.to_string().contains("\"default\":null"), "what may be left out has no default");
+        let empty = |schema: &Map<String, Value>| {
+            schema.get("type").is_some_and(|kind| kind == "object") && schema.keys().all(|key| key == "type")
+        };
+        assert!(!holds(&document, &empty), "an object of which nothing is said");
+    }
+
+    fn holds(value: &Value, what: &impl Fn(&Map<String, Value>) -> bool) -> bool {
+        match value {
+            Value::Object(fields) => what(fields) || fields.values().any(|field| holds(field, what)),
+            Value::Array(elements) => elements.iter().any(|element| holds(element, what)),
+            _ => false,
+        }
+    }
 
     /// Both sides describe one interface: a name means the same in both.
     #[test]

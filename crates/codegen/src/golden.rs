@@ -42,7 +42,7 @@ pub fn missing(root: &Path, contract: &EventContract, schema: &Value) -> Result<
 }
 
 /// A value that the schema allows; `name` is the field that it is for.
-fn value_of(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
+pub fn value_of(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
     if let Some(example) = schema["examples"].get(0).or_else(|| schema.get("const")).or_else(|| schema["enum"].get(0)) {
         return example.clone();
     }

@@ -6,9 +6,12 @@
 mod commands;
 mod declared;
 mod document;
+mod examples;
 mod files;
 mod golden;
+mod parameters;
 mod queries;
+mod responses;
 mod tidy;
 
 use std::path::PathBuf;

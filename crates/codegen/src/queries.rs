@@ -1,12 +1,14 @@
 //! The read side's part of the OpenAPI document, made from what views declare.
 
+use events::registry::contracts;
 use query_api::answers::{Entry, Page, PatientState, TimelineEntry, ViewStatus};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
-use view_schema::ColumnKind;
 use views::DynTable;
+use views::trial::protocols::{Arm, ConsentForm, Eligibility, Questionnaire};
 
-use crate::declared::Declared;
+use crate::parameters::{self, Paging, freshness, id, ids, in_time, known, paging, query, texts, words};
+use crate::responses::{entity_tag, problems};
 use crate::tidy::tidied;
 
 /// Paths and schemas of the read side.
@@ -16,20 +18,23 @@ pub fn fragment() -> Value {
         settings.meta_schema = None;
     });
     let mut generator = settings.into_generator();
-    let mut answers = Map::new();
+    let mut pages = Map::new();
     let mut paths = Map::new();
+    let mut documents = Vec::new();
     for table in views::tables() {
         let name = collection(table, &mut generator, &mut paths);
-        answers.extend([page_schema(&name), (format!("{name}Document"), Value::Null)]);
-    }
-    paths.extend(named(&mut generator));
-    let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
-    for (name, schema) in &mut answers {
-        if let Some(document) = name.strip_suffix("Document") {
-            *schema = document_schema(&schemas[document]);
+        pages.extend([page_schema(&name)]);
+        if views::ALL.iter().any(|view| view.schema().name == table.schema().name) {
+            documents.push(name);
         }
     }
-    schemas.extend(answers);
+    paths.extend(of_trials(&mut generator));
+    paths.extend(of_the_log(&mut generator));
+    let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
+    for document in documents {
+        schemas.entry(document).and_modify(tell_standing);
+    }
+    schemas.extend(pages);
     tidied(json!({"paths": paths, "components": {"schemas": schemas}}))
 }
 
@@ -38,115 +43,175 @@ fn collection(table: &dyn DynTable, generator: &mut SchemaGenerator, paths: &mut
     let (address, summary) = (table.collection().address, table.collection().summary);
     let reference = table.document_schema(generator).to_value();
     let name = reference["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
-    let of_schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let list = format!("list every {summary}");
+    let words = pascal(address);
     let list = Operation {
-        id: id_of(&list),
-        summary: list,
+        id: format!("list{words}"),
+        summary: format!("Lists {address}"),
+        description: format!(
+            "A page of {}, in a stable order: what comes meanwhile repeats and hides none.",
+            address.replace('-', " ")
+        ),
         tag: address,
         answer: of_schema(&format!("{name}Page")),
-        source: Source::View,
+        source: Source::List,
     };
-    paths.insert(format!("/v1/{address}"), list.get(list_parameters(table)));
-    let one = format!("get one {summary}");
+    paths.insert(format!("/v1/{address}"), list.get(parameters::of_list(table)));
     let one = Operation {
-        id: id_of(&one),
-        summary: one,
+        id: format!("get{}", words.strip_suffix('s').unwrap_or(&words)),
+        summary: format!("Gets one {summary}"),
+        description: format!("The {summary} with this id as it stands."),
         tag: address,
-        answer: of_schema(&format!("{name}Document")),
-        source: Source::View,
+        answer: of_schema(name),
+        source: Source::Document,
     };
-    paths.insert(format!("/v1/{address}/{{id}}"), one.get(document_parameters()));
+    paths.insert(format!("/v1/{address}/{{id}}"), one.get([vec![id()], freshness(), vec![known()]].concat()));
     name.to_owned()
 }
 
-/// The operations that are not of a collection as such.
-fn named(generator: &mut SchemaGenerator) -> [(String, Value); 7] {
+/// The operations below one trial.
+fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
+    let parameters = |own: Vec<Value>| [vec![id()], own, freshness(), vec![known()]].concat();
+    let operation = |id: &str, summary: &str, description: &str, answer| Operation {
+        id: id.to_owned(),
+        summary: summary.to_owned(),
+        description: description.to_owned(),
+        tag: "trials",
+        answer,
+        source: Source::Document,
+    };
+    let figures = "The trial with its figures, by site, and by arm for who may see treatment allocation; the same as \
+                   `getTrial`.";
+    let figures = operation("getTrialEnrolment", "Tells how far enrolment is", figures, of_schema("Trial"));
+    let arms = generator.subschema_for::<Page<Arm>>().to_value();
+    let arms = operation(
+        "listTrialArms",
+        "Lists the arms of a trial",
+        "All arms, in the order in which they were added.",
+        arms,
+    );
+    let criteria = generator.subschema_for::<Eligibility>().to_value();
+    let about = "The criteria that are in force, or those of an earlier version.";
+    let criteria = operation("getTrialEligibility", "Gets the eligibility criteria of a trial", about, criteria);
+    let number = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
+    let version = query("version", "The version of the criteria; the one in force where it is not said", number);
+    let forms = generator.subschema_for::<Page<ConsentForm>>().to_value();
+    let about = "Every version in every language, in the order in which they were published.";
+    let forms = operation("listTrialConsentForms", "Lists the consent forms of a trial", about, forms);
+    let of_forms =
+        vec![texts("form_version", "Only these versions"), texts("language", "Only these languages, by BCP 47 tag")];
+    let questionnaires = generator.subschema_for::<Page<Questionnaire>>().to_value();
+    let about = "Every questionnaire in every version, in the order in which they were defined.";
+    let questionnaires =
+        operation("listTrialQuestionnaires", "Lists the questionnaires of a trial", about, questionnaires);
+    let one = generator.subschema_for::<Questionnaire>().to_value();
+    let about = "What is asked, what may be answered, how it is scored and what raises an alert: of the newest \
+                 version, or of an earlier one.";
+    let one = operation("getTrialQuestionnaire", "Gets a questionnaire of a trial", about, one);
+    let instrument = json!({"name": "instrument", "in": "path", "required": true,
+        "description": "The instrument's short name, such as `PHQ-9`.", "schema": {"type": "string", "minLength": 1}});
+    let text = json!({"type": "string", "pattern": "^[^\\u0000]*$"});
+    let of_one = vec![instrument, query("version", "The version; the newest where it is not said", text)];
+    [
+        ("enrolment", figures.get(parameters(Vec::new()))),
+        ("arms", arms.get(parameters(Vec::new()))),
+        ("eligibility", criteria.get(parameters(vec![version]))),
+        ("consent-forms", forms.get(parameters(of_forms))),
+        ("questionnaires", questionnaires.get(parameters(vec![texts("instrument", "Only these instruments")]))),
+        ("questionnaires/{instrument}", one.get(parameters(of_one))),
+    ]
+    .map(|(path, item)| (format!("/v1/trials/{{id}}/{path}"), item))
+}
+
+/// The operations that read the log itself.
+fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
     let state = generator.subschema_for::<PatientState>().to_value();
     let views = generator.subschema_for::<Page<ViewStatus>>().to_value();
-    let trial = json!({"$ref": "#/components/schemas/TrialDocument"});
-    let operation = |id: &str, summary: &str, tag, answer| {
-        let (id, summary) = (id.to_owned(), summary.to_owned());
-        Operation { id, summary, tag, answer, source: Source::Log }
+    let operation = |id: &str, summary: &str, description: &str, tag, answer, source| Operation {
+        id: id.to_owned(),
+        summary: summary.to_owned(),
+        description: description.to_owned(),
+        tag,
+        answer,
+        source,
     };
-    let enrolment = operation("HowFarEnrolmentIs", "how far enrolment is", "trials", trial);
-    let enrolment = Operation { source: Source::View, ..enrolment };
-    let timeline = operation("APatientSTimeline", "a patient's timeline", "patients", timeline);
-    let state = operation("WhatWasKnownAboutAPatient", "what was known about a patient", "patients", state);
-    let views = operation("WhereEveryViewStands", "where every view stands", "views", views);
-    let order = query("sort", json!({"type": "string", "enum": ["position", "-position"], "default": "-position"}));
-    let operations = [
-        ("trials/{id}/enrolment", enrolment.get(document_parameters())),
-        ("patients/{id}/timeline", timeline.get([vec![id(), order], paging("position")].concat())),
+    let about = "What happened to a patient, one line an event, without payloads. Nothing lags behind it.";
+    let timeline =
+        operation("getPatientTimeline", "Tells a patient's timeline", about, "patients", timeline, Source::Log);
+    let order = json!({"type": "string", "enum": ["position", "-position"], "default": "-position"});
+    let order = query("sort", "The order in which it happened, or with a leading `-` the newest first", order);
+    let about = "What the events of each stream about the patient had told, now or as of a time or position.";
+    let state =
+        operation("getPatientState", "Tells what was known about a patient", about, "patients", state, Source::Log);
+    let about = "How far each view stands, and why one stands still.";
+    let views = operation("listViews", "Tells where every view stands", about, "views", views, Source::Status);
+    let about = "An event as it is stored, without treatment allocation where the caller must not see it.";
+    let one = operation("getEvent", "Gets one event", about, "events", stored, Source::Event);
+    [
+        ("patients/{id}/timeline", timeline.get([vec![id(), order], paging(Paging::Log)].concat())),
         ("patients/{id}/history", history_of(history)),
         ("patients/{id}/state", state.get(in_time())),
         ("views", views.get(Vec::new())),
         ("events", events()),
-        ("events/{id}", operation("GetOneEvent", "get one event", "events", stored).get(vec![id()])),
-    ];
-    operations.map(|(path, item)| (format!("/v1/{path}"), item))
+        ("events/{id}", one.get(vec![id()])),
+    ]
+    .map(|(path, item)| (format!("/v1/{path}"), item))
 }
 
 fn history_of(answer: Value) -> Value {
     let history = Operation {
-        id: "EverythingThatIsKnownAboutAPatient".to_owned(),
-        summary: "everything that is known about a patient".to_owned(),
+        id: "getPatientHistory".to_owned(),
+        summary: "Tells everything about a patient".to_owned(),
+        description: "Every event about a patient with its payload, in order, now or as of a time or position. As \
+                      JSON page by page; as NDJSON or CSV, asked for by `format` or `Accept`, the whole at once."
+            .to_owned(),
         tag: "patients",
         answer,
         source: Source::Log,
     };
-    let form = vec![query("format", json!({"type": "string", "enum": ["json", "ndjson", "csv"]}))];
-    let mut operation = history.get([in_time(), form, paging("position")].concat());
+    let forms = json!({"type": "string", "enum": ["json", "ndjson", "csv"]});
+    let form = vec![query("format", "The form of the answer, whatever `Accept` says", forms)];
+    let mut operation = history.get([in_time(), form, paging(Paging::Log)].concat());
     let content = &mut operation["get"]["responses"]["200"]["content"];
     let lines = "One `StoredEvent` a line.";
     content["application/x-ndjson"] = json!({"schema": {"type": "string", "description": lines}});
-    content["text/csv"] = json!({"schema": {"type": "string", "description": "One event a line, under a header."}});
+    let rows = "Under a header one row for each event, and of a correction one for each field that changed, with its \
+                old and new value.";
+    content["text/csv"] = json!({"schema": {"type": "string", "description": rows}});
     operation
 }
 
-/// A patient, now or at a time.
-fn in_time() -> Vec<Value> {
-    let as_of = query("as_of", json!({"type": "string", "format": "date-time"}));
-    vec![id(), as_of, query("at_position", position())]
-}
-
-fn list_parameters(table: &dyn DynTable) -> Vec<Value> {
-    let (collection, columns) = (table.collection(), table.schema().columns);
-    let declared = Declared::of(table);
-    let filters = collection.filters.iter().filter_map(|filter| {
-        let column = columns.iter().find(|column| column.name == filter.column)?;
-        let schema = match (column.kind, declared.words.get(column.name)) {
-            (ColumnKind::Text, Some(words)) => json!({"type": "string", "enum": words}),
-            (ColumnKind::Text, None) => json!({"type": "string", "pattern": "^[^\\u0000]*$"}),
-            (ColumnKind::Uuid, _) => json!({"type": "string", "format": "uuid"}),
-            (ColumnKind::Integer, _) => json!({"type": "integer"}),
-            (ColumnKind::Boolean, _) => json!({"type": "boolean"}),
-            (ColumnKind::Time, _) => json!({"type": "string", "format": "date-time"}),
-        };
-        Some(query(filter.parameter, schema))
-    });
-    let sorts = collection.sorts.iter().map(|sort| sort.parameter);
-    let sorts: Vec<String> = sorts.flat_map(|sort| [sort.to_owned(), format!("-{sort}")]).collect();
-    let order = query("sort", json!({"type": "string", "enum": sorts, "default": collection.order()}));
-    filters.chain([order]).chain(at_least()).chain(paging("cursor")).collect()
-}
-
 fn events() -> Value {
+    let types: Vec<&str> = contracts().map(|contract| contract.event_type).collect();
     let parameters = vec![
-        query("trial", json!({"type": "string", "format": "uuid"})),
-        query("patient", json!({"type": "string", "format": "uuid"})),
-        query("stream", json!({"type": "string", "format": "uuid"})),
-        query("type", json!({"type": "string", "pattern": "^[^\\u0000]*$"})),
-        query("after", place()),
+        ids("trial_id", "Only what is about one of these trials"),
+        ids("site_id", "Only what is about one of these sites"),
+        ids("patient_id", "Only what is about one of these patients"),
+        ids("stream_id", "Only what happened to one of these"),
+        words("type", "Only events of these types", &types),
+        query(
+            "after",
+            "Begins behind this place in the log: a position, or the id of an event; where it is not said, with what happens from now on",
+            parameters::place(),
+        ),
         json!({"name": "Last-Event-ID", "in": "header", "required": false,
+            "description": "Goes on behind this event; a browser that reconnects sends it by itself.",
             "schema": {"type": "string", "format": "uuid"}}),
     ];
-    let (id, summary) = ("EventsAsTheyHappen".to_owned(), "events as they happen".to_owned());
-    let mut operation =
-        Operation { id, summary, tag: "events", answer: Value::Null, source: Source::Log }.get(parameters);
+    let operation = Operation {
+        id: "streamEvents".to_owned(),
+        summary: "Follows the log".to_owned(),
+        description:
+            "Events as they happen, as server-sent events: `id` is the event's id, `event` its type, `data` a \
+                      `StoredEvent`. The stream ends with the token, and may be resumed where it ended."
+                .to_owned(),
+        tag: "events",
+        answer: Value::Null,
+        source: Source::Stream,
+    };
+    let mut operation = operation.get(parameters);
     let stream = "Server-sent events: `id` is the event's id, `event` the type, `data` a `StoredEvent`.";
     let content = json!({"text/event-stream": {"schema": {"type": "string", "description": stream}}});
     operation["get"]["responses"]["200"]["content"] = content;
@@ -157,168 +222,86 @@ fn events() -> Value {
 struct Operation<'a> {
     id: String,
     summary: String,
+    description: String,
     tag: &'a str,
     answer: Value,
     source: Source,
 }
 
-/// Where an answer comes from.
-#[derive(Clone, Copy)]
+/// Where an answer comes from, which tells what else it can be.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    View,
+    List,
+    Document,
     Log,
+    Status,
+    Event,
+    Stream,
+}
+
+impl Source {
+    const fn problems(self) -> &'static [&'static str] {
+        match self {
+            Source::List | Source::Stream => &["400", "401", "409", "429", "500", "503"],
+            Source::Document | Source::Log => &["400", "401", "404", "409", "429", "500", "503"],
+            Source::Status => &["400", "401", "429", "500", "503"],
+            Source::Event => &["400", "401", "404", "429", "500", "503"],
+        }
+    }
 }
 
 impl Operation<'_> {
     fn get(self, parameters: Vec<Value>) -> Value {
-        let mut responses = Map::new();
-        let content = json!({"application/json": {"schema": self.answer}});
-        responses.insert("200".to_owned(), json!({"description": "Found.", "content": content}));
+        let mut responses = problems(self.source.problems());
+        let mut found = json!({"description": "Found.", "content": {"application/json": {"schema": self.answer}}});
         // What a view answers has a tag.
-        if matches!(self.source, Source::View) {
-            responses.insert("304".to_owned(), json!({"description": "The caller has it: nothing happened since."}));
+        if matches!(self.source, Source::List | Source::Document) {
+            let position = json!({"description": "How far the view stands that the answer is from.",
+                "schema": parameters::position()});
+            found["headers"] = json!({"ETag": entity_tag(), "Anamnesis-Position": position});
+            let known = "The caller has it already: the answer's tag is one of `If-None-Match`.";
+            responses.insert("304".to_owned(), json!({"description": known, "headers": {"ETag": entity_tag()}}));
         }
-        for status in ["400", "401", "403", "404", "405", "429", "500", "503"] {
-            responses.insert(status.to_owned(), json!({"$ref": "#/components/responses/Problem"}));
-        }
-        let summary = format!("{}{}.", self.summary[..1].to_uppercase(), &self.summary[1..]);
-        json!({"get": {"operationId": self.id, "summary": summary,
+        responses.insert("200".to_owned(), found);
+        json!({"get": {"operationId": self.id, "summary": self.summary, "description": self.description,
             "tags": [self.tag], "parameters": parameters, "responses": responses}})
     }
 }
 
-/// The id of a collection's operation: its summary's words in one.
-fn id_of(summary: &str) -> String {
-    let words = summary.split([' ', ',', '\'']).filter(|word| !word.is_empty());
-    words.map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..])).collect()
+/// An address as a name: `adverse-events` as `AdverseEvents`.
+fn pascal(address: &str) -> String {
+    address.split('-').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..])).collect()
+}
+
+fn of_schema(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// A page of a collection.
 fn page_schema(name: &str) -> (String, Value) {
-    let schema = json!({"type": "object", "required": ["items", "next", "position"], "properties": {
-        "items": {"type": "array", "items": {"$ref": format!("#/components/schemas/{name}")}},
-        "next": {"type": ["string", "null"], "description": "Pass it as `after` to get the next page."},
-        "position": view_position()
+    let schema = json!({"type": "object", "description": format!("A page of a list of `{name}`."),
+        "required": ["items", "next", "position"], "properties": {
+        "items": {"type": "array", "items": of_schema(name), "description": "What is on the page."},
+        "next": {"type": ["string", "null"],
+            "description": "Pass it as `after` to get the next page; null on the last."},
+        "position": {"type": "integer", "format": "int64", "minimum": 0, "description": "How far the view stands."}
     }});
     (format!("{name}Page"), schema)
 }
 
-/// A document by itself: it tells how far the view stands.
-fn document_schema(document: &Value) -> Value {
-    let mut schema = document.clone();
-    schema["properties"]["position"] = view_position();
+/// Adds what every document of a view tells ([`views::Standing`]).
+fn tell_standing(schema: &mut Value) {
+    let number = |meaning: &str| json!({"type": "integer", "format": "int64", "minimum": 0, "description": meaning});
+    let properties = &mut schema["properties"];
+    properties["version"] =
+        number("The version of the document's stream: what `If-Match` of a command is compared with.");
+    properties["position"] = number("The position of the last event that changed the document.");
+    properties["last_event_id"] =
+        json!({"type": "string", "format": "uuid", "description": "The last event that changed the document."});
     if let Some(required) = schema["required"].as_array_mut() {
-        required.push("position".into());
+        required.extend(["version".into(), "position".into(), "last_event_id".into()]);
     }
-    schema
-}
-
-fn view_position() -> Value {
-    json!({"type": "integer", "format": "int64", "minimum": 0, "description": "How far the view stands."})
-}
-
-fn document_parameters() -> Vec<Value> {
-    [vec![id()], at_least()].concat()
-}
-
-fn id() -> Value {
-    json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}})
-}
-
-/// A place in the log: behind so many events, or, with proof that the log still has it, behind an event.
-fn place() -> Value {
-    json!({"oneOf": [position(), {"type": "string", "format": "uuid"}]})
-}
-
-fn at_least() -> Vec<Value> {
-    vec![query("at_least", place()), query("timeout_ms", json!({"type": "integer", "minimum": 0, "maximum": 30000}))]
-}
-
-fn paging(after: &str) -> Vec<Value> {
-    let after = if after == "position" { place() } else { json!({"type": "string"}) };
-    vec![query("after", after), query("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000}))]
-}
-
-fn position() -> Value {
-    json!({"type": "integer", "format": "int64", "minimum": 0})
-}
-
-fn query(name: &str, schema: Value) -> Value {
-    json!({"name": name, "in": "query", "required": false, "schema": schema})
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use schemars::generate::SchemaSettings;
-    use serde_json::{Value, json};
-
-    use super::fragment;
-
-    /// Whether the schema says what is in the answer.
-    fn is_typed(document: &Value, schema: &Value) -> bool {
-        if let Some(reference) = schema["$ref"].as_str() {
-            return document.pointer(reference.trim_start_matches('#')).is_some_and(|found| is_typed(document, found));
-        }
-        match schema["type"].as_str() {
-            Some("object") => schema["properties"].as_object().is_some_and(|properties| !properties.is_empty()),
-            Some("array") => is_typed(document, &schema["items"]),
-            Some(_) => true,
-            None => false,
-        }
-    }
-
-    #[test]
-    fn every_answer_is_typed() {
-        let document = fragment();
-        let mut answers = 0;
-        for (path, item) in document["paths"].as_object().expect("paths") {
-            let content = item["get"]["responses"]["200"]["content"].as_object().expect("an answer");
-            for (kind, answer) in content {
-                assert!(is_typed(&document, &answer["schema"]), "{path} as {kind}: {answer:#}");
-                answers += 1;
-            }
-        }
-        assert!(answers > 20, "{answers} answers");
-        for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
-            // Generators take these for their own.
-            assert!(!["List", "Document", "Object"].contains(&name.as_str()), "{name}");
-            for (field, property) in schema["properties"].as_object().into_iter().flatten() {
-                assert_ne!(*property, json!({"type": "object"}), "{name}.{field}");
-            }
-            assert!(!is_words(schema), "{name} is an enum in disguise: {schema:#}");
-        }
-    }
-
-    /// Whether it is a `oneOf` of nothing but constants.
-    fn is_words(schema: &Value) -> bool {
-        let constant = |alternative: &Value| alternative.get("const").is_some();
-        schema["oneOf"].as_array().is_some_and(|alternatives| alternatives.iter().all(constant))
-    }
-
-    #[test]
-    fn every_reference_is_defined() {
-        let document = fragment();
-        let text = document.to_string();
-        for reference in text.split("\"#/components/schemas/").skip(1) {
-            let name = reference.split('"').next().expect("a name");
-            assert!(document["components"]["schemas"].get(name).is_some(), "{name} is not defined");
-        }
-    }
-
-    #[test]
-    fn every_document_has_a_name_of_its_own_and_leaves_position_to_the_answer() {
-        let mut names = BTreeSet::new();
-        for table in views::tables() {
-            let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-            let reference = table.document_schema(&mut generator).to_value();
-            let definitions = generator.take_definitions(true);
-            let name = reference["$ref"].as_str().and_then(|path| path.rsplit('/').next()).expect("a name").to_owned();
-            let document = &definitions[&name];
-            assert_eq!(document["type"], "object", "{name}");
-            assert_eq!(document["properties"]["position"], Value::Null, "{name}: `position` is the view's");
-            assert!(names.insert(name.clone()), "{name} is the name of two documents");
-        }
-    }
-}
+mod tests;

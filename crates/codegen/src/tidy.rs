@@ -17,6 +17,10 @@ fn tidy(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.values_mut().for_each(tidy);
+            // What may be left out is as good as null: said as a default, generators would always send it.
+            if fields.get("default").is_some_and(Value::is_null) {
+                fields.remove("default");
+            }
             words(fields);
             allocation(fields);
         }

@@ -114,7 +114,7 @@ async fn decide(
         Target::Named(id) => (id, true),
         Target::New(id) => (id, false),
     };
-    let command = (spec.parse)(id, &body).map_err(from_body)?;
+    let command = (spec.parse)(id, &body).map_err(|error| from_body(spec, &body, error))?;
     let request = Request {
         command_id,
         fingerprint: fingerprint(&command),
@@ -157,52 +157,3 @@ fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response 
 fn fingerprint(command: &AnyCommand) -> [u8; 32] {
     Sha256::digest(command.to_json()).into()
 }
-<<<<<<< HEAD
-=======
-
-/// The command's id: one per caller and key, so that nobody can meet another's.
-fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Problem> {
-    let Some(key) = once(headers, "Idempotency-Key")? else { return Ok(Uuid::now_v7()) };
-    let visible = key
-        .to_str()
-        .ok()
-        .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
-    let key = visible.ok_or_else(|| {
-        Problem::invalid(
-            "Idempotency-Key",
-            "malformed",
-            "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
-        )
-    })?;
-    Ok(derive_id("command", &[principal.actor.id.as_bytes(), key.as_bytes()]))
-}
-
-/// A header that says one thing: given twice it is not guessed which is meant.
-fn once<'request>(headers: &'request HeaderMap, name: &'static str) -> Result<Option<&'request HeaderValue>, Problem> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (first, None) => Ok(first),
-        (_, Some(_)) => Err(Problem::invalid(name, "given-twice", format!("Give {name} once."))),
-    }
-}
-
-fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = once(headers, "If-Match")? else { return Ok(None) };
-    let version = value.to_str().ok().and_then(|text| {
-        let digits = text.strip_prefix('"')?.strip_suffix('"')?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    });
-    let message = "If-Match must be the stream's version in quotes, such as \"3\".";
-    version.map(Some).ok_or_else(|| Problem::invalid("If-Match", "malformed", message))
-}
-
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let detail = "Send the command's fields as JSON, with `Content-Type: application/json`.";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
-}
->>>>>>> ops

@@ -2,6 +2,7 @@
 
 pub mod authority;
 mod execute;
+mod faults;
 mod headers;
 mod problems;
 

@@ -3,11 +3,13 @@
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use decider::{Fault, Refusal, RefusalKind};
-use domain::commands::BodyError;
+use domain::commands::{BodyError, CommandSpec};
 use event_store::execute::ExecuteError;
 use event_store::log::{LogError, PAYLOAD_BYTES_MAX};
 use service::problem::{FieldError, Problem};
 use service::trace;
+
+use crate::faults;
 
 /// Seconds after which a database that is away is worth another try.
 const UNAVAILABLE_SECONDS: u32 = 2;
@@ -21,10 +23,9 @@ pub fn from_rejection(rejection: BytesRejection) -> Problem {
     Problem::invalid("body", "unreadable", "The body could not be read to its end.")
 }
 
-/// A body that is not the command's.
-pub fn from_body(error: BodyError) -> Problem {
-    let field = if error.field.is_empty() { "body".to_owned() } else { error.field };
-    Problem::invalid(field, "malformed", error.message)
+/// A body that is not the command's: with every fault that it has.
+pub fn from_body(spec: &CommandSpec, body: &[u8], error: BodyError) -> Problem {
+    Problem::malformed(faults::all(spec, body, error))
 }
 
 /// A command that was not carried out.

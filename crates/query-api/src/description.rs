@@ -2,15 +2,14 @@
 
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
+use service::interface::OPENAPI;
 
-/// The whole OpenAPI document (`cargo xtask codegen` writes it).
-const DOCUMENT: &str = include_str!("../../../openapi/openapi.json");
 /// A page that lists the operations.
 const PAGE: &str = include_str!("docs.html");
 
 /// `GET /openapi.json`.
 pub async fn document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 /// `GET /docs`.

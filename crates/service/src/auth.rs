@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -142,8 +142,12 @@ fn refused(why: &'static str) -> Problem {
 #[derive(Clone, Debug)]
 pub(crate) struct Account(pub(crate) String);
 
-/// Refuses requests without a valid token; tells the handlers who is asking.
+/// Refuses requests without a valid token; tells the handlers who is asking. Which methods there are may be asked by
+/// everybody: no handler answers `OPTIONS`.
 pub async fn require(State(authenticator): State<Authenticator>, mut request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS {
+        return next.run(request).await;
+    }
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     let (first, second) = (headers.next(), headers.next());
     if second.is_some() {

@@ -17,7 +17,7 @@ pub fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     }
     let named = |names: &'static [&str]| names.iter().copied().map(HeaderName::from_static);
     let asked = named(&["idempotency-key", "last-event-id", "traceparent"]);
-    let told = named(&["idempotency-replayed", "trace-id"]);
+    let told = named(&["anamnesis-position", "idempotency-replayed", "trace-id"]);
     let cors = CorsLayer::new()
         .allow_origin(origins.to_vec())
         .allow_methods([Method::GET, Method::POST])

@@ -78,6 +78,14 @@ impl Problem {
         problem.with_error(FieldError { field, rule, message })
     }
 
+    /// 400: these fields are not what they must be.
+    pub fn malformed(errors: Vec<FieldError>) -> Self {
+        let told: Vec<String> = errors.iter().map(|error| format!("`{}` {}", error.field, error.message)).collect();
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "malformed", format!("{}.", told.join("; ")));
+        problem.content.errors = errors;
+        problem
+    }
+
     /// 401: who is asking is not known.
     pub fn unauthenticated(detail: &str) -> Self {
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);

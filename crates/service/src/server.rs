@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::auth::{self, Account, Authenticator};
 use crate::connections::{self, ConnectionLimits, Connections};
@@ -35,13 +37,16 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 pub fn wrap(open: Router, protected: Router, probes: Router, authenticator: Authenticator, limits: Limits) -> Router {
     let protected = if protected.has_routes() {
         protected
+            // Innermost: whatever a body unpacks to is measured like any other.
+            .route_layer(RequestDecompressionLayer::new())
             .route_layer(DefaultBodyLimit::max(limits.body_bytes_max))
             .route_layer(middleware::from_fn_with_state(limits, limits::layer))
             .route_layer(middleware::from_fn_with_state(authenticator, auth::require))
     } else {
         protected
     };
-    let routes = open.merge(protected).fallback(no_route).layer(middleware::from_fn(method_not_allowed));
+    let routes = open.merge(protected).fallback(no_route).layer(CompressionLayer::new());
+    let routes = routes.layer(middleware::from_fn(explain));
     probes.merge(routes).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
 }
 
@@ -95,17 +100,32 @@ async fn no_route(request: Request) -> Response {
     Problem::not_found("route-not-found", format!("There is nothing at {}.", request.uri().path())).into_response()
 }
 
-/// A method that a route does not have: axum answers with an empty 405 and `Allow`.
-async fn method_not_allowed(request: Request, next: Next) -> Response {
+/// What axum and its layers answer without a word: a method that a route does not have (405), and a body that is
+/// packed in a way that is not known (415). `OPTIONS` is told which methods there are.
+async fn explain(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let response = next.run(request).await;
-    if response.status() != StatusCode::METHOD_NOT_ALLOWED || is_problem(&response) {
+    if is_problem(&response) {
         return response;
     }
-    let problem =
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("{method} is not possible here."));
-    match response.headers().get(header::ALLOW) {
-        Some(allow) => problem.with_header(header::ALLOW, allow.clone()).into_response(),
+    let (problem, told) = match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED if method == Method::OPTIONS => {
+            return match response.headers().get(header::ALLOW) {
+                Some(allow) => (StatusCode::NO_CONTENT, [(header::ALLOW, allow.clone())]).into_response(),
+                None => StatusCode::NO_CONTENT.into_response(),
+            };
+        }
+        status @ StatusCode::METHOD_NOT_ALLOWED => {
+            (Problem::new(status, "method-not-allowed", format!("{method} is not possible here.")), header::ALLOW)
+        }
+        status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let detail = "Send the body as it is, or packed with gzip or zstd and with that `Content-Encoding`.";
+            (Problem::new(status, "unsupported-media-type", detail), header::ACCEPT_ENCODING)
+        }
+        _ => return response,
+    };
+    match response.headers().get(&told) {
+        Some(value) => problem.with_header(told, value.clone()).into_response(),
         None => problem.into_response(),
     }
 }

@@ -281,6 +281,70 @@ async fn bad_requests_of_every_other_kind_are_refused() {
 }
 
 #[tokio::test]
+async fn every_fault_of_a_body_is_told_at_once() {
+    let system = System::embedded().await;
+    let body = json!({"protcol": "P", "title": 7, "blinding": "triple", "planned_enrolment": -1});
+    let answer = system.api.post("/v1/trials", body).await;
+    let errors = answer.body["errors"].as_array().expect("faults").iter();
+    let fields: Vec<&str> = errors.map(|error| error["field"].as_str().expect("a field")).collect();
+    for field in ["protocol", "protcol", "title", "blinding", "planned_enrolment"] {
+        assert!(fields.contains(&field), "{:#}", answer.body);
+    }
+    assert!(!answer.body.to_string().contains(" column "), "{:#}", answer.body);
+    answer.refused(400, "malformed");
+}
+
+#[tokio::test]
+async fn bodies_and_answers_may_be_packed() {
+    let system = System::embedded().await;
+    let api = &system.api;
+    let pack = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packer, bytes).expect("it is packed");
+        packer.finish().expect("it is packed")
+    };
+    let path = format!("/v1/patients/{}/register-patient", fresh());
+    let packed = async |body: Vec<u8>, encoding: &str| {
+        let request = api.request(Method::POST, &path).header("content-type", "application/json");
+        request.header("content-encoding", encoding).body(body).send().await.expect("an answer")
+    };
+    let answer = packed(pack(br#"{"sex": "F"}"#), "gzip").await;
+    assert!(answer.status().is_success(), "{}", answer.status());
+    // What it unpacks to counts: a megabyte of blanks takes a thousand bytes.
+    let bomb = pack(&vec![b' '; 50_000_000]);
+    assert!(bomb.len() < 100_000);
+    let answer = packed(bomb, "gzip").await;
+    assert_eq!(answer.status(), 413);
+    assert_eq!(packed(b"no gzip".to_vec(), "gzip").await.status(), 400);
+    let answer = packed(b"{}".to_vec(), "br").await;
+    assert_eq!(answer.status(), 415);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    for encoding in ["gzip", "zstd"] {
+        let answer = api.request(Method::GET, "/v1/views").header("accept-encoding", encoding).send().await;
+        assert_eq!(answer.expect("an answer").headers()["content-encoding"], encoding);
+    }
+    let stream = api.request(Method::GET, "/v1/events").header("accept-encoding", "gzip").send().await;
+    assert!(!stream.expect("a stream").headers().contains_key("content-encoding"), "events are not held back");
+}
+
+#[tokio::test]
+async fn head_and_options_are_answered() {
+    let system = System::embedded().await;
+    let whole = system.api.get_raw("/v1/views").await;
+    let head = system.api.request(Method::HEAD, "/v1/views").send().await.expect("an answer");
+    assert_eq!((head.status(), &head.headers()["content-type"]), (whole.status(), &whole.headers()["content-type"]));
+    assert!(head.bytes().await.expect("a body").is_empty());
+    // Browsers and tools ask before they have a token.
+    let nobody = system.api.with_token(None);
+    for (path, allowed) in [("/v1/reports", ["GET", "POST"]), ("/v1/views", ["GET", "HEAD"])] {
+        let options = nobody.request(Method::OPTIONS, path).send().await.expect("an answer");
+        assert_eq!(options.status(), 204, "{path}");
+        let told = options.headers()["allow"].to_str().expect("text").to_owned();
+        assert!(allowed.iter().all(|method| told.contains(method)), "{path}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn roles_may_do_what_is_theirs_and_no_more() {
     let system = System::embedded().await;
     let clinic = Clinic::open(&system.api, Plan::default()).await;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// A body that is not the command's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("`{}` {message}", if field.is_empty() { "body" } else { field })]
 pub struct BodyError {
     /// Where, as field names joined by `/`; empty for the body as a whole.
     pub field: String,
@@ -25,7 +25,7 @@ pub struct BodyError {
 pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyError> {
     // serde would also take the fields as a list, in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        let message = "the body must be a JSON object with the command's fields".to_owned();
+        let message = "must be a JSON object with the command's fields".to_owned();
         return Err(BodyError { field: String::new(), message });
     }
     check(bytes)?;
@@ -35,12 +35,21 @@ pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyErr
         let path = path.join("/").replace(['[', ']'], "");
         let message = error.inner().to_string();
         let mut field = if path == "." { String::new() } else { path };
-        if let Some(name) = named(&message) {
-            field = if field.is_empty() { name.to_owned() } else { format!("{field}/{name}") };
-        }
+        let message = match named(&message) {
+            // Serde's path names what is not known, too.
+            Some((name, message)) if field.rsplit('/').next() == Some(name) => message,
+            Some((name, message)) => {
+                field = if field.is_empty() { name.to_owned() } else { format!("{field}/{name}") };
+                message
+            }
+            None if error.inner().is_data() => without_place(&message).to_owned(),
+            // What is no JSON is found by its place.
+            None => format!("is not JSON: {message}"),
+        };
         BodyError { field, message }
     })?;
-    deserializer.end().map_err(|error| BodyError { field: String::new(), message: error.to_string() })?;
+    let end = deserializer.end();
+    end.map_err(|error| BodyError { field: String::new(), message: format!("is not JSON: {error}") })?;
     // A list inside the body may be one of those, too.
     if bytes.contains(&b'[')
         && let (Ok(given), Ok(meant)) = (serde_json::from_slice(bytes), serde_json::to_value(&body))
@@ -153,10 +162,23 @@ fn list_for_object(given: &Value, meant: &Value) -> Option<String> {
     }
 }
 
-/// The field that a message about a whole object names: one that is missing or given twice.
-fn named(message: &str) -> Option<&str> {
-    let rest = ["missing field `", "duplicate field `"].iter().find_map(|begin| message.strip_prefix(begin))?;
-    rest.split('`').next()
+/// The field that a message about a whole object names, and what is wrong with it: one that is missing, that stands
+/// there twice or that there is not.
+fn named(message: &str) -> Option<(&str, String)> {
+    let name = |begin: &str| message.strip_prefix(begin)?.split('`').next();
+    if let Some(name) = name("missing field `") {
+        return Some((name, "is missing".to_owned()));
+    }
+    if let Some(name) = name("duplicate field `") {
+        return Some((name, "stands there twice".to_owned()));
+    }
+    let known = without_place(message).split_once("expected ").map(|(_, known)| format!("; known are {known}"));
+    Some((name("unknown field `")?, format!("is not a field here{}", known.unwrap_or_default())))
+}
+
+/// A message of serde's without where in the text it found it: the field says that better.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
 }
 
 #[cfg(test)]
