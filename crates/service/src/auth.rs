@@ -151,7 +151,7 @@ pub async fn require(State(authenticator): State<Authenticator>, mut request: Re
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     let (first, second) = (headers.next(), headers.next());
     if second.is_some() {
-        let problem = Problem::invalid("Authorization", "given-twice", "Give Authorization once.");
+        let problem = Problem::invalid("Authorization", "duplicate", "Give Authorization once.");
         return problem.into_response();
     }
     let token = first.and_then(|value| value.to_str().ok()).and_then(|value| {

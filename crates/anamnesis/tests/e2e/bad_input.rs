@@ -305,8 +305,15 @@ async fn bodies_and_answers_may_be_packed() {
     };
     let path = format!("/v1/patients/{}/register-patient", fresh());
     let packed = async |body: Vec<u8>, encoding: &str| {
-        let request = api.request(Method::POST, &path).header("content-type", "application/json");
-        request.header("content-encoding", encoding).body(body).send().await.expect("an answer")
+        let send = || {
+            let request = api.request(Method::POST, &path).header("content-type", "application/json");
+            request.header("content-encoding", encoding).body(body.clone()).send()
+        };
+        // A connection whose body was not read to its end is closed: the next request may still meet it.
+        match send().await {
+            Ok(answer) => answer,
+            Err(_) => send().await.expect("an answer"),
+        }
     };
     let answer = packed(pack(br#"{"sex": "F"}"#), "gzip").await;
     assert!(answer.status().is_success(), "{}", answer.status());

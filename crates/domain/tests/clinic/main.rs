@@ -1,10 +1,12 @@
 //! Given, when, then: the rules of the clinic.
 
+mod bodies;
 mod chains;
 mod consents;
 mod corrections;
 mod course;
 mod days;
+mod edges;
 mod faults;
 mod identity;
 mod processes;
