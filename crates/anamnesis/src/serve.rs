@@ -158,6 +158,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     if roles.query_api {
         checks.push(views_are_registered(store.views.clone()));
     }
+    let metrics_address = measured.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
     if let Some((listener, handle)) = measured {
         let watched = Watched::new(roles, &store, queries.streams(), nats);
         supervisor.spawn("gauges", watched.run(shutdown.clone()));
@@ -178,7 +179,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         commit = BUILD.commit,
         roles = roles.names(),
         listen = %address,
-        metrics_listen = settings.metrics_listen.map(tracing::field::display),
+        metrics_listen = metrics_address.map(tracing::field::display),
         "started"
     );
     server::serve(listener, router, connection_limits(settings), shutdown.clone()).await;

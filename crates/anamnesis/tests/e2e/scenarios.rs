@@ -320,6 +320,8 @@ pub async fn blinded_roles_never_see_the_arm(system: &System) {
     let (patient, subject) = clinic.randomised_subject("ARMACTIVE").await;
     let (trial, site) = (clinic.trial, clinic.site);
     clinic.enrolment_until("randomised", |figures| figures["randomised"] == 1).await;
+    // Each view comes at its own time.
+    clinic.api.until(&format!("/v1/sites/{site}"), "listed", |_| true).await;
     for role in ["investigator", "monitor", "sponsor", "auditor"] {
         let api = system.as_role(role);
         for path in [

@@ -19,7 +19,6 @@ pub struct Process {
     arguments: Vec<String>,
     log: PathBuf,
     pub url: String,
-    metrics_url: String,
 }
 
 impl Process {
@@ -45,17 +44,20 @@ impl Process {
     fn start_by(mut program: Command, words: &[String], role: &str, folder: &Path, arguments: &[String]) -> Self {
         let port = xtask::servers::free_port().expect("a free port");
         let listen = format!("127.0.0.1:{port}");
-        let metrics = format!("127.0.0.1:{}", xtask::servers::free_port().expect("a free port"));
-        let own = [role, "--listen", &listen, "--metrics-listen", &metrics].map(str::to_owned);
+        let own = [role, "--listen", &listen, "--metrics-listen", "127.0.0.1:0"].map(str::to_owned);
         let all = [words, &own, arguments].concat();
         let log = folder.join(format!("{role}-{port}.log"));
         let child = spawn(&mut program, &all, &log);
-        Self { child, arguments: all, log, url: format!("http://{listen}"), metrics_url: format!("http://{metrics}") }
+        Self { child, arguments: all, log, url: format!("http://{listen}") }
     }
 
     /// What the process tells Prometheus; nothing where it does not answer.
     pub async fn metrics(&self) -> Option<String> {
-        reqwest::get(format!("{}/metrics", self.metrics_url)).await.ok()?.text().await.ok()
+        let told = self.told();
+        // Said when it started, the last time that it did.
+        let (_, address) = told.rsplit_once("metrics_listen=")?;
+        let address = address.split_whitespace().next()?;
+        reqwest::get(format!("http://{address}/metrics")).await.ok()?.text().await.ok()
     }
 
     /// The value of one series, such as `anamnesis_relay_lag_events` or one with labels as they are told.
