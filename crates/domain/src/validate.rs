@@ -1,11 +1,17 @@
 //! Checks of single fields, each refusal naming the field and what would be right.
 
 use chrono::{DateTime, Datelike, DurationRound, NaiveDate, TimeDelta, Utc};
-use decider::{Context, Fault, Halt, Reason, RefusalKind};
+use decider::{Context, Halt, Reason, RefusalKind};
 use events::envelope::Role;
 use events::identifier::{self, is_invisible};
 
 use crate::place::Place;
+
+mod faults;
+mod language;
+
+pub use faults::{Faults, all};
+pub use language::{language, same_language};
 
 /// Greatest length of a short code.
 pub const CODE_LENGTH_MAX: usize = 100;
@@ -132,63 +138,6 @@ impl Reason for Invalid {
             | Invalid::TooEarly { field } => Some(field.clone()),
         }
     }
-}
-
-/// What is wrong with a body: all of it at once, so that nobody mends one field after the other.
-#[derive(Debug)]
-pub struct Faults {
-    first: Invalid,
-    others: Vec<Invalid>,
-}
-
-impl From<Invalid> for Faults {
-    fn from(first: Invalid) -> Self {
-        Self { first, others: Vec::new() }
-    }
-}
-
-impl std::fmt::Display for Faults {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.first.fmt(formatter)?;
-        self.others.iter().try_for_each(|other| write!(formatter, "; {other}"))
-    }
-}
-
-impl std::error::Error for Faults {}
-
-impl Reason for Faults {
-    fn rule(&self) -> &'static str {
-        self.first.rule()
-    }
-
-    fn kind(&self) -> RefusalKind {
-        RefusalKind::Invalid
-    }
-
-    fn field(&self) -> Option<String> {
-        self.first.field()
-    }
-
-    fn faults(&self) -> Vec<Fault> {
-        if self.others.is_empty() {
-            return Vec::new();
-        }
-        std::iter::once(&self.first).chain(&self.others).map(Fault::of).collect()
-    }
-}
-
-/// Everything that the checks found wrong.
-///
-/// # Errors
-/// [`Faults`] where one of them did.
-pub fn all<E: Into<Faults>>(checks: impl IntoIterator<Item = Result<(), E>>) -> Result<(), Faults> {
-    let mut faults = checks.into_iter().filter_map(|check| check.err().map(Into::into));
-    let Some(mut all) = faults.next() else { return Ok(()) };
-    for further in faults {
-        all.others.push(further.first);
-        all.others.extend(further.others);
-    }
-    Err(all)
 }
 
 /// A short code.
@@ -351,36 +300,6 @@ pub fn sha256(field: &str, value: &str) -> Result<(), Invalid> {
         return Err(Invalid::Malformed { field: field.to_owned(), expected });
     }
     Ok(())
-}
-
-/// A language tag such as `en` or `pt-BR` (BCP 47, RFC 5646: letters and digits in parts of 1 to 8).
-///
-/// # Errors
-/// [`Invalid::Malformed`].
-pub fn language(field: &str, value: &str) -> Result<(), Invalid> {
-    let part = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let first = value.split('-').next().unwrap_or_default();
-    let begins = (2..=8).contains(&first.len()) && first.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if !begins || value.len() > 35 || !value.split('-').all(part) {
-        let expected = "a language tag such as `en` or `pt-BR`".to_owned();
-        return Err(Invalid::Malformed { field: field.to_owned(), expected });
-    }
-    Ok(())
-}
-
-/// Whether two language tags name the same language: upper and lower case do not matter (RFC 5646, 2.1.1), and a
-/// language that was renamed is the same (the IANA Language Subtag Registry's preferred values).
-pub fn same_language(one: &str, other: &str) -> bool {
-    fn canonical(tag: &str) -> String {
-        const RENAMED: [(&str, &str); 5] = [("in", "id"), ("iw", "he"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro")];
-        let tag = tag.to_ascii_lowercase();
-        let (first, rest) = tag.split_at(tag.find('-').unwrap_or(tag.len()));
-        match RENAMED.iter().find(|(old, _)| *old == first) {
-            Some((_, new)) => format!("{new}{rest}"),
-            None => tag,
-        }
-    }
-    canonical(one) == canonical(other)
 }
 
 /// A correction of what stands there already.

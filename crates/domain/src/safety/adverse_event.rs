@@ -10,7 +10,7 @@ use events::trial::questionnaire::TriggeredRule;
 use crate::consent::participant::participant;
 use crate::enrolment::subject::Subject;
 use crate::prelude::*;
-use crate::validate::{Unchanged, require_import};
+use crate::validate::{Faults, Unchanged, require_import};
 
 /// The built-in rule that a serious adverse event meets.
 pub const SERIOUS_RULE: &str = "serious-adverse-event";
@@ -148,7 +148,8 @@ impl Command for ReportAdverseEvent {
     }
 
     fn decide(&self, adverse_event_id: AdverseEventId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        require_import(context, self.historical)?;
+        let words = check_words(Some(&self.term), self.ctcae_grade, self.relatedness.as_ref(), self.outcome.as_ref());
+        validate::all([require_import(context, self.historical).map_err(Faults::from), words])?;
         if *facts.get::<AdverseEvent>(adverse_event_id)? != AdverseEvent::Absent {
             return Err(AdverseEventError::AlreadyReported.into());
         }
@@ -203,7 +204,12 @@ impl Command for UpdateAdverseEvent {
     const NAME: &'static str = "UpdateAdverseEvent";
 
     fn decide(&self, adverse_event_id: AdverseEventId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::all([validate::prose("reason", &self.reason), require_import(context, self.historical)])?;
+        let (term, grade) = (self.term.value(), self.ctcae_grade.value().copied());
+        validate::all([
+            validate::prose("reason", &self.reason).map_err(Faults::from),
+            require_import(context, self.historical).map_err(Faults::from),
+            check_words(term, grade, self.relatedness.value(), self.outcome.value()),
+        ])?;
         let AdverseEvent::Reported(known) = facts.get::<AdverseEvent>(adverse_event_id)? else {
             return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
         };
@@ -238,6 +244,20 @@ impl Command for UpdateAdverseEvent {
         };
         Ok(Decision::new(participant.references(), occurred_at).append(adverse_event_id, updated))
     }
+}
+
+fn check_words(
+    term: Option<&String>,
+    grade: Option<u8>,
+    relatedness: Option<&String>,
+    outcome: Option<&String>,
+) -> Result<(), Faults> {
+    validate::all([
+        validate::optional_text("term", term.map(String::as_str)),
+        validate::range("ctcae_grade", grade.map_or(1, u32::from), 1, GRADE_OF_DEATH.into()),
+        validate::optional_text("relatedness", relatedness.map(String::as_str)),
+        validate::optional_text("outcome", outcome.map(String::as_str)),
+    ])
 }
 
 impl UpdateAdverseEvent {
@@ -285,13 +305,6 @@ impl Known {
 
     /// Checks the fields, as they are told on `day`.
     fn check(&self, context: &Context, day: NaiveDate, place: &Place<'_>) -> Result<(), Halt> {
-        let grade = self.ctcae_grade.map_or(1, u32::from);
-        validate::all([
-            validate::text("term", &self.term),
-            validate::range("ctcae_grade", grade, 1, GRADE_OF_DEATH.into()),
-            validate::optional_text("relatedness", self.relatedness.as_deref()),
-            validate::optional_text("outcome", self.outcome.as_deref()),
-        ])?;
         if let Some(onset) = self.onset.as_ref().filter(|onset| onset.earliest() > day) {
             past_day(context, "onset", onset.earliest(), place)?;
             return Err(AdverseEventError::ReportedBeforeOnset.into());

@@ -1,6 +1,7 @@
 //! Carrying a command out: load → decide → append, again on conflict.
 
 mod aggregates;
+mod appends;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -15,10 +16,11 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::log::{
-    Append, AppendError, Appended, EventLog, Expected, Guard, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt,
+    Append, AppendError, Appended, EventLog, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt,
     Write,
 };
 use aggregates::Aggregates;
+use appends::{compose, recollection, remembered, repeated};
 
 /// How often a command is decided before its conflicts are reported.
 const TRIES_MAX: usize = 64;
@@ -365,62 +367,5 @@ impl Inner {
             // The log went back in between.
             Err(_) => Err(error),
         }
-    }
-}
-
-/// An append that is stored under no circumstances: no stream reaches its guard's version. It is
-/// answered where the command was carried out before.
-fn recollection(request: &Request) -> Append {
-    let unreachable = Guard { stream: request.target, version: u64::MAX };
-    Append { causation_id: None, trace_context: None, ..surroundings(request, vec![unreachable], Vec::new()) }
-}
-
-/// The answer to a command that was carried out, or refused for good, before.
-fn repeated(request: &Request, receipt: Receipt) -> Result<Executed, ExecuteError> {
-    match receipt.refusal {
-        Some(refusal) if !request.keep_refusal => Err(ExecuteError::Refused(refusal)),
-        _ => Ok(Executed { receipt, repeated: true, seen: None }),
-    }
-}
-
-/// The append that remembers a refusal: nothing is written, and everything that was seen must still be so.
-fn remembered(request: &Request, refusal: Refusal, seen: &Seen) -> Append {
-    let guards = seen.facts.versions().map(|(stream, version)| Guard { stream, version }).collect();
-    Append { refusal: Some(refusal), ..surroundings(request, guards, Vec::new()) }
-}
-
-/// The append that a decision stands for: what it wrote at the version that it
-/// saw, and everything else that it saw as guards.
-fn compose(request: &Request, decision: Decision, seen: &Seen) -> Result<Append, ExecuteError> {
-    let mut writes = Vec::with_capacity(decision.writes.len());
-    for write in decision.writes {
-        let version = seen.facts.version(write.stream);
-        let version = version.ok_or_else(|| ExecuteError::Malformed(format!("it writes {} unread", write.stream)))?;
-        let expected = if version == 0 { Expected::NoStream } else { Expected::Exact(version) };
-        writes.push(Write { stream: write.stream, expected, events: write.events });
-    }
-    let primary = writes.first().map_or(request.target, |write| write.stream);
-    if let Some(actual) = seen.facts.version(primary)
-        && !request.if_match.admits(actual)
-    {
-        return Err(ExecuteError::VersionMismatch { stream: primary, expected: request.if_match.clone(), actual });
-    }
-    let written = |stream| writes.iter().any(|write| write.stream == stream);
-    let others = seen.facts.versions().filter(|(stream, _)| !written(*stream));
-    let guards = others.map(|(stream, version)| Guard { stream, version }).collect();
-    Ok(surroundings(request, guards, writes))
-}
-
-fn surroundings(request: &Request, guards: Vec<Guard>, writes: Vec<Write>) -> Append {
-    Append {
-        command_id: request.command_id,
-        fingerprint: request.fingerprint,
-        guards,
-        writes,
-        actor: request.actor.clone(),
-        correlation_id: request.correlation_id.unwrap_or(request.command_id),
-        causation_id: request.causation_id,
-        trace_context: request.trace_context.clone(),
-        refusal: None,
     }
 }

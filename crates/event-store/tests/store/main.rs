@@ -7,6 +7,7 @@ mod executor;
 mod history;
 mod immutable;
 mod log_contract;
+mod opening;
 mod plan;
 mod pooler;
 mod roles;

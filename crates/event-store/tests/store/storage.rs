@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use event_store::Store;
 use event_store::log::Expected;
 use event_store::views::{
     Column, ColumnKind, ColumnValue, CommitError, Cursor, Direction, Filter, FilterOp, ListQuery, QueryError,
     ViewBatch, ViewError, ViewRow, ViewSchema,
 };
-use event_store::{Store, StoreOptions};
-use futures::future::join_all;
 use testkit::appends::{append, patient, place, some_time};
 use testkit::eventually;
 use testkit::stores::TestStore;
@@ -391,27 +390,4 @@ testkit::on_both_engines! {
     a_lease_does_not_outlast_a_clock_that_was_set_back,
     a_checkpoint_moves_from_where_it_stands,
     the_head_is_heard_of_in_another_process,
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn several_starts_at_once_make_one_schema() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite:{}", folder.path().display());
-    let options = StoreOptions::default();
-    let opened = join_all((0..8).map(|_| Store::open(&url, &options))).await;
-    for store in opened {
-        let store = store.unwrap_or_else(|error| panic!("{error:?}"));
-        assert_eq!(store.log.head().await.expect("the log"), 0);
-        store.close().await;
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_cannot_be_used_is_named() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite:{}", folder.path().display());
-    let file = folder.path().join("log.db");
-    std::fs::create_dir(&file).expect("a folder in its place");
-    let Err(error) = Store::open(&url, &StoreOptions::default()).await else { panic!("a folder is no file") };
-    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
