@@ -9,6 +9,7 @@ use clap::Args;
 use xtask::install::{NATS_SERVER_VARIABLE, nats_server, pgbouncer_binary};
 use xtask::process::{TaskError, describe, output};
 use xtask::servers::PostgresCluster;
+use xtask::tools::{java, npm_folder, python_venv};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
 const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
@@ -33,6 +34,9 @@ impl Surroundings {
         let nats = nats_server(&folder)?;
         // Before the tests, which would install it all at once.
         pgbouncer_binary()?;
+        npm_folder()?;
+        python_venv()?;
+        java()?;
         let postgres = PostgresCluster::start()?;
         Ok(Self { postgres, nats })
     }
