@@ -103,3 +103,50 @@ fn linters_find_nothing_in_the_interfaces_description() {
     let found: serde_json::Value = serde_json::from_str(&told[begin..]).expect("JSON");
     assert_eq!((&found["totals"]["errors"], &found["totals"]["warnings"]), (&0.into(), &0.into()), "{told}");
 }
+
+/// A tool that makes up requests from the description: no answer is a fault of the server, and each is one that the
+/// description knows, of the form that it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_requests_get_only_answers_that_are_described() {
+    // What is made up is answered as fast as it comes.
+    let system = System::embedded().await;
+    let python = python_venv().expect("Python's packages");
+    let folder = TempDir::new().expect("a folder");
+    let document = document();
+    let authorization = format!("Authorization: Bearer {}", token(&system));
+    let url = system.processes[0].url.clone();
+    let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                  response_schema_conformance,unsupported_method";
+    let arguments = [
+        "run",
+        text(&document),
+        "--url",
+        &url,
+        "--header",
+        &authorization,
+        "--checks",
+        checks,
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        "8",
+        "--max-time",
+        "75",
+        "--workers",
+        "2",
+        "--seed",
+        "13",
+        "--generation-database",
+        "none",
+        "--request-timeout",
+        "10",
+        "--continue-on-failure",
+        "--warnings",
+        "off",
+        // It never ends.
+        "--exclude-operation-id",
+        "streamEvents",
+        "--no-color",
+    ];
+    run(python.join("schemathesis"), &arguments, folder.path(), None);
+}
