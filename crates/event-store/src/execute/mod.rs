@@ -1,8 +1,8 @@
 //! Carrying a command out: load → decide → append, again on conflict.
 
 mod aggregates;
+mod precondition;
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::log::{
     Write,
 };
 use aggregates::Aggregates;
+pub use precondition::Precondition;
 
 /// How often a command is decided before its conflicts are reported.
 const TRIES_MAX: usize = 64;
@@ -66,45 +67,6 @@ pub struct Request {
     /// Whether a rule's refusal is remembered: the same command then gets the same refusal for ever
     /// (docs/adr/0027). Such a command ends well with [`Receipt::refusal`].
     pub keep_refusal: bool,
-}
-
-/// At which version a command's stream must be for the command to be carried out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Precondition {
-    /// At whichever.
-    #[default]
-    None,
-    /// The stream must exist.
-    Exists,
-    /// At one of these; at none of them where there are none.
-    OneOf(Vec<u64>),
-}
-
-impl Precondition {
-    /// Whether a stream at `version` (0: does not exist) fits.
-    pub fn admits(&self, version: u64) -> bool {
-        match self {
-            Precondition::None => true,
-            Precondition::Exists => version > 0,
-            Precondition::OneOf(versions) => versions.contains(&version),
-        }
-    }
-}
-
-impl fmt::Display for Precondition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Precondition::None => formatter.write_str("any version"),
-            Precondition::Exists => formatter.write_str("that it exists"),
-            Precondition::OneOf(versions) => match versions.as_slice() {
-                [] => formatter.write_str("another state"),
-                versions => {
-                    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
-                    write!(formatter, "version {}", versions.join(" or "))
-                }
-            },
-        }
-    }
 }
 
 /// How a command ended well, or with a refusal that is remembered.
