@@ -34,18 +34,18 @@ enum What {
 
 #[derive(Clone, Debug, Args)]
 struct PatientArgs {
-    /// The patient's id.
-    #[arg(value_name = "ID")]
-    patient_id: PatientId,
+    /// The patient's id, or the subject number that the patient has in a trial.
+    #[arg(value_name = "ID|SUBJECT NUMBER")]
+    patient: String,
     /// In which form.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
     /// The same as `--format json`: one JSON document.
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// As it was known at this time, such as `2026-03-09T12:00:00Z`.
-    #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
-    as_of: Option<DateTime<Utc>>,
+    /// As it was known at this time, such as `2026-03-09T12:00:00Z`, or at the end of this day in UTC.
+    #[arg(long, value_name = "TIME|DAY", conflicts_with = "at_position")]
+    as_of: Option<String>,
     /// As it was known when the log stood here.
     #[arg(long, value_name = "POSITION")]
     at_position: Option<u64>,
@@ -96,10 +96,11 @@ pub async fn run(args: ReplayArgs) -> Result<ExitCode, ToolError> {
         args.format = Format::Json;
     }
     let client = Client::new(&args.client)?;
-    let path = format!("/v1/patients/{}/history", args.patient_id);
+    let patient_id = patient(&client, &args.patient).await?;
+    let path = format!("/v1/patients/{patient_id}/history");
     let mut query: Vec<(&str, String)> = Vec::new();
-    if let Some(as_of) = args.as_of {
-        query.push(("as_of", as_of.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)));
+    if let Some(as_of) = &args.as_of {
+        query.push(("as_of", as_of.clone()));
     }
     if let Some(position) = args.at_position {
         query.push(("at_position", position.to_string()));
@@ -107,16 +108,39 @@ pub async fn run(args: ReplayArgs) -> Result<ExitCode, ToolError> {
     match args.format {
         Format::Ndjson => query.push(("format", "ndjson".to_owned())),
         Format::Csv => query.push(("format", "csv".to_owned())),
-        Format::Text | Format::Json => return paged(&client, &args, &path, &query).await,
+        Format::Text | Format::Json => return paged(&client, args.format, patient_id, &path, &query).await,
     }
     let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
     console::print(&client.text(&path, &query).await?)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The patient who is meant.
+async fn patient(client: &Client, text: &str) -> Result<PatientId, ToolError> {
+    if let Ok(id) = text.parse::<PatientId>() {
+        return Ok(id);
+    }
+    let page: Value = client.get("/v1/subjects", &[("subject_number", text)]).await?;
+    let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut patients: Vec<&str> = items.iter().filter_map(|subject| subject["patient_id"].as_str()).collect();
+    patients.sort_unstable();
+    patients.dedup();
+    let id = |patient: &str| patient.parse::<PatientId>().ok();
+    match patients.as_slice() {
+        [patient] => id(patient).ok_or_else(|| ToolError::Input(format!("`{patient}` is no patient's id"))),
+        [] => Err(ToolError::Input(format!("`{text}` is neither a patient's id (a UUID) nor the number of a subject"))),
+        several => Err(ToolError::Input(format!(
+            "{} patients in several trials have the subject number {text}: name one by id: {}",
+            several.len(),
+            several.join(", ")
+        ))),
+    }
+}
+
 async fn paged(
     client: &Client,
-    args: &PatientArgs,
+    format: Format,
+    patient_id: PatientId,
     path: &str,
     query: &[(&str, String)],
 ) -> Result<ExitCode, ToolError> {
@@ -141,12 +165,12 @@ async fn paged(
         }
     }
     let position = until.unwrap_or(0);
-    if args.format == Format::Json {
-        let document = serde_json::json!({"patient_id": args.patient_id, "position": position, "items": items});
+    if format == Format::Json {
+        let document = serde_json::json!({"patient_id": patient_id, "position": position, "items": items});
         console::print(&format!("{document:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = format!("patient {}, as known at position {position}\n", args.patient_id);
+    let mut text = format!("patient {patient_id}, as known at position {position}\n");
     for item in items {
         text.push_str(&told(item)?);
     }

@@ -123,7 +123,7 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
 }
 
 /// The operations that read the log itself.
-fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
+fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 7] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
@@ -152,6 +152,7 @@ fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
     [
         ("patients/{id}/timeline", timeline.get([vec![id(), order], paging(Paging::Log)].concat())),
         ("patients/{id}/history", history_of(history)),
+        ("patients/{id}/history/export", export()),
         ("patients/{id}/state", state.get(in_time())),
         ("views", views.get(Vec::new())),
         ("events", events()),
@@ -164,22 +165,37 @@ fn history_of(answer: Value) -> Value {
     let history = Operation {
         id: "getPatientHistory".to_owned(),
         summary: "Tells everything about a patient".to_owned(),
-        description: "Every event about a patient with its payload, in order, now or as of a time or position. As \
-                      JSON page by page; as NDJSON or CSV, asked for by `format` or `Accept`, the whole at once."
+        description: "Every event about a patient with its payload, in order, now or as of a time or position. Of a \
+                      correction `changes` tells every field with its old and new value. As NDJSON or CSV it is \
+                      `exportPatientHistory`, which `Accept` asks for here, too."
             .to_owned(),
         tag: "patients",
         answer,
         source: Source::Log,
     };
-    let forms = json!({"type": "string", "enum": ["json", "ndjson", "csv"]});
-    let form = vec![query("format", "The form of the answer, whatever `Accept` says", forms)];
-    let mut operation = history.get([in_time(), form, paging(Paging::Log)].concat());
-    let content = &mut operation["get"]["responses"]["200"]["content"];
+    history.get([in_time(), paging(Paging::Log)].concat())
+}
+
+/// The history in forms that are no JSON document: at an address of its own, so that generated clients know what each
+/// gives.
+fn export() -> Value {
+    let export = Operation {
+        id: "exportPatientHistory".to_owned(),
+        summary: "Exports everything about a patient".to_owned(),
+        description: "The history of a patient at once, now or as of a time or position.".to_owned(),
+        tag: "patients",
+        answer: Value::Null,
+        source: Source::Log,
+    };
+    let forms = json!({"type": "string", "enum": ["csv", "ndjson"], "default": "csv"});
+    let mut operation = export.get([in_time(), vec![query("format", "The form", forms)]].concat());
     let lines = "One `StoredEvent` a line.";
-    content["application/x-ndjson"] = json!({"schema": {"type": "string", "description": lines}});
     let rows = "Under a header one row for each event, and of a correction one for each field that changed, with its \
                 old and new value.";
-    content["text/csv"] = json!({"schema": {"type": "string", "description": rows}});
+    operation["get"]["responses"]["200"]["content"] = json!({
+        "text/csv": {"schema": {"type": "string", "description": rows}},
+        "application/x-ndjson": {"schema": {"type": "string", "description": lines}}
+    });
     operation
 }
 

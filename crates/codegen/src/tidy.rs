@@ -17,15 +17,28 @@ fn tidy(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.values_mut().for_each(tidy);
-            // What may be left out is as good as null: said as a default, generators would always send it.
-            if fields.get("default").is_some_and(Value::is_null) {
-                fields.remove("default");
-            }
+            default(fields);
             words(fields);
             allocation(fields);
         }
         Value::Array(elements) => elements.iter_mut().for_each(tidy),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Says in words what counts where a field is left out: of what has a `default`, generators make fields that must be
+/// sent. Of parameters it stays; they have no such schemas.
+fn default(schema: &mut Map<String, Value>) {
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for property in properties.values_mut().filter_map(Value::as_object_mut) {
+        let told = match property.remove("default") {
+            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => continue,
+            Some(Value::String(word)) => word,
+            Some(value) => value.to_string(),
+        };
+        let own = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        let text = format!("{own} Where it is left out: `{told}`.").trim().to_owned();
+        property.insert("description".to_owned(), text.into());
     }
 }
 
@@ -69,7 +82,7 @@ mod tests {
     use super::tidied;
 
     #[test]
-    fn words_become_an_enum_and_allocation_is_not_required() {
+    fn words_become_an_enum_allocation_is_not_required_and_defaults_are_words() {
         let schema = json!({
             "type": "object",
             "required": ["arm", "status"],
@@ -79,7 +92,9 @@ mod tests {
                     {"type": "string", "const": "open", "description": "It is."},
                     {"type": "string", "enum": ["closed", "gone"]}
                 ]},
-                "choice": {"oneOf": [{"type": "string", "const": "a"}, {"type": "object"}]}
+                "choice": {"oneOf": [{"type": "string", "const": "a"}, {"type": "object"}]},
+                "weight": {"type": "integer", "description": "Parts.", "default": 1},
+                "note": {"type": ["string", "null"], "default": null}
             }
         });
         let expected = json!({
@@ -90,7 +105,9 @@ mod tests {
                 "status": {
                     "description": "How far.\n\n- `open`: It is.", "type": "string", "enum": ["open", "closed", "gone"]
                 },
-                "choice": {"oneOf": [{"type": "string", "const": "a"}, {"type": "object"}]}
+                "choice": {"oneOf": [{"type": "string", "const": "a"}, {"type": "object"}]},
+                "weight": {"type": "integer", "description": "Parts. Where it is left out: `1`."},
+                "note": {"type": ["string", "null"]}
             }
         });
         assert_eq!(tidied(schema), expected);

@@ -1,7 +1,7 @@
 //! From errors to problem documents, exhaustively.
 
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use decider::{Fault, Refusal, RefusalKind};
 use domain::commands::{BodyError, CommandSpec};
 use event_store::execute::ExecuteError;
@@ -18,7 +18,9 @@ const UNAVAILABLE_SECONDS: u32 = 2;
 pub fn from_rejection(rejection: BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let detail = "The body is larger than this server takes.";
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+        // The rest of the body is not read: the connection cannot be used for anything else.
+        let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+        return problem.with_header(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Problem::invalid("body", "unreadable", "The body could not be read to its end.")
 }
@@ -102,7 +104,6 @@ fn log(error: &(dyn std::error::Error + 'static), what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::header;
     use axum::response::IntoResponse as _;
     use events::ids::StreamType;
     use events::set::DecodeError;

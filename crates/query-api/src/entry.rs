@@ -10,6 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::blinding::Payload;
+use crate::changes::{self, FieldChange};
 
 /// A stored event.
 #[derive(Serialize, JsonSchema)]
@@ -38,6 +39,9 @@ pub struct Entry<'event> {
     causation_id: Option<Uuid>,
     #[serde(flatten)]
     references: References,
+    /// What it corrected, field by field; absent where it is no correction.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<FieldChange>,
     payload: Payload<'event>,
 }
 
@@ -62,6 +66,7 @@ impl JsonSchema for Payload<'_> {
 impl<'event> Entry<'event> {
     /// The event as the caller may see it: with treatment allocation or without.
     pub fn new(event: &'event Envelope, allocation_is_shown: bool) -> Self {
+        let payload = Payload::of(event, allocation_is_shown);
         Self {
             position: event.position,
             recorded_at: event.recorded_at,
@@ -76,7 +81,8 @@ impl<'event> Entry<'event> {
             correlation_id: event.correlation_id,
             causation_id: event.causation_id,
             references: event.references,
-            payload: Payload::of(event, allocation_is_shown),
+            changes: changes::of(event, &payload),
+            payload,
         }
     }
 }

@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use event_store::log::{LogError, Reference};
 use events::envelope::Envelope;
 use events::ids::PatientId;
-use futures::stream;
+use futures::{StreamExt, stream};
 use service::auth::Principal;
 use service::problem::Problem;
 
 use crate::QueryApi;
-use crate::blinding::Payload;
+use crate::csv;
 use crate::entry::Entry;
 use crate::lists::{Page, uuid_in_path};
 use crate::parameters::Parameters;
@@ -25,10 +25,6 @@ const LIMIT_DEFAULT: usize = 500;
 pub const LIMIT_MAX: usize = 1_000;
 /// Events that are read at a time where all are wanted: more than most patients have.
 pub const PIECE_EVENTS: usize = 4_000;
-/// The columns of the CSV form.
-const CSV_HEADER: &str = "position,recorded_at,occurred_at,type,stream_type,stream_id,version,actor,role,\
-     command_id,correlation_id,causation_id,event_id,payload\n";
-
 /// What form the history takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -52,8 +48,38 @@ pub async fn patient(
     let limit = limit(&mut parameters)?;
     let form = form(&mut parameters, &headers)?;
     parameters.finish()?;
-    let after = after.position(&*api.store.log).await?;
     let reference = Reference::Patient(patient_id);
+    let after = after.position(&*api.store.log).await?;
+    answer(api, principal, reference, (after, to_position), form, limit).await
+}
+
+/// `GET /v1/patients/<id>/history/export`: the whole at once, as CSV unless `format=ndjson` asks otherwise.
+pub async fn export(
+    State(api): State<QueryApi>,
+    principal: Principal,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let reference = Reference::Patient(PatientId::from(uuid_in_path(&id)?));
+    let mut parameters = Parameters::of(&uri)?;
+    let to_position = until(&api, &mut parameters).await?;
+    let form = match parameters.text("format")?.as_deref() {
+        Some("ndjson") => Form::Ndjson,
+        Some("csv") | None => Form::Csv,
+        Some(_) => return Err(Problem::invalid("format", "malformed", "`format` must be csv or ndjson.")),
+    };
+    parameters.finish()?;
+    answer(api, principal, reference, (0, to_position), form, LIMIT_DEFAULT).await
+}
+
+async fn answer(
+    api: QueryApi,
+    principal: Principal,
+    reference: Reference,
+    (after, to_position): (u64, u64),
+    form: Form,
+    limit: usize,
+) -> Result<Response, Problem> {
     // One more than is shown tells whether more follows.
     let wanted = if form == Form::Json { limit + 1 } else { PIECE_EVENTS };
     let events = api.store.log.read_reference(reference, after, to_position, wanted).await.map_err(from_log)?;
@@ -85,7 +111,7 @@ pub async fn must_be_known(api: &QueryApi, reference: Reference, to_position: u6
 /// # Errors
 /// A 400 problem.
 pub async fn until(api: &QueryApi, parameters: &mut Parameters) -> Result<u64, Problem> {
-    let (at_position, as_of) = (parameters.position("at_position")?, parameters.time("as_of")?);
+    let (at_position, as_of) = (parameters.position("at_position")?, parameters.time_or_day("as_of")?);
     match (at_position, as_of) {
         (Some(_), Some(_)) => Err(Problem::invalid("as_of", "exclusive", "Give either `as_of` or `at_position`.")),
         (Some(position), None) => Ok(position),
@@ -170,9 +196,10 @@ fn streamed(
         }
     });
     let kind = if form == Form::Csv { "text/csv; charset=utf-8" } else { "application/x-ndjson" };
-    let header_line = if form == Form::Csv { CSV_HEADER } else { "" };
+    let header_line = if form == Form::Csv { csv::HEADER } else { "" };
     let begin = stream::iter([Ok(Bytes::from_static(header_line.as_bytes()))]);
-    let body = Body::from_stream(futures::StreamExt::chain(begin, pieces));
+    // Whoever packs an answer asks for more after its end.
+    let body = Body::from_stream(begin.chain(pieces).fuse());
     private((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
@@ -181,33 +208,9 @@ fn lines(events: &[Envelope], allocation: &[bool], form: Form) -> String {
     let mut text = String::new();
     for (event, shown) in events.iter().zip(allocation) {
         match form {
-            Form::Csv => text.push_str(&csv_line(event, *shown)),
+            Form::Csv => text.push_str(&csv::rows(event, *shown)),
             Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, *shown).to_string(), "\n"]),
         }
     }
     text
-}
-
-fn csv_line(event: &Envelope, allocation_is_shown: bool) -> String {
-    let role = serde_json::to_value(event.actor.role).unwrap_or_default();
-    let fields = [
-        event.position.to_string(),
-        event.recorded_at.to_rfc3339(),
-        event.occurred_at.to_rfc3339(),
-        event.event_type.clone(),
-        event.stream.kind.to_string(),
-        event.stream.id.to_string(),
-        event.version.to_string(),
-        event.actor.id.clone(),
-        role.as_str().unwrap_or_default().to_owned(),
-        event.command_id.to_string(),
-        event.correlation_id.to_string(),
-        event.causation_id.map(|id| id.to_string()).unwrap_or_default(),
-        event.event_id.to_string(),
-        serde_json::to_string(&Payload::of(event, allocation_is_shown)).unwrap_or_default(),
-    ];
-    let quoted = fields.map(|field| {
-        if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
-    });
-    format!("{}\n", quoted.join(","))
 }

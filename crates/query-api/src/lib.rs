@@ -7,6 +7,8 @@
 mod allocation;
 pub mod answers;
 mod blinding;
+mod changes;
+mod csv;
 #[rustfmt::skip]
 mod declared;
 mod description;
@@ -75,6 +77,7 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/trials/{id}/questionnaires/{instrument}", get(protocol::questionnaire))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))
         .route("/v1/patients/{id}/history", get(history::patient))
+        .route("/v1/patients/{id}/history/export", get(history::export))
         .route("/v1/patients/{id}/state", get(patient_state::patient))
         .route("/v1/views", get(reports::views))
         .route("/v1/events", get(stream::stream))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::http::Uri;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use service::problem::Problem;
 use uuid::Uuid;
 
@@ -114,6 +114,21 @@ impl Parameters {
     /// A 400 problem.
     pub fn time(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         self.parsed(name, "a time such as 2026-01-31T12:00:00Z (RFC 3339)")
+    }
+
+    /// Takes a time, or a day, which stands for its end in UTC.
+    ///
+    /// # Errors
+    /// A 400 problem.
+    pub fn time_or_day(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let day = text.parse::<NaiveDate>().ok().and_then(|day| day.succ_opt());
+        let end = day.map(|next| next.and_time(NaiveTime::MIN).and_utc() - TimeDelta::microseconds(1));
+        let expected = "a time such as 2026-01-31T12:00:00Z (RFC 3339), or a day such as 2026-01-31: its end in UTC";
+        match end.map_or_else(|| text.parse(), Ok) {
+            Ok(time) => Ok(Some(time)),
+            Err(_) => Err(Problem::invalid(name, "malformed", format!("`{name}` must be {expected}."))),
+        }
     }
 
     /// Takes a position.

@@ -22,10 +22,17 @@ const LAG_SECONDS: u32 = 1;
 /// Waits until the view has seen what the caller wants to see.
 ///
 /// # Errors
-/// A 503 problem where it does not come to that in time; a 409 where the log lost it.
+/// A 503 problem where it does not come to that in time; a 409 where the log lost it or never had it.
 pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(Place, Duration)>) -> Result<(), Problem> {
     let Some((place, patience)) = at_least else { return Ok(()) };
     let position = place.position(&*api.store.log).await?;
+    // What has not happened is not waited for. That this process has heard of it by now spares the question.
+    if position > *api.store.log.watch_head().borrow() {
+        let head = api.store.log.head().await.map_err(from_log)?;
+        if position > head {
+            return Err(beyond_head(position, head));
+        }
+    }
     if api.store.view_waits.until(view, position, patience).await.map_err(from_view)? {
         return Ok(());
     }
@@ -35,6 +42,12 @@ pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(Place, Duration)
 
 /// How far the view stands that an answer was read from.
 const POSITION: HeaderName = HeaderName::from_static("anamnesis-position");
+
+/// A 409 problem: the log is not as long as the caller believes.
+pub fn beyond_head(position: u64, head: u64) -> Problem {
+    let detail = format!("The log stands at {head}: there is nothing at or behind {position}.");
+    Problem::new(StatusCode::CONFLICT, "position-beyond-head", detail)
+}
 
 /// Answers with a body as of a view's checkpoint, or 304 where the caller has what the tag is of.
 pub fn as_of(checkpoint: Checkpoint, tag: &EntityTag, headers: &HeaderMap, body: impl IntoResponse) -> Response {

@@ -277,7 +277,7 @@ async fn bad_requests_of_every_other_kind_are_refused() {
         assert_eq!((&answer.body["rule"], &answer.body["errors"][0]["field"]), (&json!(rule), &json!(field)), "{path}");
     }
     api.get(&format!("/v1/patients/{}", fresh())).await.refused(404, "not-found");
-    api.get("/v1/subjects?at_least=999999&timeout_ms=50").await.refused(503, "view-behind");
+    api.get("/v1/subjects?at_least=999999&timeout_ms=50").await.refused(409, "position-beyond-head");
 }
 
 #[tokio::test]
@@ -330,6 +330,13 @@ async fn bodies_and_answers_may_be_packed() {
         let answer = api.request(Method::GET, "/v1/views").header("accept-encoding", encoding).send().await;
         assert_eq!(answer.expect("an answer").headers()["content-encoding"], encoding);
     }
+    // What is sent piece by piece, too.
+    let export = path.replace("register-patient", "history/export");
+    let plain = api.get_raw(&export).await.text().await.expect("a body");
+    let answer = api.request(Method::GET, &export).header("accept-encoding", "gzip").send().await.expect("an answer");
+    let bytes = answer.bytes().await.expect("a body");
+    let unpacked = std::io::read_to_string(flate2::read::GzDecoder::new(&*bytes)).expect("it is unpacked");
+    assert_eq!(unpacked, plain);
     let stream = api.request(Method::GET, "/v1/events").header("accept-encoding", "gzip").send().await;
     assert!(!stream.expect("a stream").headers().contains_key("content-encoding"), "events are not held back");
 }

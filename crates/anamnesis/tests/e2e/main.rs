@@ -6,6 +6,7 @@
 mod api;
 mod bad_input;
 mod bus;
+mod clients;
 mod clinic;
 mod clock;
 mod contract;

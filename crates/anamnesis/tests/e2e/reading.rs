@@ -228,3 +228,55 @@ async fn whatever_was_defined_can_be_read() {
     clinic.api.post_with(&define, own("3", 9), &[("if-match", &tag)]).await.ok();
     clinic.api.post_with(&define, own("4", 9), &[("if-match", &tag)]).await.refused(412, "version-mismatch");
 }
+
+#[tokio::test]
+async fn a_correction_is_told_field_by_field_in_every_form() {
+    let system = System::embedded().await;
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    let (patient, subject) = clinic.randomised_subject("ARMACTIVE").await;
+    let submitted = clinic.phq9(subject, [1, 0, 0, 0, 0, 0, 0, 0, 0]).await.ok();
+    let report = submitted["stream"]["id"].as_str().expect("an id").to_owned();
+    let body = json!({"answers": {"PHQ0101": 2, "PHQ0102": 1}, "reason": "misheard, \"twice\""});
+    clinic.api.post(&format!("/v1/reports/{report}/correct-report"), body).await.ok();
+    let path = format!("/v1/patients/{patient}/history");
+    let history = clinic.api.get(&path).await.ok();
+    let corrected =
+        history["items"].as_array().expect("events").iter().find(|event| event["type"] == "ReportCorrected");
+    let changes = corrected.expect("the correction")["changes"].clone();
+    let change = |field: &str, old: Value, new: Value| json!({"field": field, "old": old, "new": new});
+    let told = changes.as_array().expect("changes");
+    assert!(told.contains(&change("answers/PHQ0101", json!(1), json!(2))), "{changes:#}");
+    assert!(told.contains(&change("answers/PHQ0102", json!(0), json!(1))), "{changes:#}");
+    for csv in [format!("{path}/export"), format!("{path}/export?format=csv"), format!("{path}?format=csv")] {
+        let text = clinic.api.get_raw(&csv).await.text().await.expect("a body");
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers().expect("a header").clone();
+        let column = |name: &str| header.iter().position(|column| column == name).expect("a column");
+        let of: Vec<usize> = ["type", "field", "old_value", "new_value", "reason"].map(column).to_vec();
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+        let corrections = rows.iter().filter(|row| row[of[0]] == *"ReportCorrected");
+        let cells: Vec<Vec<&str>> = corrections.map(|row| of[1..].iter().map(|place| &row[*place]).collect()).collect();
+        assert_eq!(cells.len(), told.len(), "{csv}: {text}");
+        assert!(cells.contains(&vec!["answers/PHQ0101", "1", "2", "misheard, \"twice\""]), "{csv}: {cells:?}");
+    }
+    // A day is known to its end; a subject has a number by which people know it.
+    let now = history["items"][0]["recorded_at"].as_str().expect("a time");
+    let today = clinic.api.get(&format!("{path}?as_of={}", &now[..10])).await.ok();
+    assert!(!today["items"].as_array().expect("events").is_empty());
+    clinic.api.get(&format!("{path}?as_of=2000-01-01")).await.refused(404, "not-found");
+    clinic.api.get(&format!("{path}?as_of=2026-02-30")).await.refused(400, "malformed");
+    let number = clinic.api.get(&format!("/v1/subjects/{subject}")).await.ok()["subject_number"].clone();
+    let url = system.processes[0].url.clone();
+    let token = system.folder.path().join("data/admin.token");
+    let token = std::fs::read_to_string(token).expect("the token");
+    let replay = |what: &str| {
+        let arguments = ["replay", "patient", what, "--url", &url, "--token", token.trim(), "--as-of", &now[..10]];
+        crate::system::run(&arguments, system.folder.path())
+    };
+    let told = replay(number.as_str().expect("text"));
+    let text = crate::system::text(&told.stdout);
+    assert!(told.status.success() && text.contains(&patient.to_string()), "{text} {told:?}");
+    assert!(text.contains("answers/PHQ0101: 1 → 2"), "{text}");
+    let unknown = replay("999-999");
+    assert!(!unknown.status.success() && crate::system::text(&unknown.stderr).contains("999-999"), "{unknown:?}");
+}

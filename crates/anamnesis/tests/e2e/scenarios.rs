@@ -215,6 +215,7 @@ pub async fn a_history_has_three_forms(system: &System) {
     assert_eq!(rows.len(), items.len());
     for (row, item) in rows.iter().zip(items) {
         assert_eq!((row[0].to_owned(), &row[3]), (item["position"].to_string(), item["type"].as_str().expect("text")));
+        assert_eq!(row[2], *item["occurred_at"].as_str().expect("a time"), "times have one form");
         let payload: Value = serde_json::from_str(&row[payload]).expect("JSON");
         assert_eq!(payload, item["payload"]);
     }

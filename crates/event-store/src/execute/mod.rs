@@ -2,8 +2,8 @@
 
 mod aggregates;
 mod appends;
+mod precondition;
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -15,12 +15,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::clock;
-use crate::log::{
-    Append, AppendError, Appended, EventLog, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt,
-    Write,
-};
+use crate::log::{Append, AppendError, Appended, EventLog, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt};
 use aggregates::Aggregates;
 use appends::{compose, recollection, remembered, repeated};
+pub use precondition::Precondition;
 
 /// How often a command is decided before its conflicts are reported.
 const TRIES_MAX: usize = 64;
@@ -70,45 +68,6 @@ pub struct Request {
     pub keep_refusal: bool,
     /// See [`Context::target_named`].
     pub target_named: bool,
-}
-
-/// At which version a command's stream must be for the command to be carried out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Precondition {
-    /// At whichever.
-    #[default]
-    None,
-    /// The stream must exist.
-    Exists,
-    /// At one of these; at none of them where there are none.
-    OneOf(Vec<u64>),
-}
-
-impl Precondition {
-    /// Whether a stream at `version` (0: does not exist) fits.
-    pub fn admits(&self, version: u64) -> bool {
-        match self {
-            Precondition::None => true,
-            Precondition::Exists => version > 0,
-            Precondition::OneOf(versions) => versions.contains(&version),
-        }
-    }
-}
-
-impl fmt::Display for Precondition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Precondition::None => formatter.write_str("any version"),
-            Precondition::Exists => formatter.write_str("that it exists"),
-            Precondition::OneOf(versions) => match versions.as_slice() {
-                [] => formatter.write_str("another state"),
-                versions => {
-                    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
-                    write!(formatter, "version {}", versions.join(" or "))
-                }
-            },
-        }
-    }
 }
 
 /// How a command ended well, or with a refusal that is remembered.

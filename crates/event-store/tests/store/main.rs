@@ -12,4 +12,5 @@ mod plan;
 mod pooler;
 mod roles;
 mod sagas;
+mod several;
 mod storage;

@@ -15,7 +15,7 @@ use testkit::stores::TestStore;
 use uuid::Uuid;
 
 /// A view without a fold.
-const ALERTS: ViewSchema = ViewSchema {
+pub const ALERTS: ViewSchema = ViewSchema {
     name: "alerts",
     version: 1,
     columns: &[
@@ -30,11 +30,11 @@ const ALERTS: ViewSchema = ViewSchema {
     access_paths: &[],
 };
 
-fn trial(number: u32) -> Uuid {
+pub fn trial(number: u32) -> Uuid {
     Uuid::from_u128(u128::from(number) % 3 + 1)
 }
 
-fn raised(number: u32) -> DateTime<Utc> {
+pub fn raised(number: u32) -> DateTime<Utc> {
     some_time() + TimeDelta::microseconds(i64::from(number) * 7 % 11)
 }
 
@@ -67,7 +67,7 @@ fn batch(generation: i64, from: u64, to: u64, upserts: Vec<ViewRow>, deletes: &[
     }
 }
 
-async fn filled(store: &Store, count: u32) -> i64 {
+pub async fn filled(store: &Store, count: u32) -> i64 {
     let state = store.views.register(&ALERTS).await.expect("registered");
     let rows = (0..count).map(|number| ViewRow { is_new: true, ..row(number) }).collect();
     store.views.commit(&[batch(state.generation, 0, 50, rows, &[])]).await.expect("a batch");
@@ -79,7 +79,7 @@ fn filter(column: &str, op: FilterOp, value: impl Into<ColumnValue>) -> Filter {
 }
 
 /// The numbers of a whole list, page by page.
-async fn numbers(store: &Store, query: ListQuery) -> Vec<u32> {
+pub async fn numbers(store: &Store, query: ListQuery) -> Vec<u32> {
     let mut numbers = Vec::new();
     let mut after = query.after.clone();
     loop {
@@ -136,34 +136,6 @@ async fn lists_are_filtered_sorted_and_paged(test: TestStore) {
                 "{direction:?}"
             );
         }
-    }
-}
-
-async fn a_filter_takes_several_values(test: TestStore) {
-    let store = &test.store;
-    filled(store, 60).await;
-    let any =
-        |column: &str, values: Vec<ColumnValue>| Filter { column: column.to_owned(), op: FilterOp::Equals, values };
-    let filters = vec![
-        any("trial_id", vec![trial(1).into(), trial(2).into(), trial(1).into()]),
-        any("severity_rank", vec![ColumnValue::Integer(3), ColumnValue::Null, ColumnValue::Integer(1)]),
-    ];
-    let rank = |n: &u32| if n.is_multiple_of(5) { None } else { Some(n % 7) };
-    let fits = |n: &u32| [trial(1), trial(2)].contains(&trial(*n)) && matches!(rank(n), None | Some(1 | 3));
-    let by_key: Vec<u32> = (0..60).filter(fits).collect();
-    assert!(by_key.len() > 5 && by_key.len() < 60, "{by_key:?}");
-    let query = |limit, sort| ListQuery { filters: filters.clone(), sort, limit, after: None };
-    for limit in [1, 3, 60] {
-        assert_eq!(numbers(store, query(limit, None)).await, by_key, "pages of {limit}");
-        let mut expected = by_key.clone();
-        expected.sort_by_key(|n| (rank(n).is_none(), std::cmp::Reverse((rank(n), *n))));
-        let sort = Some(("severity_rank".to_owned(), Direction::Descending));
-        assert_eq!(numbers(store, query(limit, sort)).await, expected, "pages of {limit}");
-    }
-    for values in [Vec::new(), (0..65).map(ColumnValue::Integer).collect()] {
-        let query = ListQuery { filters: vec![any("severity_rank", values)], limit: 1, ..ListQuery::default() };
-        let refused = store.views.list(ALERTS.name, &query).await;
-        assert!(matches!(refused, Err(ViewError::Query(QueryError::Values))), "{refused:?}");
     }
 }
 
@@ -376,6 +348,8 @@ async fn what_is_written_is_announced_on_postgresql() {
     let heard = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
     assert_eq!(heard.expect("in time").expect("a notification").payload(), "3");
 }
+
+use crate::several::a_filter_takes_several_values;
 
 testkit::on_both_engines! {
     lists_are_filtered_sorted_and_paged,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 use event_store::log::EventLog;
 use futures::StreamExt;
@@ -27,7 +27,7 @@ use crate::entry::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
 use crate::place::Place;
-use crate::render::{from_log, from_the_log};
+use crate::render::{beyond_head, from_log, from_the_log};
 
 /// Events that are read at a time.
 const PIECE: usize = 256;
@@ -93,7 +93,7 @@ pub async fn stream(
     let log = (api.store.log.clone(), api.blindings.clone());
     let client = Client::new(log, &streams.window, principal, filter, (incarnation, start), room);
     let client = client.await.map_err(from_log)?;
-    let live = client.frames().take_until(streams.shutdown.clone().cancelled_owned());
+    let live = client.frames().take_until(streams.shutdown.clone().cancelled_owned()).fuse();
     let mut response = Response::new(Body::from_stream(live));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -117,10 +117,7 @@ async fn start(log: &dyn EventLog, resumed: Option<&HeaderValue>, after: Option<
         None => None,
     };
     match after {
-        Some(position) if position > head => {
-            let detail = format!("The log stands at {head}: there is nothing behind {position}.");
-            Err(Problem::new(StatusCode::CONFLICT, "position-beyond-head", detail))
-        }
+        Some(position) if position > head => Err(beyond_head(position, head)),
         Some(position) => Ok(position),
         None => Ok(head),
     }
