@@ -158,7 +158,7 @@ must(seen.status === "acknowledged", "it is acknowledged");
 // The history as of before the report.
 const history = await ok(
   client.GET("/v1/patients/{id}/history", {
-    params: { ...person, query: { at_position: report.position - 1 } },
+    params: { ...person, query: { at_position: report.events[0]!.position - 1 } },
   }),
 );
 must(history.items.some((event) => event.type === "ConsentSigned"), "the consent was known");

@@ -102,7 +102,7 @@ seen = alerts.get_alert(alert.alert_id, at_least=str(noted.position))
 assert seen.status == models.AlertStatus.ACKNOWLEDGED, seen
 
 # The history as of before the report.
-history = patients.get_patient_history(patient_id, at_position=report.position - 1)
+history = patients.get_patient_history(patient_id, at_position=report.events[0].position - 1)
 types = [event.type for event in history.items]
 assert "ConsentSigned" in types and "ReportSubmitted" not in types, types
 print("done")

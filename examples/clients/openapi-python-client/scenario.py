@@ -141,7 +141,7 @@ seen = ok(get_alert.sync(alert.alert_id, client=client, at_least=str(ok(noted).p
 assert seen.status == AlertStatus.ACKNOWLEDGED, seen
 
 # The history as of before the report.
-history = ok(get_patient_history.sync(patient_id, client=client, at_position=report.position - 1))
+history = ok(get_patient_history.sync(patient_id, client=client, at_position=report.events[0].position - 1))
 types = [event.type_ for event in history.items]
 assert "ConsentSigned" in types and "ReportSubmitted" not in types, types
 print("done")

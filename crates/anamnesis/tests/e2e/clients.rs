@@ -132,7 +132,7 @@ async fn made_up_requests_get_only_answers_that_are_described() {
         "--max-time",
         "60",
         "--workers",
-        "2",
+        "1",
         "--seed",
         "13",
         "--generation-database",
