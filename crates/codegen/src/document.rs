@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{commands, queries};
+use crate::{commands, contract, queries};
 
 /// The document.
 pub fn openapi() -> Value {
@@ -29,6 +29,7 @@ pub fn openapi() -> Value {
     for fragment in [commands::fragment(), queries::fragment()] {
         merge(&mut document, fragment);
     }
+    merge(&mut document, contract::paths::fragment());
     document
 }
 

@@ -134,6 +134,10 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Change<T> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         T::schema_name()
     }
+    // The same schema, not another of the same name.
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         T::json_schema(generator)
     }
@@ -146,6 +150,9 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for OptionalChange<T> {
     }
     fn schema_name() -> std::borrow::Cow<'static, str> {
         Option::<T>::schema_name()
+    }
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        Option::<T>::schema_id()
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         Option::<T>::json_schema(generator)
