@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::{commands, examples, queries, responses};
+use crate::{commands, contract, examples, queries, responses};
 
 /// What the operations under each tag are about.
 const TAGS: [(&str, &str); 14] = [
@@ -58,6 +58,7 @@ pub fn openapi() -> Value {
     for fragment in [commands, queries] {
         merge(&mut document, fragment);
     }
+    merge(&mut document, contract::paths::fragment());
     document["tags"] = tags(&document);
     examples::add_answers(&mut document);
     document

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use schemars::SchemaGenerator;
+use event_bus::control::Why;
 use serde_json::Value;
 
+use crate::contract::{asyncapi, list, schemas, served};
 use crate::golden::{self, NotMadeUp};
 use crate::{declared, document};
 
@@ -34,13 +35,21 @@ fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
     let mut files = vec![
         (PathBuf::from("openapi/openapi.json"), pretty(&document::openapi())),
         (PathBuf::from("crates/query-api/src/declared.rs"), declared::source()),
+        (PathBuf::from("crates/query-api/src/published.rs"), served::source(root)),
+        (PathBuf::from("asyncapi/asyncapi.json"), pretty(&asyncapi::document(root)?)),
+        (PathBuf::from("schemas/envelope.schema.json"), pretty(&schemas::of_envelope())),
+        (PathBuf::from("docs/events.md"), list::text()),
     ];
     for contract in events::registry::contracts() {
-        let schema = (contract.schema)(&mut SchemaGenerator::default()).to_value();
+        let schema = schemas::of_event(contract);
         let name = format!("{}.v{}.schema.json", contract.event_type, contract.schema_version);
         let golden = golden::missing(root, contract, &schema)?;
         files.extend(golden.map(|(path, payload)| (path, pretty(&payload))));
         files.push((PathBuf::from("schemas/events").join(name), pretty(&schema)));
+    }
+    for why in Why::ALL {
+        let name = format!("schemas/control/{}.v1.schema.json", why.kind());
+        files.push((PathBuf::from(name), pretty(&schemas::of_control(why))));
     }
     Ok(files)
 }

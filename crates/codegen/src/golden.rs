@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use events::Misfit;
 use events::ids::derive_id;
 use events::set::{DecodeError, EventContract};
 use serde_json::{Map, Value, json};
@@ -29,7 +30,7 @@ pub struct NotMadeUp {
 /// # Errors
 /// [`NotMadeUp`].
 pub fn missing(root: &Path, contract: &EventContract, schema: &Value) -> Result<Option<(PathBuf, Value)>, NotMadeUp> {
-    let path = root.join(FOLDER).join(format!("{}.v{}.json", contract.event_type, contract.schema_version));
+    let path = file(root, contract);
     if path.exists() {
         return Ok(None);
     }
@@ -39,6 +40,27 @@ pub fn missing(root: &Path, contract: &EventContract, schema: &Value) -> Result<
         Ok(payload) => Ok(Some((path, payload))),
         Err(source) => Err(NotMadeUp { event_type: contract.event_type, path, source }),
     }
+}
+
+/// The golden payload of the event below `root`, made up where there is none yet.
+///
+/// # Errors
+/// [`NotMadeUp`].
+pub fn payload(root: &Path, contract: &EventContract, schema: &Value) -> Result<Value, NotMadeUp> {
+    if let Some((_, payload)) = missing(root, contract, schema)? {
+        return Ok(payload);
+    }
+    let (event_type, path) = (contract.event_type, file(root, contract));
+    let misfit = |error: Misfit| {
+        let source = DecodeError::Payload { event_type, schema_version: contract.schema_version, source: error };
+        NotMadeUp { event_type, path: path.clone(), source }
+    };
+    let text = std::fs::read(&path).map_err(|error| misfit(serde_json::Error::io(error).into()))?;
+    serde_json::from_slice(&text).map_err(|error| misfit(error.into()))
+}
+
+fn file(root: &Path, contract: &EventContract) -> PathBuf {
+    root.join(FOLDER).join(format!("{}.v{}.json", contract.event_type, contract.schema_version))
 }
 
 /// A value that the schema allows; `name` is the field that it is for.

@@ -4,6 +4,7 @@
 //! blinded roles do not receive stands in the source tree for everybody to read.
 
 mod commands;
+mod contract;
 mod declared;
 mod document;
 mod examples;

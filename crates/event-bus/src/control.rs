@@ -3,6 +3,7 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use event_store::log::LogIdentity;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,8 +11,9 @@ use crate::message::{common_headers, mark};
 
 /// From here on the stream holds, one after the other, the log's events after a
 /// position. The message's data; its `ce-epoch` is the epoch that they are of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "LogBegun")]
 pub struct Begun {
     /// The next event is the one after this position.
     pub after_position: u64,
@@ -22,7 +24,7 @@ pub struct Begun {
 }
 
 /// Where an epoch began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EpochStart {
     /// The epoch.
@@ -50,7 +52,34 @@ pub enum Why {
     Republished,
 }
 
+/// The version of the data's schema.
+const SCHEMA_VERSION: u16 = 1;
+
 impl Why {
+    /// All of them.
+    pub const ALL: [Why; 2] = [Why::EpochBegan, Why::Republished];
+
+    /// What it tells a subscriber.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Why::EpochBegan => {
+                "The log lost events and began a new epoch: of what was heard in an earlier epoch nothing after the \
+                 position is in the log any more. What the log has instead follows."
+            }
+            Why::Republished => "The stream was filled anew: the events after the position come again.",
+        }
+    }
+
+    /// The id of the data's JSON Schema.
+    pub fn schema_id(self) -> String {
+        format!("urn:anamnesis:schema:{}", self.schema_path())
+    }
+
+    /// Where the JSON Schema is below `/v1/schemas/`.
+    pub fn schema_path(self) -> String {
+        format!("control/{}/{SCHEMA_VERSION}", self.kind())
+    }
+
     /// The CloudEvents type, which is also the end of the subject.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -62,7 +91,7 @@ impl Why {
     /// What the end of a subject stands for.
     pub fn of_subject(subject: &str) -> Option<Self> {
         let kind = subject.rsplit('.').next()?;
-        [Why::EpochBegan, Why::Republished].into_iter().find(|why| why.kind() == kind)
+        Why::ALL.into_iter().find(|why| why.kind() == kind)
     }
 }
 
@@ -70,7 +99,8 @@ impl Why {
 /// the ids of the messages behind it end in it.
 pub fn message(log: LogIdentity, why: Why, begun: &Begun, run: Uuid) -> (HeaderMap, Bytes) {
     let data = serde_json::to_vec(begun).expect("numbers and ids serialise to JSON by construction");
-    (common_headers(log, run, why.kind(), begun.after_position), data.into())
+    let headers = common_headers(log, run, why.kind(), &why.schema_id(), begun.after_position);
+    (headers, data.into())
 }
 
 /// A control message as it is found.

@@ -3,6 +3,8 @@
 pub mod connection;
 pub mod control;
 pub mod feed;
+pub mod header_value;
+pub mod headers;
 pub mod message;
 mod pace;
 pub mod relay;

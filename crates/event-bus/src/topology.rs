@@ -44,6 +44,13 @@ pub const FEED_IDLE: Duration = Duration::from_millis(250);
 
 /// Room in a message for the headers that the server and the publisher add to an event's own.
 pub const ADDED_HEADER_BYTES: usize = 256;
+/// The subject of an event: which log, which trial (`-` where it is about none), which stream, which type.
+pub const EVENT_ADDRESS: &str = "anamnesis.{log}.events.{trial}.{streamType}.{streamId}.{eventType}";
+/// The subject of a control message.
+pub const CONTROL_ADDRESS: &str = "anamnesis.{log}.control.{controlType}";
+/// The name of the stream that holds both.
+pub const STREAM_ADDRESS: &str = "ANAMNESIS_EVENTS_{log}";
+
 /// What every stream of ours is called, before the log's id.
 const STREAM_PREFIX: &str = "ANAMNESIS_EVENTS_";
 /// In the stream's metadata: whose it is.
@@ -152,5 +159,37 @@ impl Topology {
         config.num_replicas = replicas;
         config.no_ack = false;
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::message;
+
+    /// The address with its parameters filled in.
+    fn filled(address: &str, values: &HashMap<&str, String>) -> String {
+        values.iter().fold(address.to_owned(), |address, (name, value)| address.replace(&format!("{{{name}}}"), value))
+    }
+
+    #[test]
+    fn names_are_as_they_are_published() {
+        let names = Topology::of(Uuid::from_u128(9));
+        for trial_id in [None, Some(TrialId::from(Uuid::from_u128(8)))] {
+            let envelope = message::example(trial_id);
+            let values = HashMap::from([
+                ("log", names.log_id().to_string()),
+                ("trial", trial_id.map_or_else(|| "-".to_owned(), |id| id.to_string())),
+                ("streamType", envelope.stream.kind.to_string()),
+                ("streamId", envelope.stream.id.to_string()),
+                ("eventType", envelope.event_type.clone()),
+                ("controlType", "LogRepublished".to_owned()),
+            ]);
+            assert_eq!(filled(EVENT_ADDRESS, &values), names.subject(&envelope));
+            assert_eq!(filled(CONTROL_ADDRESS, &values), names.control("LogRepublished"));
+            assert_eq!(filled(STREAM_ADDRESS, &values), names.stream_name());
+        }
     }
 }

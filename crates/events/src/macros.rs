@@ -78,6 +78,7 @@ macro_rules! streams {
         /// The kinds of stream in the log; one per aggregate.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::serde::Serialize, ::serde::Deserialize, ::schemars::JsonSchema)]
         pub enum StreamType { $(
+            $(#[$doc])*
             #[serde(rename = $name)]
             $kind
         ),+ }

@@ -66,6 +66,12 @@ pub struct EventContract {
     pub rewrite: fn(u16, &[u8]) -> Result<Value, DecodeError>,
 }
 
+/// The id (`$id`) of the JSON Schema of an event type's payloads of one version: CloudEvents' `dataschema`. The query
+/// API serves the schema at `/v1/schemas/` and what follows the last colon.
+pub fn schema_id(event_type: &str, schema_version: u16) -> String {
+    format!("urn:anamnesis:schema:events/{event_type}/{schema_version}")
+}
+
 /// Lifts a payload of `from` to the next version; see `docs/guides/evolve-an-event.md`.
 pub type Upcaster = fn(from: u16, payload: Value) -> Value;
 

@@ -8,6 +8,7 @@ mod allocation;
 pub mod answers;
 mod blinding;
 mod changes;
+mod contract;
 mod csv;
 #[rustfmt::skip]
 mod declared;
@@ -21,8 +22,11 @@ mod parameters;
 mod patient_state;
 mod place;
 mod protocol;
+#[rustfmt::skip]
+mod published;
 mod render;
 mod reports;
+pub mod sse;
 mod stream;
 
 use std::time::Duration;
@@ -82,10 +86,17 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/views", get(reports::views))
         .route("/v1/events", get(stream::stream))
         .route("/v1/events/{id}", get(stream::one))
+        .route("/v1/events/{id}/payload", get(stream::payload))
         .with_state(api)
 }
 
-/// Routes that need no token: the description of the interface.
+/// Routes that need no token: the description of the interface, and of events.
 pub fn public_router() -> Router {
-    Router::new().route("/openapi.json", get(description::document)).route("/docs", get(description::page))
+    Router::new()
+        .route("/openapi.json", get(description::document))
+        .route("/docs", get(description::page))
+        .route("/asyncapi.json", get(contract::document))
+        .route("/v1/schemas", get(contract::list))
+        .route("/v1/schemas/envelope", get(contract::envelope))
+        .route("/v1/schemas/{kind}/{name}/{version}", get(contract::schema))
 }

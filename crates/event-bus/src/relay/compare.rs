@@ -59,7 +59,7 @@ pub fn compare(
             lost.push(LostEvent {
                 position: mark.position,
                 event_id: mark.event_id,
-                event_type: event_type(&message.headers).unwrap_or_default().to_owned(),
+                event_type: event_type(&message.headers).unwrap_or_default().into_owned(),
                 subject: message.subject.to_string(),
             });
         }

@@ -1,7 +1,6 @@
 //! One client that follows: what it has seen, what passes its filter, when its token runs out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use event_store::clock;
@@ -16,13 +15,10 @@ use super::window::{Read, Rendered, Window};
 use super::{Filter, PIECE};
 use crate::blinding::Blindings;
 use crate::render::log as log_error;
+use crate::sse::{HEARTBEAT, RETRY};
 
-/// How often a quiet stream shows that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events that did not pass after which the client is told how far it has come all the same.
 const SKIPPED_MAX: usize = 1_000;
-/// Said first: how long a browser waits before it comes again.
-const RETRY: &str = "retry: 2000\n\n";
 
 /// A client of the event stream.
 pub struct Client {
@@ -89,7 +85,7 @@ impl Client {
 
     async fn next(&mut self) -> Option<Bytes> {
         if !std::mem::replace(&mut self.greeted, true) {
-            return Some(Bytes::from_static(RETRY.as_bytes()));
+            return Some(format!("retry: {}\n\n", RETRY.as_millis()).into());
         }
         loop {
             if self.principal.expires_at <= clock::now() || self.window.incarnation() != self.incarnation {

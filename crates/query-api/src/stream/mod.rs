@@ -22,7 +22,7 @@ use self::client::Client;
 use self::filter::Filter;
 use self::window::Window;
 use crate::QueryApi;
-use crate::blinding::{Blindings, shows};
+use crate::blinding::{Blindings, Payload, shows};
 use crate::entry::Entry;
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
@@ -69,6 +69,21 @@ pub async fn one(
     let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
     let blinding = api.blindings.of_event(&event).await.map_err(from_log)?;
     Ok(from_the_log(&Entry::new(&event, shows(blinding, principal.actor.role))))
+}
+
+/// `GET /v1/events/<event id>/payload`: what a message refers to that came without it.
+pub async fn payload(
+    State(api): State<QueryApi>,
+    principal: Principal,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let id = uuid_in_path(&id)?;
+    Parameters::of(&uri)?.finish()?;
+    let event = api.store.log.find_event(id).await.map_err(from_log)?;
+    let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
+    let blinding = api.blindings.of_event(&event).await.map_err(from_log)?;
+    Ok(from_the_log(&Payload::of(&event, shows(blinding, principal.actor.role))))
 }
 
 /// `GET /v1/events`: from a position on, then live. Each frame's id is the event's own id, so

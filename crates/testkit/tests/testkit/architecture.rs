@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &[&str]); 22] = [
     ("view-schema", &[]),
     ("views", &["events", "view-schema", "schemas"]),
     ("event-store", &["events", "decider", "view-schema"]),
-    ("event-bus", &["events", "event-store"]),
+    ("event-bus", &["events", "event-store", "schemas"]),
     ("service", &["events", "event-store"]),
     ("command-api", &["domain", "events", "decider", "event-store", "service"]),
     ("projector", &["events", "views", "event-store", "event-bus", "service"]),
@@ -47,7 +47,7 @@ const ALLOWED: [(&str, &[&str]); 22] = [
             "views",
         ],
     ),
-    ("codegen", &["domain", "events", "view-schema", "views", "query-api", "schemas"]),
+    ("codegen", &["domain", "events", "event-store", "event-bus", "view-schema", "views", "query-api", "schemas"]),
     ("xtask", &[]),
 ];
 
