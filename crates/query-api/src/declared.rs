@@ -37,6 +37,7 @@ pub const PAYLOADS: &[(&str, u16, Allocation)] = &[
     ("SubjectRandomised", 1, Allocation(&[&["arm"]])),
     ("SubjectDiscontinued", 1, Allocation(&[])),
     ("SubjectCompleted", 1, Allocation(&[])),
+    ("SubjectEndCorrected", 1, Allocation(&[])),
     ("ReportSubmitted", 1, Allocation(&[])),
     ("ReportCorrected", 1, Allocation(&[])),
     ("AdverseEventReported", 1, Allocation(&[])),
@@ -88,7 +89,7 @@ pub const DOCUMENTS: &[Document] = &[
     },
     Document {
         view: "adverse_events",
-        version: 1,
+        version: 2,
         allocation: Allocation(&[]),
         words: &[("severity", &["mild", "moderate", "severe"])],
     },
