@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use decider::Command;
-use domain::commands::COMMANDS;
+use domain::commands::{AnyCommand, COMMANDS, CommandSpec};
 use events::ids::{StreamId, StreamKey, derive_id};
 use futures::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -87,16 +87,40 @@ pub struct Answer {
 }
 
 impl CommandRequest {
+    /// The command with its target.
+    ///
+    /// # Panics
+    /// Where the domain does not list the command; its tests see to that.
+    pub fn of(command: &AnyCommand) -> Self {
+        let spec = COMMANDS.iter().find(|spec| spec.name == command.name()).expect("every command is in the list");
+        let whole = serde_json::to_value(command).expect("commands serialise to JSON by construction");
+        let body = whole["body"].to_string().into_bytes();
+        Self::to(spec, command.target(), body)
+    }
+
     /// The command `body` to `target`.
     ///
     /// # Panics
     /// Where the domain does not list the command; its tests see to that.
     pub fn new<C: Command + Serialize>(target: C::Target, body: &C) -> Self {
         let spec = COMMANDS.iter().find(|spec| spec.name == C::NAME).expect("every command is in the domain's list");
-        let path = format!("/v1/{}/{target}/{}", spec.collection, spec.path);
         let body = serde_json::to_vec(body).expect("commands serialise to JSON by construction");
+        Self::to(spec, target.stream(), body)
+    }
+
+    fn to(spec: &CommandSpec, target: StreamId, body: Vec<u8>) -> Self {
+        let path = format!("/v1/{}/{}/{}", spec.collection, target.id, spec.path);
         let idempotency_key = derive_id("client-command", &[path.as_bytes(), &body]);
-        Self { name: C::NAME, target: target.stream(), path, body, idempotency_key }
+        Self { name: spec.name, target, path, body, idempotency_key }
+    }
+
+    /// The same command as one of its own to what stands at `version`: sent once more after something else came of the
+    /// stream, it is carried out again.
+    #[must_use]
+    pub fn at_version(mut self, version: u64) -> Self {
+        let parts = [self.idempotency_key.as_bytes().as_slice(), &version.to_be_bytes()];
+        self.idempotency_key = derive_id("client-command", &parts);
+        self
     }
 }
 

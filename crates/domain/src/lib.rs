@@ -162,6 +162,7 @@ pub mod commands {
             RandomiseSubject by Allocation at "randomise-subject": "Allocates an enrolled subject to an arm.";
             DiscontinueSubject by SiteWork at "discontinue-subject": "Ends a subject's participation before completion.";
             CompleteSubject by SiteWork at "complete-subject": "Records that a subject completed the trial.";
+            CorrectSubjectEnd by SiteWork at "correct-subject-end": "Corrects how or when participation ended; the old values stay in the history.";
         }
         "reports" of epro::report {
             SubmitReport by Participation at "submit-report", creates: "Submits a filled-in questionnaire.";

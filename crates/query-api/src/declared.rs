@@ -40,6 +40,7 @@ pub const PAYLOADS: &[(&str, u16, Allocation)] = &[
     ("SubjectCompleted", 1, Allocation(&[])),
     ("ReportFiled", 1, Allocation(&[])),
     ("VisitFiled", 1, Allocation(&[])),
+    ("SubjectEndCorrected", 1, Allocation(&[])),
     ("ReportSubmitted", 1, Allocation(&[])),
     ("ReportCorrected", 1, Allocation(&[])),
     ("AdverseEventReported", 1, Allocation(&[])),
@@ -91,7 +92,7 @@ pub const DOCUMENTS: &[Document] = &[
     },
     Document {
         view: "adverse_events",
-        version: 1,
+        version: 2,
         allocation: Allocation(&[]),
         words: &[("severity", &["mild", "moderate", "severe"])],
     },

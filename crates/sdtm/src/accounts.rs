@@ -1,4 +1,4 @@
-//! Every row that was read is accounted for: taken, or not taken and why.
+//! Every row that was read is accounted for: taken, left out because it has no place or changes nothing, or rejected.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use super::source::Table;
 pub struct RowId {
     /// The table.
     pub table: Table,
+    /// Which of the files that are read.
+    pub file: u16,
     /// The line on which it begins.
     pub line: u64,
 }
@@ -22,6 +24,12 @@ pub struct Remark {
     pub subject: Option<String>,
     /// What is to be said.
     pub text: String,
+}
+
+impl std::fmt::Display for RowId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "line {}", self.line)
+    }
 }
 
 /// What holds for many rows of a table alike.
@@ -40,33 +48,43 @@ pub struct Count {
     pub read: u64,
     /// Carried over.
     pub taken: u64,
-    /// Not carried over.
+    /// Without a place in the system, or changing nothing.
+    pub noted: u64,
+    /// Not carried over because something is wrong.
     pub rejected: u64,
 }
 
 /// The accounts of one import.
 #[derive(Debug, Default)]
 pub struct Accounts {
-    counts: BTreeMap<Table, Count>,
+    counts: BTreeMap<u16, Count>,
     rejected: Vec<Remark>,
+    left_out: Vec<Remark>,
     notes: Vec<Remark>,
-    patterns: BTreeMap<(Table, String), Pattern>,
+    patterns: BTreeMap<(u16, String), Pattern>,
+    remarks: Vec<String>,
 }
 
 impl Accounts {
-    /// A row was read.
-    pub fn read(&mut self, table: Table) {
-        self.counts.entry(table).or_default().read += 1;
+    /// A row of a file was read.
+    pub fn read(&mut self, file: u16) {
+        self.counts.entry(file).or_default().read += 1;
     }
 
     /// A row was carried over.
     pub fn take(&mut self, row: RowId) {
-        self.counts.entry(row.table).or_default().taken += 1;
+        self.counts.entry(row.file).or_default().taken += 1;
     }
 
-    /// A row was not carried over.
+    /// A row has no place in the system, or changes nothing.
+    pub fn leave_out(&mut self, row: RowId, subject: Option<&str>, reason: impl Into<String>) {
+        self.counts.entry(row.file).or_default().noted += 1;
+        self.left_out.push(Remark { row, subject: subject.map(str::to_owned), text: reason.into() });
+    }
+
+    /// A row was not carried over, because something is wrong.
     pub fn reject(&mut self, row: RowId, subject: Option<&str>, reason: impl Into<String>) {
-        self.counts.entry(row.table).or_default().rejected += 1;
+        self.counts.entry(row.file).or_default().rejected += 1;
         self.rejected.push(Remark { row, subject: subject.map(str::to_owned), text: reason.into() });
     }
 
@@ -77,15 +95,20 @@ impl Accounts {
 
     /// Something that holds for many rows of a table alike; said once, with their number.
     pub fn pattern(&mut self, row: RowId, text: &str) {
-        let key = (row.table, text.to_owned());
+        let key = (row.file, text.to_owned());
         let pattern = self.patterns.entry(key).or_insert(Pattern { rows: 0, first_line: row.line });
         pattern.rows += 1;
         pattern.first_line = pattern.first_line.min(row.line);
     }
 
-    /// The count of a table.
-    pub fn count(&self, table: Table) -> Count {
-        self.counts.get(&table).copied().unwrap_or_default()
+    /// Something about the export as a whole, or about a file.
+    pub fn remark(&mut self, text: impl Into<String>) {
+        self.remarks.push(text.into());
+    }
+
+    /// The count of a file.
+    pub fn count(&self, file: u16) -> Count {
+        self.counts.get(&file).copied().unwrap_or_default()
     }
 
     /// All rows that were read.
@@ -95,12 +118,22 @@ impl Accounts {
 
     /// All rows whose fate is known.
     pub fn rows_settled(&self) -> u64 {
-        self.counts.values().map(|count| count.taken + count.rejected).sum()
+        self.counts.values().map(|count| count.taken + count.noted + count.rejected).sum()
     }
 
     /// Rows that were not carried over, in the order of tables and lines.
     pub fn rejected(&self) -> Vec<&Remark> {
         sorted(&self.rejected)
+    }
+
+    /// Rows that have no place or change nothing, in the order of tables and lines.
+    pub fn left_out(&self) -> Vec<&Remark> {
+        sorted(&self.left_out)
+    }
+
+    /// What is to be said of the export as a whole.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// What is to be said of rows that were carried over, in the order of tables and lines.
@@ -109,8 +142,8 @@ impl Accounts {
     }
 
     /// What holds for many rows alike.
-    pub fn patterns(&self) -> impl Iterator<Item = (Table, &str, &Pattern)> {
-        self.patterns.iter().map(|((table, text), pattern)| (*table, text.as_str(), pattern))
+    pub fn patterns(&self) -> impl Iterator<Item = (u16, &str, &Pattern)> {
+        self.patterns.iter().map(|((file, text), pattern)| (*file, text.as_str(), pattern))
     }
 }
 
@@ -128,19 +161,20 @@ mod tests {
     #[test]
     fn every_row_is_counted_once_and_told_of_in_order() {
         let mut accounts = Accounts::default();
-        let row = |line| RowId { table: Table::Ae, line };
-        for _ in 2..=4 {
-            accounts.read(Table::Ae);
+        let row = |line| RowId { table: Table::Ae, file: 1, line };
+        for _ in 2..=5 {
+            accounts.read(1);
         }
         accounts.take(row(2));
         accounts.reject(row(4), Some("S-2"), "no severity");
         accounts.reject(row(3), None, "no subject");
+        accounts.leave_out(row(5), None, "no place");
         accounts.pattern(row(9), "zero");
         accounts.pattern(row(7), "zero");
-        assert_eq!(accounts.count(Table::Ae), Count { read: 3, taken: 1, rejected: 2 });
+        assert_eq!(accounts.count(1), Count { read: 4, taken: 1, noted: 1, rejected: 2 });
         assert_eq!(accounts.rows_settled(), accounts.rows_read());
         assert_eq!(accounts.rejected().iter().map(|remark| remark.row.line).collect::<Vec<_>>(), [3, 4]);
         let patterns: Vec<_> = accounts.patterns().collect();
-        assert_eq!(patterns, [(Table::Ae, "zero", &Pattern { rows: 2, first_line: 7 })]);
+        assert_eq!(patterns, [(1, "zero", &Pattern { rows: 2, first_line: 7 })]);
     }
 }

@@ -10,7 +10,7 @@ pub struct SdtmDate {
     pub date: PartialDate,
     /// The time of day, where it is told.
     pub time: Option<NaiveTime>,
-    /// Whether the text said more than is kept, such as an interval's end.
+    /// Whether the text said more than is kept, such as an interval.
     pub shortened: bool,
 }
 
@@ -20,20 +20,41 @@ pub struct SdtmDate {
 pub struct InvalidDate(pub String);
 
 impl SdtmDate {
-    /// Reads `2014-03-09T11:45`, `2014-03-09`, `2014-03`, `2014`, with hyphens in place of
-    /// unknown parts (`2014---09`), and the beginning of an interval (`2014-03-09/2014-03-12`).
+    /// Reads `2014-03-09T11:45`, `2014-03-09`, `2014-03`, `2014`. Of a date with unknown parts (`2014---09`,
+    /// `2014-03-UN`), of one whose day does not exist (`2014-02-30`) and of an interval of uncertainty
+    /// (`2014-03-09/2014-03-12`) what is certain is kept.
     ///
     /// # Errors
-    /// [`InvalidDate`] where not even the year is told, or there is no such day.
+    /// [`InvalidDate`] where not even the year is certain.
     pub fn parse(text: &str) -> Result<Self, InvalidDate> {
-        let invalid = || InvalidDate(text.to_owned());
-        let (begin, interval) = text.split_once('/').map_or((text, false), |(begin, _)| (begin, true));
-        let (date_text, time_text) = begin.split_once('T').map_or((begin, None), |(date, time)| (date, Some(time)));
-        let known = known_part(date_text).ok_or_else(invalid)?;
-        let date: PartialDate = known.parse().map_err(|_| invalid())?;
+        match text.split_once('/') {
+            None => Self::point(text).ok_or_else(|| InvalidDate(text.to_owned())),
+            Some((begin, end)) => Self::interval(begin, end).ok_or_else(|| InvalidDate(text.to_owned())),
+        }
+    }
+
+    fn point(text: &str) -> Option<Self> {
+        let (date_text, time_text) = match text.split_once(['T', ' ']) {
+            Some((date, time)) => (date, Some(time)),
+            None => (text, None),
+        };
+        let known = known_part(date_text)?;
+        // A day that does not exist leaves its month.
+        let date = known.parse().or_else(|_| known.get(..7).unwrap_or_default().parse::<PartialDate>()).ok()?;
         let time = time_text.and_then(time_of_day).filter(|_| date.exact().is_some());
-        let shortened = interval || known.len() != date_text.len() || (time_text.is_some() && time.is_none());
-        Ok(Self { date, time, shortened })
+        let shortened = date.as_str().len() != date_text.len() || (time_text.is_some() && time.is_none());
+        Some(Self { date, time, shortened })
+    }
+
+    /// What both ends have in common.
+    fn interval(begin: &str, end: &str) -> Option<Self> {
+        let (begin, end) = (Self::point(begin)?, Self::point(end)?);
+        let same = |length: usize| {
+            let part = begin.date.as_str().get(..length)?;
+            (end.date.as_str().get(..length)? == part).then_some(part)
+        };
+        let date = [10, 7, 4].into_iter().find_map(same)?.parse().ok()?;
+        Some(Self { date, time: None, shortened: true })
     }
 
     /// The day, where it is known.
@@ -58,6 +79,9 @@ pub fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::default()).and_utc()
 }
 
+/// What stands for a part that is not known (CDASH; SDTM has hyphens).
+const UNKNOWN: [&str; 8] = ["", "-", "--", "UN", "UNK", "NK", "XX", "00"];
+
 /// The longest beginning of `YYYY-MM-DD` without unknown parts.
 fn known_part(text: &str) -> Option<&str> {
     let digits = |range: std::ops::Range<usize>| {
@@ -67,15 +91,20 @@ fn known_part(text: &str) -> Option<&str> {
     if !digits(0..4) || (text.len() > 4 && !hyphen(4)) {
         return None;
     }
-    if !(hyphen(4) && digits(5..7)) {
-        // Only hyphens may stand for what is not known: anything else is no date.
+    let unknown = |part: &str| UNKNOWN.iter().any(|word| part.eq_ignore_ascii_case(word));
+    if !(hyphen(4) && digits(5..7)) || text.get(5..7) == Some("00") {
+        // Only what stands for the unknown may follow: anything else is no date.
         let placeholders = text.bytes().skip(4).all(|byte| byte == b'-' || byte.is_ascii_digit());
-        return (text.len() == 4 || text.get(4..6) == Some("--") && placeholders).then_some(&text[..4]);
+        let words = text.get(5..).is_some_and(|rest| {
+            let (month, day) = rest.split_once('-').unwrap_or((rest, ""));
+            unknown(month) && (unknown(day) || day.len() == 2 && day.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        return (text.len() == 4 || text.get(4..6) == Some("--") && placeholders || words).then_some(&text[..4]);
     }
-    match text.len() {
-        7 => Some(text),
-        10 if hyphen(7) && digits(8..10) => Some(text),
-        8 | 9 if text.bytes().skip(7).all(|byte| byte == b'-') => Some(&text[..7]),
+    match text.get(7..) {
+        Some("") => Some(text),
+        Some(_) if text.len() == 10 && hyphen(7) && digits(8..10) && text.get(8..) != Some("00") => Some(text),
+        Some(day) if unknown(day.strip_prefix('-')?) => Some(&text[..7]),
         _ => None,
     }
 }
@@ -109,18 +138,40 @@ mod tests {
         for (text, expected) in [("2014-03-09", "2014-03-09"), ("2014-03", "2014-03"), ("2014", "2014")] {
             assert_eq!(date(text), Ok((expected.to_owned(), false)), "{text}");
         }
-        for (text, expected) in
-            [("2014---09", "2014"), ("2014-03--", "2014-03"), ("2014-03-09/2014-03-11", "2014-03-09")]
-        {
+        for (text, expected) in [
+            ("2014---09", "2014"),
+            ("2014-03--", "2014-03"),
+            ("2014-02-30", "2014-02"),
+            ("2014-03-UN", "2014-03"),
+            ("2014-03-unk", "2014-03"),
+            ("2014-03-00", "2014-03"),
+            ("2014-00-00", "2014"),
+            ("2014-UNK-UNK", "2014"),
+            ("2014-UN-09", "2014"),
+            ("2014-03-09/2014-03-11", "2014-03"),
+            ("2014-03-30/2014-04-02", "2014"),
+            ("2014-03-09T10:00/2014-03-09T12:00", "2014-03-09"),
+        ] {
             assert_eq!(date(text), Ok((expected.to_owned(), true)), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in
-            ["", "--03-09", "09MAR2014", "2014-02-30", "2014-13", "20140309", "2014-3-9", "03/09/2014", "2014-03-0"]
-        {
+        for text in [
+            "",
+            "--03-09",
+            "09MAR2014",
+            "2014-13",
+            "2014-13-01",
+            "20140309",
+            "2014-3-9",
+            "03/09/2014",
+            "2014-03-0",
+            "2014-12-30/2015-01-02",
+            "/2014-03-09",
+            "UN-UNK-2014",
+        ] {
             assert_eq!(date(text), Err(InvalidDate(text.to_owned())), "{text}");
         }
     }
@@ -132,6 +183,7 @@ mod tests {
         assert_eq!(moment("2014-07-02T11:45:10.5+02:00"), Ok(Some("2014-07-02T11:45:10.500+00:00".to_owned())));
         assert_eq!(moment("2014-07-02T09-05:00"), Ok(Some("2014-07-02T09:00:00+00:00".to_owned())));
         assert_eq!(moment("2014-07-02T-:45"), Ok(Some("2014-07-02T00:00:00+00:00".to_owned())));
+        assert_eq!(moment("2014-07-02 11:45:00"), Ok(Some("2014-07-02T11:45:00+00:00".to_owned())));
         assert_eq!(moment("2014-07"), Ok(None));
     }
 

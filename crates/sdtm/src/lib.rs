@@ -44,24 +44,31 @@ pub struct ImportArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Source {
-    /// Imports a study's SDTM tables (CSV or Dataset-JSON 1.1) from a folder.
+    /// Imports a study's SDTM tables (CSV, Dataset-JSON or SAS transport files) from a folder, at first or again.
     Sdtm(SdtmArgs),
 }
 
-/// Imports a study's SDTM tables.
+/// Imports a study's SDTM tables: DM, TS, TA, TI, TV, DS, IE, SV, AE, QS and VS, whole or split.
+///
+/// Of every row is told what became of it: "taken"; "noted", where it has no place here or changes nothing; "rejected",
+/// where something is wrong. A later transfer of the same study adds what is new and corrects what changed, with the reason
+/// "Changed in a later transfer"; what it no longer says stays.
+///
+/// Ends with 0 where every file was read and every row accounted for, also where rows were rejected; with 2 where it could
+/// not begin or go on, where a file cannot be read to its end, and where nothing was taken.
 #[derive(Clone, Debug, Args)]
 struct SdtmArgs {
-    /// Folder with dm, ds, ae, sv, qs, ta, ti, tv and ts as .csv, .json or .ndjson.
+    /// Folder with the tables as .csv, .tsv, .json, .ndjson or .xpt (SAS transport, version 5 or 8).
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
     /// Server and token.
     #[command(flatten)]
     client: ClientArgs,
-    /// CSV file for every row that was not taken, with file, line and reason.
+    /// CSV file for every row that was rejected or noted, with file, line and reason.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Prints a JSON object: `study`, `trial_id`, `files` (`file`, `read`, `taken`, `rejected`), `notes`, `new_events`,
-    /// `position`, `complete`.
+    /// Prints a JSON object: `study`, `trial_id`, `files` (`file`, `read`, `taken`, `noted`, `rejected`), `notes`,
+    /// `new_events`, `corrections`, `position`, `complete`.
     #[arg(long)]
     json: bool,
     /// Subjects that are sent at once.
@@ -94,12 +101,13 @@ pub fn run(args: ImportArgs) -> BoxFuture<'static, Result<ExitCode, ToolError>> 
 async fn import(args: &SdtmArgs) -> Result<ExitCode, ToolError> {
     let client = Client::new(&args.client)?;
     let found = source::find(&args.folder).map_err(ToolError::file(&args.folder, "read"))?;
-    tell_what_is_there(&found);
     if let Some(report) = &args.report {
         // Rather now than after all the work.
         std::fs::File::create(report).map_err(ToolError::file(report, "written"))?;
     }
-    let (Collector { mut study, mut accounts, .. }, unreadable) = read(&found, &args.folder)?;
+    let mut collector = Collector::default();
+    tell_what_is_there(&found, &mut collector.accounts);
+    let (Collector { mut study, mut accounts, .. }, unreadable) = read(collector, &found, &args.folder)?;
     let name = study.id.clone().ok_or_else(|| ToolError::Input("no row has a STUDYID".to_owned()))?;
     let plan = plan_trial(&study, &name, &mut accounts);
     let sender = Sender::new(&client, accounts);
@@ -121,23 +129,27 @@ async fn import(args: &SdtmArgs) -> Result<ExitCode, ToolError> {
     Ok(if whole && !refused { ExitCode::SUCCESS } else { ExitCode::from(COULD_NOT_GO_ON) })
 }
 
-fn tell_what_is_there(found: &Found) {
+fn tell_what_is_there(found: &Found, accounts: &mut Accounts) {
     for table in found.missing.iter().filter(|table| **table != Table::Dm) {
         eprintln!("{}: no such table; the import goes on without it", table.name());
     }
     for (path, reason) in &found.ignored {
         eprintln!("{}: {reason}", file_name(path));
+        accounts.remark(format!("{}: {reason}", file_name(path)));
     }
 }
 
 /// Reads every table. One that breaks off is kept as far as it goes; without subjects there is nothing to do.
-fn read(found: &Found, folder: &Path) -> Result<(Collector, Vec<SourceError>), ToolError> {
-    let mut collector = Collector::default();
+fn read(mut collector: Collector, found: &Found, folder: &Path) -> Result<(Collector, Vec<SourceError>), ToolError> {
     let mut unreadable = Vec::new();
-    for file in &found.tables {
+    for (file, number) in found.tables.iter().zip(0..) {
         let table = file.table;
-        if let Err(error) = source::read(file, &mut |read| collector.take(table, read)) {
-            unreadable.push(error);
+        match source::read(file, &mut |read| collector.take(table, number, read)) {
+            Ok(columns) => collector.take_columns(table, &file.name(), columns),
+            Err(error) => {
+                collector.accounts.remark(format!("{}: {}", file.name(), chain(&error)));
+                unreadable.push(error);
+            }
         }
     }
     if collector.study.subjects.is_empty() {
@@ -163,9 +175,12 @@ async fn tell_the_end(
     }
     let mut text = report::summary(accounts, &found.tables);
     text.push_str(&format!("events added: {}\n", sent.new_events));
+    if sent.corrections > 0 {
+        text.push_str(&format!("corrected, because an earlier transfer said otherwise: {}\n", sent.corrections));
+    }
     match &args.report {
         Some(path) => text.push_str(&format!("report: {}\n", path.display())),
-        None if accounts.rejected().is_empty() && accounts.notes().is_empty() => {}
+        None if accounts.rejected().is_empty() && accounts.left_out().is_empty() && accounts.notes().is_empty() => {}
         None => {
             let again = Invocation::of(&["import", "sdtm"]).word(absolute(&args.folder).display()).server(&args.client);
             let again = again.word("--report").word("rejected.csv");

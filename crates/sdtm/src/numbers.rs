@@ -48,12 +48,38 @@ impl SdtmNumber {
     }
 }
 
+/// A number or identifier as it is shown and compared: programs write `3` as `3.0` as soon as a column has a gap.
+pub fn shown(text: &str) -> &str {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((whole, fraction)) if digits(whole) && digits(fraction) && fraction.bytes().all(|byte| byte == b'0') => {
+            whole
+        }
+        _ => text,
+    }
+}
+
+/// A number as it is compared: `3.10` is `3.1`.
+pub fn key(text: &str) -> String {
+    SdtmNumber::parse(text).map_or_else(|| text.to_owned(), |number| number.quantity().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn quantity(text: &str) -> Quantity {
         text.parse().expect("a quantity")
+    }
+
+    #[test]
+    fn a_whole_number_is_the_same_with_and_without_a_fraction() {
+        for (text, expected) in
+            [("3.0", "3"), ("701.00", "701"), ("3.1", "3.1"), ("A.0", "A.0"), ("001", "001"), (".0", ".0")]
+        {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+        assert_eq!(["3.0", "3.10", "0.50", "SCREENING"].map(key), ["3", "3.1", "0.5", "SCREENING"]);
     }
 
     #[test]

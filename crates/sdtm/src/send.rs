@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures::StreamExt;
 
 use super::accounts::{Accounts, RowId};
-use super::plan::{Frame, Step, SubjectPlan, TrialPlan, plan_subject};
+use super::plan::{Frame, Known, REGISTERED, Step, SubjectPlan, TrialPlan, plan_subject, reconcile};
 use super::study::SubjectRows;
 use client::console::Progress;
 use client::{Client, ClientError};
 use domain::site::SiteError;
 use domain::trial::TrialError;
+use domain::validate::Invalid;
 
 /// Rules that mean that what was to be set up is there already: an earlier import, perhaps of
 /// another part of the study, did it.
@@ -27,6 +28,11 @@ const SET_UP_ALREADY: [&str; 7] = [
     SiteError::ALREADY_ACTIVE,
 ];
 
+/// The rule of an answer about somebody of whom nothing is known.
+const NOT_FOUND: &str = "not-found";
+/// Said of what was set up by an earlier transfer, perhaps otherwise than this one has it.
+const STANDS_ALREADY: &str = "stands already; a later transfer does not change how the trial was set up";
+
 /// Sends plans and keeps the accounts.
 pub struct Sender<'import> {
     client: &'import Client,
@@ -35,6 +41,9 @@ pub struct Sender<'import> {
     settled: AtomicU64,
     position: AtomicU64,
     new_events: AtomicU64,
+    corrections: AtomicU64,
+    /// Whether the trial was there before: what is known of its subjects is asked for.
+    again: AtomicBool,
     stopped: AtomicBool,
     cause: Mutex<Option<ClientError>>,
 }
@@ -48,6 +57,8 @@ pub struct Sent {
     pub position: u64,
     /// Events that had not been there before.
     pub new_events: u64,
+    /// Commands that corrected what an earlier transfer brought.
+    pub corrections: u64,
     /// Why it could not go on, if it could not.
     pub stopped_by: Option<ClientError>,
 }
@@ -65,6 +76,8 @@ impl<'import> Sender<'import> {
             settled: AtomicU64::new(settled),
             position: AtomicU64::new(0),
             new_events: AtomicU64::new(0),
+            corrections: AtomicU64::new(0),
+            again: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             cause: Mutex::new(None),
         }
@@ -96,9 +109,14 @@ impl<'import> Sender<'import> {
     pub async fn send_subjects(&self, frame: &Frame, subjects: impl Iterator<Item = SubjectRows>, concurrency: usize) {
         futures::stream::iter(subjects)
             .for_each_concurrent(concurrency, async |rows| {
+                let known = self.known(frame, &rows.demographics.subject).await;
                 let plan = {
                     let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-                    plan_subject(frame, rows, &mut accounts)
+                    let plan = plan_subject(frame, rows, &mut accounts);
+                    match known {
+                        Some(known) => reconcile(plan, &known, frame, &mut accounts),
+                        None => plan,
+                    }
                 };
                 self.show_progress();
                 self.send_subject(plan).await;
@@ -106,8 +124,35 @@ impl<'import> Sender<'import> {
             .await;
     }
 
+    /// What the log knows of a subject of a trial that was there before.
+    async fn known(&self, frame: &Frame, subject: &str) -> Option<Known> {
+        if !self.again.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let path = format!("/v1/patients/{}/history", frame.patient(subject));
+        match self.client.text(&path, &[("format", "ndjson")]).await {
+            Ok(history) => match Known::read(&history, frame.trial_id) {
+                Ok(known) => Some(known),
+                Err(source) => {
+                    self.stop(ClientError::Answer { url: self.client.url().clone(), source });
+                    None
+                }
+            },
+            Err(error) if error.about_the_request().is_some_and(|problem| problem.rule == NOT_FOUND) => None,
+            Err(error) => {
+                self.stop(error);
+                None
+            }
+        }
+    }
+
+    fn stop(&self, cause: ClientError) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+    }
+
     async fn send_subject(&self, plan: SubjectPlan) {
-        let mut failures: BTreeMap<RowId, String> = BTreeMap::new();
+        let mut failures: BTreeMap<RowId, String> = plan.failures;
         for step in &plan.steps {
             let Err(reason) = self.send(step).await else { continue };
             for row in &step.rows {
@@ -129,8 +174,15 @@ impl<'import> Sender<'import> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err("not sent, because the import could not go on: run it again".to_owned());
         }
-        match self.client.send(&step.request).await {
+        let request = step.request();
+        match self.client.send(&request).await {
             Ok(answer) => {
+                if step.corrects.is_some() && !answer.repeated {
+                    self.corrections.fetch_add(1, Ordering::Relaxed);
+                }
+                if answer.repeated && step.gate == Some(REGISTERED) {
+                    self.again.store(true, Ordering::Relaxed);
+                }
                 self.position.fetch_max(answer.position, Ordering::Relaxed);
                 if !answer.repeated {
                     self.new_events.fetch_add(answer.events.len() as u64, Ordering::Relaxed);
@@ -138,12 +190,19 @@ impl<'import> Sender<'import> {
                 Ok(())
             }
             Err(error) => match error.about_the_request() {
-                Some(problem) if SET_UP_ALREADY.contains(&problem.rule.as_str()) => Ok(()),
-                Some(problem) => Err(format!("{} refused: {problem}", step.request.name)),
+                Some(problem) if SET_UP_ALREADY.contains(&problem.rule.as_str()) => {
+                    self.again.store(true, Ordering::Relaxed);
+                    let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+                    for row in &step.rows {
+                        accounts.pattern(*row, STANDS_ALREADY);
+                    }
+                    Ok(())
+                }
+                Some(problem) if step.corrects.is_some() && problem.rule == Invalid::NOTHING_CHANGES => Ok(()),
+                Some(problem) => Err(format!("{} refused: {problem}", request.name)),
                 None => {
                     let reason = format!("not sent: {error}");
-                    self.stopped.store(true, Ordering::Relaxed);
-                    self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    self.stop(error);
                     Err(reason)
                 }
             },
@@ -180,6 +239,7 @@ impl<'import> Sender<'import> {
             accounts: self.accounts.into_inner().unwrap_or_else(PoisonError::into_inner),
             position: self.position.into_inner(),
             new_events: self.new_events.into_inner(),
+            corrections: self.corrections.into_inner(),
             stopped_by: self.cause.into_inner().unwrap_or_else(PoisonError::into_inner),
         }
     }

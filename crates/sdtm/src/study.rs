@@ -1,15 +1,15 @@
 //! The export as a whole: every row by what it means, and subjects with what belongs to them.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::accounts::{Accounts, RowId};
-use super::numbers::SdtmNumber;
+use super::numbers::{self, SdtmNumber};
 use super::rows::{
-    AdverseEventRow, ArmElement, CriterionRow, Demographics, Disposition, Parameter, PlannedVisit, QuestionnaireResult,
-    QuestionnaireRow, SubjectVisit, Text, Texts,
+    AdverseEventRow, ArmElement, CriterionRow, Demographics, Disposition, ExceptionRow, MeasurementRow, Parameter,
+    PlannedVisit, QuestionnaireResult, QuestionnaireRow, SubjectVisit, Text, Texts,
 };
-use super::source::{Read, Row, Table};
+use super::source::{Columns, Read, Row, Table};
 
 /// A study's tables, read.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Study {
     pub subjects: BTreeMap<Text, SubjectRows>,
     /// The instruments by `QSCAT`.
     pub instruments: BTreeMap<Text, InstrumentSeen>,
+    /// The tables that were read, with the columns that any of their files has.
+    pub columns: BTreeMap<Table, BTreeSet<String>>,
 }
 
 /// What belongs to one subject.
@@ -43,6 +45,10 @@ pub struct SubjectRows {
     pub adverse_events: Vec<AdverseEventRow>,
     /// Its answers to questionnaires.
     pub answers: Vec<QuestionnaireRow>,
+    /// Criteria that it did not meet.
+    pub exceptions: Vec<ExceptionRow>,
+    /// What was measured of it.
+    pub measurements: Vec<MeasurementRow>,
 }
 
 /// What the answers tell of an instrument.
@@ -57,6 +63,8 @@ pub struct InstrumentSeen {
 pub struct ItemSeen {
     /// Whether every answer is a number.
     pub numeric: bool,
+    /// Whether any is.
+    pub any_number: bool,
     /// Whether every answer was computed from others.
     pub derived: bool,
 }
@@ -72,41 +80,74 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Takes in what the reader found.
-    pub fn take(&mut self, table: Table, read: Read<'_>) {
-        self.accounts.read(table);
+    /// Takes in what the reader found in the file of this number.
+    pub fn take(&mut self, table: Table, file: u16, read: Read<'_>) {
+        self.accounts.read(file);
         match read {
-            Read::Broken { line, reason } => self.accounts.reject(RowId { table, line }, None, reason),
+            Read::Broken { line, reason } => self.accounts.reject(RowId { table, file, line }, None, reason),
             Read::Row(row) => {
-                if let Err(reason) = self.take_row(table, row) {
-                    let row_id = RowId { table, line: row.line };
-                    self.accounts.reject(row_id, row.get("USUBJID"), reason);
+                let at = RowId { table, file, line: row.line };
+                if row.is_blank() {
+                    return self.accounts.leave_out(at, None, "the row is empty");
+                }
+                for (column, word) in row.missing_words(table.columns()) {
+                    self.accounts.pattern(at, &format!("{column}: `{word}` is read as missing"));
+                }
+                if let Err(reason) = self.take_row(at, row) {
+                    self.accounts.reject(at, row.get("USUBJID"), reason);
                 }
             }
         }
     }
 
-    fn take_row(&mut self, table: Table, row: Row<'_>) -> Result<(), String> {
+    /// Takes in which columns a file has; tells of those that are not imported.
+    pub fn take_columns(&mut self, table: Table, name: &str, columns: Columns) {
+        let of_every_row = ["STUDYID", "DOMAIN", "USUBJID"];
+        let is_read = |column: &&String| {
+            let continued =
+                column.strip_prefix("TSVAL").is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+            continued || table.columns().iter().chain(&of_every_row).any(|known| known == column) || column.is_empty()
+        };
+        let others: Vec<&str> = columns.names.iter().filter(|name| !is_read(name)).map(String::as_str).collect();
+        if !others.is_empty() {
+            self.accounts.remark(format!("{name}: columns that are not imported: {}", others.join(", ")));
+        }
+        for remark in &columns.remarks {
+            self.accounts.remark(format!("{name}: {remark}"));
+        }
+        self.study.columns.entry(table).or_default().extend(columns.names);
+    }
+
+    fn take_row(&mut self, at: RowId, row: Row<'_>) -> Result<(), String> {
         self.check_study(row)?;
-        match table {
-            Table::Dm => self.take_demographics(row)?,
-            Table::Ts => self.study.parameters.push(Parameter::read(row, &mut self.texts)),
-            Table::Ta => self.study.arm_elements.push(ArmElement::read(row, &mut self.texts)),
-            Table::Ti => self.study.criteria.push(CriterionRow::read(row, &mut self.texts)),
-            Table::Tv => self.study.planned_visits.push(PlannedVisit::read(row, &mut self.texts)),
+        let texts = &mut self.texts;
+        match at.table {
+            Table::Dm => self.take_demographics(at, row)?,
+            Table::Ts => self.study.parameters.push(Parameter::read(row, at, texts)),
+            Table::Ta => self.study.arm_elements.push(ArmElement::read(row, at, texts)),
+            Table::Ti => self.study.criteria.push(CriterionRow::read(row, at, texts)),
+            Table::Tv => self.study.planned_visits.push(PlannedVisit::read(row, at, texts)),
             Table::Ds => {
-                let disposition = Disposition::read(row, &mut self.texts);
+                let disposition = Disposition::read(row, at, texts);
                 self.subject(row)?.dispositions.push(disposition);
             }
+            Table::Ie => {
+                let exception = ExceptionRow::read(row, at, texts);
+                self.subject(row)?.exceptions.push(exception);
+            }
             Table::Sv => {
-                let visit = SubjectVisit::read(row, &mut self.texts);
+                let visit = SubjectVisit::read(row, at, texts);
                 self.subject(row)?.visits.push(visit);
             }
             Table::Ae => {
-                let adverse_event = AdverseEventRow::read(row, &mut self.texts);
+                let adverse_event = AdverseEventRow::read(row, at, texts);
                 self.subject(row)?.adverse_events.push(adverse_event);
             }
-            Table::Qs => self.take_answer(row)?,
+            Table::Vs => {
+                let measurement = MeasurementRow::read(row, at, texts);
+                self.subject(row)?.measurements.push(measurement);
+            }
+            Table::Qs => self.take_answer(at, row)?,
         }
         Ok(())
     }
@@ -124,13 +165,11 @@ impl Collector {
         Ok(())
     }
 
-    fn take_demographics(&mut self, row: Row<'_>) -> Result<(), String> {
-        let subject = self.texts.keep(row.get("USUBJID").ok_or("USUBJID is empty")?);
-        let demographics = Demographics::read(row, subject.clone(), &mut self.texts);
+    fn take_demographics(&mut self, at: RowId, row: Row<'_>) -> Result<(), String> {
+        let subject = self.texts.keep(subject_id(row)?);
+        let demographics = Demographics::read(row, at, subject.clone(), &mut self.texts);
         match self.study.subjects.entry(subject) {
-            Entry::Occupied(taken) => {
-                Err(format!("the subject stands at line {} already", taken.get().demographics.line))
-            }
+            Entry::Occupied(taken) => Err(format!("the subject stands at {} already", taken.get().demographics.at)),
             Entry::Vacant(place) => {
                 place.insert(SubjectRows {
                     demographics,
@@ -138,6 +177,8 @@ impl Collector {
                     visits: Vec::new(),
                     adverse_events: Vec::new(),
                     answers: Vec::new(),
+                    exceptions: Vec::new(),
+                    measurements: Vec::new(),
                 });
                 Ok(())
             }
@@ -145,16 +186,16 @@ impl Collector {
     }
 
     fn subject(&mut self, row: Row<'_>) -> Result<&mut SubjectRows, String> {
-        let subject = row.get("USUBJID").ok_or("USUBJID is empty")?;
+        let subject = subject_id(row)?;
         self.study.subjects.get_mut(subject).ok_or_else(|| format!("dm has no subject `{subject}`"))
     }
 
-    fn take_answer(&mut self, row: Row<'_>) -> Result<(), String> {
+    fn take_answer(&mut self, at: RowId, row: Row<'_>) -> Result<(), String> {
         self.subject(row)?;
         let category = self.texts.keep(row.get("QSCAT").ok_or("QSCAT is empty: no instrument is named")?);
         let item = self.texts.keep(row.get("QSTESTCD").ok_or("QSTESTCD is empty: no item is named")?);
-        let result = self.result(row);
-        let answer = QuestionnaireRow::read(row, category, item, result, &mut self.texts);
+        let result = self.result(at, row);
+        let answer = QuestionnaireRow::read(row, at, category, item, result, &mut self.texts);
         let numeric = match &answer.result {
             QuestionnaireResult::Number(_) => Some(true),
             QuestionnaireResult::Text(_) => Some(false),
@@ -162,8 +203,10 @@ impl Collector {
         };
         if let Some(numeric) = numeric {
             let items = &mut self.study.instruments.entry(answer.category.clone()).or_default().items;
-            let seen = items.entry(answer.item.clone()).or_insert(ItemSeen { numeric, derived: answer.derived });
+            let derived = answer.derived;
+            let seen = items.entry(answer.item.clone()).or_insert(ItemSeen { numeric, any_number: numeric, derived });
             seen.numeric &= numeric;
+            seen.any_number |= numeric;
             seen.derived &= answer.derived;
         }
         self.subject(row)?.answers.push(answer);
@@ -171,17 +214,15 @@ impl Collector {
     }
 
     /// What an item was answered with: the standardised number, else the standardised or original text.
-    fn result(&mut self, row: Row<'_>) -> QuestionnaireResult {
-        let row_id = RowId { table: Table::Qs, line: row.line };
-        let text = row.get("QSSTRESC").or_else(|| row.get("QSORRES")).filter(|text| *text != ".");
+    fn result(&mut self, at: RowId, row: Row<'_>) -> QuestionnaireResult {
+        let text = row.get("QSSTRESC").or_else(|| row.get("QSORRES"));
         if let Some(number) = row.get("QSSTRESN").and_then(SdtmNumber::parse) {
             match number {
                 SdtmNumber::Exact(_) => {}
                 SdtmNumber::Zero => {
-                    self.accounts
-                        .pattern(row_id, "QSSTRESN is 16^-65, as which SAS transport files write zero: read as 0");
+                    self.accounts.pattern(at, "QSSTRESN is 16^-65, as which SAS transport files write zero: read as 0");
                 }
-                SdtmNumber::Rounded(_) => self.accounts.pattern(row_id, "QSSTRESN is rounded to 15 significant digits"),
+                SdtmNumber::Rounded(_) => self.accounts.pattern(at, "QSSTRESN is rounded to 15 significant digits"),
             }
             return QuestionnaireResult::Number(number.quantity());
         }
@@ -189,7 +230,7 @@ impl Collector {
         match text {
             Some(text) => match SdtmNumber::parse(text) {
                 Some(number) => {
-                    self.accounts.pattern(row_id, "QSSTRESN is empty and QSSTRESC or QSORRES a number: that is taken");
+                    self.accounts.pattern(at, "QSSTRESN is empty and QSSTRESC or QSORRES a number: that is taken");
                     QuestionnaireResult::Number(number.quantity())
                 }
                 None if not_done && text.eq_ignore_ascii_case("NOT DONE") => QuestionnaireResult::NotDone(None),
@@ -199,6 +240,11 @@ impl Collector {
             None => QuestionnaireResult::Nothing,
         }
     }
+}
+
+fn subject_id<'row>(row: Row<'row>) -> Result<&'row str, String> {
+    let subject = row.get("USUBJID").ok_or("USUBJID is empty")?;
+    Ok(numbers::shown(subject))
 }
 
 /// A text on one line, without control characters.
@@ -215,7 +261,7 @@ mod tests {
     fn collect(rows: &[(Table, &[(&str, &str)])]) -> Collector {
         let mut collector = Collector::default();
         for ((table, cells), line) in rows.iter().zip(2..) {
-            with_row(line, cells, |row| collector.take(*table, Read::Row(row)));
+            with_row(line, cells, |row| collector.take(*table, *table as u16, Read::Row(row)));
         }
         collector
     }

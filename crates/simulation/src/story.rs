@@ -166,6 +166,7 @@ impl Story<'_> {
         let report = ReportAdverseEvent {
             subject_id: self.subject_id,
             term: terms[self.random.random_range(0..terms.len())].to_owned(),
+            reported_term: None,
             severity,
             ctcae_grade: None,
             serious,

@@ -245,7 +245,9 @@ fn advance(who: Who, event: &SubjectEvent) -> State {
             }
         },
         SubjectEvent::SubjectEnrolled(_) => State::Running(who, Stage::Enrolled),
-        SubjectEvent::ScreeningFailed(_) | SubjectEvent::SubjectDiscontinued(_) => State::Finished(who, true),
+        SubjectEvent::ScreeningFailed(_)
+        | SubjectEvent::SubjectDiscontinued(_)
+        | SubjectEvent::SubjectEndCorrected(_) => State::Finished(who, true),
         SubjectEvent::SubjectRandomised(_) | SubjectEvent::SubjectCompleted(_) => State::Finished(who, false),
     }
 }

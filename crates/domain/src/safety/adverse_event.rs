@@ -1,5 +1,7 @@
 //! The adverse event.
 
+mod known;
+
 use events::envelope::Role;
 use events::safety::adverse_event::{
     AdverseEventChange, AdverseEventFields, AdverseEventReported, AdverseEventSeverity, AdverseEventUpdated,
@@ -40,6 +42,7 @@ pub struct Known {
     /// When it was reported or updated last.
     changed_at: DateTime<Utc>,
     term: String,
+    reported_term: Option<String>,
     severity: AdverseEventSeverity,
     ctcae_grade: Option<u8>,
     serious: bool,
@@ -57,6 +60,9 @@ pub struct ReportAdverseEvent {
     pub subject_id: SubjectId,
     /// What happened, coded or as told.
     pub term: String,
+    /// The reporter's own words, where `term` is the coded one.
+    #[serde(default)]
+    pub reported_term: Option<String>,
     /// How severe.
     pub severity: AdverseEventSeverity,
     /// Common Terminology Criteria grade, 1 to 5.
@@ -92,6 +98,9 @@ pub struct UpdateAdverseEvent {
     /// What happened, coded or as told.
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub term: Change<String>,
+    /// The reporter's own words, where `term` is the coded one.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub reported_term: OptionalChange<String>,
     /// How severe.
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub severity: Change<AdverseEventSeverity>,
@@ -148,8 +157,11 @@ impl Command for ReportAdverseEvent {
     }
 
     fn decide(&self, adverse_event_id: AdverseEventId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let words = check_words(Some(&self.term), self.ctcae_grade, self.relatedness.as_ref(), self.outcome.as_ref());
-        validate::all([require_import(context, self.historical).map_err(Faults::from), words])?;
+        let words = [("relatedness", self.relatedness.as_ref()), ("outcome", self.outcome.as_ref())];
+        validate::all([
+            require_import(context, self.historical).map_err(Faults::from),
+            check_words([Some(&self.term), self.reported_term.as_ref()], self.ctcae_grade, words),
+        ])?;
         if *facts.get::<AdverseEvent>(adverse_event_id)? != AdverseEvent::Absent {
             return Err(AdverseEventError::AlreadyReported.into());
         }
@@ -161,6 +173,7 @@ impl Command for ReportAdverseEvent {
             reported_at: occurred_at,
             changed_at: occurred_at,
             term: self.term.clone(),
+            reported_term: self.reported_term.clone(),
             severity: self.severity,
             ctcae_grade: self.ctcae_grade,
             serious: self.serious,
@@ -185,6 +198,7 @@ impl Command for ReportAdverseEvent {
             patient_id: participant.patient_id,
             triggered_rules: known.triggered(None),
             term: known.term,
+            reported_term: known.reported_term,
             severity: known.severity,
             ctcae_grade: known.ctcae_grade,
             serious: known.serious,
@@ -205,10 +219,11 @@ impl Command for UpdateAdverseEvent {
 
     fn decide(&self, adverse_event_id: AdverseEventId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         let (term, grade) = (self.term.value(), self.ctcae_grade.value().copied());
+        let words = [("relatedness", self.relatedness.value()), ("outcome", self.outcome.value())];
         validate::all([
             validate::prose("reason", &self.reason).map_err(Faults::from),
             require_import(context, self.historical).map_err(Faults::from),
-            check_words(term, grade, self.relatedness.value(), self.outcome.value()),
+            check_words([term, self.reported_term.value()], grade, words),
         ])?;
         let AdverseEvent::Reported(known) = facts.get::<AdverseEvent>(adverse_event_id)? else {
             return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
@@ -246,24 +261,24 @@ impl Command for UpdateAdverseEvent {
     }
 }
 
+/// Checks what is told in words, terms first.
 fn check_words(
-    term: Option<&String>,
+    [term, reported_term]: [Option<&String>; 2],
     grade: Option<u8>,
-    relatedness: Option<&String>,
-    outcome: Option<&String>,
+    words: [(&str, Option<&String>); 2],
 ) -> Result<(), Faults> {
-    validate::all([
-        validate::optional_text("term", term.map(String::as_str)),
-        validate::range("ctcae_grade", grade.map_or(1, u32::from), 1, GRADE_OF_DEATH.into()),
-        validate::optional_text("relatedness", relatedness.map(String::as_str)),
-        validate::optional_text("outcome", outcome.map(String::as_str)),
-    ])
+    let grade = validate::range("ctcae_grade", grade.map_or(1, u32::from), 1, GRADE_OF_DEATH.into());
+    let [relatedness, outcome] = words;
+    let texts = [("term", term), ("reported_term", reported_term), relatedness, outcome];
+    let texts = texts.map(|(field, text)| validate::optional_text(field, text.map(String::as_str)));
+    validate::all(texts.into_iter().chain([grade]))
 }
 
 impl UpdateAdverseEvent {
     fn fields(&self) -> AdverseEventFields {
         AdverseEventFields {
             term: self.term.clone(),
+            reported_term: self.reported_term.clone(),
             severity: self.severity,
             ctcae_grade: self.ctcae_grade,
             serious: self.serious,
@@ -335,47 +350,12 @@ impl Known {
             acknowledge_within_minutes: SERIOUS_MINUTES,
         }]
     }
-
-    fn apply(&mut self, changes: &AdverseEventFields) {
-        changes.term.apply(&mut self.term);
-        changes.severity.apply(&mut self.severity);
-        changes.ctcae_grade.apply(&mut self.ctcae_grade);
-        changes.serious.apply(&mut self.serious);
-        changes.relatedness.apply(&mut self.relatedness);
-        changes.onset.apply(&mut self.onset);
-        changes.ended.apply(&mut self.ended);
-        changes.outcome.apply(&mut self.outcome);
-    }
-
-    /// What differs from `before`: as it is now, and as it was.
-    fn differences(&self, before: &Self) -> (AdverseEventFields, AdverseEventFields) {
-        let (term, old_term) = Change::to(self.term.clone()).of(&before.term);
-        let (severity, old_severity) = Change::to(self.severity).of(&before.severity);
-        let (ctcae_grade, old_grade) = OptionalChange::to(self.ctcae_grade).of(&before.ctcae_grade);
-        let (serious, old_serious) = Change::to(self.serious).of(&before.serious);
-        let (relatedness, old_relatedness) = OptionalChange::to(self.relatedness.clone()).of(&before.relatedness);
-        let (onset, old_onset) = OptionalChange::to(self.onset.clone()).of(&before.onset);
-        let (ended, old_ended) = OptionalChange::to(self.ended.clone()).of(&before.ended);
-        let (outcome, old_outcome) = OptionalChange::to(self.outcome.clone()).of(&before.outcome);
-        let now = AdverseEventFields { term, severity, ctcae_grade, serious, relatedness, onset, ended, outcome };
-        let before = AdverseEventFields {
-            term: old_term,
-            severity: old_severity,
-            ctcae_grade: old_grade,
-            serious: old_serious,
-            relatedness: old_relatedness,
-            onset: old_onset,
-            ended: old_ended,
-            outcome: old_outcome,
-        };
-        (now, before)
-    }
 }
 
 impl Aggregate for AdverseEvent {
     type Id = AdverseEventId;
     type Event = AdverseEventChange;
-    const SNAPSHOT_VERSION: u16 = 2;
+    const SNAPSHOT_VERSION: u16 = 3;
 
     fn evolve(self, event: &AdverseEventChange, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -385,6 +365,7 @@ impl Aggregate for AdverseEvent {
                     reported_at: occurred_at,
                     changed_at: occurred_at,
                     term: reported.term.clone(),
+                    reported_term: reported.reported_term.clone(),
                     severity: reported.severity,
                     ctcae_grade: reported.ctcae_grade,
                     serious: reported.serious,

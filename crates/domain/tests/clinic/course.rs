@@ -3,7 +3,7 @@
 use domain::When;
 use domain::consent::WithdrawConsent;
 use domain::enrolment::subject::{
-    CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
+    CompleteSubject, CorrectSubjectEnd, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
 };
 use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::trial::DefineEligibility;
@@ -28,6 +28,47 @@ fn a_subject_goes_through_the_trial_in_order_only() {
     let world = world.when(id, &CompleteSubject::default()).then(&["SubjectCompleted"]);
     let end = command::<DiscontinueSubject>(json!({"reason": "DEATH"}));
     world.when(id, &end).then_refused("subject-ended");
+}
+
+#[test]
+fn how_participation_ended_is_corrected_and_keeps_what_it_was() {
+    let correct = |more: Value| -> CorrectSubjectEnd {
+        let mut body = json!({"reason": "the site's note"});
+        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        command(body)
+    };
+    let withdrew = correct(json!({"end": "discontinued", "discontinuation_reason": "WITHDRAWAL BY SUBJECT"}));
+    let id = subject(1);
+    let world = enrolled(&open_trial(10, 10), 1).when(id, &randomise()).then(&["SubjectRandomised"]);
+    let world = world.when(id, &withdrew).then_refused("subject-not-ended");
+    let world = world.when(id, &CompleteSubject::default()).then(&["SubjectCompleted"]);
+    let world =
+        world.when(id, &correct(json!({"end": "discontinued"}))).then_refused("subject-discontinued-without-reason");
+    let world = world.when(id, &correct(json!({}))).then_refused("nothing-changes");
+    let early = json!({"ended_at": "2001-01-01T00:00:00Z"});
+    let world = world.when(id, &correct(early)).then_refused("subject-stage-later");
+    let outcome = world.when(id, &withdrew);
+    let corrected = outcome.payload("SubjectEndCorrected");
+    let world = outcome.then(&["SubjectEndCorrected"]);
+    assert_eq!(
+        (&corrected["changes"], &corrected["previous"]),
+        (
+            &json!({"end": "discontinued", "discontinuation_reason": "WITHDRAWAL BY SUBJECT"}),
+            &json!({"end": "completed", "discontinuation_reason": null})
+        )
+    );
+    let world = world.when(id, &correct(json!({"detail": "moved away"}))).then(&["SubjectEndCorrected"]);
+    let world = world.when(id, &correct(json!({"end": "completed"}))).then(&["SubjectEndCorrected"]);
+    world.when(id, &withdrew).then(&["SubjectEndCorrected"]);
+}
+
+#[test]
+fn whoever_was_not_allocated_did_not_complete() {
+    let world = enrolled(&open_trial(10, 10), 1);
+    let end = command::<DiscontinueSubject>(json!({"reason": "DEATH"}));
+    let world = world.when(subject(1), &end).then(&["SubjectDiscontinued", "PlaceReleased"]);
+    let completed = command::<CorrectSubjectEnd>(json!({"end": "completed", "reason": "a mistake"}));
+    world.when(subject(1), &completed).then_refused("subject-not-randomised");
 }
 
 #[test]

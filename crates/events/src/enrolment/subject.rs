@@ -1,8 +1,10 @@
 //! Events of a `subject` stream: a patient in a trial.
 
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, TrialId};
 use crate::trial::ObservationValue;
 use crate::values::Blinded;
@@ -118,6 +120,45 @@ pub struct SubjectDiscontinued {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectCompleted {}
 
+/// How participation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubjectEnd {
+    /// As planned.
+    Completed,
+    /// Before completion.
+    Discontinued,
+}
+
+/// How or when the subject's participation ended was corrected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectEndCorrected {
+    /// What is known now; a field that is absent did not change.
+    pub changes: SubjectEndFields,
+    /// What the same fields were.
+    pub previous: SubjectEndFields,
+    /// Why it was corrected.
+    pub reason: String,
+}
+
+/// What is known of the end of participation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectEndFields {
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub end: Change<SubjectEnd>,
+    /// CDISC codelist NCOMPLT (C66727, extensible), such as `ADVERSE EVENT`; none where the trial was completed.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub discontinuation_reason: OptionalChange<String>,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub detail: OptionalChange<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub ended_at: Change<DateTime<Utc>>,
+}
+
 event_set! {
     /// What can happen to a subject.
     pub enum SubjectEvent in Subject {
@@ -129,5 +170,6 @@ event_set! {
         SubjectRandomised = 1;
         SubjectDiscontinued = 1;
         SubjectCompleted = 1;
+        SubjectEndCorrected = 1;
     }
 }

@@ -33,6 +33,9 @@ pub struct AdverseEventReported {
     pub patient_id: PatientId,
     /// What happened, coded or as told (CDISC `AEDECOD`).
     pub term: String,
+    /// The reporter's own words, where `term` is the coded one (CDISC `AETERM`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_term: Option<String>,
     /// How severe.
     pub severity: AdverseEventSeverity,
     /// Common Terminology Criteria grade, 1 to 5.
@@ -80,6 +83,9 @@ pub struct AdverseEventFields {
     /// What happened.
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub term: Change<String>,
+    /// The reporter's own words, where `term` is the coded one.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub reported_term: OptionalChange<String>,
     /// How severe.
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub severity: Change<AdverseEventSeverity>,

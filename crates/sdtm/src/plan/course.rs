@@ -1,13 +1,11 @@
-//! A subject's course: eligibility, enrolment, allocation, and how participation ended.
+//! A subject's course: eligibility, enrolment and allocation.
 
 use chrono::{DateTime, Utc};
 use domain::When;
-use domain::enrolment::subject::{
-    CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
-};
+use domain::enrolment::subject::{EnrolSubject, RandomiseSubject, RecordEligibility};
 
 use super::super::dates::SdtmDate;
-use super::super::rows::{Demographics, Disposition, Text};
+use super::super::rows::{Demographics, Disposition, ExceptionRow, Text};
 use super::super::study::tidy;
 use super::is_term;
 use super::subject::{Planner, Rank};
@@ -15,19 +13,40 @@ use super::subject::{Planner, Rank};
 /// The code of whoever has no arm (CDISC codelist ARMNULRS before SDTMIG 3.3).
 pub const NO_ARM: &str = "NOTASSGN";
 /// How participation ended for whoever was not let in.
-const SCREEN_FAILURE: &str = "SCREEN FAILURE";
+pub(super) const SCREEN_FAILURE: &str = "SCREEN FAILURE";
 
 /// Whether an arm's code says that there is none.
 pub fn is_no_arm(code: &str) -> bool {
-    ["SCRNFAIL", NO_ARM, "NOTTRT"].iter().any(|none| code.eq_ignore_ascii_case(none))
+    const NONE: [&str; 7] =
+        ["SCRNFAIL", NO_ARM, "NOTTRT", "NOT ASSIGNED", "SCREEN FAILURE", "NOT TREATED", "OBSERVATIONAL STUDY"];
+    NONE.iter().any(|none| code.eq_ignore_ascii_case(none))
+}
+
+/// Reasons for an arm that is null which leave the planned one (CDISC codelist ARMNULRS): the subject was allocated, and
+/// then treated otherwise or not at all.
+const ALLOCATED_ALL_THE_SAME: [&str; 2] = ["ASSIGNED, NOT TREATED", "UNPLANNED TREATMENT"];
+
+/// The code of the arm to which the subject was planned; none where ARMNRS tells why there is none, or the code says so.
+pub fn planned_arm(demographics: &Demographics) -> Option<&Text> {
+    let allocated = |reason: &Text| ALLOCATED_ALL_THE_SAME.iter().any(|known| reason.eq_ignore_ascii_case(known));
+    if demographics.arm_null_reason.as_ref().is_some_and(|reason| !allocated(reason)) {
+        return None;
+    }
+    demographics.arm_code.as_ref().filter(|code| !is_no_arm(code))
 }
 
 /// What a row of DS is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
+    /// The consent was given.
     Consent,
+    /// The consent was withdrawn, and nothing else.
+    Withdrawal,
+    /// The criteria were met.
     Eligible,
+    /// The subject was enrolled.
     Enrolled,
+    /// The subject was allocated.
     Randomised,
     /// A milestone without a command.
     Milestone,
@@ -43,26 +62,40 @@ pub fn is_consent(row: &Disposition) -> bool {
 }
 
 /// What happened, in the codelist's terms where there are any, in upper case.
-fn term(row: &Disposition) -> Option<String> {
+pub(super) fn term(row: &Disposition) -> Option<String> {
     row.decoded.as_ref().or(row.term.as_ref()).map(|term| tidy(term).to_uppercase())
 }
 
-fn kind(row: &Disposition) -> Kind {
+pub(super) fn kind(row: &Disposition) -> Kind {
     let term = term(row).unwrap_or_default();
     let milestone = match term.as_str() {
         "RANDOMIZED" | "RANDOMISED" => Kind::Randomised,
         "ELIGIBILITY CRITERIA MET" => Kind::Eligible,
         "ENROLLED" | "ENROLLED INTO TRIAL" | "ENTERED INTO TRIAL" | "ENTRY INTO TRIAL" => Kind::Enrolled,
-        term if term.starts_with("INFORMED CONSENT") => Kind::Consent,
+        _ if says_consent_was_withdrawn(row) => Kind::Withdrawal,
+        term if term.starts_with("INFORMED CONSENT") && !term.contains("DECLINED") => Kind::Consent,
         _ => Kind::Milestone,
     };
     match row.category.as_ref() {
         category if is_term(category, "PROTOCOL MILESTONE") => milestone,
         category if is_term(category, "DISPOSITION EVENT") => Kind::End,
-        None if milestone != Kind::Milestone => milestone,
+        None if !matches!(milestone, Kind::Milestone | Kind::Withdrawal) => milestone,
         None => Kind::End,
+        Some(_) if milestone == Kind::Withdrawal => milestone,
         Some(_) => Kind::Other,
     }
+}
+
+/// Whether a row says that the consent was withdrawn, in its term or in the words of the site. `WITHDRAWAL BY SUBJECT`
+/// (codelist NCOMPLT) alone does not: somebody may leave a trial and let it use and ask for data all the same.
+pub(super) fn says_consent_was_withdrawn(row: &Disposition) -> bool {
+    [&row.decoded, &row.term].into_iter().flatten().any(|text| {
+        let text = tidy(text).to_uppercase();
+        let words: Vec<&str> = text.split(|letter: char| !letter.is_alphanumeric()).collect();
+        let taken_back = |word: &&str| word.starts_with("WITHDR") || word.starts_with("REVOK");
+        let denied = words.iter().any(|word| matches!(*word, "NOT" | "NO" | "WITHOUT" | "NEVER"));
+        words.contains(&"CONSENT") && words.iter().any(taken_back) && !denied
+    })
 }
 
 fn is_screen_failure(row: &Disposition) -> bool {
@@ -70,7 +103,7 @@ fn is_screen_failure(row: &Disposition) -> bool {
 }
 
 /// Whether the row speaks of the study as a whole, of something, or only of the treatment.
-fn reach(row: &Disposition) -> u8 {
+pub(super) fn reach(row: &Disposition) -> u8 {
     let subcategory = row.subcategory.as_ref().map(|text| text.to_uppercase()).unwrap_or_default();
     match () {
         () if subcategory.contains("PARTICIPATION") => 2,
@@ -79,19 +112,19 @@ fn reach(row: &Disposition) -> u8 {
     }
 }
 
-fn moment(row: &Disposition) -> Option<DateTime<Utc>> {
+pub(super) fn moment(row: &Disposition) -> Option<DateTime<Utc>> {
     row.date.as_ref().and_then(|text| SdtmDate::parse(text).ok()).map(|date| date.earliest())
 }
 
 impl Planner<'_> {
     /// Plans the course.
-    pub fn course(&mut self, demographics: &Demographics, rows: &[Disposition]) {
+    pub fn course(&mut self, demographics: &Demographics, rows: &[Disposition], exceptions: &[ExceptionRow]) {
         let rows = self.without_repetitions(rows);
         let arm = self.arm(demographics);
         let randomised = rows.iter().copied().find(|row| kind(row) == Kind::Randomised);
         let ends = rows.iter().copied().filter(|row| kind(row) == Kind::End);
         // Of several ends that of the study counts, and of those the last.
-        let end = ends.clone().max_by_key(|row| (reach(row), moment(row), row.line));
+        let end = ends.clone().max_by_key(|row| (reach(row), moment(row), row.at));
         let failed_as = ends.clone().find(|row| is_screen_failure(row));
         let never_let_in = arm.is_none() && randomised.is_none();
         let told_so = is_term(demographics.arm_code.as_ref(), "SCRNFAIL")
@@ -104,11 +137,15 @@ impl Planner<'_> {
             (false, Some(arm)) => Some(self.allocation(demographics, arm, &rows, randomised)),
             (false, None) => self.enrolment_only(&rows, randomised),
         };
-        match (failed, end) {
-            (true, end) => self.screening_failure(demographics, end),
+        let ended_at = match (failed, end) {
+            (true, end) => Some(self.screening_failure(demographics, end, exceptions)),
             (false, Some(end)) => self.end(demographics, end, allocated_at),
             (false, None) => self.death(demographics, allocated_at),
+        };
+        if !failed {
+            self.exceptions_of_the_enrolled(exceptions, allocated_at.is_some());
         }
+        self.withdrawal(&rows, end, ended_at);
         self.other_rows(&rows, randomised, end);
     }
 
@@ -121,7 +158,7 @@ impl Planner<'_> {
                     == (&row.decoded, &row.term, &row.category, &row.subcategory, &row.date)
             };
             match kept.iter().find(same) {
-                Some(earlier) => self.reject(row.id(), format!("repeats line {}", earlier.line)),
+                Some(earlier) => self.leave_out(row.at, format!("repeats {}", earlier.at)),
                 None => kept.push(row),
             }
         }
@@ -130,7 +167,8 @@ impl Planner<'_> {
 
     /// The arm to which the subject was planned.
     fn arm(&mut self, demographics: &Demographics) -> Option<String> {
-        let code = demographics.arm_code.as_ref().filter(|code| !is_no_arm(code));
+        let code = planned_arm(demographics);
+        let untold = demographics.arm_code.is_none() && demographics.arm_null_reason.is_none();
         let by_code = |wanted: &Text| {
             let arms = &self.frame.arms;
             let exact = arms.iter().find(|(code, _)| code == wanted);
@@ -139,13 +177,13 @@ impl Planner<'_> {
         let by_name = |wanted: &Text| self.frame.arms.iter().find(|(_, name)| name == wanted);
         let found = match code {
             Some(code) => by_code(code),
-            None if demographics.arm_code.is_none() => demographics.arm_name.as_ref().and_then(by_name),
+            None if untold => demographics.arm_name.as_ref().and_then(by_name),
             None => None,
         };
         let arm = found.map(|(code, _)| code.clone())?;
         if let Some(actual) = demographics.actual_arm_code.as_ref().filter(|actual| !actual.eq_ignore_ascii_case(&arm))
         {
-            self.note(demographics.id(), format!("ACTARMCD is `{actual}`: the planned arm `{arm}` is taken"));
+            self.note(demographics.at, format!("ACTARMCD is `{actual}`: the planned arm `{arm}` is taken"));
         }
         Some(arm.to_string())
     }
@@ -158,21 +196,21 @@ impl Planner<'_> {
         rows: &[&Disposition],
         randomised: Option<&Disposition>,
     ) -> DateTime<Utc> {
-        let row = randomised.map_or(demographics.id(), Disposition::id);
+        let row = randomised.map_or(demographics.at, |row| row.at);
         let told = randomised.and_then(moment);
         let at = told.or_else(|| {
             let first_dose = SdtmDate::parse(demographics.first_dose.as_ref()?).ok()?.moment();
-            self.note(demographics.id(), "ds tells no date of randomisation: RFSTDTC is taken");
+            self.note(demographics.at, "ds tells no date of randomisation: RFSTDTC is taken");
             first_dose
         });
         let at = at.unwrap_or_else(|| {
-            self.note(demographics.id(), "no date of randomisation: the date of consent is taken");
+            self.note(demographics.at, "no date of randomisation: the date of consent is taken");
             self.consent.at
         });
         let at = self.covered(row, "randomised", at);
         self.enrolment(demographics, rows, at);
-        let mut sources = vec![demographics.id()];
-        sources.extend(randomised.map(Disposition::id));
+        let mut sources = vec![demographics.at];
+        sources.extend(randomised.map(|row| row.at));
         let command = RandomiseSubject { arm: arm.to_owned(), occurred_at: When::at(at) };
         self.step(at, Rank::Randomisation, sources, self.frame.subject(&self.subject), &command);
         at
@@ -183,15 +221,15 @@ impl Planner<'_> {
         let enrolled = rows.iter().copied().find(|row| kind(row) == Kind::Enrolled);
         let row = randomised.or(enrolled)?;
         if randomised.is_some() {
-            self.note(row.id(), "randomised, but dm names no arm of the trial: the subject is enrolled only");
+            self.note(row.at, "randomised, but dm names no arm of the trial: the subject is enrolled only");
         }
         let at = moment(row).unwrap_or(self.consent.at);
-        let at = self.covered(row.id(), "enrolled", at);
+        let at = self.covered(row.at, "enrolled", at);
         let subject_id = self.frame.subject(&self.subject);
         let judgements = self.frame.judgements.clone();
         let eligibility = RecordEligibility { judgements, occurred_at: When::at(at) };
-        self.step(at, Rank::Eligibility, vec![row.id()], subject_id, &eligibility);
-        self.step(at, Rank::Enrolment, vec![row.id()], subject_id, &EnrolSubject { occurred_at: When::at(at) });
+        self.step(at, Rank::Eligibility, vec![row.at], subject_id, &eligibility);
+        self.step(at, Rank::Enrolment, vec![row.at], subject_id, &EnrolSubject { occurred_at: When::at(at) });
         Some(at)
     }
 
@@ -206,8 +244,8 @@ impl Planner<'_> {
         let enrolled_at = within(enrolled, until);
         let eligible_at = within(eligible, enrolled_at);
         let sources = |row: Option<&Disposition>| {
-            let mut sources = vec![demographics.id()];
-            sources.extend(row.map(Disposition::id));
+            let mut sources = vec![demographics.at];
+            sources.extend(row.map(|row| row.at));
             sources
         };
         let judgements = self.frame.judgements.clone();
@@ -215,91 +253,5 @@ impl Planner<'_> {
         self.step(eligible_at, Rank::Eligibility, sources(eligible), subject_id, &eligibility);
         let enrol = EnrolSubject { occurred_at: When::at(enrolled_at) };
         self.step(enrolled_at, Rank::Enrolment, sources(enrolled), subject_id, &enrol);
-    }
-
-    fn screening_failure(&mut self, demographics: &Demographics, end: Option<&Disposition>) {
-        let row = end.map_or(demographics.id(), Disposition::id);
-        let decoded = end.and_then(term).unwrap_or_else(|| SCREEN_FAILURE.to_owned());
-        // The words of the site say more than the codelist's term.
-        let own_words = end.and_then(|end| end.term.as_ref()).map(|words| tidy(words));
-        let at = end.and_then(moment).unwrap_or(self.consent.at);
-        let failure = FailScreening { reasons: vec![own_words.unwrap_or(decoded)], occurred_at: When::at(at) };
-        let mut sources = vec![row];
-        sources.push(demographics.id());
-        self.step(at, Rank::Enrolment, sources, self.frame.subject(&self.subject), &failure);
-    }
-
-    fn end(&mut self, demographics: &Demographics, end: &Disposition, allocated_at: Option<DateTime<Utc>>) {
-        let Some(reason) = term(end) else {
-            return self.reject(end.id(), "DSDECOD and DSTERM are empty: no reason is told");
-        };
-        let at = moment(end).or_else(|| SdtmDate::parse(demographics.reference_end.as_ref()?).ok()?.moment());
-        if end.date.as_ref().is_none_or(|text| SdtmDate::parse(text).map_or(true, |date| date.day().is_none())) {
-            let taken = at.map_or_else(|| "the date of consent".to_owned(), |at| at.date_naive().to_string());
-            self.note(end.id(), format!("DSSTDTC tells no day: {taken} is taken"));
-        }
-        let at = at.unwrap_or(self.consent.at);
-        let at = self.covered(end.id(), "ended", at);
-        // Whatever the dates say: whoever was not allocated cannot end as one who was.
-        let place = allocated_at.map_or(at, |allocated_at| at.max(allocated_at));
-        let subject_id = self.frame.subject(&self.subject);
-        if reason == "COMPLETED" {
-            let complete = CompleteSubject { occurred_at: When::at(at) };
-            return self.step(place, Rank::End, vec![end.id()], subject_id, &complete);
-        }
-        let own_words = end.term.as_ref().map(|words| tidy(words));
-        let detail = own_words.filter(|words| !words.eq_ignore_ascii_case(&reason));
-        let discontinue = DiscontinueSubject { reason, detail, unless_consented: false, occurred_at: When::at(at) };
-        self.step(place, Rank::End, vec![end.id()], subject_id, &discontinue);
-    }
-
-    /// A death that DM tells and DS does not.
-    fn death(&mut self, demographics: &Demographics, allocated_at: Option<DateTime<Utc>>) {
-        if !demographics.died && demographics.death.is_none() {
-            return;
-        }
-        let date = self.date(demographics.id(), "DTHDTC", demographics.death.as_ref()).ok().flatten();
-        let at = date.map_or(self.consent.at, |date| date.earliest()).max(self.consent.at);
-        self.note(demographics.id(), "ds tells no end of participation: dm tells of a death");
-        let death = DiscontinueSubject {
-            reason: "DEATH".to_owned(),
-            detail: None,
-            unless_consented: false,
-            occurred_at: When::at(at),
-        };
-        let place = allocated_at.map_or(at, |allocated_at| at.max(allocated_at));
-        self.step(place, Rank::End, vec![demographics.id()], self.frame.subject(&self.subject), &death);
-    }
-
-    /// Rows of DS from which no command of their own follows.
-    fn other_rows(&mut self, rows: &[&Disposition], randomised: Option<&Disposition>, end: Option<&Disposition>) {
-        for row in rows {
-            let is = |other: Option<&Disposition>| other.is_some_and(|other| other.line == row.line);
-            let name = term(row).unwrap_or_default();
-            match kind(row) {
-                Kind::Consent if moment(row).is_some_and(|at| at.date_naive() == self.consent.at.date_naive()) => {
-                    self.cover(row.id());
-                }
-                Kind::Consent => {
-                    let day = self.consent.at.date_naive();
-                    self.reject(row.id(), format!("the consent of {day} is taken; this version has no later ones"));
-                }
-                Kind::End if is(end) => {}
-                Kind::End => {
-                    let line = end.map_or(0, |end| end.line);
-                    self.reject(row.id(), format!("participation ends once: by the disposition event at line {line}"));
-                }
-                Kind::Randomised if !is(randomised) => self.reject(row.id(), "the subject was randomised already"),
-                Kind::Randomised | Kind::Eligible | Kind::Enrolled if self.is_planned(row.id()) => {}
-                Kind::Randomised | Kind::Eligible | Kind::Enrolled => {
-                    self.reject(row.id(), "the subject failed screening or has no arm: nothing follows from it");
-                }
-                Kind::Milestone => self.reject(row.id(), format!("no command for the milestone `{name}`")),
-                Kind::Other => {
-                    let category = row.category.as_ref().map_or("", |category| category);
-                    self.reject(row.id(), format!("{category} `{name}` does not change where the subject stands"));
-                }
-            }
-        }
     }
 }

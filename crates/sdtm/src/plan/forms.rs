@@ -8,11 +8,14 @@ use domain::epro::report::SubmitReport;
 use events::ids::ReportId;
 use events::trial::questionnaire::{Answer, Answers};
 
+use super::super::accounts::RowId;
 use super::super::dates::SdtmDate;
 use super::super::rows::{QuestionnaireResult, QuestionnaireRow, Text};
 use super::super::study::tidy;
 use super::clinical::VisitDays;
+use super::instruments::NoAnswer;
 use super::subject::{Planner, Rank};
+use super::{InstrumentPlan, Step};
 
 /// What holds the rows of one visit's form together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +23,7 @@ struct FormKey {
     category: Text,
     visit: Option<Text>,
     evaluator: Option<Text>,
+    timepoint: Option<Text>,
 }
 
 impl Planner<'_> {
@@ -27,8 +31,13 @@ impl Planner<'_> {
     pub fn forms(&mut self, rows: Vec<QuestionnaireRow>, visit_days: &VisitDays) {
         let mut forms: BTreeMap<FormKey, Vec<QuestionnaireRow>> = BTreeMap::new();
         for row in rows {
-            let (category, visit, evaluator) = (row.category.clone(), row.visit_key.clone(), row.evaluator.clone());
-            forms.entry(FormKey { category, visit, evaluator }).or_default().push(row);
+            let key = FormKey {
+                category: row.category.clone(),
+                visit: row.visit_key.clone(),
+                evaluator: row.evaluator.clone(),
+                timepoint: row.timepoint.clone(),
+            };
+            forms.entry(key).or_default().push(row);
         }
         for (key, rows) in forms {
             for (day, rows) in self.by_day(&key, rows, visit_days) {
@@ -48,7 +57,7 @@ impl Planner<'_> {
         let mut without_day = Vec::new();
         for row in rows {
             match row.date.as_ref().map(|text| SdtmDate::parse(text)) {
-                Some(Err(error)) => self.reject(row.id(), format!("QSDTC: {error}")),
+                Some(Err(error)) => self.reject(row.at, format!("QSDTC: {error}")),
                 Some(Ok(date)) => match date.moment() {
                     Some(at) => days.entry(at.date_naive()).or_default().push((at, row)),
                     None => without_day.push(row),
@@ -67,10 +76,10 @@ impl Planner<'_> {
             let told = row.date.as_ref().map_or_else(|| "is empty".to_owned(), |text| format!("`{text}` tells no day"));
             match taken {
                 Some((at, whose)) => {
-                    self.note(row.id(), format!("QSDTC {told}: {whose}, {}, is taken", at.date_naive()));
+                    self.note(row.at, format!("QSDTC {told}: {whose}, {}, is taken", at.date_naive()));
                     days.entry(at.date_naive()).or_default().push((at, row));
                 }
-                None => self.reject(row.id(), format!("QSDTC {told}: the form has no date")),
+                None => self.reject(row.at, format!("QSDTC {told}: the form has no date")),
             }
         }
         days
@@ -79,31 +88,39 @@ impl Planner<'_> {
     fn form(&mut self, key: &FormKey, day: NaiveDate, rows: Vec<(DateTime<Utc>, QuestionnaireRow)>) {
         let Some(instrument) = self.frame.instruments.get(&key.category).cloned() else {
             for (_, row) in &rows {
-                self.reject(row.id(), format!("`{}` cannot be an instrument: no item was answered", key.category));
+                self.reject(row.at, format!("`{}` cannot be an instrument: no item was answered", key.category));
             }
             return;
         };
         let mut answers = Answers::new();
-        let mut lines: BTreeMap<&Text, (u64, &QuestionnaireResult)> = BTreeMap::new();
+        let mut lines: BTreeMap<&Text, (RowId, &QuestionnaireResult)> = BTreeMap::new();
         let mut sources = BTreeSet::new();
         let mut not_done = Vec::new();
+        let mut unanswered = BTreeSet::new();
         for (_, row) in &rows {
             if let QuestionnaireResult::NotDone(_) = row.result {
                 not_done.push(row);
+                unanswered.insert(row.item.to_string());
                 continue;
             }
-            match self.answer(&instrument, row, &lines) {
+            match answer(&instrument, row, &lines) {
                 Ok(answer) => {
                     answers.insert(row.item.to_string(), answer);
-                    lines.insert(&row.item, (row.line, &row.result));
-                    sources.insert(row.id());
+                    lines.insert(&row.item, (row.at, &row.result));
+                    sources.insert(row.at);
                 }
-                Err(reason) => self.reject(row.id(), reason),
+                Err(NoAnswer::Wrong(reason)) => self.reject(row.at, reason),
+                Err(NoAnswer::WithoutPlace(reason)) => self.leave_out(row.at, reason),
+                Err(NoAnswer::Unanswered(reason)) => {
+                    unanswered.insert(row.item.to_string());
+                    self.leave_out(row.at, reason);
+                }
             }
         }
         for row in not_done {
             self.not_done(row, &answers);
         }
+        unanswered.retain(|item| !answers.contains_key(item));
         let (Some(completed_at), false) = (rows.iter().map(|(at, _)| *at).max(), answers.is_empty()) else { return };
         let visit = rows.iter().find_map(|(_, row)| row.visit.as_ref());
         let report = SubmitReport {
@@ -119,24 +136,11 @@ impl Planner<'_> {
             historical: true,
         };
         let part = |text: &Option<Text>| text.as_ref().map_or("", |text| text).to_owned();
-        let (visit, evaluator, day) = (part(&key.visit), part(&key.evaluator), day.to_string());
-        let parts: [&str; 5] = [&self.subject, &key.category, &visit, &evaluator, &day];
+        let (visit, evaluator, timepoint) = (part(&key.visit), part(&key.evaluator), part(&key.timepoint));
+        let parts: [&str; 6] = [&self.subject, &key.category, &visit, &evaluator, &timepoint, &day.to_string()];
         let report_id = ReportId::from(self.frame.id("sdtm-report", &parts));
-        self.step(completed_at, Rank::Report, sources.into_iter().collect(), report_id, &report);
-    }
-
-    fn answer(
-        &mut self,
-        instrument: &super::InstrumentPlan,
-        row: &QuestionnaireRow,
-        lines: &BTreeMap<&Text, (u64, &QuestionnaireResult)>,
-    ) -> Result<Answer, String> {
-        match lines.get(&row.item) {
-            Some((line, result)) if **result == row.result => return Err(format!("repeats line {line}")),
-            Some((line, _)) => return Err(format!("the item is answered otherwise at line {line} of the same form")),
-            None => {}
-        }
-        instrument.answer(&row.item, &row.result, row.derived)
+        let step = Step::new(sources.into_iter().collect(), report_id, &report);
+        self.place(completed_at, Rank::Report, Step { unanswered, ..step });
     }
 
     /// An item that was not done is one without an answer, in a form that has others.
@@ -146,10 +150,22 @@ impl Planner<'_> {
             _ => "NOT DONE".to_owned(),
         };
         if answers.is_empty() {
-            self.reject(row.id(), format!("{why}: no item of the form was answered"));
+            self.leave_out(row.at, format!("{why}: no item of the form was answered"));
         } else {
-            self.note(row.id(), format!("{why}: the form has no answer to the item"));
-            self.cover(row.id());
+            self.note(row.at, format!("{why}: the form has no answer to the item"));
+            self.cover(row.at);
         }
+    }
+}
+
+fn answer(
+    instrument: &InstrumentPlan,
+    row: &QuestionnaireRow,
+    lines: &BTreeMap<&Text, (RowId, &QuestionnaireResult)>,
+) -> Result<Answer, NoAnswer> {
+    match lines.get(&row.item) {
+        Some((at, result)) if **result == row.result => Err(NoAnswer::WithoutPlace(format!("repeats {at}"))),
+        Some((at, _)) => Err(NoAnswer::Wrong(format!("the item is answered otherwise at {at} of the same form"))),
+        None => instrument.answer(&row.item, &row.result, row.derived),
     }
 }

@@ -14,6 +14,17 @@ use super::super::study::InstrumentSeen;
 /// Greatest length of a text that answers an item.
 const TEXT_LENGTH_MAX: u32 = 10_000;
 
+/// Why a row is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// It has no place here.
+    WithoutPlace(String),
+    /// The item was not answered.
+    Unanswered(String),
+    /// Something is wrong.
+    Wrong(String),
+}
+
 /// An instrument as the trial will have it.
 #[derive(Clone, Debug)]
 pub struct InstrumentPlan {
@@ -73,44 +84,66 @@ impl InstrumentPlan {
     ///
     /// # Errors
     /// Why it is none.
-    pub fn answer(&self, item: &Text, result: &QuestionnaireResult, derived: bool) -> Result<Answer, String> {
+    pub fn answer(&self, item: &Text, result: &QuestionnaireResult, derived: bool) -> Result<Answer, NoAnswer> {
         let Some(defined) = self.definition.items.iter().find(|defined| *defined.code == **item) else {
-            let why = if derived { "a derived score, which the definition computes itself" } else { "no item of it" };
-            return Err(format!("`{item}` of {}: {why}", self.definition.instrument));
+            let of = &self.definition.instrument;
+            return Err(match beside(self.shipped, item) {
+                Some(what) => NoAnswer::WithoutPlace(format!("`{item}` of {of}: {what}")),
+                None if derived => NoAnswer::WithoutPlace(format!("`{item}` of {of}: a derived score")),
+                None => NoAnswer::Wrong(format!("`{item}` of {of}: no item of it")),
+            });
         };
         let answer = match (result, &defined.answers) {
             (QuestionnaireResult::Number(number), AllowedAnswers::Text { .. }) => Answer::Text(number.to_string()),
             (QuestionnaireResult::Number(number), _) => Answer::Number(*number),
             (QuestionnaireResult::Text(text), _) => Answer::Text(text.to_string()),
             (QuestionnaireResult::NotDone(_) | QuestionnaireResult::Nothing, _) => {
-                return Err("QSSTRESN, QSSTRESC and QSORRES are empty: there is no result".to_owned());
+                let why = "QSSTRESN, QSSTRESC and QSORRES are empty: there is no result".to_owned();
+                return Err(NoAnswer::Unanswered(why));
             }
         };
         match (&answer, &defined.answers) {
             (Answer::Number(number), AllowedAnswers::Integer { min, max }) => {
                 let whole = number.decimal().is_integer();
                 let fits = whole && Quantity::from(*min) <= *number && *number <= Quantity::from(*max);
-                fits.then_some(answer.clone())
-                    .ok_or_else(|| format!("`{number}` is not a whole number from {min} to {max}"))
+                let wrong = || NoAnswer::Wrong(format!("`{number}` is not a whole number from {min} to {max}"));
+                fits.then_some(answer.clone()).ok_or_else(wrong)
             }
             (Answer::Number(number), AllowedAnswers::Number { min, max }) => {
                 let fits = min <= number && number <= max;
-                fits.then_some(answer.clone()).ok_or_else(|| format!("`{number}` is not a number from {min} to {max}"))
+                let wrong = || NoAnswer::Wrong(format!("`{number}` is not a number from {min} to {max}"));
+                fits.then_some(answer.clone()).ok_or_else(wrong)
             }
             (Answer::Text(_), AllowedAnswers::Text { .. }) => Ok(answer),
-            _ => Err(format!("`{item}` of {} is answered otherwise", self.definition.instrument)),
+            _ => Err(NoAnswer::Wrong(format!(
+                "`{item}` of {} is answered in words where a number is asked for",
+                self.definition.instrument
+            ))),
         }
     }
 }
 
+/// Items that CDISC counts to an instrument and that are none of those that make its scores, with what they are.
+const BESIDE: [(Instrument, &str, &str); 3] = [
+    (Instrument::Phq9, "PHQ0110", "how difficult the problems made it, which does not count"),
+    (Instrument::Phq9, "PHQ0111", "the total, which the definition computes itself"),
+    (Instrument::Mmse, "MMITM07", "the total, which the definition computes itself"),
+];
+
+fn beside(instrument: Option<Instrument>, item: &str) -> Option<&'static str> {
+    let found = BESIDE.iter().find(|(of, code, _)| Some(*of) == instrument && *code == item);
+    found.map(|(_, _, what)| *what)
+}
+
 /// The instrument of the program whose items these are. Scores that were computed from the items
-/// do not count: the program's definition computes its own.
+/// do not count: the program's definition computes its own. A single answer in words does not make it another one.
 fn shipped(seen: &InstrumentSeen) -> Option<Instrument> {
     Instrument::ALL.into_iter().find(|instrument| {
         let items = instrument.definition().items;
-        let mut asked = seen.items.iter().filter(|(_, item)| !item.derived).peekable();
+        let asked = seen.items.iter().filter(|(code, item)| !item.derived && beside(Some(*instrument), code).is_none());
+        let mut asked = asked.peekable();
         asked.peek().is_some()
-            && asked.all(|(code, item)| item.numeric && items.iter().any(|known| *known.code == **code))
+            && asked.all(|(code, item)| item.any_number && items.iter().any(|known| *known.code == **code))
     })
 }
 
@@ -121,7 +154,7 @@ mod tests {
 
     fn seen(items: &[(&str, bool, bool)]) -> InstrumentSeen {
         let item = |(code, numeric, derived): &(&str, bool, bool)| {
-            (Text::from(*code), ItemSeen { numeric: *numeric, derived: *derived })
+            (Text::from(*code), ItemSeen { numeric: *numeric, any_number: *numeric, derived: *derived })
         };
         InstrumentSeen { items: items.iter().map(item).collect() }
     }
@@ -136,10 +169,28 @@ mod tests {
         let plan = plan.expect("an instrument");
         assert_eq!((plan.definition.instrument.as_str(), plan.shipped), ("MMSE", Some(Instrument::Mmse)));
         assert_eq!(plan.answer(&"MMITM01".into(), &number("5"), false), Ok(Answer::Number(Quantity::from(5))));
-        assert!(plan.answer(&"MMITM01".into(), &number("6"), false).is_err_and(|why| why.contains("from 0 to 5")));
-        assert!(plan.answer(&"MMTOT".into(), &number("20"), true).is_err_and(|why| why.contains("derived")));
+        let wrong = NoAnswer::Wrong("`6` is not a whole number from 0 to 5".to_owned());
+        assert_eq!(plan.answer(&"MMITM01".into(), &number("6"), false), Err(wrong));
+        let derived = NoAnswer::WithoutPlace("`MMTOT` of MMSE: a derived score".to_owned());
+        assert_eq!(plan.answer(&"MMTOT".into(), &number("20"), true), Err(derived));
         let other = InstrumentPlan::new("MMSE", &seen(&[("MMITM01", true, false), ("MMITM99", true, false)]));
         assert_eq!(other.expect("an instrument").shipped, None);
+    }
+
+    #[test]
+    fn the_phq_9_is_known_by_cdiscs_codes_with_what_stands_beside_its_items() {
+        let codes: Vec<String> = (1..=11).map(|number| format!("PHQ01{number:02}")).collect();
+        let items: Vec<(&str, bool, bool)> = codes.iter().map(|code| (code.as_str(), true, false)).collect();
+        let plan = InstrumentPlan::new("PHQ-9", &seen(&items)).expect("an instrument");
+        assert_eq!(plan.shipped, Some(Instrument::Phq9));
+        assert_eq!(plan.answer(&"PHQ0109".into(), &number("2"), false), Ok(Answer::Number(Quantity::from(2))));
+        for code in ["PHQ0110", "PHQ0111"] {
+            let answer = plan.answer(&code.into(), &number("2"), false);
+            assert!(matches!(answer, Err(NoAnswer::WithoutPlace(_))), "{answer:?}");
+        }
+        let mut in_words = seen(&items);
+        in_words.items.insert("PHQ0101".into(), ItemSeen { numeric: false, any_number: true, derived: false });
+        assert_eq!(InstrumentPlan::new("PHQ-9", &in_words).expect("an instrument").shipped, Some(Instrument::Phq9));
     }
 
     #[test]

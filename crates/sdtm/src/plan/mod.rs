@@ -1,27 +1,41 @@
 //! From rows to commands: the layer that keeps the export's ways out of the system.
 //!
 //! Everything here is pure: the same rows give the same commands with the same
-//! ids, so that an import can be run again after whatever happened.
+//! ids, so that an import can be run again after whatever happened. What an earlier
+//! transfer brought is compared with what this one says (`reconcile`).
 
 mod clinical;
 mod course;
+mod ends;
 mod forms;
 mod instruments;
+mod known;
+mod measurements;
+mod pairing;
+mod reconcile;
+mod records;
 mod subject;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transfer_tests;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use decider::Command;
+use domain::commands::AnyCommand;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId, derive_id};
 use uuid::Uuid;
 
 use super::accounts::RowId;
 use super::rows::Text;
+use super::source::Table;
 use client::CommandRequest;
 
 pub use instruments::InstrumentPlan;
+pub use known::Known;
+pub use reconcile::reconcile;
 pub use subject::plan_subject;
 pub use trial::plan_trial;
 
@@ -30,15 +44,43 @@ pub const CONSENT_FORM_VERSION: &str = "SDTM";
 /// The language of that form is not told (BCP 47: undetermined).
 pub const CONSENT_FORM_LANGUAGE: &str = "und";
 
+/// What a trial could not be where its first command is refused.
+pub const REGISTERED: &str = "registered";
+
 /// A command with the rows from which it follows.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The rows.
     pub rows: Vec<RowId>,
     /// The command.
-    pub request: CommandRequest,
+    pub command: AnyCommand,
     /// What failed if it is refused, where nothing after it can succeed then, such as `registered`.
     pub gate: Option<&'static str>,
+    /// The version of the stream that it corrects.
+    pub corrects: Option<u64>,
+    /// Items of a form that its rows name and that have no answer.
+    pub unanswered: BTreeSet<String>,
+}
+
+impl Step {
+    /// A command to a target.
+    pub fn new<C>(rows: Vec<RowId>, target: C::Target, command: &C) -> Self
+    where
+        C: Command + Clone,
+        AnyCommand: From<(C::Target, C)>,
+    {
+        let command = AnyCommand::from((target, command.clone()));
+        Self { rows, command, gate: None, corrects: None, unanswered: BTreeSet::new() }
+    }
+
+    /// As it is sent.
+    pub fn request(&self) -> CommandRequest {
+        let request = CommandRequest::of(&self.command);
+        match self.corrects {
+            Some(version) => request.at_version(version),
+            None => request,
+        }
+    }
 }
 
 /// How the trial is set up.
@@ -69,17 +111,21 @@ pub struct Frame {
     pub instruments: BTreeMap<Text, InstrumentPlan>,
     /// Subject numbers that several subjects have: unique at a site only.
     pub shared_numbers: HashSet<Text>,
+    /// The tables that were read, with their columns.
+    pub columns: BTreeMap<Table, BTreeSet<String>>,
 }
 
 /// The commands about one subject.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SubjectPlan {
-    /// The subject.
-    pub subject: Text,
+    /// The subject, as `USUBJID`.
+    pub subject: String,
     /// The commands, in order.
     pub steps: Vec<Step>,
     /// All rows that are taken with it.
     pub rows: BTreeSet<RowId>,
+    /// Rows that say what cannot be carried over, with the reason.
+    pub failures: BTreeMap<RowId, String>,
 }
 
 impl Frame {
@@ -101,6 +147,11 @@ impl Frame {
     /// The subject of a `USUBJID`.
     pub fn subject(&self, subject: &str) -> SubjectId {
         SubjectId::of(self.patient(subject), self.trial_id)
+    }
+
+    /// Whether a table was read, and has the column.
+    pub fn has_column(&self, table: Table, column: &str) -> bool {
+        self.columns.get(&table).is_some_and(|columns| columns.contains(column))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use decider::Command;
 use domain::When;
+use domain::commands::AnyCommand;
 use domain::consent::{PresentConsentForm, SignConsent};
 use domain::enrolment::subject::ScreenPatient;
 use domain::patient::{RecordObservation, RegisterPatient};
@@ -12,7 +13,6 @@ use events::consent::Signer;
 use events::patient::Sex;
 use events::trial::ObservationValue;
 use events::values::Personal;
-use serde::Serialize;
 
 use super::super::accounts::{Accounts, RowId};
 use super::super::dates::SdtmDate;
@@ -20,7 +20,6 @@ use super::super::numbers::SdtmNumber;
 use super::super::rows::{Demographics, Text};
 use super::super::study::SubjectRows;
 use super::{CONSENT_FORM_LANGUAGE, CONSENT_FORM_VERSION, Frame, Step, SubjectPlan, course};
-use client::CommandRequest;
 
 /// Where a step stands among those of the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +38,8 @@ pub enum Rank {
     AdverseEvent,
     /// Participation ended.
     End,
+    /// Consent was withdrawn.
+    Withdrawal,
 }
 
 /// Plans a subject.
@@ -46,26 +47,29 @@ pub fn plan_subject(frame: &Frame, rows: SubjectRows, accounts: &mut Accounts) -
     let subject = rows.demographics.subject.clone();
     match Planner::begin(frame, &rows, accounts) {
         Ok(mut planner) => {
-            let SubjectRows { demographics, dispositions, visits, adverse_events, answers } = rows;
+            let SubjectRows { demographics, dispositions, visits, adverse_events, answers, exceptions, measurements } =
+                rows;
             planner.intake(&demographics);
-            planner.course(&demographics, &dispositions);
+            planner.course(&demographics, &dispositions, &exceptions);
             let visit_days = planner.visits(&visits);
+            planner.measurements(&measurements);
             planner.adverse_events(&adverse_events);
             planner.forms(answers, &visit_days);
             planner.finish()
         }
         Err(reason) => {
-            let consequence = format!("not sent, because the subject at line {} is not taken", rows.demographics.line);
-            accounts.reject(rows.demographics.id(), Some(&subject), reason);
-            let dispositions = rows.dispositions.iter().map(|row| row.id());
-            let others = dispositions
-                .chain(rows.visits.iter().map(|row| row.id()))
-                .chain(rows.adverse_events.iter().map(|row| row.id()))
-                .chain(rows.answers.iter().map(|row| row.id()));
+            let consequence = format!("not sent, because the subject at {} is not taken", rows.demographics.at);
+            accounts.reject(rows.demographics.at, Some(&subject), reason);
+            let others = (rows.dispositions.iter().map(|row| row.at))
+                .chain(rows.visits.iter().map(|row| row.at))
+                .chain(rows.adverse_events.iter().map(|row| row.at))
+                .chain(rows.answers.iter().map(|row| row.at))
+                .chain(rows.exceptions.iter().map(|row| row.at))
+                .chain(rows.measurements.iter().map(|row| row.at));
             for row in others {
                 accounts.reject(row, Some(&subject), consequence.clone());
             }
-            SubjectPlan { subject, steps: Vec::new(), rows: BTreeSet::new() }
+            SubjectPlan { subject: subject.to_string(), ..SubjectPlan::default() }
         }
     }
 }
@@ -99,8 +103,8 @@ impl<'plan> Planner<'plan> {
         demographics.site.as_ref().ok_or("SITEID is empty: no site is named")?;
         let (consent, note) = consent_date(rows)?;
         match note {
-            Some(note) if consent.substitute => accounts.pattern(demographics.id(), &note),
-            Some(note) => accounts.note(demographics.id(), Some(&demographics.subject), note),
+            Some(note) if consent.substitute => accounts.pattern(demographics.at, &note),
+            Some(note) => accounts.note(demographics.at, Some(&demographics.subject), note),
             None => {}
         }
         Ok(Self {
@@ -116,7 +120,7 @@ impl<'plan> Planner<'plan> {
 
     fn finish(self) -> SubjectPlan {
         let steps = self.intake.into_iter().chain(self.later.into_values()).collect();
-        SubjectPlan { subject: self.subject, steps, rows: self.rows }
+        SubjectPlan { subject: self.subject.to_string(), steps, rows: self.rows, failures: BTreeMap::new() }
     }
 
     /// Registration, consent and screening: what everything else needs.
@@ -124,7 +128,7 @@ impl<'plan> Planner<'plan> {
         let patient_id = self.frame.patient(&self.subject);
         let (trial_id, at) = (self.frame.trial_id, When::at(self.consent.at));
         let site = demographics.site.clone().unwrap_or_else(|| Text::from(""));
-        let row = demographics.id();
+        let row = demographics.at;
         let register = self.registration(demographics);
         self.intake_step(row, patient_id, &register, Some("registered"));
         if let Some(age) = self.age(demographics) {
@@ -147,14 +151,14 @@ impl<'plan> Planner<'plan> {
     }
 
     fn registration(&mut self, demographics: &Demographics) -> RegisterPatient {
-        let birth_date = self.date(demographics.id(), "BRTHDTC", demographics.birth.as_ref()).ok().flatten();
+        let birth_date = self.date(demographics.at, "BRTHDTC", demographics.birth.as_ref()).ok().flatten();
         let sex = demographics.sex.as_ref().and_then(|sex| match sex.to_uppercase().as_str() {
             "F" => Some(Sex::F),
             "M" => Some(Sex::M),
             "U" => Some(Sex::U),
             "UNDIFFERENTIATED" | "INTERSEX" => Some(Sex::Intersex),
             other => {
-                self.note(demographics.id(), format!("SEX `{other}` is not kept: it is none of F, M, U, INTERSEX"));
+                self.note(demographics.at, format!("SEX `{other}` is not kept: it is none of F, M, U, INTERSEX"));
                 None
             }
         });
@@ -172,7 +176,7 @@ impl<'plan> Planner<'plan> {
         let years = demographics.age_unit.as_ref().is_none_or(|unit| unit.eq_ignore_ascii_case("YEARS"));
         let number = SdtmNumber::parse(age).filter(|_| years);
         let Some(number) = number else {
-            self.note(demographics.id(), "AGE is not kept: it is no number of years");
+            self.note(demographics.at, "AGE is not kept: it is no number of years");
             return None;
         };
         Some(RecordObservation {
@@ -189,39 +193,38 @@ impl<'plan> Planner<'plan> {
             Some(number) if !self.frame.shared_numbers.contains(number) => number.to_string(),
             Some(number) => {
                 let text = format!("SUBJID `{number}` is not unique in the study: USUBJID is the subject number");
-                self.note(demographics.id(), text);
+                self.note(demographics.at, text);
                 self.subject.to_string()
             }
             None => {
-                self.note(demographics.id(), "SUBJID is empty: USUBJID is the subject number");
+                self.note(demographics.at, "SUBJID is empty: USUBJID is the subject number");
                 self.subject.to_string()
             }
         }
     }
 
-    fn intake_step<C: Command + Serialize>(
-        &mut self,
-        row: RowId,
-        target: C::Target,
-        command: &C,
-        gate: Option<&'static str>,
-    ) {
+    fn intake_step<C>(&mut self, row: RowId, target: C::Target, command: &C, gate: Option<&'static str>)
+    where
+        C: Command + Clone,
+        AnyCommand: From<(C::Target, C)>,
+    {
         self.rows.insert(row);
-        self.intake.push(Step { rows: vec![row], request: CommandRequest::new(target, command), gate });
+        self.intake.push(Step { gate, ..Step::new(vec![row], target, command) });
     }
 
     /// Adds a step of a moment. The first row names it where moment and rank are equal.
-    pub fn step<C: Command + Serialize>(
-        &mut self,
-        at: DateTime<Utc>,
-        rank: Rank,
-        rows: Vec<RowId>,
-        target: C::Target,
-        command: &C,
-    ) {
-        let Some(first) = rows.first().copied() else { return };
-        self.rows.extend(&rows);
-        let step = Step { rows, request: CommandRequest::new(target, command), gate: None };
+    pub fn step<C>(&mut self, at: DateTime<Utc>, rank: Rank, rows: Vec<RowId>, target: C::Target, command: &C)
+    where
+        C: Command + Clone,
+        AnyCommand: From<(C::Target, C)>,
+    {
+        self.place(at, rank, Step::new(rows, target, command));
+    }
+
+    /// Puts a step in its place.
+    pub fn place(&mut self, at: DateTime<Utc>, rank: Rank, step: Step) {
+        let Some(first) = step.rows.first().copied() else { return };
+        self.rows.extend(&step.rows);
         self.later.insert((at, rank, first, self.later.len()), step);
     }
 
@@ -235,7 +238,12 @@ impl<'plan> Planner<'plan> {
         self.rows.contains(&row)
     }
 
-    /// A row that is not taken.
+    /// A row that has no place, or changes nothing.
+    pub fn leave_out(&mut self, row: RowId, reason: impl Into<String>) {
+        self.accounts.leave_out(row, Some(&self.subject), reason);
+    }
+
+    /// A row that is not taken, because something is wrong.
     pub fn reject(&mut self, row: RowId, reason: impl Into<String>) {
         self.accounts.reject(row, Some(&self.subject), reason);
     }

@@ -8,7 +8,7 @@ use super::super::accounts::Accounts;
 use super::super::source::testing::with_row;
 use super::super::source::{Read, Table};
 use super::super::study::Collector;
-use super::{SubjectPlan, plan_subject, plan_trial};
+use super::{Step, SubjectPlan, plan_subject, plan_trial};
 
 /// Rows of tables as `COLUMN=cell|COLUMN=cell`, one a line.
 type Rows<'rows> = &'rows [(Table, &'rows str)];
@@ -17,7 +17,7 @@ fn collect(rows: Rows<'_>) -> Collector {
     let mut collector = Collector::default();
     for ((table, row), line) in rows.iter().zip(2..) {
         let cells: Vec<(&str, &str)> = row.split('|').filter_map(|cell| cell.split_once('=')).collect();
-        with_row(line, &cells, |row| collector.take(*table, Read::Row(row)));
+        with_row(line, &cells, |row| collector.take(*table, 0, Read::Row(row)));
     }
     collector
 }
@@ -37,21 +37,25 @@ fn plan(rows: Rows<'_>) -> Planned {
     for row in &trial.rows {
         accounts.take(*row);
     }
-    let trial = told(&trial.steps.iter().map(|step| &step.request).collect::<Vec<_>>());
+    let trial = told(&trial.steps);
     Planned { trial, subjects, accounts }
 }
 
 impl Planned {
     fn subject(&self) -> String {
-        told(&self.subjects.iter().flat_map(|plan| &plan.steps).map(|step| &step.request).collect::<Vec<_>>())
+        told(self.subjects.iter().flat_map(|plan| &plan.steps))
     }
 
     fn rejected(&self) -> Vec<(u64, &str)> {
         self.accounts.rejected().iter().map(|remark| (remark.row.line, remark.text.as_str())).collect()
     }
 
+    fn noted(&self) -> Vec<(u64, &str)> {
+        self.accounts.left_out().iter().map(|remark| (remark.row.line, remark.text.as_str())).collect()
+    }
+
     fn names(&self) -> Vec<&str> {
-        self.subjects.iter().flat_map(|plan| &plan.steps).map(|step| step.request.name).collect()
+        self.subjects.iter().flat_map(|plan| &plan.steps).map(|step| step.command.name()).collect()
     }
 
     /// Every row that was read is planned or rejected, and none is both.
@@ -66,9 +70,9 @@ impl Planned {
 }
 
 /// Commands without ids, which are derived and say nothing to a reader, and without what is not given.
-fn told(requests: &[&client::CommandRequest]) -> String {
+fn told<'step>(steps: impl IntoIterator<Item = &'step Step>) -> String {
     let mut text = String::new();
-    for request in requests {
+    for request in steps.into_iter().map(Step::request) {
         let mut body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
         let fields = body.as_object_mut().expect("fields");
         fields.retain(|name, value| !name.ends_with("_id") && !value.is_null());
@@ -156,7 +160,7 @@ fn of_several_ends_the_last_of_the_study_counts() {
         (Table::Ds, "USUBJID=T1-S-01|DSDECOD=FINAL VISIT|DSCAT=OTHER EVENT|DSSTDTC=2014-06-01"),
     ]);
     assert_eq!(
-        planned.rejected(),
+        planned.noted(),
         [
             (9, "participation ends once: by the disposition event at line 10"),
             (11, "OTHER EVENT `FINAL VISIT` does not change where the subject stands"),
@@ -185,13 +189,15 @@ fn rows_that_cannot_be_taken_are_told_of_with_their_reason() {
         [
             (9, "RFICDTC, DMDTC and RFSTDTC tell no day: the consent cannot be dated"),
             (10, "not sent, because the subject at line 9 is not taken"),
-            (12, "repeats line 11"),
             (13, "AESEV is empty: how severe it was is not told"),
             (14, "AEDECOD and AETERM are empty"),
             (15, "`9` is not a whole number from 0 to 5"),
-            (16, "QSSTRESN, QSSTRESC and QSORRES are empty: there is no result"),
             (17, "QSDTC `2014-02` tells no day: the form has no date"),
         ]
+    );
+    assert_eq!(
+        planned.noted(),
+        [(12, "repeats line 11"), (16, "QSSTRESN, QSSTRESC and QSORRES are empty: there is no result")]
     );
     planned.accounted_for();
 }
@@ -253,7 +259,7 @@ proptest! {
         let (first, second) = (plan(&all), plan(&all));
         prop_assert_eq!(&first.trial, &second.trial);
         let requests = |planned: &Planned| {
-            planned.subjects.iter().flat_map(|plan| &plan.steps).map(|step| step.request.clone()).collect::<Vec<_>>()
+            planned.subjects.iter().flat_map(|plan| &plan.steps).map(Step::request).collect::<Vec<_>>()
         };
         prop_assert_eq!(requests(&first), requests(&second));
         first.accounted_for();

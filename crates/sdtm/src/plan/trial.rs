@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use domain::commands::AnyCommand;
 use domain::site::{ActivateSite, RegisterSite};
 use domain::trial::{AddArm, DefineEligibility, OpenEnrolment, PublishConsentForm, RegisterTrial};
 use domain::validate;
@@ -12,12 +13,13 @@ use events::trial::{Blinding, Criterion, CriterionCategory, CriterionTest, Enrol
 
 use super::super::accounts::{Accounts, RowId};
 use super::super::dates::{SdtmDate, midnight};
+use super::super::numbers;
 use super::super::rows::{CriterionRow, Demographics, Parameter, Text};
-use super::super::source::Table;
 use super::super::study::{Study, tidy};
-use super::course::{NO_ARM, is_no_arm};
-use super::{CONSENT_FORM_LANGUAGE, CONSENT_FORM_VERSION, Frame, InstrumentPlan, Step, TrialPlan, is_term, study_id};
-use client::CommandRequest;
+use super::course::{NO_ARM, is_no_arm, planned_arm};
+use super::{
+    CONSENT_FORM_LANGUAGE, CONSENT_FORM_VERSION, Frame, InstrumentPlan, REGISTERED, Step, TrialPlan, is_term, study_id,
+};
 
 /// Parameters of the trial's summary that the system keeps.
 const KEPT_PARAMETERS: [&str; 5] = ["TITLE", "TPHASE", "TBLIND", "PLANSUB", "SSTDTC"];
@@ -39,6 +41,7 @@ pub fn plan_trial(study: &Study, study_name: &Text, accounts: &mut Accounts) -> 
             visit_names: BTreeMap::new(),
             instruments: BTreeMap::new(),
             shared_numbers: shared_numbers(study),
+            columns: study.columns.clone(),
         },
         start: None,
     };
@@ -73,11 +76,11 @@ struct TrialPlanner<'plan> {
 impl TrialPlanner<'_> {
     fn trial_step<C>(&mut self, rows: Vec<RowId>, command: &C)
     where
-        C: decider::Command<Target = TrialId> + serde::Serialize,
+        C: decider::Command<Target = TrialId> + Clone,
+        AnyCommand: From<(TrialId, C)>,
     {
         self.rows.extend(&rows);
-        let request = CommandRequest::new(self.frame.trial_id, command);
-        self.steps.push(Step { rows, request, gate: None });
+        self.steps.push(Step::new(rows, self.frame.trial_id, command));
     }
 
     /// The trial itself, from the summary's parameters; gives the planned number of subjects.
@@ -106,7 +109,7 @@ impl TrialPlanner<'_> {
         };
         self.trial_step(summary.rows, &trial);
         if let Some(register) = self.steps.last_mut() {
-            register.gate = Some("registered");
+            register.gate = Some(REGISTERED);
         }
         planned.max(1)
     }
@@ -116,21 +119,18 @@ impl TrialPlanner<'_> {
         let mut rows: BTreeMap<Text, (Text, Vec<RowId>)> = BTreeMap::new();
         for element in &study.arm_elements {
             let Some(code) = element.code.clone().filter(|code| !is_no_arm(code)) else {
-                self.accounts.reject(element.id(), None, "ARMCD names no arm");
+                self.accounts.leave_out(element.at, None, "ARMCD names no arm");
                 continue;
             };
             let name = element.name.clone().unwrap_or_else(|| code.clone());
-            rows.entry(code).or_insert_with(|| (name, Vec::new())).1.push(element.id());
-            self.accounts.pattern(element.id(), "of an arm's elements the arm is kept; this version has no epochs");
+            rows.entry(code).or_insert_with(|| (name, Vec::new())).1.push(element.at);
+            self.accounts.pattern(element.at, "of an arm's elements the arm is kept; this version has no epochs");
         }
         for subject in study.subjects.values().map(|subject| &subject.demographics) {
-            let Some(code) = subject.arm_code.clone().filter(|code| !is_no_arm(code)) else { continue };
+            let Some(code) = planned_arm(subject).cloned() else { continue };
             if !rows.keys().any(|known| known.eq_ignore_ascii_case(&code)) {
-                self.accounts.note(
-                    subject.id(),
-                    Some(&subject.subject),
-                    format!("ta has no arm `{code}`: added from dm"),
-                );
+                let text = format!("ta has no arm `{code}`: added from dm");
+                self.accounts.note(subject.at, Some(&subject.subject), text);
                 let name = subject.arm_name.clone().unwrap_or_else(|| code.clone());
                 rows.insert(code, (name, Vec::new()));
             }
@@ -159,9 +159,10 @@ impl TrialPlanner<'_> {
             match criterion(row, latest.as_ref(), &criteria) {
                 Ok(criterion) => {
                     criteria.push(criterion);
-                    taken.push(row.id());
+                    taken.push(row.at);
                 }
-                Err(reason) => self.accounts.reject(row.id(), None, reason),
+                Err(Left::Wrong(reason)) => self.accounts.reject(row.at, None, reason),
+                Err(Left::WithoutPlace(reason)) => self.accounts.leave_out(row.at, None, reason),
             }
         }
         // In one order, whatever that of the rows: the same criteria are not defined twice.
@@ -193,7 +194,7 @@ impl TrialPlanner<'_> {
             occurred_at: self.start.into(),
         };
         self.trial_step(Vec::new(), &form);
-        if let Some(first) = study.subjects.values().map(|subject| subject.demographics.id()).min() {
+        if let Some(first) = study.subjects.values().map(|subject| subject.demographics.at).min() {
             let text = "the consent form is not in the export: one of version SDTM with an empty text stands for it";
             self.accounts.pattern(first, text);
         }
@@ -212,12 +213,12 @@ impl TrialPlanner<'_> {
     fn visits(&mut self, study: &Study) {
         for visit in &study.planned_visits {
             let (Some(number), Some(name)) = (&visit.number, &visit.name) else {
-                self.accounts.reject(visit.id(), None, "VISITNUM or VISIT is empty");
+                self.accounts.leave_out(visit.at, None, "VISITNUM or VISIT is empty: the row names no visit");
                 continue;
             };
-            self.rows.insert(visit.id());
+            self.rows.insert(visit.at);
             self.frame.visit_names.entry(number.clone()).or_insert_with(|| name.clone());
-            self.accounts.pattern(visit.id(), "planned visits name the attended ones; this version has no schedule");
+            self.accounts.pattern(visit.at, "planned visits name the attended ones; this version has no schedule");
         }
     }
 
@@ -246,15 +247,14 @@ impl TrialPlanner<'_> {
                 investigator: format!("investigator-{code}"),
                 occurred_at: self.start.into(),
             };
-            for request in [CommandRequest::new(site_id, &register), CommandRequest::new(site_id, &activate)] {
-                self.steps.push(Step { rows: Vec::new(), request, gate: None });
-            }
+            self.steps.push(Step::new(Vec::new(), site_id, &register));
+            self.steps.push(Step::new(Vec::new(), site_id, &activate));
         }
     }
 }
 
 fn has_arm(subject: &Demographics) -> bool {
-    subject.arm_code.as_ref().is_some_and(|code| !is_no_arm(code))
+    planned_arm(subject).is_some()
 }
 
 /// The earliest day in the demographics.
@@ -272,23 +272,46 @@ fn by_version(one: &str, other: &str) -> std::cmp::Ordering {
     }
 }
 
-fn criterion(row: &CriterionRow, latest: Option<&Text>, earlier: &[Criterion]) -> Result<Criterion, String> {
+/// Why a row is not taken.
+enum Left {
+    /// It has no place here, or changes nothing.
+    WithoutPlace(String),
+    /// Something is wrong.
+    Wrong(String),
+}
+
+impl From<String> for Left {
+    fn from(reason: String) -> Self {
+        Left::Wrong(reason)
+    }
+}
+
+impl From<&str> for Left {
+    fn from(reason: &str) -> Self {
+        Left::Wrong(reason.to_owned())
+    }
+}
+
+fn criterion(row: &CriterionRow, latest: Option<&Text>, earlier: &[Criterion]) -> Result<Criterion, Left> {
     let code = row.code.as_ref().ok_or("IETESTCD is empty")?;
     let text = row.text.as_ref().ok_or("IETEST is empty")?;
     let category = match row.category.as_ref() {
         category if is_term(category, "INCLUSION") => CriterionCategory::Inclusion,
         category if is_term(category, "EXCLUSION") => CriterionCategory::Exclusion,
-        _ => return Err("IECAT is neither INCLUSION nor EXCLUSION".to_owned()),
+        _ => return Err("IECAT is neither INCLUSION nor EXCLUSION".into()),
     };
     if row.version.is_some() && row.version.as_ref() != latest {
-        return Err("a later version of the criteria is taken".to_owned());
+        return Err(Left::WithoutPlace("a later version of the criteria is taken".to_owned()));
     }
     validate::code("IETESTCD", code).map_err(|error| error.to_string())?;
-    if earlier.iter().any(|criterion| *criterion.code == **code) {
-        return Err(format!("the criterion `{code}` stands there already"));
+    if let Some(same) = earlier.iter().find(|criterion| *criterion.code == **code) {
+        if same.text == tidy(text) && same.category == category {
+            return Err(Left::WithoutPlace(format!("the criterion `{code}` stands there already")));
+        }
+        return Err(format!("the criterion `{code}` stands there already, and otherwise").into());
     }
     if earlier.len() == validate::LIST_LENGTH_MAX {
-        return Err(format!("a trial has at most {} criteria", validate::LIST_LENGTH_MAX));
+        return Err(format!("a trial has at most {} criteria", validate::LIST_LENGTH_MAX).into());
     }
     Ok(Criterion { code: code.to_string(), text: tidy(text), category, test: CriterionTest::Judgement })
 }
@@ -309,39 +332,42 @@ impl Summary {
         let mut summary = Self::default();
         for parameter in parameters {
             match summary.take(parameter) {
-                Ok(()) => summary.rows.push(parameter.id()),
-                Err(reason) => accounts.reject(parameter.id(), None, reason),
+                Ok(()) => summary.rows.push(parameter.at),
+                Err(Left::Wrong(reason)) => accounts.reject(parameter.at, None, reason),
+                Err(Left::WithoutPlace(reason)) => accounts.leave_out(parameter.at, None, reason),
             }
         }
         if summary.blinding.is_none() {
-            let row = RowId { table: Table::Ts, line: 0 };
-            accounts.note(row, None, "no usable TBLIND: the trial is registered as double-blind");
+            accounts.remark("ts tells no usable TBLIND: the trial is registered as double-blind");
         }
         summary
     }
 
-    fn take(&mut self, parameter: &Parameter) -> Result<(), String> {
+    fn take(&mut self, parameter: &Parameter) -> Result<(), Left> {
         let code = parameter.code.as_ref().ok_or("TSPARMCD is empty")?;
         if !KEPT_PARAMETERS.iter().any(|kept| code.eq_ignore_ascii_case(kept)) {
-            return Err(format!("the trial's parameter {code} has no place in this version"));
+            return Err(Left::WithoutPlace(format!("the trial's parameter {code} has no place in this version")));
         }
-        let value = tidy(parameter.value.as_ref().ok_or_else(|| format!("{code} has no value"))?);
+        let Some(value) = parameter.value.as_ref().map(|value| tidy(value)) else {
+            return Err(Left::WithoutPlace(format!("{code} has no value")));
+        };
         let line = |value: &str| validate::text(code, value).map_err(|error| error.to_string());
         match code.to_uppercase().as_str() {
-            "TITLE" => line(&value).and_then(|()| once(&mut self.title, value)),
-            "TPHASE" => line(&value).and_then(|()| once(&mut self.phase, value)),
-            "TBLIND" => once(&mut self.blinding, blinding(&value)?),
+            "TITLE" => line(&value).and_then(|()| once(&mut self.title, value))?,
+            "TPHASE" => line(&value).and_then(|()| once(&mut self.phase, value))?,
+            "TBLIND" => once(&mut self.blinding, blinding(&value)?)?,
             "PLANSUB" => {
-                let planned = value.parse().ok().filter(|planned| (1..=1_000_000).contains(planned));
+                let planned = numbers::shown(&value).parse().ok().filter(|planned| (1..=1_000_000).contains(planned));
                 let planned = planned.ok_or_else(|| format!("`{value}` is not a number from 1 to 1000000"))?;
-                once(&mut self.planned_enrolment, (parameter.id(), planned))
+                once(&mut self.planned_enrolment, (parameter.at, planned))?;
             }
             // SSTDTC: when the study began.
             _ => {
                 let day = SdtmDate::parse(&value).map_err(|error| error.to_string())?.day();
-                once(&mut self.start, day.ok_or_else(|| format!("`{value}` is not a whole date"))?)
+                once(&mut self.start, day.ok_or_else(|| format!("`{value}` is not a whole date"))?)?;
             }
         }
+        Ok(())
     }
 }
 

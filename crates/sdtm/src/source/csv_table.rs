@@ -1,88 +1,68 @@
-//! Tables as comma-separated values (RFC 4180).
+//! Tables as separated values (RFC 4180 and its relatives).
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ReaderBuilder, StringRecord};
 
-use super::{Columns, Read, SourceError, hand_on};
+use super::{Columns, Read, SourceError, hand_on, missing, text};
 
-/// What some programs put before UTF-8 text.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What can stand between cells.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// Reads a table; see [`super::read`].
 pub fn read(path: &Path, each: &mut dyn FnMut(Read<'_>)) -> Result<Columns, SourceError> {
-    let failed = |source| SourceError::File(path.to_owned(), source);
-    let mut file = BufReader::new(File::open(path).map_err(failed)?);
-    if file.fill_buf().map_err(failed)?.starts_with(BYTE_ORDER_MARK) {
-        file.consume(BYTE_ORDER_MARK.len());
-    }
-    // Rows of another length are told of one by one.
+    let text::Text { mut text, remark } =
+        text::read(path).map_err(|source| SourceError::File(path.to_owned(), source))?;
     // A last line without an end gets one, so that every record ends on a line of its own.
-    let lines = LineFeeds { inner: file, held: false }.chain(&b"\n"[..]);
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(lines);
+    text.push('\n');
+    let separator = separator(&text);
+    let mut reader = ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(text.as_bytes());
     let not_csv = |error: csv::Error| SourceError::Csv(path.to_owned(), error);
-    let columns = Columns::new(reader.byte_headers().map_err(not_csv)?.iter().map(text));
-    let mut record = ByteRecord::new();
+    let mut columns = Columns::new(reader.headers().map_err(not_csv)?);
+    columns.remarks.extend(remark);
+    if separator != b',' {
+        columns.remarks.push(format!("cells are separated by `{}`", char::from(separator).escape_default()));
+    }
+    let decimal_commas: Vec<bool> =
+        columns.names.iter().map(|name| separator == b';' && missing::is_numeric(name)).collect();
+    let mut record = StringRecord::new();
     let mut cells = Vec::new();
-    while reader.read_byte_record(&mut record).map_err(not_csv)? {
+    while reader.read_record(&mut record).map_err(not_csv)? {
         // The reader's own line of a record is that of the blank lines before it.
-        let inside = record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
+        let inside = record.iter().flat_map(str::bytes).filter(|byte| *byte == b'\n').count() as u64;
         let line = reader.position().line().saturating_sub(inside + 1);
         cells.clear();
-        cells.extend(record.iter().map(text));
+        cells.extend(record.iter().map(str::to_owned));
+        // Separators behind the last column say nothing.
+        while cells.len() > columns.names.len() && cells.last().is_some_and(|cell| cell.trim().is_empty()) {
+            cells.pop();
+        }
+        for (cell, _) in cells.iter_mut().zip(&decimal_commas).filter(|(_, decimal_comma)| **decimal_comma) {
+            *cell = cell.replace(',', ".");
+        }
         hand_on(line, &columns, &cells, each);
     }
     Ok(columns)
 }
 
-/// Text whose lines end with a line feed only: the CSV reader counts lines by line feeds, and
-/// takes the one after a carriage return for the beginning of the next record.
-struct LineFeeds<R> {
-    inner: R,
-    held: bool,
-}
-
-impl<R: BufRead> io::Read for LineFeeds<R> {
-    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
-        let mut written = 0;
-        while written == 0 && !output.is_empty() {
-            let buffer = self.inner.fill_buf()?;
-            if buffer.is_empty() {
-                // A carriage return at the very end ends nothing.
-                return Ok(0);
-            }
-            let mut consumed = 0;
-            while consumed < buffer.len() && written < output.len() {
-                let byte = buffer[consumed];
-                let returned = std::mem::take(&mut self.held);
-                if returned && byte != b'\n' {
-                    // It stood alone: the byte after it comes in the next turn.
-                    output[written] = b'\r';
-                    written += 1;
-                    continue;
-                }
-                consumed += 1;
-                if byte == b'\r' {
-                    self.held = true;
-                } else {
-                    output[written] = byte;
-                    written += 1;
+/// What separates the names of the columns: whichever stands there most often outside quotes.
+fn separator(text: &str) -> u8 {
+    let mut counts = [0_usize; SEPARATORS.len()];
+    let mut quoted = false;
+    for byte in text.bytes() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' if !quoted => break,
+            byte if !quoted => {
+                if let Some(place) = SEPARATORS.iter().position(|separator| *separator == byte) {
+                    counts[place] += 1;
                 }
             }
-            self.inner.consume(consumed);
+            _ => {}
         }
-        Ok(written)
     }
-}
-
-/// The text of a cell. What is not UTF-8 is taken as ISO 8859-1, in which every byte is a letter.
-fn text(cell: &[u8]) -> String {
-    match std::str::from_utf8(cell) {
-        Ok(text) => text.to_owned(),
-        Err(_) => cell.iter().map(|byte| char::from(*byte)).collect(),
-    }
+    let most = counts.iter().copied().max().unwrap_or_default();
+    counts.iter().position(|count| *count == most).map_or(b',', |place| SEPARATORS[place])
 }
 
 #[cfg(test)]
@@ -94,7 +74,7 @@ mod tests {
     /// A line with its cells, or what is wrong with it.
     type Line = (u64, Result<Vec<Option<String>>, String>);
 
-    fn rows(content: &[u8]) -> Vec<Line> {
+    fn table(content: &[u8]) -> (Vec<Line>, Vec<String>) {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(content).expect("written");
         let mut rows = Vec::new();
@@ -105,8 +85,11 @@ mod tests {
             }
             Read::Broken { line, reason } => rows.push((line, Err(reason.to_owned()))),
         });
-        columns.expect("a table");
-        rows
+        (rows, columns.expect("a table").remarks)
+    }
+
+    fn rows(content: &[u8]) -> Vec<Line> {
+        table(content).0
     }
 
     fn cells(subject: &str, term: &str) -> Result<Vec<Option<String>>, String> {
@@ -124,6 +107,7 @@ mod tests {
             rows(b"\xef\xbb\xbfUSUBJID,AETERM\r\nS-1,RASH\r\nS-2, \r\n"),
             [(2, cells("S-1", "RASH")), (3, cells("S-2", ""))]
         );
+        assert_eq!(rows(b"USUBJID,AETERM\rS-1,RASH\r"), [(2, cells("S-1", "RASH"))]);
     }
 
     #[test]
@@ -134,10 +118,10 @@ mod tests {
 
     #[test]
     fn a_row_of_another_length_is_told_of() {
-        let read = rows(b"USUBJID,AETERM\nS-1\nS-2,COUGH,DRY\nS-3,RASH");
+        let read = rows(b"USUBJID,AETERM\nS-1\nS-2,COUGH,DRY\nS-3,RASH,,\nS-4,RASH");
         assert_eq!(
             read.iter().map(|(line, row)| (*line, row.is_ok())).collect::<Vec<_>>(),
-            [(2, false), (3, false), (4, true)]
+            [(2, false), (3, false), (4, true), (5, true)]
         );
     }
 
@@ -148,7 +132,33 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_read_as_western_european() {
-        assert_eq!(rows(b"USUBJID,AETERM\nS-1,D\xc9J\xc0 VU\n"), [(2, cells("S-1", "DÉJÀ VU"))]);
+    fn cells_are_separated_as_the_first_line_says() {
+        for (separator, shown) in [(";", ";"), ("\t", "\\t"), ("|", "|")] {
+            let content = format!("USUBJID{separator}AETERM\nS-1{separator}\"A, B\"\n");
+            let (rows, remarks) = table(content.as_bytes());
+            assert_eq!(rows, [(2, cells("S-1", "A, B"))], "{separator}");
+            assert_eq!(remarks, [format!("cells are separated by `{shown}`")]);
+        }
+    }
+
+    #[test]
+    fn a_decimal_comma_is_one_where_semicolons_separate() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b"VISITNUM;AETERM\n3,1;3,1\n").expect("written");
+        let mut cells = Vec::new();
+        let each = &mut |read: Read<'_>| {
+            if let Read::Row(row) = read {
+                cells.extend(["VISITNUM", "AETERM"].map(|column| row.get(column).map(str::to_owned)));
+            }
+        };
+        read(file.path(), each).expect("a table");
+        assert_eq!(cells, [Some("3.1".to_owned()), Some("3,1".to_owned())]);
+    }
+
+    #[test]
+    fn a_column_that_repeats_is_told_of() {
+        let (rows, remarks) = table(b"USUBJID,AETERM,aeterm\nS-1,RASH,COUGH\n");
+        assert_eq!(rows, [(2, cells("S-1", "RASH"))]);
+        assert_eq!(remarks, ["the column AETERM stands there twice: the first is read"]);
     }
 }

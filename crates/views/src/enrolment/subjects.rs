@@ -1,7 +1,7 @@
 //! Subjects: where everybody in a trial stands.
 
 use chrono::{DateTime, Utc};
-use events::enrolment::subject::{EligibilityOutcome, PatientScreened, SubjectEvent};
+use events::enrolment::subject::{EligibilityOutcome, PatientScreened, SubjectEnd, SubjectEndFields, SubjectEvent};
 use events::envelope::Envelope;
 use events::ids::{PatientId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
@@ -135,6 +135,7 @@ impl View for Subjects {
                 document.status = SubjectStatus::Completed;
                 document.ended_at = Some(at);
             }
+            SubjectEvent::SubjectEndCorrected(corrected) => document.end_corrected(&corrected.changes),
         }
         Some(document)
     }
@@ -151,6 +152,18 @@ fn screened(event: &SubjectEvent, envelope: &Envelope) -> Option<Subject> {
 }
 
 impl Subject {
+    fn end_corrected(&mut self, changes: &SubjectEndFields) {
+        match changes.end.value() {
+            Some(SubjectEnd::Completed) => self.status = SubjectStatus::Completed,
+            Some(SubjectEnd::Discontinued) => self.status = SubjectStatus::Discontinued,
+            None => {}
+        }
+        changes.discontinuation_reason.apply(&mut self.discontinuation_reason);
+        if let Some(ended_at) = changes.ended_at.value() {
+            self.ended_at = Some(*ended_at);
+        }
+    }
+
     /// A subject in screening, without a number.
     fn screened(
         subject_id: SubjectId,

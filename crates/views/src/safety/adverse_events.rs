@@ -25,6 +25,8 @@ pub struct AdverseEvent {
     trial_id: TrialId,
     site_id: SiteId,
     term: String,
+    /// The reporter's own words, where `term` is the coded one.
+    reported_term: Option<String>,
     severity: AdverseEventSeverity,
     ctcae_grade: Option<u8>,
     serious: bool,
@@ -43,7 +45,7 @@ pub struct AdverseEvent {
 impl Table for AdverseEvents {
     type Document = AdverseEvent;
     const NAME: &'static str = "adverse_events";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const COLUMNS: &'static [Column<AdverseEvent>] = &[
         uuid("trial_id", |event| event.trial_id.uuid().into()),
         uuid("site_id", |event| event.site_id.uuid().into()),
@@ -85,6 +87,7 @@ impl View for AdverseEvents {
                 trial_id: reported.trial_id,
                 site_id: reported.site_id,
                 term: reported.term.clone(),
+                reported_term: reported.reported_term.clone(),
                 severity: reported.severity,
                 ctcae_grade: reported.ctcae_grade,
                 serious: reported.serious,
@@ -101,6 +104,7 @@ impl View for AdverseEvents {
                 let mut document = document?;
                 let changes = &updated.changes;
                 changes.term.apply(&mut document.term);
+                changes.reported_term.apply(&mut document.reported_term);
                 changes.severity.apply(&mut document.severity);
                 changes.ctcae_grade.apply(&mut document.ctcae_grade);
                 changes.serious.apply(&mut document.serious);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use events::consent::ConsentEvent;
-use events::enrolment::subject::SubjectEvent;
+use events::enrolment::subject::{SubjectEnd, SubjectEndCorrected, SubjectEvent};
 use events::envelope::Envelope;
 use events::ids::{SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
@@ -213,6 +213,36 @@ impl Trial {
             SubjectEvent::SubjectCompleted(_) => {
                 self.completed += 1;
                 self.at_site(site_id, |site| site.completed += 1);
+            }
+            SubjectEvent::SubjectEndCorrected(corrected) => self.end_corrected(corrected, site_id),
+        }
+    }
+
+    fn end_corrected(&mut self, corrected: &SubjectEndCorrected, site_id: Option<SiteId>) {
+        if let Some(reason) = corrected.previous.discontinuation_reason.value()
+            && let Some(count) = self.discontinued.get_mut(reason)
+        {
+            *count = count.saturating_sub(1);
+            self.discontinued.retain(|_, count| *count > 0);
+        }
+        if let Some(reason) = corrected.changes.discontinuation_reason.value() {
+            *self.discontinued.entry(reason.clone()).or_default() += 1;
+        }
+        match corrected.changes.end.value() {
+            None => {}
+            Some(SubjectEnd::Completed) => {
+                self.completed += 1;
+                self.at_site(site_id, |site| {
+                    site.completed += 1;
+                    site.discontinued = site.discontinued.saturating_sub(1);
+                });
+            }
+            Some(SubjectEnd::Discontinued) => {
+                self.completed = self.completed.saturating_sub(1);
+                self.at_site(site_id, |site| {
+                    site.discontinued += 1;
+                    site.completed = site.completed.saturating_sub(1);
+                });
             }
         }
     }

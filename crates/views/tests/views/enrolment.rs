@@ -82,6 +82,48 @@ fn a_trial_counts_its_funnel_by_site_and_by_arm() {
 }
 
 #[test]
+fn a_corrected_end_moves_subjects_between_the_figures() {
+    let completed_to_withdrawn = json!({
+        "changes": {"end": "discontinued", "discontinuation_reason": "DEATH", "ended_at": minute(9)},
+        "previous": {"end": "completed", "discontinuation_reason": null, "ended_at": minute(4)}, "reason": "a letter"
+    });
+    let another_reason = json!({
+        "changes": {"discontinuation_reason": "ADVERSE EVENT"}, "previous": {"discontinuation_reason": "DEATH"},
+        "reason": "a call"
+    });
+    let course = [
+        registered(),
+        of_trial("SiteJoined", &json!({"site_id": site(), "code": "S1"})),
+        screened(),
+        of_subject("SubjectEnrolled", &json!({})),
+        of_subject("SubjectRandomised", &json!({"arm": "A"})),
+        of_subject("SubjectCompleted", &json!({})),
+        of_subject("SubjectEndCorrected", &completed_to_withdrawn),
+        of_subject("SubjectEndCorrected", &another_reason),
+    ];
+    let shown = |length: usize, completed: u32, discontinued: Value| {
+        given(course[..length].to_vec()).view::<TrialEnrolment>(trial()).then(&json!({
+            "trial_id": trial(), "protocol": "P-1", "title": "A trial", "phase": null, "blinding": "double-blind",
+            "enrolment_mode": "automatic", "status": "registered", "registered_at": minute(0), "planned": 10,
+            "consented": 0, "screened": 1, "screen_failed": 0, "enrolled": 1, "randomised": 1,
+            "discontinued": discontinued, "completed": completed, "by_arm": [],
+            "by_site": [{"site": "S1", "site_id": site(), "consented": 0, "screened": 1, "screen_failed": 0,
+                "enrolled": 1, "randomised": 1, "discontinued": 1 - completed, "completed": completed}],
+        }));
+    };
+    shown(6, 1, json!({}));
+    shown(7, 0, json!({"DEATH": 1}));
+    shown(8, 0, json!({"ADVERSE EVENT": 1}));
+    given(course).view::<Subjects>(subject()).then(&json!({
+        "subject_id": subject(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
+        "subject_number": "0001", "earlier_subject_numbers": [], "status": "discontinued", "eligibility": null,
+        "missing_observations": [], "screen_failure_reasons": [], "arm": "A",
+        "discontinuation_reason": "ADVERSE EVENT", "screened_at": minute(2), "enrolled_at": minute(3),
+        "randomised_at": minute(4), "ended_at": minute(9)
+    }));
+}
+
+#[test]
 fn a_trial_without_its_first_event_is_none() {
     given([of_trial("EnrolmentOpened", &json!({})), screened()]).view::<TrialEnrolment>(trial()).then_none();
 }

@@ -1,10 +1,11 @@
 //! The subject: a patient in a trial.
 
 mod commands;
+mod end;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Facts, Halt};
-use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEvent};
+use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEnd, SubjectEvent};
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ pub use commands::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, FailScreening, RandomiseSubject, RecordEligibility,
     ScreenPatient,
 };
+pub use end::{CorrectSubjectEnd, End};
 
 /// A subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub struct Participation {
     pub stage_since: DateTime<Utc>,
     /// The latest assessment of eligibility.
     pub eligibility: Option<Eligibility>,
+    /// How participation ended, where it did after screening or before completion.
+    pub end: Option<End>,
 }
 
 /// Where a subject stands.
@@ -101,6 +105,9 @@ rules! {
         NotEnrolled => NOT_ENROLLED = "subject-not-enrolled": "the subject is not enrolled and waiting for allocation";
         UnknownArm => UNKNOWN_ARM = "arm-not-found": "the trial has no such arm", field "arm";
         Ended => ENDED = "subject-ended": "the subject's participation has ended";
+        NotEnded => NOT_ENDED = "subject-not-ended": "the subject's participation has not ended";
+        NoReason => NO_REASON = "subject-discontinued-without-reason":
+            "a subject that was discontinued has a reason", field "discontinuation_reason";
         NotRandomised => NOT_RANDOMISED = "subject-not-randomised": "the subject was not randomised";
         OutOfOrder(stage: Stage, since: NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
             "the subject is in stage {0} since {1}, later than this", field "occurred_at";
@@ -163,7 +170,7 @@ impl Eligibility {
 impl Aggregate for Subject {
     type Id = SubjectId;
     type Event = SubjectEvent;
-    const SNAPSHOT_VERSION: u16 = 3;
+    const SNAPSHOT_VERSION: u16 = 4;
 
     fn evolve(self, event: &SubjectEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut participation = match (self, event) {
@@ -178,6 +185,7 @@ impl Aggregate for Subject {
                     stage: Stage::Screening,
                     stage_since: occurred_at,
                     eligibility: None,
+                    end: None,
                 }));
             }
             (Subject::Unscreened, _) => return Subject::Unscreened,
@@ -188,6 +196,7 @@ impl Aggregate for Subject {
                 participation.site_id = again.site_id;
                 participation.screening_number = again.screening_number;
                 participation.eligibility = None;
+                participation.end = None;
                 participation.enter(Stage::Screening, occurred_at);
             }
             SubjectEvent::EligibilityRecorded(recorded) => {
@@ -203,8 +212,14 @@ impl Aggregate for Subject {
                 participation.randomised = true;
                 participation.enter(Stage::Randomised, occurred_at);
             }
-            SubjectEvent::SubjectDiscontinued(_) => participation.enter(Stage::Discontinued, occurred_at),
-            SubjectEvent::SubjectCompleted(_) => participation.enter(Stage::Completed, occurred_at),
+            SubjectEvent::SubjectDiscontinued(discontinued) => {
+                let (reason, detail) = (Some(discontinued.reason.clone()), discontinued.detail.clone());
+                participation.finish(SubjectEnd::Discontinued, reason, detail, occurred_at);
+            }
+            SubjectEvent::SubjectCompleted(_) => {
+                participation.finish(SubjectEnd::Completed, None, None, occurred_at);
+            }
+            SubjectEvent::SubjectEndCorrected(corrected) => participation.correct_end(&corrected.changes),
         }
         Subject::Screened(participation)
     }

@@ -1,10 +1,15 @@
 //! The rows of an export by what their columns mean.
 
+mod trial;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::accounts::RowId;
-use super::source::{Row, Table};
+use super::numbers;
+use super::source::Row;
+
+pub use trial::{ArmElement, CriterionRow, Parameter, PlannedVisit};
 
 /// A text that many rows share.
 pub type Text = Arc<str>;
@@ -31,13 +36,23 @@ impl Texts {
     fn cell(&mut self, row: Row<'_>, column: &str) -> Option<Text> {
         row.get(column).map(|cell| self.keep(cell))
     }
+
+    /// The cell of an identifier or whole number, which some programs write with `.0`.
+    fn shown(&mut self, row: Row<'_>, column: &str) -> Option<Text> {
+        row.get(column).map(|cell| self.keep(numbers::shown(cell)))
+    }
+
+    /// The cell of a number by which rows are compared.
+    fn number(&mut self, row: Row<'_>, column: &str) -> Option<Text> {
+        row.get(column).map(|cell| self.keep(&numbers::key(cell)))
+    }
 }
 
 /// A subject (DM).
 #[derive(Clone, Debug)]
 pub struct Demographics {
     /// Where it stands.
-    pub line: u64,
+    pub at: RowId,
     /// `USUBJID`.
     pub subject: Text,
     /// `SUBJID`.
@@ -80,7 +95,7 @@ pub struct Demographics {
 #[derive(Clone, Debug)]
 pub struct Disposition {
     /// Where it stands.
-    pub line: u64,
+    pub at: RowId,
     /// `DSDECOD`.
     pub decoded: Option<Text>,
     /// `DSTERM`.
@@ -97,7 +112,7 @@ pub struct Disposition {
 #[derive(Clone, Debug)]
 pub struct SubjectVisit {
     /// Where it stands.
-    pub line: u64,
+    pub at: RowId,
     /// `VISITNUM`.
     pub number: Option<Text>,
     /// `VISIT`.
@@ -114,9 +129,11 @@ pub struct SubjectVisit {
 #[derive(Clone, Debug)]
 pub struct AdverseEventRow {
     /// Where it stands.
-    pub line: u64,
+    pub at: RowId,
     /// `AESEQ`.
     pub sequence: Option<Text>,
+    /// `AESPID`: the sponsor's own number, which stays where sequence numbers are given anew.
+    pub sponsor_id: Option<Text>,
     /// `AEDECOD`.
     pub decoded: Option<Text>,
     /// `AETERM`.
@@ -141,11 +158,43 @@ pub struct AdverseEventRow {
     pub collected: Option<Text>,
 }
 
+/// A criterion that a subject did not meet (IE).
+#[derive(Clone, Debug)]
+pub struct ExceptionRow {
+    /// Where it stands.
+    pub at: RowId,
+    /// `IETESTCD`.
+    pub code: Option<Text>,
+    /// `IETEST`.
+    pub text: Option<Text>,
+    /// `IESTRESC`, else `IEORRES`: whether the criterion is true of the subject.
+    pub result: Option<Text>,
+}
+
+/// A measurement (VS).
+#[derive(Clone, Debug)]
+pub struct MeasurementRow {
+    /// Where it stands.
+    pub at: RowId,
+    /// `VSTESTCD`.
+    pub code: Option<Text>,
+    /// `VSSTRESN`.
+    pub number: Option<Text>,
+    /// `VSSTRESC`, else `VSORRES`.
+    pub text: Option<Text>,
+    /// `VSSTRESU`; that of the original result where there is no standardised one.
+    pub unit: Option<Text>,
+    /// `VSSTAT` is NOT DONE.
+    pub not_done: bool,
+    /// `VSDTC`.
+    pub date: Option<Text>,
+}
+
 /// An answer to one item of a questionnaire (QS).
 #[derive(Clone, Debug)]
 pub struct QuestionnaireRow {
     /// Where it stands.
-    pub line: u64,
+    pub at: RowId,
     /// `QSCAT`.
     pub category: Text,
     /// `QSTESTCD`.
@@ -160,6 +209,8 @@ pub struct QuestionnaireRow {
     pub visit: Option<Text>,
     /// `QSEVAL`: who judged, where several do.
     pub evaluator: Option<Text>,
+    /// `QSTPTNUM`, else `QSTPT`: which of several forms of a visit.
+    pub timepoint: Option<Text>,
     /// `QSDTC`.
     pub date: Option<Text>,
 }
@@ -177,77 +228,6 @@ pub enum QuestionnaireResult {
     Nothing,
 }
 
-/// A parameter of the trial's summary (TS).
-#[derive(Clone, Debug)]
-pub struct Parameter {
-    /// Where it stands.
-    pub line: u64,
-    /// `TSPARMCD`.
-    pub code: Option<Text>,
-    /// `TSVAL` with its continuations.
-    pub value: Option<String>,
-}
-
-/// An element of an arm (TA).
-#[derive(Clone, Debug)]
-pub struct ArmElement {
-    /// Where it stands.
-    pub line: u64,
-    /// `ARMCD`.
-    pub code: Option<Text>,
-    /// `ARM`.
-    pub name: Option<Text>,
-}
-
-/// An eligibility criterion (TI).
-#[derive(Clone, Debug)]
-pub struct CriterionRow {
-    /// Where it stands.
-    pub line: u64,
-    /// `IETESTCD`.
-    pub code: Option<Text>,
-    /// `IETEST`.
-    pub text: Option<Text>,
-    /// `IECAT`.
-    pub category: Option<Text>,
-    /// `TIVERS`.
-    pub version: Option<Text>,
-}
-
-/// A planned visit (TV).
-#[derive(Clone, Debug)]
-pub struct PlannedVisit {
-    /// Where it stands.
-    pub line: u64,
-    /// `VISITNUM`.
-    pub number: Option<Text>,
-    /// `VISIT`.
-    pub name: Option<Text>,
-}
-
-macro_rules! row_ids {
-    ($($row:ident in $table:ident),+ $(,)?) => {$(
-        impl $row {
-            /// The row's identity in the accounts.
-            pub const fn id(&self) -> RowId {
-                RowId { table: Table::$table, line: self.line }
-            }
-        }
-    )+};
-}
-
-row_ids! {
-    Demographics in Dm,
-    Disposition in Ds,
-    SubjectVisit in Sv,
-    AdverseEventRow in Ae,
-    QuestionnaireRow in Qs,
-    Parameter in Ts,
-    ArmElement in Ta,
-    CriterionRow in Ti,
-    PlannedVisit in Tv,
-}
-
 fn is_yes(row: Row<'_>, column: &str) -> bool {
     row.get(column).is_some_and(|cell| cell.eq_ignore_ascii_case("Y"))
 }
@@ -258,13 +238,14 @@ fn is_no(row: Row<'_>, column: &str) -> bool {
 
 impl Demographics {
     /// Reads a row of DM.
-    pub fn read(row: Row<'_>, subject: Text, texts: &mut Texts) -> Self {
+    pub fn read(row: Row<'_>, at: RowId, subject: Text, texts: &mut Texts) -> Self {
+        let (number, site) = (texts.shown(row, "SUBJID"), texts.shown(row, "SITEID"));
         let mut cell = |column| texts.cell(row, column);
         Self {
-            line: row.line,
+            at,
             subject,
-            number: cell("SUBJID"),
-            site: cell("SITEID"),
+            number,
+            site,
             country: cell("COUNTRY"),
             consent: cell("RFICDTC"),
             collected: cell("DMDTC"),
@@ -286,10 +267,10 @@ impl Demographics {
 
 impl Disposition {
     /// Reads a row of DS.
-    pub fn read(row: Row<'_>, texts: &mut Texts) -> Self {
+    pub fn read(row: Row<'_>, at: RowId, texts: &mut Texts) -> Self {
         let mut cell = |column| texts.cell(row, column);
         Self {
-            line: row.line,
+            at,
             decoded: cell("DSDECOD"),
             term: cell("DSTERM"),
             category: cell("DSCAT"),
@@ -301,11 +282,12 @@ impl Disposition {
 
 impl SubjectVisit {
     /// Reads a row of SV.
-    pub fn read(row: Row<'_>, texts: &mut Texts) -> Self {
+    pub fn read(row: Row<'_>, at: RowId, texts: &mut Texts) -> Self {
+        let number = texts.number(row, "VISITNUM");
         let mut cell = |column| texts.cell(row, column);
         Self {
-            line: row.line,
-            number: cell("VISITNUM"),
+            at,
+            number,
             name: cell("VISIT"),
             start: cell("SVSTDTC"),
             end: cell("SVENDTC"),
@@ -319,11 +301,13 @@ impl AdverseEventRow {
     const CRITERIA: [&'static str; 6] = ["AESCONG", "AESDISAB", "AESDTH", "AESHOSP", "AESLIFE", "AESMIE"];
 
     /// Reads a row of AE.
-    pub fn read(row: Row<'_>, texts: &mut Texts) -> Self {
+    pub fn read(row: Row<'_>, at: RowId, texts: &mut Texts) -> Self {
+        let (sequence, sponsor_id) = (texts.number(row, "AESEQ"), texts.shown(row, "AESPID"));
         let mut cell = |column| texts.cell(row, column);
         Self {
-            line: row.line,
-            sequence: cell("AESEQ"),
+            at,
+            sequence,
+            sponsor_id,
             decoded: cell("AEDECOD"),
             term: cell("AETERM"),
             severity: cell("AESEV"),
@@ -339,62 +323,55 @@ impl AdverseEventRow {
     }
 }
 
+impl ExceptionRow {
+    /// Reads a row of IE.
+    pub fn read(row: Row<'_>, at: RowId, texts: &mut Texts) -> Self {
+        let mut cell = |column| texts.cell(row, column);
+        Self { at, code: cell("IETESTCD"), text: cell("IETEST"), result: cell("IESTRESC").or_else(|| cell("IEORRES")) }
+    }
+}
+
+impl MeasurementRow {
+    /// Reads a row of VS.
+    pub fn read(row: Row<'_>, at: RowId, texts: &mut Texts) -> Self {
+        let mut cell = |column| texts.cell(row, column);
+        let standardised = cell("VSSTRESN").or_else(|| cell("VSSTRESC"));
+        Self {
+            at,
+            code: cell("VSTESTCD"),
+            number: cell("VSSTRESN"),
+            text: cell("VSSTRESC").or_else(|| cell("VSORRES")),
+            unit: if standardised.is_some() { cell("VSSTRESU") } else { cell("VSORRESU") },
+            not_done: row.get("VSSTAT").is_some_and(|status| status.eq_ignore_ascii_case("NOT DONE")),
+            date: cell("VSDTC"),
+        }
+    }
+}
+
 impl QuestionnaireRow {
     /// Reads a row of QS whose instrument, item and result are known.
-    pub fn read(row: Row<'_>, category: Text, item: Text, result: QuestionnaireResult, texts: &mut Texts) -> Self {
+    pub fn read(
+        row: Row<'_>,
+        at: RowId,
+        category: Text,
+        item: Text,
+        result: QuestionnaireResult,
+        texts: &mut Texts,
+    ) -> Self {
+        let (number, timepoint) = (texts.number(row, "VISITNUM"), texts.number(row, "QSTPTNUM"));
         let mut cell = |column| texts.cell(row, column);
         let visit = cell("VISIT");
         Self {
-            line: row.line,
+            at,
             category,
             item,
             result,
             derived: is_yes(row, "QSDRVFL"),
-            visit_key: cell("VISITNUM").or_else(|| visit.clone()),
+            visit_key: number.or_else(|| visit.clone()),
             visit,
             evaluator: cell("QSEVAL"),
+            timepoint: timepoint.or_else(|| cell("QSTPT")),
             date: cell("QSDTC"),
         }
-    }
-}
-
-impl Parameter {
-    /// Reads a row of TS.
-    pub fn read(row: Row<'_>, texts: &mut Texts) -> Self {
-        // A value of more than 200 characters goes on in TSVAL1, TSVAL2 and so on.
-        let parts = (0..10).map_while(|part| match part {
-            0 => row.get("TSVAL"),
-            part => row.get(&format!("TSVAL{part}")),
-        });
-        let value: String = parts.collect::<Vec<_>>().join(" ");
-        Self { line: row.line, code: texts.cell(row, "TSPARMCD"), value: (!value.is_empty()).then_some(value) }
-    }
-}
-
-impl ArmElement {
-    /// Reads a row of TA.
-    pub fn read(row: Row<'_>, texts: &mut Texts) -> Self {
-        Self { line: row.line, code: texts.cell(row, "ARMCD"), name: texts.cell(row, "ARM") }
-    }
-}
-
-impl CriterionRow {
-    /// Reads a row of TI.
-    pub fn read(row: Row<'_>, texts: &mut Texts) -> Self {
-        let mut cell = |column| texts.cell(row, column);
-        Self {
-            line: row.line,
-            code: cell("IETESTCD"),
-            text: cell("IETEST"),
-            category: cell("IECAT"),
-            version: cell("TIVERS"),
-        }
-    }
-}
-
-impl PlannedVisit {
-    /// Reads a row of TV.
-    pub fn read(row: Row<'_>, texts: &mut Texts) -> Self {
-        Self { line: row.line, number: texts.cell(row, "VISITNUM"), name: texts.cell(row, "VISIT") }
     }
 }

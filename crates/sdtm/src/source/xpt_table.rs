@@ -1,0 +1,125 @@
+//! Tables as SAS transport files (XPORT, version 5 and 8).
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use encoding_rs::WINDOWS_1252;
+use sas_xport::sas::xport::{XportDataset, XportReader, XportValue};
+
+use super::{Columns, Read, SourceError, hand_on};
+
+/// Reads the dataset of this number; see [`super::read`].
+pub fn read(path: &Path, member: usize, each: &mut dyn FnMut(Read<'_>)) -> Result<Columns, SourceError> {
+    let not_xpt = |error: sas_xport::sas::xport::XportError| SourceError::Xpt(path.to_owned(), error);
+    let mut dataset = open(path)?;
+    for _ in 0..member {
+        dataset = match dataset {
+            Some(dataset) => dataset.next_dataset().map_err(not_xpt)?,
+            None => break,
+        };
+    }
+    let Some(mut dataset) = dataset else { return Ok(Columns::default()) };
+    let schema = dataset.schema();
+    let mut columns = Columns::new(schema.variables().iter().map(|variable| variable.full_name()));
+    columns.dataset = Some(schema.dataset_name().trim().to_owned());
+    let mut line = 0;
+    let mut cells = Vec::new();
+    while let Some(record) = dataset.next_record().map_err(not_xpt)? {
+        line += 1;
+        cells.clear();
+        cells.extend(record.iter().map(cell));
+        hand_on(line, &columns, &cells, each);
+    }
+    Ok(columns)
+}
+
+/// How many datasets the file holds.
+///
+/// # Errors
+/// [`SourceError`] where it is no transport file.
+pub fn members(path: &Path) -> Result<usize, SourceError> {
+    let not_xpt = |error| SourceError::Xpt(path.to_owned(), error);
+    let (mut count, mut dataset) = (0, open(path)?);
+    while let Some(mut current) = dataset {
+        count += 1;
+        current.skip_to_end().map_err(not_xpt)?;
+        dataset = current.next_dataset().map_err(not_xpt)?;
+    }
+    Ok(count)
+}
+
+fn open(path: &Path) -> Result<Option<XportDataset<BufReader<File>>>, SourceError> {
+    let file = File::open(path).map_err(|source| SourceError::File(path.to_owned(), source))?;
+    let mut options = XportReader::<BufReader<File>>::options();
+    let reader = options.add_fallback_encoding(WINDOWS_1252).from_file(file);
+    reader.and_then(XportReader::next_dataset).map_err(|error| SourceError::Xpt(path.to_owned(), error))
+}
+
+fn cell(value: &XportValue<'_>) -> String {
+    match value {
+        XportValue::Character(text) => text.clone().into_owned(),
+        // Any of SAS's missing values.
+        XportValue::Number(number) if number.is_nan() => String::new(),
+        XportValue::Number(number) => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sas_xport::sas::SasVariableType;
+    use sas_xport::sas::xport::{XportMetadata, XportSchema, XportVariable, XportWriter};
+
+    use super::*;
+
+    fn variable(name: &str, length: Option<u16>) -> sas_xport::sas::xport::XportVariableBuilder {
+        let mut variable = XportVariable::builder();
+        let kind = if length.is_some() { SasVariableType::Character } else { SasVariableType::Numeric };
+        variable.short_name(name).value_type(kind).value_length(length.unwrap_or(8));
+        variable
+    }
+
+    fn written(rows: &[(&str, f64, &str)]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let schema = XportSchema::builder()
+            .dataset_name("AE")
+            .add_variable(variable("USUBJID", Some(12)))
+            .add_variable(variable("AESEQ", None))
+            .add_variable(variable("AETERM", Some(20)))
+            .try_build()
+            .expect("a schema");
+        let metadata = XportMetadata::builder().build();
+        let writer = XportWriter::from_file(file.reopen().expect("open"), metadata).expect("a writer");
+        let mut writer = writer.write_schema(schema).expect("written");
+        for (subject, sequence, term) in rows {
+            let record = [XportValue::from(*subject), XportValue::from(*sequence), XportValue::from(*term)];
+            writer.write_record(&record).expect("written");
+        }
+        writer.finish().expect("written");
+        file
+    }
+
+    #[test]
+    fn a_transport_file_is_read_with_its_numbers_and_what_is_missing() {
+        let file = written(&[("S-1", 1.0, "Rash"), ("S-2", 36.6, ""), ("S-3", f64::NAN, "Cough")]);
+        let mut rows = Vec::new();
+        let columns = read(file.path(), 0, &mut |read| match read {
+            Read::Row(row) => {
+                let cells = ["USUBJID", "AESEQ", "AETERM"].map(|column| row.get(column).unwrap_or("").to_owned());
+                rows.push((row.line, cells.join(" ")));
+            }
+            Read::Broken { line, reason } => rows.push((line, reason.to_owned())),
+        });
+        assert_eq!(columns.expect("a table").dataset.as_deref(), Some("AE"));
+        let expected = [(1, "S-1 1 Rash"), (2, "S-2 36.6 "), (3, "S-3  Cough")];
+        assert_eq!(rows, expected.map(|(line, row)| (line, row.to_owned())));
+        assert_eq!(members(file.path()).expect("a file"), 1);
+    }
+
+    #[test]
+    fn what_is_no_transport_file_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "**COMPRESSED** **COMPRESSED**").expect("written");
+        assert!(matches!(members(file.path()), Err(SourceError::Xpt(..))));
+    }
+}
