@@ -30,6 +30,8 @@ macro_rules! guides {
 }
 
 guides! {
+    audit: "audit.md",
+    build_an_app: "build-an-app.md",
     operate: "operate.md",
 }
 

@@ -49,7 +49,7 @@ async fn a_study_with_faults_is_imported_and_again_adds_nothing() {
         std::fs::write(folder.join(name), content).expect("written");
     }
     let (first, report) = import(&system, &folder);
-    assert!(first.contains("total      16     14         2"), "{first}");
+    assert!(first.contains("total      16     14      0         2"), "{first}");
     let rejected: Vec<&str> = report.lines().filter(|line| line.contains(",rejected,")).collect();
     assert_eq!(rejected.len(), 2, "{report}");
     assert!(rejected[0].starts_with("sv.csv,3,E2E-1-09,rejected,dm has no subject"), "{report}");

@@ -320,9 +320,11 @@ impl Known {
 
     /// Checks the fields, as they are told on `day`.
     fn check(&self, context: &Context, day: NaiveDate, place: &Place<'_>) -> Result<(), Halt> {
-        if let Some(onset) = self.onset.as_ref().filter(|onset| onset.earliest() > day) {
+        if let Some(onset) = &self.onset {
             past_day(context, "onset", onset.earliest(), place)?;
-            return Err(AdverseEventError::ReportedBeforeOnset.into());
+            if onset.earliest() > day {
+                return Err(AdverseEventError::ReportedBeforeOnset.into());
+            }
         }
         if let Some(ended) = &self.ended {
             past_day(context, "ended", ended.earliest(), place)?;

@@ -139,11 +139,8 @@ fn check_day(
     context: &Context,
     place: &Place<'_>,
 ) -> Result<(), Halt> {
-    if attended_on.earliest() <= recorded_on {
-        return Ok(());
-    }
     past_day(context, "attended_on", attended_on.earliest(), place)?;
-    Err(VisitError::RecordedBefore.into())
+    if attended_on.earliest() > recorded_on { Err(VisitError::RecordedBefore.into()) } else { Ok(()) }
 }
 
 impl Command for CorrectVisit {

@@ -4,10 +4,12 @@ use domain::consent::PresentConsentForm;
 use domain::enrolment::subject::{EnrolSubject, RecordEligibility, SubjectError};
 use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::patient::{CorrectDemographics, RegisterPatient};
+use domain::safety::adverse_event::ReportAdverseEvent;
 use domain::site::RegisterSite;
 use domain::trial::{DefineEligibility, DefineQuestionnaire, PauseEnrolment, PublishConsentForm};
 use domain::validate::Invalid;
-use events::ids::{ReportId, SiteId};
+use domain::visit::RecordVisit;
+use events::ids::{AdverseEventId, ReportId, SiteId, VisitId};
 use serde_json::{Value, json};
 use testkit::given::World;
 use uuid::Uuid;
@@ -37,6 +39,21 @@ fn days_are_of_1900_or_later() {
     let since = |time: &str| World::new().when(patient(1), &command::<RegisterPatient>(json!({"occurred_at": time})));
     since("1900-01-01T00:00:00Z").then(&["PatientRegistered"]);
     since("1899-12-31T23:59:59Z").then_refused(Invalid::TOO_EARLY);
+    let world = enrolled(&open_trial(10, 10), 1);
+    for (day, is_right) in [("1900", true), ("1899-12", false), ("0013-12-15", false)] {
+        let visit: RecordVisit = command(json!({"subject_id": subject(1), "visit": "V", "attended_on": day}));
+        let event: ReportAdverseEvent =
+            command(json!({"subject_id": subject(1), "term": "T", "severity": "mild", "serious": false, "onset": day}));
+        let visited = world.when(VisitId::from(Uuid::from_u128(0x60)), &visit);
+        let reported = world.when(AdverseEventId::from(Uuid::from_u128(0x61)), &event);
+        if is_right {
+            visited.then(&["VisitAttended", "VisitFiled"]);
+            reported.then(&["AdverseEventReported"]);
+        } else {
+            visited.then_refused(Invalid::TOO_EARLY);
+            reported.then_refused(Invalid::TOO_EARLY);
+        }
+    }
     let effective = |day: &str| {
         let form = json!({"form_version": "9", "language": "en", "text_sha256": "0".repeat(64), "effective_on": day});
         open_trial(1, 1).when(trial(), &command::<PublishConsentForm>(form))

@@ -54,10 +54,12 @@ impl Command for CorrectSubjectEnd {
     const NAME: &'static str = "CorrectSubjectEnd";
 
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::prose("reason", &self.reason)?;
         let reason = self.discontinuation_reason.value();
-        validate::optional_text("discontinuation_reason", reason.map(String::as_str))?;
-        validate::optional_prose("detail", self.detail.value().map(String::as_str))?;
+        validate::all([
+            validate::prose("reason", &self.reason),
+            validate::optional_text("discontinuation_reason", reason.map(String::as_str)),
+            validate::optional_prose("detail", self.detail.value().map(String::as_str)),
+        ])?;
         let participation = screened(facts, subject_id, None)?;
         let known = participation.end.as_ref().ok_or(SubjectError::NotEnded)?;
         let participant = Participant::of(subject_id, participation);
