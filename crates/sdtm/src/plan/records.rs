@@ -50,7 +50,7 @@ impl Transfer<'_> {
             let same = |index: &usize| {
                 at(*index, &body) && (known[*index].value.told == value || known[*index].value.now == value)
             };
-            match free.iter().position(|index| same(index)) {
+            match free.iter().position(same) {
                 Some(place) => drop(free.swap_remove(place)),
                 None => others.push((step, target, body)),
             }
