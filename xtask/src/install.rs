@@ -127,6 +127,47 @@ fn install_nats_server(folder: &Path, target: &Path) -> Result<(), TaskError> {
     std::fs::remove_dir_all(&scratch).map_err(TaskError::file("cannot remove the folder", &scratch))
 }
 
+/// Prometheus's `promtool`: from PATH, from an earlier installation under `folder`, or taken out of Debian's package
+/// `prometheus`, which is not installed: it would start a server.
+///
+/// # Errors
+/// Where there is none and it cannot be had.
+pub fn promtool(folder: &Path) -> Result<PathBuf, TaskError> {
+    let installed = folder.join("promtool");
+    let candidates = which("promtool").into_iter().chain([installed.clone()]);
+    if let Some(found) = candidates.into_iter().find(|file| output(Command::new(file).arg("--version")).is_ok()) {
+        return Ok(found);
+    }
+    eprintln!("getting promtool (Debian's package prometheus) …");
+    let scratch = folder.join(format!("promtool-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).map_err(TaskError::file("cannot make the folder", &scratch))?;
+    let download = || output(Command::new("apt-get").args(["download", "-qq", "prometheus"]).current_dir(&scratch));
+    if download().is_err() {
+        // Package lists are old, or not there yet.
+        output(Command::new("apt-get").args(["update", "-qq"]))?;
+        download()?;
+    }
+    output(Command::new("sh").args(["-c", "dpkg-deb -x prometheus_*.deb ."]).current_dir(&scratch))?;
+    std::fs::rename(scratch.join("usr/bin/promtool"), &installed)
+        .map_err(TaskError::file("cannot move promtool to", &installed))?;
+    std::fs::remove_dir_all(&scratch).map_err(TaskError::file("cannot remove the folder", &scratch))?;
+    Ok(installed)
+}
+
+/// Sees to it that programs with which the guides are followed are there.
+///
+/// # Errors
+/// Where one is missing and cannot be installed.
+pub fn guide_tools() -> Result<(), TaskError> {
+    let missing: Vec<&'static str> =
+        ["curl", "jq", "python3"].into_iter().filter(|program| which(program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("installing {} …", missing.join(" "));
+    apt_install(&missing)
+}
+
 /// Installs Debian packages.
 ///
 /// # Errors

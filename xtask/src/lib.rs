@@ -5,3 +5,4 @@
 pub mod install;
 pub mod process;
 pub mod servers;
+pub mod tools;

@@ -6,9 +6,10 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Args;
-use xtask::install::{NATS_SERVER_VARIABLE, nats_server, pgbouncer_binary};
+use xtask::install::{NATS_SERVER_VARIABLE, guide_tools, nats_server, pgbouncer_binary, promtool};
 use xtask::process::{TaskError, describe, output};
 use xtask::servers::PostgresCluster;
+use xtask::tools::{java, npm_folder, python_venv, subscriber_packages, subscriber_venv};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
 const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
@@ -33,6 +34,13 @@ impl Surroundings {
         let nats = nats_server(&folder)?;
         // Before the tests, which would install it all at once.
         pgbouncer_binary()?;
+        promtool(&folder)?;
+        guide_tools()?;
+        npm_folder()?;
+        python_venv()?;
+        subscriber_packages()?;
+        subscriber_venv()?;
+        java()?;
         let postgres = PostgresCluster::start()?;
         Ok(Self { postgres, nats })
     }

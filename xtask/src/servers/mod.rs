@@ -18,13 +18,29 @@ pub use postgres::PostgresCluster;
 /// How long a server may take to come up.
 const START_SECONDS_MAX: u64 = 60;
 
+/// Ports below those that the system gives to outgoing connections, which would take one before it is listened on.
+const PORTS: std::ops::Range<u32> = 12_000..32_000;
+/// Ports of one process, so that two that look at the same time seldom find the same.
+const PORTS_OF_PROCESS: u32 = 16;
+
 /// A port that was free a moment ago.
 ///
 /// # Errors
 /// Where the machine has none.
 pub fn free_port() -> Result<u16, TaskError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    Ok(listener.map_err(TaskError::file("cannot find a free port on", "127.0.0.1"))?.port())
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(PORTS_OF_PROCESS);
+    let mut taken = None;
+    for _ in PORTS {
+        let next = first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        let port = u16::try_from(PORTS.start + next).unwrap_or(0);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => taken = Some(error),
+        }
+    }
+    let source = taken.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into());
+    Err(TaskError::file("cannot find a free port on", "127.0.0.1")(source))
 }
 
 /// A new folder whose name tells which process it belongs to.

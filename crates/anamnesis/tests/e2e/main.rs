@@ -4,6 +4,7 @@
 //! the roles as separate processes over PostgreSQL and NATS.
 
 mod api;
+mod asyncapi;
 mod bad_input;
 mod bus;
 mod clinic;
@@ -18,6 +19,7 @@ mod recover;
 mod scenarios;
 mod settings;
 mod stream;
+mod subscribers;
 mod system;
 
 use system::System;
