@@ -9,7 +9,7 @@ use clap::Args;
 use xtask::install::{NATS_SERVER_VARIABLE, guide_tools, nats_server, pgbouncer_binary, promtool};
 use xtask::process::{TaskError, describe, output};
 use xtask::servers::PostgresCluster;
-use xtask::tools::{java, npm_folder, python_venv};
+use xtask::tools::{java, npm_folder, python_venv, subscriber_packages, subscriber_venv};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
 const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
@@ -38,6 +38,8 @@ impl Surroundings {
         guide_tools()?;
         npm_folder()?;
         python_venv()?;
+        subscriber_packages()?;
+        subscriber_venv()?;
         java()?;
         let postgres = PostgresCluster::start()?;
         Ok(Self { postgres, nats })

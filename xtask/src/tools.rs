@@ -15,6 +15,14 @@ const PACKAGES: [(&str, &str); 2] = [
 ];
 /// What is installed from PyPI.
 const REQUIREMENTS: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/requirements.txt"))];
+/// What the subscriber in TypeScript needs, as its users install it.
+const SUBSCRIBER_PACKAGES: [(&str, &str); 2] = [
+    ("package.json", include_str!("../../examples/subscribers/package.json")),
+    ("package-lock.json", include_str!("../../examples/subscribers/package-lock.json")),
+];
+/// What the subscriber in Python needs, as its users install it.
+const SUBSCRIBER_REQUIREMENTS: [(&str, &str); 1] =
+    [("requirements.txt", include_str!("../../examples/subscribers/requirements.txt"))];
 /// Written last, so that what was broken off is done again.
 const STAMP: &str = "installed";
 
@@ -23,7 +31,24 @@ const STAMP: &str = "installed";
 /// # Errors
 /// Where they cannot be installed.
 pub fn npm_folder() -> Result<PathBuf, TaskError> {
-    installed("npm", &PACKAGES, |folder| {
+    npm_packages("npm", &PACKAGES)
+}
+
+/// The folder in which the packages are that the subscriber in TypeScript needs.
+///
+/// # Errors
+/// Where they cannot be installed.
+pub fn subscriber_packages() -> Result<PathBuf, TaskError> {
+    npm_packages("subscriber-typescript", &SUBSCRIBER_PACKAGES)
+}
+
+/// Installs what a `package.json` with its lock file names, into a folder of this name; gives the folder, in which
+/// `node_modules` is.
+///
+/// # Errors
+/// Where they cannot be installed.
+pub fn npm_packages(name: &str, files: &[(&str, &str)]) -> Result<PathBuf, TaskError> {
+    installed(name, files, |folder| {
         if which("npm").is_none() {
             apt_install(&["nodejs", "npm"])?;
         }
@@ -45,7 +70,24 @@ pub fn npm_tool(name: &str) -> Result<PathBuf, TaskError> {
 /// # Errors
 /// Where it cannot be made.
 pub fn python_venv() -> Result<PathBuf, TaskError> {
-    let folder = installed("python", &REQUIREMENTS, |folder| {
+    python_packages("python", &REQUIREMENTS)
+}
+
+/// The folder with the Python that has what the subscriber in Python needs.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn subscriber_venv() -> Result<PathBuf, TaskError> {
+    python_packages("subscriber-python", &SUBSCRIBER_REQUIREMENTS)
+}
+
+/// Makes a Python environment in a folder of this name, with what a `requirements.txt` names; gives the folder with its
+/// programs.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn python_packages(name: &str, files: &[(&str, &str)]) -> Result<PathBuf, TaskError> {
+    let folder = installed(name, files, |folder| {
         let venv = || output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")));
         if venv().is_err() {
             apt_install(&["python3", "python3-venv"])?;

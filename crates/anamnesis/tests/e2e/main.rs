@@ -4,6 +4,7 @@
 //! the roles as separate processes over PostgreSQL and NATS.
 
 mod api;
+mod asyncapi;
 mod bad_input;
 mod bus;
 mod clients;
@@ -25,6 +26,7 @@ mod recover;
 mod scenarios;
 mod settings;
 mod stream;
+mod subscribers;
 mod system;
 mod token;
 

@@ -126,6 +126,17 @@ fn schemas_by_themselves_take_the_golden_payloads() {
     assert!(validator.is_valid(envelope), "{envelope:#}");
 }
 
+/// The guide's table is written by hand: nothing in it may be missing.
+#[test]
+fn the_guide_names_every_header() {
+    let guide = std::fs::read_to_string(root().join("docs/guides/subscribe-to-events.md")).expect("the guide");
+    for header in event_bus::headers::HEADERS {
+        let rows = guide.lines().filter(|line| line.starts_with("| `"));
+        let is_named = rows.filter(|row| row.contains(&format!("`{}`", header.name))).count() == 1;
+        assert!(is_named || header.name == event_bus::headers::SPEC_VERSION, "{}", header.name);
+    }
+}
+
 #[test]
 fn people_find_every_event_with_its_meaning() {
     let text = list::text();

@@ -9,5 +9,4 @@ mod losing;
 mod relay;
 mod republishing;
 mod settings;
-mod subscribing;
 mod support;

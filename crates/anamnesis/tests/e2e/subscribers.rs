@@ -1,0 +1,242 @@
+//! The subscribers of `examples/subscribers`, as somebody would run them: in each language a whole copy of the log, in
+//! its order, whatever happens to the subscriber and to the stream.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use event_bus::Topology;
+use event_bus::control::{self, Begun, EpochStart, Why};
+use event_store::log::LogIdentity;
+use serde_json::Value;
+use testkit::{NatsServer, eventually};
+use uuid::Uuid;
+
+use crate::asyncapi::{head, streamed};
+use crate::bus::positions;
+use crate::system::{System, run, text};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const LANGUAGES: [&str; 3] = ["rust", "python", "typescript"];
+
+/// The folder of the examples.
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/subscribers")
+}
+
+/// The subscriber in TypeScript, compiled beside its packages.
+fn compiled() -> PathBuf {
+    let folder = xtask::tools::subscriber_packages().expect("npm's packages");
+    for file in ["subscriber.ts", "tsconfig.json"] {
+        std::fs::copy(examples().join(file), folder.join(file)).expect("a copy");
+    }
+    let tsc = Command::new("node_modules/.bin/tsc").current_dir(&folder).output().expect("tsc runs");
+    assert!(tsc.status.success(), "{}", text(&tsc.stdout));
+    folder.join("subscriber.js")
+}
+
+fn program(language: &str) -> Command {
+    match language {
+        "rust" => {
+            let tests = std::env::current_exe().expect("the test's own path");
+            let built = tests.parent().and_then(Path::parent).expect("the build's folder");
+            Command::new(built.join("examples/subscriber"))
+        }
+        "python" => {
+            let programs = xtask::tools::subscriber_venv().expect("a Python environment");
+            let mut python = Command::new(programs.join("python3"));
+            python.arg(examples().join("subscriber.py"));
+            python
+        }
+        _ => {
+            let mut node = Command::new("node");
+            node.arg(compiled());
+            node
+        }
+    }
+}
+
+/// Where subscribers keep their copies, and what they need.
+struct Scene {
+    system: System,
+    nats: NatsServer,
+    token: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let nats = testkit::nats().await;
+        let system = System::embedded_with(&["--nats-url", &nats.url()]).await;
+        let token = std::fs::read_to_string(system.folder.path().join("data/admin.token")).expect("a token");
+        Self { system, nats, token: token.trim().to_owned() }
+    }
+
+    fn folder(&self, language: &str) -> PathBuf {
+        self.system.folder.path().join(language)
+    }
+
+    fn start(&self, language: &str) -> Subscriber {
+        std::fs::create_dir_all(self.folder(language)).expect("a folder");
+        let told = std::fs::File::create(self.folder(language).join("told")).expect("a file");
+        let mut command = program(language);
+        command.arg(self.nats.url()).arg(self.folder(language)).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env("ANAMNESIS_URL", &self.system.processes[0].url).env("ANAMNESIS_TOKEN", &self.token);
+        Subscriber(command.stderr(told).spawn().unwrap_or_else(|error| panic!("{language}: {error}")))
+    }
+
+    fn all(&self) -> Vec<Subscriber> {
+        LANGUAGES.map(|language| self.start(language)).into()
+    }
+
+    /// The whole lines of a copy.
+    fn copy(&self, language: &str) -> Vec<Value> {
+        let copy = std::fs::read_to_string(self.folder(language).join("events.jsonl")).unwrap_or_default();
+        let whole = copy.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    fn told(&self, language: &str) -> String {
+        std::fs::read_to_string(self.folder(language).join("told")).unwrap_or_default()
+    }
+
+    /// What a subscriber has saved.
+    fn checkpoint(&self, language: &str) -> Value {
+        let text = std::fs::read(self.folder(language).join("checkpoint.json")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Waits until every subscriber has saved that it is there.
+    async fn saved(&self, position: u64) {
+        for language in LANGUAGES {
+            let is_there = async || self.checkpoint(language)["position"] == position;
+            let waited = tokio::time::timeout(PATIENCE, eventually("the checkpoint is there", PATIENCE, is_there));
+            assert!(waited.await.is_ok(), "{language} is at {}: {}", self.checkpoint(language), self.told(language));
+        }
+    }
+
+    /// Asserts that every copy is the log: every event once and in order.
+    async fn assert_whole(&self, head: u64) {
+        let log = streamed(&self.system.api, head).await;
+        for language in LANGUAGES {
+            let copy = self.copy(language);
+            assert_eq!(copy.len(), log.len(), "{language}: {}", self.told(language));
+            for (line, event) in copy.iter().zip(&log) {
+                let stream = &event["stream"];
+                let stream = [&stream["type"], &stream["id"]].map(|part| part.as_str().expect("text")).join("/");
+                for (field, expected) in [
+                    ("position", &event["position"]),
+                    ("id", &event["event_id"]),
+                    ("type", &event["type"]),
+                    ("stream", &stream.into()),
+                    ("data", &event["payload"]),
+                ] {
+                    assert_eq!(&line[field], expected, "{language}: {field} of {line:#}");
+                }
+            }
+        }
+    }
+
+    /// Waits until the stream has everything up to here.
+    async fn relayed(&self, client: &async_nats::Client, head: u64) {
+        let all = async || positions(client, head).await.last() == Some(&head);
+        eventually("the stream reaches the log's end", PATIENCE, all).await;
+    }
+}
+
+/// A subscriber that runs; ended as `kill -9` does.
+struct Subscriber(Child);
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribers_in_three_languages_have_every_event_once_and_in_order() {
+    let scene = Scene::new().await;
+    let (system, api) = (&scene.system, &scene.system.api);
+    let subscribers = scene.all();
+    let mut simulate = {
+        let data = system.folder.path().join("data");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_anamnesis"));
+        command.args(["simulate", "--subjects", "12", "--sites", "2", "--seed", "9", "--url"]);
+        command.arg(&system.processes[0].url).arg("--data-dir").arg(data).current_dir(system.folder.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the trial begins")
+    };
+    for language in LANGUAGES {
+        let some = async || scene.copy(language).len() > 30;
+        eventually("the subscriber hears something", PATIENCE, some).await;
+    }
+    // In the middle of it.
+    drop(subscribers);
+    assert!(simulate.wait().expect("the trial ends").success());
+    let end = head(api).await;
+    for language in LANGUAGES {
+        assert!(scene.copy(language).len() < usize::try_from(end).expect("a count") - 10, "{language} was ended early");
+    }
+    let client = async_nats::connect(scene.nats.url()).await.expect("nats-server answers");
+    scene.relayed(&client, end).await;
+    // An operator limits the stream: what they have not heard yet is gone from it.
+    let context = jetstream::new(client.clone());
+    let names = Topology::find(&context).await.expect("JetStream answers").expect("one stream");
+    let stream = context.get_stream(names.stream_name()).await.expect("the stream");
+    stream.purge().keep(5).await.expect("a purge");
+    let subscribers = scene.all();
+    scene.saved(end).await;
+    scene.assert_whole(end).await;
+    for language in LANGUAGES {
+        assert!(scene.told(language).contains("gap"), "{language}: {}", scene.told(language));
+    }
+
+    // Everything comes again.
+    let arguments = ["republish", "--from", "1", "--nats-url", &scene.nats.url()].map(str::to_owned).to_vec();
+    let arguments = [arguments, system.database_arguments()].concat();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = run(&words, system.folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let end = head(api).await;
+    scene.saved(end).await;
+    scene.assert_whole(end).await;
+
+    // The log lost its last four events: what was heard of them is forgotten.
+    let identity = LogIdentity { log_id: names.log_id(), epoch: 2 };
+    let begun = Begun {
+        after_position: end - 4,
+        after_event_id: None,
+        epochs: vec![EpochStart { epoch: 2, after_position: end - 4 }],
+    };
+    let (headers, data) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7());
+    let subject = names.control(Why::EpochBegan.kind());
+    let sent = context.publish_with_headers(subject, headers, data).await.expect("it is sent");
+    sent.await.expect("it is taken");
+    scene.saved(end - 4).await;
+    for language in LANGUAGES {
+        assert_eq!(scene.checkpoint(language)["epoch"], 2, "{language}");
+        assert_eq!(scene.copy(language).len() as u64, end - 4, "{language}");
+    }
+    drop(subscribers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_stops_where_it_follows_another_log() {
+    let scene = Scene::new().await;
+    let end = head(&scene.system.api).await;
+    let subscribers = scene.all();
+    scene.saved(end).await;
+    drop(subscribers);
+    for language in LANGUAGES {
+        let mut checkpoint = scene.checkpoint(language);
+        checkpoint["logId"] = Uuid::now_v7().to_string().into();
+        std::fs::write(scene.folder(language).join("checkpoint.json"), checkpoint.to_string()).expect("it is written");
+        let mut subscriber = scene.start(language);
+        let status = tokio::task::spawn_blocking(move || subscriber.0.wait().expect("it ends"));
+        let status = tokio::time::timeout(PATIENCE, status).await.expect("it ends").expect("its end");
+        assert!(!status.success(), "{language}");
+        let told = scene.told(language);
+        assert!(told.contains("the checkpoint is of the log"), "{language}: {told}");
+        assert_eq!(scene.copy(language).len() as u64, end, "{language}: its copy is as it was");
+    }
+}

@@ -1,0 +1,209 @@
+"""Keeps a copy of every event of a log, in the log's order, and goes on where it stopped.
+
+    pip install -r requirements.txt
+    python3 subscriber.py nats://127.0.0.1:4222 <folder> [<log id>]
+
+README.md beside this file says what the folder holds, and what is proved of every message.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+from urllib.request import Request, urlopen
+
+import nats
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+STREAM_PREFIX = "ANAMNESIS_EVENTS_"
+# Events after which the checkpoint is saved, even if more are waiting.
+UNSAVED_MAX = 256
+
+
+class Stop(Exception):
+    """What a person has to look at."""
+
+
+def texts(headers):
+    """The headers by their names in lower case, percent-decoded."""
+    return {name.lower(): unquote(value, errors="strict") for name, value in (headers or {}).items()}
+
+
+class Copy:
+    """The copy of the log, and how far it has come."""
+
+    def __init__(self, folder, log_id):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / "checkpoint.json"
+        self.checkpoint = {"logId": log_id, "epoch": 1, "position": 0, "eventId": None, "sequence": 0, "bytes": 0}
+        if self.file.exists():
+            self.checkpoint = json.loads(self.file.read_text())
+        if self.checkpoint["logId"] != log_id:
+            raise Stop(f"the checkpoint is of the log {self.checkpoint['logId']}, this is {log_id}")
+        events = folder / "events.jsonl"
+        events.touch()
+        self.events = open(events, "r+b")
+        # What was written behind the checkpoint comes again.
+        self.events.truncate(self.checkpoint["bytes"])
+        self.events.seek(0, os.SEEK_END)
+        self.unsaved = 0
+
+    async def hear(self, headers, data, sequence):
+        """Takes a message, after proving that it is the next one."""
+        try:
+            epoch, position = int(headers["ce-epoch"]), int(headers["ce-position"])
+            log_id, event_id, kind = headers["ce-logid"], headers["ce-id"], headers["ce-type"]
+        except (KeyError, ValueError):
+            print(f"message {sequence} is no event of a log; passed over", file=sys.stderr)
+            return
+        if log_id != self.checkpoint["logId"]:
+            print(f"message {sequence} is of another log; passed over", file=sys.stderr)
+            return
+        if "ce-subject" not in headers:
+            self.turn(epoch, json.loads(data))
+            return
+        if epoch < self.checkpoint["epoch"]:
+            print(f"message {sequence} is of the epoch {epoch}, which has ended; passed over", file=sys.stderr)
+            return
+        if epoch > self.checkpoint["epoch"]:
+            raise Stop(f"epoch {epoch} began and nobody said where: copy the log anew")
+        if position > self.checkpoint["position"] + 1:
+            await asyncio.to_thread(self.fill_up_to, position - 1)
+        event = {
+            "position": position,
+            "id": event_id,
+            "type": kind,
+            "stream": headers["ce-subject"],
+            "data": json.loads(data) if data else None,
+            "dataRef": headers.get("ce-dataref"),
+        }
+        if self.take(event):
+            self.checkpoint["sequence"] = sequence
+
+    def take(self, event):
+        """Writes down an event that is the next; tells whether it was."""
+        known = self.checkpoint
+        if event["position"] == known["position"] and known["eventId"] not in (None, event["id"]):
+            raise Stop(f"the log has another event at position {event['position']}: stop and look")
+        if event["position"] <= known["position"]:
+            return False  # It came again.
+        line = json.dumps(event).encode() + b"\n"
+        self.events.write(line)
+        known.update(position=event["position"], eventId=event["id"], bytes=known["bytes"] + len(line))
+        self.unsaved += 1
+        return True
+
+    def turn(self, epoch, begun):
+        """Heeds a control message: where the log began a new epoch, what was taken after that never happened."""
+        if epoch <= self.checkpoint["epoch"]:
+            return
+        later = [began for began in begun["epochs"] if began["epoch"] > self.checkpoint["epoch"]]
+        # Where nothing is known of the epoch, everything is taken again.
+        kept = min((began["afterPosition"] for began in later), default=0)
+        if kept < self.checkpoint["position"]:
+            print(f"the log lost events: what came after position {kept} is forgotten", file=sys.stderr)
+            self.cut(kept)
+        self.checkpoint["epoch"] = epoch
+        self.save()
+
+    def cut(self, position):
+        """Cuts the copy off behind a position."""
+        self.events.seek(0)
+        length, last = 0, None
+        for line in self.events:
+            event = json.loads(line)
+            if event["position"] > position:
+                break
+            length, last = length + len(line), event["id"]
+        self.events.truncate(length)
+        self.events.seek(0, os.SEEK_END)
+        self.checkpoint.update(position=position, eventId=last, bytes=length)
+
+    def save(self):
+        """Saves what was written, then the checkpoint, whole or not at all whenever the process is ended."""
+        self.events.flush()
+        os.fsync(self.events.fileno())
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps(self.checkpoint))
+        part.replace(self.file)
+        self.unsaved = 0
+
+    def fill_up_to(self, position):
+        """Takes from the query API what the stream no longer has."""
+        url, token = os.environ.get("ANAMNESIS_URL"), os.environ.get("ANAMNESIS_TOKEN")
+        if not url or not token:
+            first = self.checkpoint["position"] + 1
+            raise Stop(f"the stream lacks positions {first} to {position}: set ANAMNESIS_URL and ANAMNESIS_TOKEN")
+        print(f"the stream has a gap up to position {position}; filled by the query API", file=sys.stderr)
+        # The event's id proves that the log still has it.
+        after = self.checkpoint["eventId"] or self.checkpoint["position"]
+        request = Request(f"{url}/v1/events?after={after}", headers={"Authorization": f"Bearer {token}"})
+        with urlopen(request, timeout=60) as frames:
+            for line in frames:
+                if line.startswith(b"data: "):
+                    stored = json.loads(line.removeprefix(b"data: "))
+                    self.take(
+                        {
+                            "position": stored["position"],
+                            "id": stored["event_id"],
+                            "type": stored["type"],
+                            "stream": f"{stored['stream']['type']}/{stored['stream']['id']}",
+                            "data": stored["payload"],
+                            "dataRef": None,
+                        }
+                    )
+                    if self.checkpoint["position"] >= position:
+                        return
+        raise Stop("the query API ended the stream; start again")
+
+
+async def only_log(jetstream):
+    """The log that has the only stream on this NATS."""
+    names = [info.config.name for info in await jetstream.streams_info()]
+    logs = [name.removeprefix(STREAM_PREFIX) for name in names if name.startswith(STREAM_PREFIX)]
+    if len(logs) != 1:
+        raise Stop(f"{len(logs)} logs have a stream here: give the log's id")
+    return logs[0]
+
+
+async def begin(jetstream, stream, checkpoint):
+    """Behind the checkpoint's event, if it is still where it was; otherwise from the stream's beginning."""
+    try:
+        there = await jetstream.get_msg(stream, checkpoint["sequence"]) if checkpoint["sequence"] else None
+    except NotFoundError:
+        there = None
+    if there and texts(there.headers).get("ce-id") == checkpoint["eventId"]:
+        return ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=checkpoint["sequence"] + 1
+        )
+    return ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+
+
+async def main(url, folder, log_id=None):
+    connection = await nats.connect(url)
+    jetstream = connection.jetstream()
+    log_id = log_id or await only_log(jetstream)
+    copy = Copy(Path(folder), log_id)
+    stream = f"{STREAM_PREFIX}{log_id}"
+    config = await begin(jetstream, stream, copy.checkpoint)
+    # Control messages come in order between the events.
+    subscription = await jetstream.subscribe(
+        f"anamnesis.{log_id}.>", stream=stream, config=config, ordered_consumer=True
+    )
+    async for message in subscription.messages:
+        place = message.metadata
+        await copy.hear(texts(message.headers), message.data, place.sequence.stream)
+        if place.num_pending == 0 or copy.unsaved >= UNSAVED_MAX:
+            copy.save()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit("give the address of NATS and a folder")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except Stop as stop:
+        sys.exit(f"error: {stop}")

@@ -1,0 +1,239 @@
+// Keeps a copy of every event of a log, in the log's order, and goes on where it stopped.
+//
+//     npm ci && npx tsc
+//     node subscriber.js nats://127.0.0.1:4222 <folder> [<log id>]
+//
+// README.md beside this file says what the folder holds, and what is proved of every message.
+
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { connect, type MsgHdrs } from "@nats-io/transport-node";
+import { DeliverPolicy, jetstream, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
+
+const streamPrefix = "ANAMNESIS_EVENTS_";
+/** Events after which the checkpoint is saved, even if more are waiting. */
+const unsavedMax = 256;
+
+/** What a person has to look at. */
+class Stop extends Error {}
+
+/** How far the subscriber has come. */
+interface Checkpoint {
+  logId: string;
+  epoch: number;
+  position: number;
+  eventId: string | null;
+  /** Where the event stood in the stream: only to find it faster. */
+  sequence: number;
+  /** How long the copy was then: what was written behind it is cut off and comes again. */
+  bytes: number;
+}
+
+/** An event, wherever it was heard. */
+interface Event {
+  position: number;
+  id: string;
+  type: string;
+  stream: string;
+  data: unknown;
+  dataRef: string | null;
+}
+
+/** An event as the query API sends it. */
+interface Stored {
+  position: number;
+  event_id: string;
+  type: string;
+  stream: { type: string; id: string };
+  payload: unknown;
+}
+
+/** What a control message says. */
+interface Begun {
+  epochs: { epoch: number; afterPosition: number }[];
+}
+
+/** The headers by their names in lower case, percent-decoded. */
+function texts(headers: MsgHdrs | undefined): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const name of headers?.keys() ?? []) found.set(name.toLowerCase(), decodeURIComponent(headers!.get(name)));
+  return found;
+}
+
+/** The copy of the log, and its checkpoint. */
+class Copy {
+  checkpoint: Checkpoint;
+  unsaved = 0;
+  private readonly file: string;
+  private readonly events: number;
+
+  constructor(private readonly folder: string, logId: string) {
+    fs.mkdirSync(folder, { recursive: true });
+    this.file = path.join(folder, "checkpoint.json");
+    this.checkpoint = fs.existsSync(this.file)
+      ? JSON.parse(fs.readFileSync(this.file, "utf8"))
+      : { logId, epoch: 1, position: 0, eventId: null, sequence: 0, bytes: 0 };
+    if (this.checkpoint.logId !== logId) {
+      throw new Stop(`the checkpoint is of the log ${this.checkpoint.logId}, this is ${logId}`);
+    }
+    this.events = fs.openSync(path.join(folder, "events.jsonl"), "a");
+    fs.ftruncateSync(this.events, this.checkpoint.bytes);
+  }
+
+  /** Takes a message, after proving that it is the next one. */
+  async hear(headers: Map<string, string>, data: string, sequence: number): Promise<void> {
+    const [epoch, position] = [Number(headers.get("ce-epoch")), Number(headers.get("ce-position"))];
+    const [logId, id, type] = [headers.get("ce-logid"), headers.get("ce-id"), headers.get("ce-type")];
+    if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(position) || !id || !type) {
+      console.error(`message ${sequence} is no event of a log; passed over`);
+      return;
+    }
+    if (logId !== this.checkpoint.logId) {
+      console.error(`message ${sequence} is of another log; passed over`);
+      return;
+    }
+    const stream = headers.get("ce-subject");
+    if (stream === undefined) {
+      this.turn(epoch, JSON.parse(data));
+      return;
+    }
+    if (epoch < this.checkpoint.epoch) {
+      console.error(`message ${sequence} is of the epoch ${epoch}, which has ended; passed over`);
+      return;
+    }
+    if (epoch > this.checkpoint.epoch) throw new Stop(`epoch ${epoch} began and nobody said where: copy the log anew`);
+    if (position > this.checkpoint.position + 1) await this.fillUpTo(position - 1);
+    const dataRef = headers.get("ce-dataref") ?? null;
+    const event = { position, id, type, stream, data: data === "" ? null : JSON.parse(data), dataRef };
+    if (this.take(event)) this.checkpoint.sequence = sequence;
+  }
+
+  /** Writes down an event that is the next; tells whether it was. */
+  private take(event: Event): boolean {
+    const known = this.checkpoint;
+    if (event.position === known.position && known.eventId !== null && known.eventId !== event.id) {
+      throw new Stop(`the log has another event at position ${event.position}: stop and look`);
+    }
+    if (event.position <= known.position) return false; // It came again.
+    const line = Buffer.from(`${JSON.stringify(event)}\n`);
+    fs.writeSync(this.events, line);
+    this.checkpoint = { ...known, position: event.position, eventId: event.id, bytes: known.bytes + line.length };
+    this.unsaved += 1;
+    return true;
+  }
+
+  /** Heeds a control message: where the log began a new epoch, what was taken after that never happened. */
+  private turn(epoch: number, begun: Begun): void {
+    if (epoch <= this.checkpoint.epoch) return;
+    const later = begun.epochs.filter((began) => began.epoch > this.checkpoint.epoch);
+    // Where nothing is known of the epoch, everything is taken again.
+    const kept = later.length === 0 ? 0 : Math.min(...later.map((began) => began.afterPosition));
+    if (kept < this.checkpoint.position) {
+      console.error(`the log lost events: what came after position ${kept} is forgotten`);
+      this.cut(kept);
+    }
+    this.checkpoint.epoch = epoch;
+    this.save();
+  }
+
+  /** Cuts the copy off behind a position. */
+  private cut(position: number): void {
+    let [bytes, eventId]: [number, string | null] = [0, null];
+    for (const line of fs.readFileSync(path.join(this.folder, "events.jsonl"), "utf8").split("\n")) {
+      if (line === "") break;
+      const event: Event = JSON.parse(line);
+      if (event.position > position) break;
+      [bytes, eventId] = [bytes + Buffer.byteLength(line) + 1, event.id];
+    }
+    fs.ftruncateSync(this.events, bytes);
+    this.checkpoint = { ...this.checkpoint, position, eventId, bytes };
+  }
+
+  /** Saves what was written, then the checkpoint, whole or not at all whenever the process is ended. */
+  save(): void {
+    fs.fdatasyncSync(this.events);
+    fs.writeFileSync(`${this.file}.part`, JSON.stringify(this.checkpoint));
+    fs.renameSync(`${this.file}.part`, this.file);
+    this.unsaved = 0;
+  }
+
+  /** Takes from the query API what the stream no longer has. */
+  private async fillUpTo(position: number): Promise<void> {
+    const { ANAMNESIS_URL: url, ANAMNESIS_TOKEN: token } = process.env;
+    if (!url || !token) {
+      const first = this.checkpoint.position + 1;
+      throw new Stop(`the stream lacks positions ${first} to ${position}: set ANAMNESIS_URL and ANAMNESIS_TOKEN`);
+    }
+    console.error(`the stream has a gap up to position ${position}; filled by the query API`);
+    // The event's id proves that the log still has it.
+    const after = this.checkpoint.eventId ?? this.checkpoint.position;
+    const ended = new AbortController();
+    const headers = { Authorization: `Bearer ${token}` };
+    const answer = await fetch(`${url}/v1/events?after=${after}`, { headers, signal: ended.signal });
+    if (!answer.ok || answer.body === null) {
+      throw new Stop(`the query API says ${answer.status}: ${await answer.text()}`);
+    }
+    let text = "";
+    for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
+      const frames = (text + piece).split("\n\n");
+      text = frames.pop() ?? "";
+      for (const frame of frames) {
+        const line = frame.split("\n").find((line) => line.startsWith("data: "));
+        if (line === undefined) continue;
+        const stored: Stored = JSON.parse(line.slice("data: ".length));
+        const stream = `${stored.stream.type}/${stored.stream.id}`;
+        const { position: at, event_id: id, type, payload: data } = stored;
+        this.take({ position: at, id, type, stream, data, dataRef: null });
+        if (this.checkpoint.position >= position) {
+          ended.abort();
+          return;
+        }
+      }
+    }
+    throw new Stop("the query API ended the stream; start again");
+  }
+}
+
+/** The log that has the only stream on this NATS. */
+async function onlyLog(manager: JetStreamManager): Promise<string> {
+  const logs: string[] = [];
+  for await (const name of manager.streams.names()) {
+    if (name.startsWith(streamPrefix)) logs.push(name.slice(streamPrefix.length));
+  }
+  if (logs.length !== 1) throw new Stop(`${logs.length} logs have a stream here: give the log's id`);
+  return logs[0]!;
+}
+
+/** Behind the checkpoint's event, if it is still where it was; otherwise from the stream's beginning. */
+async function begin(manager: JetStreamManager, stream: string, checkpoint: Checkpoint) {
+  const { sequence, eventId } = checkpoint;
+  const there = sequence > 0 ? await manager.streams.getMessage(stream, { seq: sequence }).catch(() => null) : null;
+  return there !== null && texts(there.header).get("ce-id") === eventId
+    ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: sequence + 1 }
+    : { deliver_policy: DeliverPolicy.All };
+}
+
+async function main(url: string, folder: string, given?: string): Promise<void> {
+  const connection = await connect({ servers: url });
+  const manager = await jetstreamManager(connection);
+  const logId = given ?? (await onlyLog(manager));
+  const copy = new Copy(folder, logId);
+  const stream = `${streamPrefix}${logId}`;
+  // Control messages come in order between the events.
+  const options = { filter_subjects: `anamnesis.${logId}.>`, ...(await begin(manager, stream, copy.checkpoint)) };
+  const consumer = await jetstream(connection).consumers.get(stream, options);
+  for await (const message of await consumer.consume()) {
+    await copy.hear(texts(message.headers), message.string(), message.seq);
+    if (message.info.pending === 0 || copy.unsaved >= unsavedMax) copy.save();
+  }
+}
+
+const [url, folder, logId] = process.argv.slice(2);
+if (url === undefined || folder === undefined) {
+  console.error("give the address of NATS and a folder");
+  process.exit(1);
+}
+main(url, folder, logId).catch((error: unknown) => {
+  console.error(error instanceof Stop ? `error: ${error.message}` : error);
+  process.exit(1);
+});
