@@ -10,6 +10,7 @@ use event_bus::Topology;
 use event_bus::control::{self, Begun, EpochStart, Why};
 use event_store::log::LogIdentity;
 use serde_json::Value;
+use tempfile::TempDir;
 use testkit::{NatsServer, eventually};
 use uuid::Uuid;
 
@@ -25,18 +26,19 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/subscribers")
 }
 
-/// The subscriber in TypeScript, compiled beside its packages.
-fn compiled() -> PathBuf {
-    let folder = xtask::tools::subscriber_packages().expect("npm's packages");
+/// The subscriber in TypeScript, compiled in a folder of its own below its packages, where both are found.
+fn compile() -> TempDir {
+    let packages = xtask::tools::subscriber_packages().expect("npm's packages");
+    let folder = TempDir::new_in(&packages).expect("a folder");
     for file in ["subscriber.ts", "tsconfig.json"] {
-        std::fs::copy(examples().join(file), folder.join(file)).expect("a copy");
+        std::fs::copy(examples().join(file), folder.path().join(file)).expect("a copy");
     }
-    let tsc = Command::new("node_modules/.bin/tsc").current_dir(&folder).output().expect("tsc runs");
+    let tsc = Command::new(packages.join("node_modules/.bin/tsc")).current_dir(&folder).output().expect("tsc runs");
     assert!(tsc.status.success(), "{}", text(&tsc.stdout));
-    folder.join("subscriber.js")
+    folder
 }
 
-fn program(language: &str) -> Command {
+fn program(language: &str, compiled: &Path) -> Command {
     match language {
         "rust" => {
             let tests = std::env::current_exe().expect("the test's own path");
@@ -51,7 +53,7 @@ fn program(language: &str) -> Command {
         }
         _ => {
             let mut node = Command::new("node");
-            node.arg(compiled());
+            node.arg(compiled.join("subscriber.js"));
             node
         }
     }
@@ -62,6 +64,7 @@ struct Scene {
     system: System,
     nats: NatsServer,
     token: String,
+    compiled: TempDir,
 }
 
 impl Scene {
@@ -69,7 +72,7 @@ impl Scene {
         let nats = testkit::nats().await;
         let system = System::embedded_with(&["--nats-url", &nats.url()]).await;
         let token = std::fs::read_to_string(system.folder.path().join("data/admin.token")).expect("a token");
-        Self { system, nats, token: token.trim().to_owned() }
+        Self { system, nats, token: token.trim().to_owned(), compiled: compile() }
     }
 
     fn folder(&self, language: &str) -> PathBuf {
@@ -79,7 +82,7 @@ impl Scene {
     fn start(&self, language: &str) -> Subscriber {
         std::fs::create_dir_all(self.folder(language)).expect("a folder");
         let told = std::fs::File::create(self.folder(language).join("told")).expect("a file");
-        let mut command = program(language);
+        let mut command = program(language, self.compiled.path());
         command.arg(self.nats.url()).arg(self.folder(language)).stdin(Stdio::null()).stdout(Stdio::null());
         command.env("ANAMNESIS_URL", &self.system.processes[0].url).env("ANAMNESIS_TOKEN", &self.token);
         Subscriber(command.stderr(told).spawn().unwrap_or_else(|error| panic!("{language}: {error}")))
