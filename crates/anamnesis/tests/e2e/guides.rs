@@ -33,6 +33,7 @@ guides! {
     audit: "audit.md",
     build_an_app: "build-an-app.md",
     operate: "operate.md",
+    subscribe: "subscribe-to-events.md",
 }
 
 /// A guide's script.
