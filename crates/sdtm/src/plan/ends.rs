@@ -184,7 +184,7 @@ impl Planner<'_> {
         randomised: Option<&Disposition>,
         end: Option<&Disposition>,
     ) {
-        for row in rows.iter().filter(|row| !end.is_some_and(|end| end.at == row.at)) {
+        for row in rows.iter().filter(|row| end.is_none_or(|end| end.at != row.at)) {
             let is_randomisation = randomised.is_some_and(|randomised| randomised.at == row.at);
             let name = term(row).unwrap_or_default();
             match kind(row) {

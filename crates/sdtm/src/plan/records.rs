@@ -50,7 +50,7 @@ impl Transfer<'_> {
             let same = |index: &usize| {
                 at(*index, &body) && (known[*index].value.told == value || known[*index].value.now == value)
             };
-            match free.iter().position(|index| same(index)) {
+            match free.iter().position(same) {
                 Some(place) => drop(free.swap_remove(place)),
                 None => others.push((step, target, body)),
             }
@@ -67,7 +67,7 @@ impl Transfer<'_> {
                 self.correct_observation(step, target, &body, index);
             } else {
                 let text = "one of several measurements of the same test and time changed: none can be told apart";
-                self.fail(&step.rows, text);
+                self.fail(&step, text);
             }
         }
         let table = |code: &str| if code == AGE { Table::Dm } else { Table::Vs };

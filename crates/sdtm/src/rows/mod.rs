@@ -327,12 +327,7 @@ impl ExceptionRow {
     /// Reads a row of IE.
     pub fn read(row: Row<'_>, at: RowId, texts: &mut Texts) -> Self {
         let mut cell = |column| texts.cell(row, column);
-        Self {
-            at,
-            code: cell("IETESTCD"),
-            text: cell("IETEST"),
-            result: cell("IESTRESC").or_else(|| cell("IEORRES")),
-        }
+        Self { at, code: cell("IETESTCD"), text: cell("IETEST"), result: cell("IESTRESC").or_else(|| cell("IEORRES")) }
     }
 }
 
