@@ -79,6 +79,9 @@ pub fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::default()).and_utc()
 }
 
+/// Years that a date about somebody alive can have: anything else is a slip of the pen.
+const YEARS: std::ops::RangeInclusive<u16> = 1900..=2200;
+
 /// What stands for a part that is not known (CDASH; SDTM has hyphens).
 const UNKNOWN: [&str; 8] = ["", "-", "--", "UN", "UNK", "NK", "XX", "00"];
 
@@ -88,7 +91,8 @@ fn known_part(text: &str) -> Option<&str> {
         text.get(range).is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let hyphen = |index: usize| text.as_bytes().get(index) == Some(&b'-');
-    if !digits(0..4) || (text.len() > 4 && !hyphen(4)) {
+    let year = text.get(..4).filter(|_| digits(0..4)).and_then(|year| year.parse().ok());
+    if !year.is_some_and(|year| YEARS.contains(&year)) || (text.len() > 4 && !hyphen(4)) {
         return None;
     }
     let unknown = |part: &str| UNKNOWN.iter().any(|word| part.eq_ignore_ascii_case(word));
@@ -169,6 +173,7 @@ mod tests {
             "03/09/2014",
             "2014-03-0",
             "2014-12-30/2015-01-02",
+            "0014-03-09",
             "/2014-03-09",
             "UN-UNK-2014",
         ] {

@@ -45,17 +45,18 @@ pub struct ImportArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum Source {
     /// Imports a study's SDTM tables (CSV, Dataset-JSON or SAS transport files) from a folder, at first or again.
+    ///
+    /// Read are DM, TS, TA, TI, TV, DS, IE, SV, AE, QS and VS, whole or split. Of every row is told what became of it:
+    /// "taken"; "noted", where it has no place here or changes nothing; "rejected", where something is wrong. A later
+    /// transfer of the same study adds what is new and corrects what changed, with the reason "Changed in a later
+    /// transfer"; what it no longer says stays.
+    ///
+    /// Ends with 0 where every file was read and every row accounted for, also where rows were rejected; with 2 where it
+    /// could not begin or go on, where a file cannot be read to its end, and where nothing was taken.
     Sdtm(SdtmArgs),
 }
 
-/// Imports a study's SDTM tables: DM, TS, TA, TI, TV, DS, IE, SV, AE, QS and VS, whole or split.
-///
-/// Of every row is told what became of it: "taken"; "noted", where it has no place here or changes nothing; "rejected",
-/// where something is wrong. A later transfer of the same study adds what is new and corrects what changed, with the reason
-/// "Changed in a later transfer"; what it no longer says stays.
-///
-/// Ends with 0 where every file was read and every row accounted for, also where rows were rejected; with 2 where it could
-/// not begin or go on, where a file cannot be read to its end, and where nothing was taken.
+/// Imports a study's SDTM tables.
 #[derive(Clone, Debug, Args)]
 struct SdtmArgs {
     /// Folder with the tables as .csv, .tsv, .json, .ndjson or .xpt (SAS transport, version 5 or 8).
@@ -147,7 +148,7 @@ fn read(mut collector: Collector, found: &Found, folder: &Path) -> Result<(Colle
         match source::read(file, &mut |read| collector.take(table, number, read)) {
             Ok(columns) => collector.take_columns(table, &file.name(), columns),
             Err(error) => {
-                collector.accounts.remark(format!("{}: {}", file.name(), chain(&error)));
+                collector.accounts.remark(chain(&error));
                 unreadable.push(error);
             }
         }

@@ -7,7 +7,7 @@ pub mod process;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use decider::{Command, Context, Decision, Fact, Facts, Halt, Need, Refusal, State, StreamFold};
+use decider::{Command, Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, State, StreamFold};
 use domain::rules;
 use events::envelope::{Actor, NewEvent, Role};
 use events::ids::StreamId;
@@ -21,6 +21,9 @@ pub struct World {
     role: Option<Role>,
     unnamed: bool,
 }
+
+/// How a command is decided.
+type Deciding<'command> = &'command dyn Fn(&Context, &Facts) -> Result<Decision, Halt>;
 
 /// What a command led to.
 pub struct Outcome {
@@ -51,8 +54,24 @@ impl World {
     /// Where the decision asks without end, or an event cannot be folded.
     #[track_caller]
     pub fn when<C: Command>(&self, target: C::Target, command: &C) -> Outcome {
+        let decide = |context: &Context, facts: &Facts| command.decide(target, context, facts);
+        self.then_written(command.reads(target), &decide)
+    }
+
+    /// Decides any command with its target; its events are part of the world afterwards.
+    ///
+    /// # Panics
+    /// As [`World::when`].
+    #[track_caller]
+    pub fn when_any(&self, command: &dyn Decide) -> Outcome {
+        let decide = |context: &Context, facts: &Facts| command.decide(context, facts);
+        self.then_written(command.reads(), &decide)
+    }
+
+    #[track_caller]
+    fn then_written(&self, reads: Vec<Need>, decide: Deciding<'_>) -> Outcome {
         let mut world = self.clone();
-        let (result, facts) = self.decide(target, command, &mut world.folds);
+        let (result, facts) = self.decide(reads, decide, &mut world.folds);
         if let Ok(decision) = &result {
             for write in &decision.writes {
                 assert!(facts.version(write.stream).is_some(), "{} is written unread", write.stream);
@@ -65,24 +84,25 @@ impl World {
     /// Everything that the decision looks at.
     #[track_caller]
     pub fn facts<C: Command>(&self, target: C::Target, command: &C) -> Facts {
-        self.decide(target, command, &mut BTreeMap::new()).1
+        let decide = |context: &Context, facts: &Facts| command.decide(target, context, facts);
+        self.decide(command.reads(target), &decide, &mut BTreeMap::new()).1
     }
 
     #[track_caller]
-    fn decide<C: Command>(
+    fn decide(
         &self,
-        target: C::Target,
-        command: &C,
+        reads: Vec<Need>,
+        decide: Deciding<'_>,
         folds: &mut BTreeMap<StreamId, StreamFold>,
     ) -> (Result<Decision, Refusal>, Facts) {
         let (mut context, mut facts) = (context(), Facts::new());
         context.actor.role = self.role.unwrap_or(context.actor.role);
         context.target_named = !self.unnamed;
-        for need in command.reads(target) {
+        for need in reads {
             self.load(&need, &mut facts, folds);
         }
         loop {
-            match command.decide(target, &context, &facts) {
+            match decide(&context, &facts) {
                 Ok(decision) => return (Ok(decision), facts),
                 Err(Halt::Refused(refusal)) => return (Err(refusal), facts),
                 Err(Halt::Needs(needs)) => {
@@ -101,6 +121,11 @@ impl World {
         let state = fold(&need.fold, (need.fold.initial)(), events);
         folds.insert(need.stream, need.fold);
         facts.insert(need.stream, Fact { version: events.len() as u64, state });
+    }
+
+    /// Everything that happened, by stream.
+    pub const fn streams(&self) -> &BTreeMap<StreamId, Vec<NewEvent>> {
+        &self.streams
     }
 
     /// The events of this type, with their streams.
@@ -184,6 +209,11 @@ impl Outcome {
             Err(refusal) => refusal.rule.clone(),
             Ok(decision) => panic!("expected a refusal, got {decision:?}"),
         }
+    }
+
+    /// What was decided.
+    pub const fn result(&self) -> &Result<Decision, Refusal> {
+        &self.result
     }
 
     /// Whatever came of it.

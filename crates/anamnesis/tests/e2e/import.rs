@@ -1,4 +1,4 @@
-//! A small study with faults is imported over REST.
+//! Studies are imported over REST: one with faults, and the one in `examples/`, again and changed.
 
 use std::path::Path;
 use std::process::Command;
@@ -50,6 +50,7 @@ async fn a_study_with_faults_is_imported_and_again_adds_nothing() {
     }
     let (first, report) = import(&system, &folder);
     assert!(first.contains("total      16     14      0         2"), "{first}");
+    assert!(first.contains("ex.csv: not imported, 1 rows"), "{first}");
     let rejected: Vec<&str> = report.lines().filter(|line| line.contains(",rejected,")).collect();
     assert_eq!(rejected.len(), 2, "{report}");
     assert!(rejected[0].starts_with("sv.csv,3,E2E-1-09,rejected,dm has no subject"), "{report}");
@@ -91,6 +92,54 @@ fn import(system: &System, folder: &Path) -> (String, String) {
     let output = run(&arguments, system.folder.path());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (String::from_utf8_lossy(&output.stdout).into_owned(), std::fs::read_to_string(&report).expect("a report"))
+}
+
+#[tokio::test]
+async fn the_example_is_imported_and_what_a_later_transfer_changes_is_corrected() {
+    let system = System::embedded().await;
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/sdtm");
+    let (first, _) = import(&system, &example);
+    assert!(first.contains("screened 8, screen failures 2, enrolled 6, randomised 6, completed 2"), "{first}");
+    let (again, _) = import(&system, &example);
+    assert!(again.contains("events added: 0"), "{again}");
+
+    let later = system.folder.path().join("later");
+    std::fs::create_dir(&later).expect("a folder");
+    for entry in std::fs::read_dir(&example).expect("the example") {
+        let path = entry.expect("a file").path();
+        std::fs::copy(&path, later.join(path.file_name().expect("a name"))).expect("copied");
+    }
+    change(&later.join("ae.csv"), "Headache,MILD", "Migraine,MILD");
+    change(&later.join("ae.csv"), "Fatigue,MILD,N,", "Fatigue,MILD,Y,");
+    change(&later.join("qsph.csv"), "PHQ0109,PHQ-9,Several days,1,1", "PHQ0109,PHQ-9,Not at all,0,0");
+    change(&later.join("ds.csv"), "COMPLETED,COMPLETED", "Moved abroad,WITHDRAWAL BY SUBJECT");
+    let (changed, _) = import(&system, &later);
+    assert!(changed.contains("events added: 4\n"), "{changed}");
+    assert!(changed.contains("an earlier transfer said otherwise: 4\n"), "{changed}");
+    assert!(changed.contains("completed 1\n"), "{changed}");
+
+    let trial = system.api.get("/v1/trials?protocol=ANM-DEMO-1").await.ok();
+    let trial = trial["items"][0]["trial_id"].as_str().expect("the trial").to_owned();
+    let events = system.api.get(&format!("/v1/adverse-events?trial_id={trial}&limit=100")).await.ok();
+    let events = events["items"].as_array().expect("a list");
+    let event = |term: &str| events.iter().find(|event| event["term"] == term).expect("an adverse event");
+    assert_eq!(event("Migraine")["reported_term"], "head hurts in the morning");
+    assert_eq!((events.len(), &event("Fatigue")["serious"]), (7, &Value::from(true)));
+    let patient = event("Migraine")["patient_id"].as_str().expect("an id").to_owned();
+    let history = system.api.get(&format!("/v1/patients/{patient}/history?limit=1000")).await.ok();
+    let updated =
+        history["items"].as_array().expect("a list").iter().find(|event| event["type"] == "AdverseEventUpdated");
+    let updated = &updated.expect("the update")["payload"];
+    assert_eq!((&updated["previous"]["term"], &updated["changes"]["term"]), (&"Headache".into(), &"Migraine".into()));
+    let (last, _) = import(&system, &later);
+    assert!(last.contains("events added: 0"), "{last}");
+}
+
+/// Replaces the first place of a text in a file.
+fn change(path: &Path, old: &str, new: &str) {
+    let text = std::fs::read_to_string(path).expect("a table");
+    assert!(text.contains(old), "{old}");
+    std::fs::write(path, text.replacen(old, new, 1)).expect("written");
 }
 
 #[tokio::test]

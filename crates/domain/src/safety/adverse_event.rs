@@ -233,8 +233,10 @@ impl Command for UpdateAdverseEvent {
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         place.require_not_before(occurred_at, known.changed_at, AdverseEventError::UpdatedBefore)?;
-        let reported_on = place.day(known.reported_at)?;
-        if self.onset.value().is_some_and(|onset| onset.earliest() > reported_on) {
+        // The report of a record of the past is dated by what it tells, which may have been wrong.
+        let told_at = if self.historical { occurred_at } else { known.reported_at };
+        let told_on = place.day(told_at)?;
+        if self.onset.value().is_some_and(|onset| onset.earliest() > told_on) {
             return Err(AdverseEventError::ReportedBeforeOnset.into());
         }
         let mut now = known.clone();

@@ -23,7 +23,6 @@ pub enum Visit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attended {
     subject_id: SubjectId,
-    recorded_at: DateTime<Utc>,
     /// When it was recorded or corrected last.
     changed_at: DateTime<Utc>,
     visit: String,
@@ -160,7 +159,8 @@ impl Command for CorrectVisit {
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         place.require_not_before(occurred_at, attended.changed_at, VisitError::CorrectedBefore)?;
         if let Some(attended_on) = self.attended_on.value() {
-            check_day(attended_on, place.day(attended.recorded_at)?, context, &place)?;
+            // Not the day of the record: that was dated by what turned out to be wrong.
+            check_day(attended_on, self.occurred_at.day(context, &place)?, context, &place)?;
         }
         let (visit, old_visit) = self.visit.of(&attended.visit);
         let (visit_number, old_number) = self.visit_number.of(&attended.visit_number);
@@ -189,13 +189,12 @@ impl Command for CorrectVisit {
 impl Aggregate for Visit {
     type Id = VisitId;
     type Event = VisitEvent;
-    const SNAPSHOT_VERSION: u16 = 2;
+    const SNAPSHOT_VERSION: u16 = 3;
 
     fn evolve(self, event: &VisitEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Visit::Absent, VisitEvent::VisitAttended(attended)) => Visit::Attended(Box::new(Attended {
                 subject_id: attended.subject_id,
-                recorded_at: occurred_at,
                 changed_at: occurred_at,
                 visit: attended.visit.clone(),
                 visit_number: attended.visit_number,

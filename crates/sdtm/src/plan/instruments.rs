@@ -85,6 +85,14 @@ impl InstrumentPlan {
     /// # Errors
     /// Why it is none.
     pub fn answer(&self, item: &Text, result: &QuestionnaireResult, derived: bool) -> Result<Answer, NoAnswer> {
+        let given = match result {
+            QuestionnaireResult::Number(number) => Answer::Number(*number),
+            QuestionnaireResult::Text(text) => Answer::Text(text.to_string()),
+            QuestionnaireResult::NotDone(_) | QuestionnaireResult::Nothing => {
+                let why = "QSSTRESN, QSSTRESC and QSORRES are empty: there is no result";
+                return Err(NoAnswer::Unanswered(why.to_owned()));
+            }
+        };
         let Some(defined) = self.definition.items.iter().find(|defined| *defined.code == **item) else {
             let of = &self.definition.instrument;
             return Err(match beside(self.shipped, item) {
@@ -93,14 +101,9 @@ impl InstrumentPlan {
                 None => NoAnswer::Wrong(format!("`{item}` of {of}: no item of it")),
             });
         };
-        let answer = match (result, &defined.answers) {
-            (QuestionnaireResult::Number(number), AllowedAnswers::Text { .. }) => Answer::Text(number.to_string()),
-            (QuestionnaireResult::Number(number), _) => Answer::Number(*number),
-            (QuestionnaireResult::Text(text), _) => Answer::Text(text.to_string()),
-            (QuestionnaireResult::NotDone(_) | QuestionnaireResult::Nothing, _) => {
-                let why = "QSSTRESN, QSSTRESC and QSORRES are empty: there is no result".to_owned();
-                return Err(NoAnswer::Unanswered(why));
-            }
+        let answer = match (given, &defined.answers) {
+            (Answer::Number(number), AllowedAnswers::Text { .. }) => Answer::Text(number.to_string()),
+            (given, _) => given,
         };
         match (&answer, &defined.answers) {
             (Answer::Number(number), AllowedAnswers::Integer { min, max }) => {

@@ -5,7 +5,6 @@ use domain::patient::RecordObservation;
 use domain::validate;
 use events::trial::ObservationValue;
 
-use super::super::accounts::RowId;
 use super::super::dates::SdtmDate;
 use super::super::numbers::SdtmNumber;
 use super::super::rows::MeasurementRow;
@@ -34,16 +33,15 @@ const UCUM: [(&str, &str); 15] = [
 impl Planner<'_> {
     /// Plans the measurements.
     pub fn measurements(&mut self, rows: &[MeasurementRow]) {
-        let mut seen: Vec<(RecordObservation, RowId)> = Vec::new();
+        let mut seen: Vec<RecordObservation> = Vec::new();
         for row in rows {
             match self.measurement(row) {
                 Ok(observation) => {
-                    if let Some((_, earlier)) = seen.iter().find(|(known, _)| *known == observation) {
-                        let text = format!("the same value at the same time as {earlier}");
-                        self.leave_out(row.at, text);
+                    if seen.contains(&observation) {
+                        self.leave_out(row.at, "the same value of the same test and time stands there already");
                         continue;
                     }
-                    seen.push((observation.clone(), row.at));
+                    seen.push(observation.clone());
                     let patient_id = self.frame.patient(&self.subject);
                     let at = observation.observed_at.instant().unwrap_or(self.consent.at);
                     self.step(at, Rank::Visit, vec![row.at], patient_id, &observation);

@@ -14,6 +14,8 @@ mod measurements;
 mod pairing;
 mod reconcile;
 mod records;
+#[cfg(test)]
+mod rule_tests;
 mod subject;
 #[cfg(test)]
 mod tests;

@@ -22,8 +22,9 @@ use super::{Frame, Step, SubjectPlan};
 /// Compares a plan with what is known of the subject.
 pub fn reconcile(plan: SubjectPlan, known: &Known, frame: &Frame, accounts: &mut Accounts) -> SubjectPlan {
     let SubjectPlan { subject, steps, rows, failures } = plan;
-    // Every plan has the row of DM.
-    let Some(row) = rows.iter().copied().find(|row| row.table == Table::Dm) else {
+    // Of whom nothing is known everything is new; every plan has the row of DM.
+    let row = rows.iter().copied().find(|row| row.table == Table::Dm);
+    let Some(row) = row.filter(|_| known.patient.is_some()) else {
         return SubjectPlan { subject, steps, rows, failures };
     };
     let mut transfer = Transfer { known, frame, accounts, row, subject, failures, steps: Vec::new() };
@@ -69,9 +70,9 @@ impl Transfer<'_> {
         self.steps.push(Step { corrects: Some(version), ..Step::new(rows, target, command) });
     }
 
-    /// Rows that say what no command can change.
-    pub(super) fn fail(&mut self, rows: &[RowId], reason: &str) {
-        for row in rows {
+    /// A step that says what no command can change: told of at the first of its rows.
+    pub(super) fn fail(&mut self, step: &Step, reason: &str) {
+        if let Some(row) = step.rows.first() {
             self.failures.entry(*row).or_insert_with(|| reason.to_owned());
         }
     }
@@ -106,7 +107,7 @@ impl Transfer<'_> {
             AnyCommand::PresentConsentForm { body, .. } => {
                 let site = course.and_then(|course| course.site_id);
                 if site.is_some_and(|site| site != body.site_id) {
-                    self.fail(&step.rows, "SITEID names another site than before: the subject stays where it is");
+                    self.fail(step, "SITEID names another site than before: the subject stays where it is");
                 }
                 return self.known.signed_at.is_none();
             }
@@ -125,7 +126,7 @@ impl Transfer<'_> {
                 let number = body.subject_number.as_deref().unwrap_or_default();
                 if number != course.number {
                     let text = format!("the subject number is `{}`, and now `{number}`: it is kept", course.number);
-                    self.fail(&step.rows, &text);
+                    self.fail(step, &text);
                 }
                 false
             }
@@ -142,7 +143,7 @@ impl Transfer<'_> {
                 }
                 if let Some(arm) = course.arm.as_ref().filter(|arm| **arm != body.arm) {
                     let text = format!("the subject was allocated to `{arm}`, and now to `{}`: it is kept", body.arm);
-                    self.fail(&step.rows, &text);
+                    self.fail(step, &text);
                 }
                 course.randomised_at.is_none()
             }
@@ -150,7 +151,7 @@ impl Transfer<'_> {
                 Some(reasons) if *reasons == body.reasons => false,
                 Some(reasons) => {
                     let (known, now) = (reasons.join(", "), body.reasons.join(", "));
-                    self.fail(&step.rows, &format!("screening failed for {known}, and now for {now}: that is kept"));
+                    self.fail(step, &format!("screening failed for {known}, and now for {now}: that is kept"));
                     false
                 }
                 None => true,
@@ -212,7 +213,7 @@ impl Transfer<'_> {
             body.judgements.iter().filter(|judged| differs(*judged)).map(|(code, _)| code.as_str()).collect();
         if !criteria.is_empty() {
             let text = format!("{} was judged otherwise before screening ended: that is kept", criteria.join(", "));
-            self.fail(&step.rows, &text);
+            self.fail(step, &text);
         }
         false
     }

@@ -67,7 +67,7 @@ impl Transfer<'_> {
                 self.correct_observation(step, target, &body, index);
             } else {
                 let text = "one of several measurements of the same test and time changed: none can be told apart";
-                self.fail(&step.rows, text);
+                self.fail(&step, text);
             }
         }
         let table = |code: &str| if code == AGE { Table::Dm } else { Table::Vs };

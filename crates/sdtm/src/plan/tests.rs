@@ -11,21 +11,23 @@ use super::super::study::Collector;
 use super::{Step, SubjectPlan, plan_subject, plan_trial};
 
 /// Rows of tables as `COLUMN=cell|COLUMN=cell`, one a line.
-type Rows<'rows> = &'rows [(Table, &'rows str)];
+pub type Rows<'rows> = &'rows [(Table, &'rows str)];
 
-fn collect(rows: Rows<'_>) -> Collector {
+pub fn collect(rows: Rows<'_>) -> Collector {
     let mut collector = Collector::default();
     for ((table, row), line) in rows.iter().zip(2..) {
         let cells: Vec<(&str, &str)> = row.split('|').filter_map(|cell| cell.split_once('=')).collect();
         with_row(line, &cells, |row| collector.take(*table, 0, Read::Row(row)));
+        let names = cells.iter().map(|(name, _)| (*name).to_owned());
+        collector.study.columns.entry(*table).or_default().extend(names);
     }
     collector
 }
 
-struct Planned {
-    trial: String,
+pub struct Planned {
+    pub trial: String,
     subjects: Vec<SubjectPlan>,
-    accounts: Accounts,
+    pub accounts: Accounts,
 }
 
 fn plan(rows: Rows<'_>) -> Planned {
@@ -42,25 +44,25 @@ fn plan(rows: Rows<'_>) -> Planned {
 }
 
 impl Planned {
-    fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         told(self.subjects.iter().flat_map(|plan| &plan.steps))
     }
 
-    fn rejected(&self) -> Vec<(u64, &str)> {
+    pub fn rejected(&self) -> Vec<(u64, &str)> {
         self.accounts.rejected().iter().map(|remark| (remark.row.line, remark.text.as_str())).collect()
     }
 
-    fn noted(&self) -> Vec<(u64, &str)> {
+    pub fn noted(&self) -> Vec<(u64, &str)> {
         self.accounts.left_out().iter().map(|remark| (remark.row.line, remark.text.as_str())).collect()
     }
 
-    fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&str> {
         self.subjects.iter().flat_map(|plan| &plan.steps).map(|step| step.command.name()).collect()
     }
 
     /// Every row that was read is planned or rejected, and none is both.
     #[track_caller]
-    fn accounted_for(self) {
+    pub fn accounted_for(self) {
         let Planned { subjects, mut accounts, .. } = self;
         for row in subjects.iter().flat_map(|plan| &plan.rows) {
             accounts.take(*row);
@@ -81,7 +83,7 @@ fn told<'step>(steps: impl IntoIterator<Item = &'step Step>) -> String {
     text
 }
 
-const TRIAL: [(Table, &str); 6] = [
+pub const TRIAL: [(Table, &str); 6] = [
     (Table::Ts, "STUDYID=T1|TSPARMCD=TITLE|TSVAL=A small trial"),
     (Table::Ts, "STUDYID=T1|TSPARMCD=TBLIND|TSVAL=OPEN LABEL"),
     (Table::Ts, "STUDYID=T1|TSPARMCD=PLANSUB|TSVAL=20"),
@@ -94,13 +96,13 @@ fn with(rows: Rows<'_>) -> Vec<(Table, String)> {
     TRIAL.iter().chain(rows).map(|(table, row)| (*table, (*row).to_owned())).collect()
 }
 
-fn planned(rows: Rows<'_>) -> Planned {
+pub fn planned(rows: Rows<'_>) -> Planned {
     let all = with(rows);
     plan(&all.iter().map(|(table, row)| (*table, row.as_str())).collect::<Vec<_>>())
 }
 
 /// A subject at line 8, whose ids are easy to read.
-const SUBJECT: &str = "STUDYID=T1|USUBJID=T1-S-01|SUBJID=01|SITEID=S|SEX=F|AGE=40|AGEU=YEARS|RFICDTC=2014-01-01|ARMCD=A|ARM=Active|COUNTRY=NOR";
+pub const SUBJECT: &str = "STUDYID=T1|USUBJID=T1-S-01|SUBJID=01|SITEID=S|SEX=F|AGE=40|AGEU=YEARS|RFICDTC=2014-01-01|ARMCD=A|ARM=Active|COUNTRY=NOR";
 
 #[test]
 fn the_trial_of_a_small_study() {
@@ -234,15 +236,20 @@ fn any_rows() -> impl Strategy<Value = Vec<(Table, String)>> {
         "NOT DONE",
         "A",
         "SCRNFAIL",
+        "NA",
+        "INCL01",
+        "CONSENT WITHDRAWN",
     ]);
     let category = prop::sample::select(vec!["PROTOCOL MILESTONE", "DISPOSITION EVENT", "OTHER EVENT", "", "MMSE"]);
-    let table = prop::sample::select(vec![Table::Dm, Table::Ds, Table::Sv, Table::Ae, Table::Qs]);
+    let table = prop::sample::select(vec![Table::Dm, Table::Ds, Table::Ie, Table::Sv, Table::Ae, Table::Qs, Table::Vs]);
     let row = (table, subject, date, word.clone(), word, category).prop_map(|(table, subject, date, one, other, category)| {
         let row = match table {
             Table::Dm => format!("STUDYID=T1|USUBJID={subject}|SUBJID={one}|SITEID=S|DMDTC={date}|ARMCD={other}"),
             Table::Ds => format!("USUBJID={subject}|DSDECOD={one}|DSTERM={other}|DSCAT={category}|DSSTDTC={date}"),
             Table::Sv => format!("USUBJID={subject}|VISITNUM={one}|VISIT={other}|SVSTDTC={date}"),
             Table::Ae => format!("USUBJID={subject}|AESEQ={one}|AEDECOD={other}|AESEV={one}|AESTDTC={date}"),
+            Table::Ie => format!("USUBJID={subject}|IETESTCD={other}|IESTRESC={one}"),
+            Table::Vs => format!("USUBJID={subject}|VSTESTCD={one}|VSSTRESC={other}|VSDTC={date}"),
             _ => format!("USUBJID={subject}|QSCAT={category}|QSTESTCD={one}|QSSTRESC={other}|QSSTAT={one}|VISITNUM={other}|QSDTC={date}"),
         };
         (table, row)

@@ -19,7 +19,7 @@ fn an_adverse_event_keeps_what_an_update_does_not_tell() {
     let id = AdverseEventId::from(Uuid::from_u128(6));
     let reported = json!({
         "subject_id": subject(), "trial_id": trial(), "site_id": site(), "patient_id": patient(),
-        "term": "HEADACHE", "severity": "mild", "ctcae_grade": 1, "serious": false, "relatedness": "POSSIBLE",
+        "term": "HEADACHE", "reported_term": "sore head", "severity": "mild", "ctcae_grade": 1, "serious": false, "relatedness": "POSSIBLE",
         "onset": "2026-01", "triggered_rules": []
     });
     let update = |changes: Value| json!({"changes": changes, "previous": {}, "reason": "more", "triggered_rules": []});
@@ -33,7 +33,7 @@ fn an_adverse_event_keeps_what_an_update_does_not_tell() {
     .view::<AdverseEvents>(id)
     .then(&json!({
         "adverse_event_id": id, "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
-        "site_id": site(), "term": "MIGRAINE", "reported_term": null, "severity": "severe", "ctcae_grade": null, "serious": true,
+        "site_id": site(), "term": "MIGRAINE", "reported_term": "sore head", "severity": "severe", "ctcae_grade": null, "serious": true,
         "relatedness": "POSSIBLE", "onset": "2026-01", "ended": "2026-02-03", "outcome": "RECOVERED",
         "reported_at": minute(0), "outside_consent": false, "historical": false, "updates": 2
     }));
