@@ -61,7 +61,7 @@ pub fn embedded(settings: &ServerSettings, address: SocketAddr) {
     let token = absolute(&settings.storage.admin_token_file());
     let call = |words: &[&str]| Invocation::of(words).at(&url).data_dir(folder);
     let simulate = call(&["simulate"]).word("--subjects").word(200).word("--sites").word(5).word("--seed").word(1);
-    let curl = curl_as_administrator(folder, &format!("{url}/v1/alerts?status=raised"));
+    let curl = curl_as_administrator(folder, &format!("{url}/v1/alerts?open=true"));
     // Where the key is in the environment, another terminal does not have it.
     let issue = match issue(settings, "investigator", "inv-701") {
         (issue, None) => format!("\n  {issue}"),
@@ -69,7 +69,7 @@ pub fn embedded(settings: &ServerSettings, address: SocketAddr) {
     };
     line(&format!(
         "Anamnesis {VERSION} listens on {url}
-  interface   {url}/docs  (OpenAPI: {url}/openapi.json)
+  interface   {url}/docs  (OpenAPI: {url}/openapi.json; events: {url}/asyncapi.json)
   data        {data}
   token       {token}  (the administrator's)
 

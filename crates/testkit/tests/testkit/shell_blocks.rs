@@ -99,7 +99,7 @@ fn commands_in_documents_can_be_pasted_into_any_shell() {
 #[test]
 fn what_is_in_quotes_is_right_and_what_is_not_is_found() {
     let of = |line| faults(&[(1, line)]).len();
-    assert_eq!(of("curl -N http://a/v1/alerts?status=raised"), 1);
+    assert_eq!(of("curl -N http://a/v1/alerts?open=true"), 1);
     assert_eq!(of("curl http://a/v1/alerts\\?a=1&b=2"), 2);
     assert_eq!(of("curl -H \"Authorization: Bearer $T\" 'http://a/v1?x=1&y=2' && echo $? &  # why?"), 0);
     assert_eq!(of("anamnesis serve > log 2>&1 &"), 0);
