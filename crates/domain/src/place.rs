@@ -166,6 +166,43 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_right_after_an_end_is_after_it() {
+        let within = |zone: &str, one: &str, end: &str| {
+            let place = Place::at(zone.parse().expect("a zone"));
+            place.is_before_end(time(one), time(end)).expect("the zone is known")
+        };
+        assert!(within("UTC", "2026-02-01T08:00:00Z", "2026-02-01T08:00:01Z"));
+        assert!(!within("UTC", "2026-02-01T08:00:00Z", "2026-02-01T08:00:00Z"));
+        assert!(!within("UTC", "2026-02-01T08:00:01Z", "2026-02-01T08:00:00Z"));
+        // A whole day, on either side, is the day.
+        assert!(within("UTC", "2026-02-01T08:00:00Z", "2026-02-01T00:00:00Z"));
+        assert!(within("UTC", "2026-02-01T00:00:00Z", "2026-02-01T08:00:00Z"));
+        assert!(!within("UTC", "2026-02-02T08:00:00Z", "2026-02-01T00:00:00Z"));
+        assert!(!within("Europe/Oslo", "2026-02-01T23:30:00Z", "2026-01-31T23:00:00Z"));
+        assert!(within("UTC", "2026-01-01T08:00:00Z", "2026-02-01T08:00:00Z"));
+        assert!(!within("UTC", "2026-03-01T08:00:00Z", "2026-02-01T08:00:00Z"));
+    }
+
+    #[test]
+    fn a_zone_is_asked_for_only_where_it_decides() {
+        let facts = Facts::new();
+        let place = Place::site(&facts, SiteId::from(uuid::Uuid::from_u128(1)));
+        let (one, other) = (time("2026-01-01T08:00:00Z"), time("2026-02-01T08:00:00Z"));
+        assert_eq!(place.lies_before(one, other).ok(), Some(true));
+        assert_eq!(place.is_before_end(one, other).ok(), Some(true));
+        assert_eq!(place.is_before_end(other, one).ok(), Some(false));
+        let near = one + DAY_MAX;
+        assert!(matches!(place.lies_before(one, near), Err(Halt::Needs(_))));
+        assert!(matches!(place.is_before_end(one, near), Err(Halt::Needs(_))));
+        let far = near + TimeDelta::microseconds(1);
+        assert_eq!((place.lies_before(one, far).ok(), place.is_before_end(one, far).ok()), (Some(true), Some(true)));
+        let day = |text: &str| text.parse().expect("a day");
+        assert_eq!(place.has_come(day("2025-12-31"), one).ok(), Some(true));
+        assert_eq!(place.has_come(day("2026-01-02"), one).ok(), Some(false));
+        assert!(matches!(place.has_come(day("2026-01-01"), one), Err(Halt::Needs(_))));
+    }
+
+    #[test]
     fn a_day_has_come_where_it_has() {
         let come = |zone: &str, day: &str| {
             let place = Place::at(zone.parse().expect("a zone"));

@@ -6,7 +6,7 @@ pub mod process;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use decider::{Command, Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, State, StreamFold};
 use domain::rules;
 use events::envelope::{Actor, NewEvent, Role};
@@ -20,6 +20,7 @@ pub struct World {
     folds: BTreeMap<StreamId, StreamFold>,
     role: Option<Role>,
     unnamed: bool,
+    now: Option<DateTime<Utc>>,
 }
 
 /// How a command is decided.
@@ -46,6 +47,11 @@ impl World {
     /// The same world, in which whoever sends a command does not name its target.
     pub fn with_targets_unnamed(&self) -> Self {
         Self { unnamed: true, ..self.clone() }
+    }
+
+    /// The same world, some minutes later.
+    pub fn minutes_later(&self, minutes: i64) -> Self {
+        Self { now: Some(self.now.unwrap_or_else(now) + TimeDelta::minutes(minutes)), ..self.clone() }
     }
 
     /// Decides a command; its events are part of the world afterwards.
@@ -98,6 +104,7 @@ impl World {
         let (mut context, mut facts) = (context(), Facts::new());
         context.actor.role = self.role.unwrap_or(context.actor.role);
         context.target_named = !self.unnamed;
+        context.now = self.now.unwrap_or_else(now);
         for need in reads {
             self.load(&need, &mut facts, folds);
         }

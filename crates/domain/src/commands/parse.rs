@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
 /// A body that is not the command's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,9 @@ pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyErr
     check(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
+        // Where the text breaks off, the path ends with a place that has no name.
+        let named_places = error.path().iter().filter(|place| !matches!(place, Segment::Unknown));
+        let path: Vec<String> = named_places.map(ToString::to_string).collect();
         let path = path.join("/").replace(['[', ']'], "");
         let message = error.inner().to_string();
         let mut field = if path == "." { String::new() } else { path };
@@ -225,5 +228,44 @@ mod tests {
         {
             parse::<SubmitReport>(body(answers).as_bytes()).expect(answers);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_field() {
+        let subject = r#""subject_id": "00000000-0000-0000-0000-000000000001""#;
+        for (body, field, message) in [
+            (format!("{{{subject}, \"answers\": {{}}}}"), "instrument", "is missing"),
+            (
+                format!("{{{subject}, \"instrument\": 7, \"answers\": {{}}}}"),
+                "instrument",
+                "invalid type: integer `7`, expected a string",
+            ),
+            (format!("{{{subject}, \"colour\": 7}}"), "colour", "is not a field here; known are "),
+            (format!("{{{subject}, \"instrument\": \"X\", \"answers\": {{}}"), "", "is not JSON: "),
+            (format!("{{{subject}, \"instrument\": \"X\", \"answers\": {{}}}} 1"), "", "is not JSON: "),
+            ("[1]".to_owned(), "", "must be a JSON object with the command's fields"),
+        ] {
+            let error = refused(&body);
+            assert_eq!(error.field, field, "{body}");
+            assert!(error.message.starts_with(message) && !error.message.contains(" at line 1 column 1 "), "{error}");
+            assert_eq!(error.message.contains(" at line "), message.starts_with("is not JSON"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        use crate::trial::DefineQuestionnaire;
+        let refused = |body: serde_json::Value| {
+            parse::<DefineQuestionnaire>(body.to_string().as_bytes()).expect_err("a list for an object")
+        };
+        let item = serde_json::json!({"code": "Q", "answers": {"kind": "integer", "min": 0, "max": 1}});
+        let definition = |item: serde_json::Value| {
+            serde_json::json!({"questionnaire": {"definition": {"instrument": "X", "version": "1", "title": "T",
+                "source": "S", "items": [item], "scores": [], "alert_rules": []}}})
+        };
+        parse::<DefineQuestionnaire>(definition(item.clone()).to_string().as_bytes()).expect("objects");
+        let listed = serde_json::json!(["Q", null, {"kind": "integer", "min": 0, "max": 1}, false]);
+        let error = refused(definition(listed));
+        assert!(error.field.starts_with("questionnaire"), "{error:?}");
     }
 }

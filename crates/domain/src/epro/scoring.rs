@@ -68,7 +68,11 @@ fn check_answer(field: &str, item: &Item, answer: &Answer) -> Result<(), Invalid
         }
         (AllowedAnswers::Text { length_max }, Answer::Text(text)) => {
             if !text.is_empty() {
-                validate::prose(field, text.trim())?;
+                // Blanks around it are as they were typed; a control character is not a blank.
+                let is_blank = |character: char| {
+                    character.is_whitespace() && (!character.is_control() || matches!(character, '\n' | '\t' | '\r'))
+                };
+                validate::prose(field, text.trim_matches(is_blank))?;
             }
             let too_long = text.chars().count() > *length_max as usize;
             too_long.then(|| format!("text of at most {length_max} characters"))

@@ -1,5 +1,7 @@
 //! Given, when, then: the rules of the clinic.
 
+mod alert_process;
+mod answers;
 mod bodies;
 mod chains;
 mod consents;

@@ -170,6 +170,71 @@ fn enrolment_on_hold_tells_the_investigator() {
 }
 
 #[test]
+fn enrolment_is_assessed_again_where_what_was_known_was_corrected() {
+    let key = subject_id().uuid();
+    let enrol = Step::new("enrol", (subject_id(), EnrolSubject { occurred_at: When::at(event_time(3)) }));
+    let record = RecordEligibility { occurred_at: When::at(event_time(3)), ..RecordEligibility::default() };
+    let again = Step::new("assess-again", (subject_id(), record));
+    given([signed(EnrolmentMode::Automatic), screened(), assessed(EligibilityOutcome::Eligible, &[])])
+        .process::<EnrolmentProcess>()
+        .then_on_refusal(key, &enrol, "subject-not-eligible", &OnRefusal::Instead(vec![again]))
+        .then_on_refusal(key, &assess(3), "subject-not-eligible", &OnRefusal::DeadLetter)
+        .then_on_refusal(key, &enrol, "subject-stage-later", &OnRefusal::DeadLetter);
+}
+
+#[test]
+fn enrolment_screens_as_of_now_what_was_signed_before_the_end() {
+    let screen = |name: &str, occurred_at: When| {
+        Step::new(name, (patient_id(), ScreenPatient { trial_id: trial_id(), subject_number: None, occurred_at }))
+    };
+    given([signed(EnrolmentMode::Automatic)]).process::<EnrolmentProcess>().then_on_refusal(
+        subject_id().uuid(),
+        &screen("screen", When::at(event_time(1))),
+        "subject-stage-later",
+        &OnRefusal::Instead(vec![screen("screen-as-of-now", When::NOW)]),
+    );
+}
+
+#[test]
+fn enrolment_waits_for_judgements_where_no_observation_is_missing() {
+    let undetermined = || assessed(EligibilityOutcome::Undetermined, &[]);
+    given([signed(EnrolmentMode::Automatic), screened(), undetermined()])
+        .process::<EnrolmentProcess>()
+        .then_waits_for(subject_id().uuid(), "judgements", false)
+        .then_is_about(subject_id().uuid(), about());
+}
+
+#[test]
+fn a_later_screening_at_another_site_is_followed_there() {
+    let elsewhere = SiteId::from(Uuid::from_u128(9));
+    let failed = on_subject(events::enrolment::subject::ScreeningFailed { reasons: vec!["I1".to_owned()] });
+    let again =
+        on_subject(PatientRescreened { site_id: elsewhere, subject_number: "709-001".to_owned(), screening_number: 2 });
+    given([signed(EnrolmentMode::Automatic), screened(), failed, again])
+        .process::<EnrolmentProcess>()
+        .then(&[assess(4)])
+        .then_is_about(subject_id().uuid(), References::subject(trial_id(), elsewhere, patient_id()));
+}
+
+#[test]
+fn the_criteria_that_decided_are_the_reasons_of_the_failure() {
+    let assessment = |code: &str, against: bool| {
+        serde_json::json!({"code": code, "result": if against { "not-met" } else { "met" }, "against": against,
+            "observed": null})
+    };
+    let recorded: EligibilityRecorded = serde_json::from_value(serde_json::json!({
+        "criteria_version": 1, "assessments": [assessment("I1", false), assessment("E1", true), assessment("E2", true)],
+        "outcome": "ineligible", "missing_observations": []
+    }))
+    .expect("an event");
+    let reasons = vec!["E1".to_owned(), "E2".to_owned()];
+    let fail = FailScreening { reasons, occurred_at: When::at(event_time(3)) };
+    given([signed(EnrolmentMode::Automatic), screened(), on_subject(recorded)])
+        .process::<EnrolmentProcess>()
+        .then(&[Step::new("fail-screening", (subject_id(), fail))]);
+}
+
+#[test]
 fn enrolment_leaves_manual_trials_alone() {
     given([signed(EnrolmentMode::Manual), screened(), observed()])
         .process::<EnrolmentProcess>()
@@ -202,8 +267,16 @@ fn withdrawal_ends_participation_and_tells_the_investigator() {
             "consent-in-force",
             &OnRefusal::Ignore,
         )
+        .then_on_refusal(
+            key,
+            &discontinue("discontinue-as-of-now", When::NOW, true),
+            "subject-stage-later",
+            &OnRefusal::DeadLetter,
+        )
+        .then_is_about(key, about())
         .when(ended())
         .then(&[])
+        .then_is_about(key, about())
         .then_waits_for(key, "nothing", true);
 }
 

@@ -141,6 +141,16 @@ impl<P: ProcessManager> Process<P> {
         self
     }
 
+    /// What the instance about `key` is about.
+    ///
+    /// # Panics
+    /// Where it is about something else.
+    #[track_caller]
+    pub fn then_is_about(self, key: Uuid, references: References) -> Self {
+        assert_eq!(P::references(self.state(key)), references);
+        self
+    }
+
     /// No instance has begun.
     ///
     /// # Panics
