@@ -199,7 +199,7 @@ fn told(item: Value) -> Result<String, ToolError> {
         ToolError::Input(format!("the history holds an event that this version cannot read: {error}"))
     })?;
     let role = serde_json::to_value(event.actor.role).unwrap_or_default();
-    let time = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S");
+    let time = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%SZ");
     let mut text = format!(
         "{:>8}  {}  {}  {}/{} v{}  by {} ({})",
         event.position,
@@ -217,9 +217,18 @@ fn told(item: Value) -> Result<String, ToolError> {
     text.push('\n');
     let fields = payload(&event.payload);
     if !fields.is_empty() {
-        text.push_str(&format!("          {fields}\n"));
+        text.push_str(&format!("          {}\n", on_one_line(&fields)));
     }
     Ok(text)
+}
+
+/// What a person typed cannot pass for a line of the history, nor steer the terminal.
+fn on_one_line(text: &str) -> String {
+    let shown = |character: char| match character {
+        character if character.is_control() => character.escape_default().to_string(),
+        character => character.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// As much of an id as tells streams of one patient apart.
@@ -295,9 +304,10 @@ mod tests {
         });
         assert_eq!(
             told(item).expect("an event"),
-            "       7  2026-03-09 08:00:00  ReportSubmitted  report/01890a5d v1  by app (participant), \
-             recorded 2026-03-10 09:30:00\n          answers: {\"PAIN\":8}, instrument: PAIN-NRS\n"
+            "       7  2026-03-09 08:00:00Z  ReportSubmitted  report/01890a5d v1  by app (participant), \
+             recorded 2026-03-10 09:30:00Z\n          answers: {\"PAIN\":8}, instrument: PAIN-NRS\n"
         );
         assert!(told(json!({"position": 1})).is_err());
+        assert_eq!(on_one_line("a\n     8  2026\u{1b}[2J ø"), "a\\n     8  2026\\u{1b}[2J ø");
     }
 }

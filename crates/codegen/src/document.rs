@@ -38,7 +38,10 @@ pub fn openapi() -> Value {
             "description": "Commands are `POST`, queries are `GET`. Every request needs a token: \
                 `Authorization: Bearer <token>`. A command that is sent again with the same `Idempotency-Key` gets its \
                 first answer. Its `position`, given to a query as `at_least`, lets the query see what it did. Every \
-                refusal is a problem document (RFC 9457) whose `rule` names why.",
+                refusal is a problem document (RFC 9457) whose `rule` names why. Where a command asks for a time \
+                (`date-time`), it also takes what clocks showed at the place, without an offset \
+                (`2026-01-31T09:30:00`), and a day alone (`2026-01-31`), both in the time zone of the person or site; \
+                answers give the instant in UTC.",
             "contact": {"name": "Whoever runs this server"},
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         },

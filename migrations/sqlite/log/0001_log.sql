@@ -17,6 +17,8 @@ CREATE TABLE log_head (
 INSERT INTO log_head VALUES (0, 0, 0, 0, randomblob(16), 1);
 CREATE TRIGGER log_head_is_kept BEFORE DELETE ON log_head
 BEGIN SELECT RAISE(ABORT, 'the row of log_head is never removed'); END;
+CREATE TRIGGER log_head_is_not_replaced BEFORE INSERT ON log_head
+BEGIN SELECT RAISE(ABORT, 'the row of log_head is never removed'); END;
 
 CREATE TABLE events (
     position       INTEGER PRIMARY KEY,
@@ -46,6 +48,11 @@ CREATE INDEX events_newest ON events (position, trial_id, site_id, patient_id);
 CREATE TRIGGER events_are_immutable BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'rows of events are never changed or removed'); END;
 CREATE TRIGGER events_are_kept BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'rows of events are never changed or removed'); END;
+-- `INSERT OR REPLACE` removes the row in its way without a word to the trigger above.
+CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON events
+WHEN EXISTS (SELECT 1 FROM events WHERE position = NEW.position) OR EXISTS (
+    SELECT 1 FROM events WHERE stream_id = NEW.stream_id AND stream_type = NEW.stream_type AND version = NEW.version)
 BEGIN SELECT RAISE(ABORT, 'rows of events are never changed or removed'); END;
 
 -- Where the events about a trial, a site and a patient are, up to `log_head.merged`.
@@ -91,6 +98,9 @@ CREATE TABLE commands (
 CREATE TRIGGER commands_are_immutable BEFORE UPDATE ON commands
 BEGIN SELECT RAISE(ABORT, 'rows of commands are never changed or removed'); END;
 CREATE TRIGGER commands_are_kept BEFORE DELETE ON commands
+BEGIN SELECT RAISE(ABORT, 'rows of commands are never changed or removed'); END;
+CREATE TRIGGER commands_are_not_replaced BEFORE INSERT ON commands
+WHEN EXISTS (SELECT 1 FROM commands WHERE command_id = NEW.command_id)
 BEGIN SELECT RAISE(ABORT, 'rows of commands are never changed or removed'); END;
 
 -- Folded states that save reading long streams; may be deleted at any time.

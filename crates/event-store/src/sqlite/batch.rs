@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite};
 use uuid::Uuid;
@@ -60,7 +61,7 @@ impl SqliteWriter {
         }
         match store(&mut turn, BEGIN, &plan, position).await {
             Ok(()) => {}
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() || error.is_check_violation() => {
+            Err(sqlx::Error::Database(error)) if stands_already(&*error) || error.is_check_violation() => {
                 roll_back(turn).await?;
                 return Ok(None);
             }
@@ -322,4 +323,10 @@ fn bind_event<'query>(query: Query<'query>, event: &'query Envelope) -> Query<'q
         .bind(event.references.trial_id.map(Uuid::from))
         .bind(event.references.site_id.map(Uuid::from))
         .bind(event.references.patient_id.map(Uuid::from))
+}
+
+/// Whether a row was refused because another one stands in its place: by a key, or by the trigger that keeps rows from
+/// being replaced (`SQLITE_CONSTRAINT_TRIGGER`).
+fn stands_already(error: &dyn DatabaseError) -> bool {
+    error.is_unique_violation() || error.code().as_deref() == Some("1811")
 }

@@ -12,7 +12,14 @@ const CHANGES: [&str; 4] = [
 ];
 
 /// On SQLite references are tables, too, and the head's row is counted on.
-const CHANGES_ON_SQLITE: [&str; 7] = [
+const CHANGES_ON_SQLITE: [&str; 11] = [
+    "INSERT OR REPLACE INTO events SELECT * FROM events WHERE position = 1",
+    // Another position, but the place of the first in its stream.
+    "INSERT OR REPLACE INTO events SELECT 99, stream_type, stream_id, version, event_id, event_type, schema_version, \
+     payload, occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context, trial_id, \
+     site_id, patient_id FROM events WHERE position = 1",
+    "REPLACE INTO commands SELECT * FROM commands",
+    "REPLACE INTO log_head SELECT * FROM log_head",
     "DELETE FROM log_head",
     "UPDATE events_of_trial SET position = 9",
     "DELETE FROM events_of_trial",
