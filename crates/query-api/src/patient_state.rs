@@ -8,7 +8,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use event_store::log::Reference;
 use events::envelope::Envelope;
-use events::ids::{PatientId, StreamId};
+use events::ids::{PatientId, StreamId, StreamType};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -40,7 +40,8 @@ struct StreamState {
     /// The type of the last event.
     last_event: String,
     last_changed_at: DateTime<Utc>,
-    /// The fields that the events had set, later ones in place of earlier ones.
+    /// The fields that the events had set, later ones and corrections in place of earlier ones; of a patient also
+    /// `observations`, each as it was corrected, in the order in which they were recorded.
     fields: Map<String, Value>,
 }
 
@@ -62,7 +63,9 @@ pub async fn patient(
         let read = api.store.log.read_reference(reference, after, position, PIECE_EVENTS).await;
         let events = read.map_err(from_log)?;
         let allocation = api.blindings.show(&events, principal.actor.role).await.map_err(from_log)?;
-        events.iter().zip(allocation).for_each(|(event, shown)| fold(&mut streams, event, shown));
+        // The casebook only tells which reports and visits there are: they have streams of their own.
+        let about = events.iter().zip(allocation).filter(|(event, _)| event.stream.kind != StreamType::Casebook);
+        about.for_each(|(event, shown)| fold(&mut streams, event, shown));
         match events.last() {
             Some(last) if events.len() == PIECE_EVENTS => after = last.position,
             _ => break,
@@ -87,5 +90,88 @@ fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, allocat
         Payload::Blinded(Value::Object(fields)) => Some(fields),
         Payload::Blinded(_) => None,
     };
-    state.fields.extend(fields.into_iter().flatten());
+    tell(&mut state.fields, &event.event_type, fields.unwrap_or_default());
+}
+
+/// What the stream's fields are after an event that told this.
+fn tell(fields: &mut Map<String, Value>, event_type: &str, mut told: Map<String, Value>) {
+    match (event_type, told.remove("changes")) {
+        ("ObservationRecorded", _) => {
+            if let Value::Array(observations) = fields.entry("observations").or_insert_with(|| Value::Array(Vec::new()))
+            {
+                observations.push(Value::Object(told));
+            }
+        }
+        ("ObservationCorrected", Some(changes)) => {
+            let is_meant = |observation: &&mut Value| {
+                ["code", "observed_at"].iter().all(|name| observation.get(name) == told.get(*name))
+            };
+            let observations = fields.get_mut("observations").and_then(Value::as_array_mut);
+            if let Some(observation) = observations.and_then(|known| known.iter_mut().rev().find(is_meant)) {
+                apply(observation, changes);
+            }
+        }
+        (_, Some(Value::Object(changes))) => {
+            for (name, change) in changes {
+                apply(fields.entry(name).or_insert(Value::Null), change);
+            }
+        }
+        _ => fields.extend(told),
+    }
+}
+
+/// A change takes the place of what stood there; of an object, field by field.
+fn apply(known: &mut Value, change: Value) {
+    match (known, change) {
+        (Value::Object(known), Value::Object(changes)) => {
+            for (name, change) in changes {
+                apply(known.entry(name).or_insert(Value::Null), change);
+            }
+        }
+        (known, change) => *known = change,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(events: &[(&str, Value)]) -> Value {
+        let mut fields = Map::new();
+        for (event_type, payload) in events {
+            let Value::Object(payload) = payload.clone() else { panic!("{payload} is no object") };
+            tell(&mut fields, event_type, payload);
+        }
+        Value::Object(fields)
+    }
+
+    #[test]
+    fn every_observation_stays_and_is_corrected_by_itself() {
+        let observed = |code: &str, day: &str, value: i32, unit: &str| json!({"code": code, "observed_at": day, "value": value, "unit": unit});
+        let corrected = json!({"code": "SYSBP", "observed_at": "D1", "changes": {"value": 152},
+            "previous": {"value": 132}, "reason": "misread"});
+        let state = told(&[
+            ("PatientRegistered", json!({"sex": "F"})),
+            ("ObservationRecorded", observed("SYSBP", "D1", 132, "mm[Hg]")),
+            ("ObservationRecorded", observed("SYSBP", "D2", 130, "mm[Hg]")),
+            ("ObservationRecorded", observed("WEIGHT", "D1", 61, "kg")),
+            ("ObservationCorrected", corrected),
+        ]);
+        let expected = [
+            observed("SYSBP", "D1", 152, "mm[Hg]"),
+            observed("SYSBP", "D2", 130, "mm[Hg]"),
+            observed("WEIGHT", "D1", 61, "kg"),
+        ];
+        assert_eq!(state, json!({"sex": "F", "observations": expected}));
+    }
+
+    #[test]
+    fn a_correction_takes_the_place_of_what_it_corrects() {
+        let corrected = json!({"changes": {"answers": {"Q1": null, "Q2": 3}, "outcome": "FATAL"},
+            "previous": {"answers": {"Q1": 1, "Q2": 2}, "outcome": null}, "reason": "letter"});
+        let state = told(&[("E", json!({"answers": {"Q1": 1, "Q2": 2, "Q3": 1}})), ("F", corrected)]);
+        assert_eq!(state, json!({"answers": {"Q1": null, "Q2": 3, "Q3": 1}, "outcome": "FATAL"}));
+    }
 }

@@ -9,6 +9,7 @@ mod corrections;
 mod course;
 mod days;
 mod edges;
+mod escalation;
 mod faults;
 mod identity;
 mod processes;

@@ -47,7 +47,7 @@ impl Table for Patients {
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["registered_at"]];
     const COLLECTION: Collection = Collection::new(
         "patients",
-        "patient, masked",
+        "patient",
         &[since("registered_at"), until("registered_at")],
         &[Sort::by_greatest("registered_at")],
     );
