@@ -1,5 +1,6 @@
 //! `anamnesis replay`: what happened to a patient, event by event, as the log tells it.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use events::envelope::Actor;
 use events::ids::{PatientId, StreamId};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use client::ToolError;
 use client::console;
@@ -83,7 +84,17 @@ struct Event {
     stream: StreamId,
     version: u64,
     actor: Actor,
+    #[serde(default)]
+    changes: Vec<Change>,
     payload: Value,
+}
+
+/// A field that a correction changed.
+#[derive(Deserialize)]
+struct Change {
+    field: String,
+    old: Value,
+    new: Value,
 }
 
 /// Runs the command.
@@ -215,7 +226,7 @@ fn told(item: Value) -> Result<String, ToolError> {
         text.push_str(&format!(", recorded {}", time(event.recorded_at)));
     }
     text.push('\n');
-    let fields = payload(&event.payload);
+    let fields = fields(&event);
     if !fields.is_empty() {
         text.push_str(&format!("          {}\n", on_one_line(&fields)));
     }
@@ -236,14 +247,13 @@ fn short(stream: StreamId) -> String {
     stream.id.simple().to_string()[..8].to_owned()
 }
 
-/// The fields of a payload that say something about this event.
-fn payload(payload: &Value) -> String {
-    let Value::Object(fields) = payload else { return String::new() };
-    if let (Some(Value::Object(changes)), Some(Value::Object(previous))) =
-        (fields.get("changes"), fields.get("previous"))
-    {
+/// What a correction changed and why, else the fields of the payload that say something about this event.
+fn fields(event: &Event) -> String {
+    let Value::Object(fields) = &event.payload else { return String::new() };
+    if !event.changes.is_empty() {
         let reason = fields.get("reason").and_then(Value::as_str).unwrap_or_default();
-        return format!("{}, reason: {reason}", changed("", changes, previous).join(", "));
+        let changes: Vec<String> = event.changes.iter().map(ToString::to_string).collect();
+        return format!("{}, reason: {reason}", changes.join(", "));
     }
     let telling = fields.iter().filter(|(name, value)| !REPEATED.contains(&name.as_str()) && !is_empty(value));
     let words = telling.map(|(name, value)| match value {
@@ -253,18 +263,15 @@ fn payload(payload: &Value) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// What a correction changed, field by field: old and new.
-fn changed(above: &str, changes: &Map<String, Value>, previous: &Map<String, Value>) -> Vec<String> {
-    let told = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => "nothing".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
-    };
-    let field = |(name, new): (&String, &Value)| match (new, previous.get(name)) {
-        (Value::Object(new), Some(Value::Object(old))) => changed(&format!("{above}{name}/"), new, old),
-        (new, old) => vec![format!("{above}{name}: {} → {}", told(old), told(Some(new)))],
-    };
-    changes.iter().flat_map(field).collect()
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |value: &Value| match value {
+            Value::Null => "nothing".to_owned(),
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        write!(formatter, "{}: {} → {}", self.field, told(&self.old), told(&self.new))
+    }
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -10,21 +10,6 @@ use crate::parameters::id;
 use crate::responses::problems;
 use crate::tidy::tidied;
 
-/// Every role, in the order in which they are told.
-const ROLES: [Role; 11] = [
-    Role::Administrator,
-    Role::Sponsor,
-    Role::Investigator,
-    Role::Coordinator,
-    Role::MedicalMonitor,
-    Role::Monitor,
-    Role::Auditor,
-    Role::UnblindedStatistician,
-    Role::Participant,
-    Role::Integration,
-    Role::System,
-];
-
 /// Paths and schemas of the write side. A shorter address of a command is told in its description: as an operation of
 /// its own it would be a second method of every client that does the same.
 pub fn fragment() -> Value {
@@ -102,7 +87,7 @@ fn operation_id(spec: &CommandSpec, with_id: bool) -> String {
 
 fn description(spec: &CommandSpec, with_id: bool) -> String {
     let name = |role: Role| serde_json::to_value(role).ok()?.as_str().map(|name| format!("`{name}`"));
-    let roles = ROLES.iter().filter(|role| spec.duty.falls_to(**role)).filter_map(|role| name(*role));
+    let roles = Role::ALL.iter().filter(|role| spec.duty.falls_to(**role)).filter_map(|role| name(*role));
     let roles: Vec<String> = roles.collect();
     let mut description = format!("{} May be sent by {}.", spec.summary, roles.join(", "));
     if spec.creates && with_id {

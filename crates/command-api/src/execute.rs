@@ -44,7 +44,7 @@ pub async fn create(
     let command_id = command_id(&principal, &headers)?;
     // Derived from the command's id, so that a repeated command names the same thing.
     let id = derive_id("created", &[spec.name.as_bytes(), command_id.as_bytes()]);
-    carry_out(&api, principal, spec, Target::New(id), command_id, &headers, body).await
+    counted(spec.name, decide(&api, principal, spec, Target::New(id), command_id, &headers, body)).await
 }
 
 /// `POST /v1/<collection>/<id>/<command>`.
@@ -59,7 +59,7 @@ pub async fn execute(
     let id = Uuid::try_parse(&id)
         .map_err(|_| Problem::invalid("id", "malformed", "The id in the address must be a UUID."))?;
     let command_id = command_id(&principal, &headers)?;
-    carry_out(&api, principal, spec, Target::Named(id), command_id, &headers, body).await
+    counted(spec.name, decide(&api, principal, spec, Target::Named(id), command_id, &headers, body)).await
 }
 
 /// What the command is about.
@@ -71,18 +71,13 @@ enum Target {
     New(Uuid),
 }
 
-/// Carries a command out; counts and times it.
-async fn carry_out(
-    api: &CommandApi,
-    principal: Principal,
-    spec: &'static CommandSpec,
-    target: Target,
-    command_id: Uuid,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+/// Waits for what becomes of a command; counts and times it.
+async fn counted(
+    command: &'static str,
+    answer: impl Future<Output = Result<Response, Problem>>,
 ) -> Result<Response, Problem> {
-    let (command, begun) = (spec.name, Instant::now());
-    let answered = decide(api, principal, spec, target, command_id, headers, body).await;
+    let begun = Instant::now();
+    let answered = answer.await;
     let outcome = match &answered {
         Ok(_) => "done",
         Err(problem) if problem.status().is_server_error() => "failed",

@@ -42,6 +42,21 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role, in the order in which they are told.
+    pub const ALL: [Role; 11] = [
+        Role::Administrator,
+        Role::Sponsor,
+        Role::Investigator,
+        Role::Coordinator,
+        Role::MedicalMonitor,
+        Role::Monitor,
+        Role::Auditor,
+        Role::UnblindedStatistician,
+        Role::Participant,
+        Role::Integration,
+        Role::System,
+    ];
+
     /// Whether the role receives treatment allocation however the trial is blinded
     /// ([`Blinding::shows_allocation_to`](crate::trial::Blinding::shows_allocation_to)).
     pub const fn sees_allocation(self) -> bool {

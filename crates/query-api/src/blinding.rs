@@ -134,23 +134,9 @@ mod tests {
     use super::{OF_EVENTS, Payload, shows};
     use crate::listing::LISTINGS;
 
-    const ROLES: [Role; 11] = [
-        Role::Administrator,
-        Role::Sponsor,
-        Role::MedicalMonitor,
-        Role::Investigator,
-        Role::Coordinator,
-        Role::Monitor,
-        Role::Auditor,
-        Role::UnblindedStatistician,
-        Role::Participant,
-        Role::Integration,
-        Role::System,
-    ];
-
     #[test]
     fn who_sees_the_allocation_follows_from_the_trial() {
-        for role in ROLES {
+        for role in Role::ALL {
             let unblinded = role.sees_allocation();
             assert!(shows(Some(Blinding::OpenLabel), role), "{role:?}");
             assert_eq!(shows(Some(Blinding::SingleBlind), role), role != Role::Participant, "{role:?}");

@@ -56,7 +56,6 @@ pub async fn patient(
     let mut parameters = Parameters::of(&uri)?;
     let position = until(&api, &mut parameters).await?;
     parameters.finish()?;
-    must_be_known(&api, reference, position).await?;
     let mut streams = BTreeMap::new();
     let mut after = 0;
     loop {
@@ -70,6 +69,9 @@ pub async fn patient(
             Some(last) if events.len() == PIECE_EVENTS => after = last.position,
             _ => break,
         }
+    }
+    if streams.is_empty() {
+        must_be_known(&api, reference, position).await?;
     }
     Ok(from_the_log(&PatientState { streams: streams.into_values().collect(), position }))
 }
@@ -111,11 +113,7 @@ fn tell(fields: &mut Map<String, Value>, event_type: &str, mut told: Map<String,
                 apply(observation, changes);
             }
         }
-        (_, Some(Value::Object(changes))) => {
-            for (name, change) in changes {
-                apply(fields.entry(name).or_insert(Value::Null), change);
-            }
-        }
+        (_, Some(Value::Object(changes))) => apply_all(fields, changes),
         _ => fields.extend(told),
     }
 }
@@ -123,12 +121,14 @@ fn tell(fields: &mut Map<String, Value>, event_type: &str, mut told: Map<String,
 /// A change takes the place of what stood there; of an object, field by field.
 fn apply(known: &mut Value, change: Value) {
     match (known, change) {
-        (Value::Object(known), Value::Object(changes)) => {
-            for (name, change) in changes {
-                apply(known.entry(name).or_insert(Value::Null), change);
-            }
-        }
+        (Value::Object(known), Value::Object(changes)) => apply_all(known, changes),
         (known, change) => *known = change,
+    }
+}
+
+fn apply_all(fields: &mut Map<String, Value>, changes: Map<String, Value>) {
+    for (name, change) in changes {
+        apply(fields.entry(name).or_insert(Value::Null), change);
     }
 }
 

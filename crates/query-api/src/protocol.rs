@@ -17,30 +17,38 @@ use crate::lists::{Page, found, read, uuid_in_path};
 use crate::parameters::Parameters;
 use crate::render::as_of;
 
-/// A trial's protocol as it is asked for.
-struct Asked {
+/// What an answer from a trial's protocol is of, and to which request.
+struct AsOf {
     checkpoint: Checkpoint,
     tag: EntityTag,
-    protocol: Protocol,
     headers: HeaderMap,
 }
 
-impl Asked {
-    /// Reads the protocol; all parameters must have been taken but those that say how fresh it must be.
-    async fn read(api: &QueryApi, id: &str, mut parameters: Parameters, headers: HeaderMap) -> Result<Self, Problem> {
-        let id = uuid_in_path(id)?;
-        let at_least = parameters.at_least(api.at_least_patience)?;
-        parameters.finish()?;
-        let listing = Listing::named(Protocols::NAME).ok_or_else(Problem::internal)?;
-        let (checkpoint, document) = found(api, listing, id, at_least).await?;
-        let tag = EntityTag::of_document(read::<Standing>(document.get())?, false);
-        Ok(Self { checkpoint, tag, protocol: read(document.get())?, headers })
+impl AsOf {
+    fn page<T: Serialize>(self, items: Vec<T>) -> Response {
+        let position = self.checkpoint.position;
+        self.one(&Page { items, next: None, position })
     }
 
-    fn page<T: Serialize>(checkpoint: Checkpoint, tag: &EntityTag, headers: &HeaderMap, items: Vec<T>) -> Response {
-        let page = Page { items, next: None, position: checkpoint.position };
-        as_of(checkpoint, tag, headers, Json(page))
+    fn one(self, body: &impl Serialize) -> Response {
+        as_of(self.checkpoint, &self.tag, &self.headers, Json(body))
     }
+}
+
+/// Reads the protocol; all parameters must have been taken but those that say how fresh it must be.
+async fn asked(
+    api: &QueryApi,
+    id: &str,
+    mut parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<(Protocol, AsOf), Problem> {
+    let id = uuid_in_path(id)?;
+    let at_least = parameters.at_least(api.at_least_patience)?;
+    parameters.finish()?;
+    let listing = Listing::named(Protocols::NAME).ok_or_else(Problem::internal)?;
+    let (checkpoint, document) = found(api, listing, id, at_least).await?;
+    let tag = EntityTag::of_document(read::<Standing>(document.get())?, false);
+    Ok((read(document.get())?, AsOf { checkpoint, tag, headers }))
 }
 
 /// `GET /v1/trials/<id>/arms`.
@@ -50,8 +58,8 @@ pub async fn arms(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, Parameters::of(&uri)?, headers).await?;
-    Ok(Asked::page::<Arm>(checkpoint, &tag, &headers, protocol.arms))
+    let (protocol, as_of) = asked(&api, &id, Parameters::of(&uri)?, headers).await?;
+    Ok(as_of.page::<Arm>(protocol.arms))
 }
 
 /// `GET /v1/trials/<id>/eligibility`: the criteria in force, or those of a `version`.
@@ -63,7 +71,7 @@ pub async fn eligibility(
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let version: Option<u32> = parameters.parsed("version", "a version of the criteria: a whole number from 1")?;
-    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
     let wanted = |definition: &&Eligibility| version.is_none_or(|version| definition.criteria_version == version);
     let found = protocol.eligibility.iter().rev().find(wanted);
     let missing = || match version {
@@ -71,7 +79,7 @@ pub async fn eligibility(
         None => format!("No eligibility criteria were defined for the trial {id}."),
     };
     let found = found.ok_or_else(|| Problem::not_found("not-found", missing()))?;
-    Ok(as_of(checkpoint, &tag, &headers, Json(found)))
+    Ok(as_of.one(found))
 }
 
 /// `GET /v1/trials/<id>/consent-forms`: all of them, or those of a `form_version` or `language`.
@@ -83,12 +91,12 @@ pub async fn consent_forms(
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let (versions, languages) = (parameters.texts("form_version")?, parameters.list("language")?);
-    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
     let wanted = |form: &ConsentForm| {
         (versions.is_empty() || versions.contains(&form.form_version))
             && (languages.is_empty() || languages.iter().any(|language| form.language.eq_ignore_ascii_case(language)))
     };
-    Ok(Asked::page(checkpoint, &tag, &headers, protocol.consent_forms.into_iter().filter(wanted).collect()))
+    Ok(as_of.page(protocol.consent_forms.into_iter().filter(wanted).collect()))
 }
 
 /// `GET /v1/trials/<id>/questionnaires`: all of them in every version, or those of an `instrument`.
@@ -100,9 +108,9 @@ pub async fn questionnaires(
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let instruments = parameters.texts("instrument")?;
-    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
     let wanted = |form: &Questionnaire| instruments.is_empty() || instruments.contains(&form.instrument);
-    Ok(Asked::page(checkpoint, &tag, &headers, protocol.questionnaires.into_iter().filter(wanted).collect()))
+    Ok(as_of.page(protocol.questionnaires.into_iter().filter(wanted).collect()))
 }
 
 /// `GET /v1/trials/<id>/questionnaires/<instrument>`: the newest, or that of a `version`.
@@ -114,7 +122,7 @@ pub async fn questionnaire(
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let version = parameters.text("version")?;
-    let Asked { checkpoint, tag, protocol, headers } = Asked::read(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
     let wanted = |form: &&Questionnaire| {
         form.instrument == instrument && version.as_ref().is_none_or(|version| form.version == *version)
     };
@@ -123,5 +131,5 @@ pub async fn questionnaire(
         Problem::not_found("not-found", format!("The trial {id} has no questionnaire {instrument}{version}."))
     };
     let found = protocol.questionnaires.iter().rev().find(wanted).ok_or_else(missing)?;
-    Ok(as_of(checkpoint, &tag, &headers, Json(found)))
+    Ok(as_of.one(found))
 }

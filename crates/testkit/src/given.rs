@@ -264,3 +264,13 @@ pub fn some_time() -> DateTime<Utc> {
 pub fn now() -> DateTime<Utc> {
     some_time()
 }
+
+/// A JSON object with more fields, or other values of its fields.
+///
+/// # Panics
+/// Where one of the two is no object.
+#[track_caller]
+pub fn with(mut object: serde_json::Value, more: &serde_json::Value) -> serde_json::Value {
+    object.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+    object
+}

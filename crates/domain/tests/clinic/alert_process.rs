@@ -2,36 +2,17 @@
 
 use domain::process::{AlertProcess, Step};
 use domain::safety::alert::RaiseAlert;
-use events::envelope::References;
 use events::epro::report::{ReportCorrected, ReportEvent, ReportSubmitted};
-use events::ids::{AdverseEventId, AlertId, PatientId, ReportId, SiteId, StreamId, StreamKey as _, SubjectId, TrialId};
+use events::ids::{AdverseEventId, AlertId, ReportId, StreamId, StreamKey as _};
 use events::safety::adverse_event::{AdverseEventChange, AdverseEventReported, AdverseEventUpdated};
 use events::safety::alert::{AlertAcknowledged, AlertEvent, AlertNoteAdded, AlertRaised, AlertResolved};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testkit::given::process::{Happened, event_id, event_time, given, happened};
+use testkit::given::with;
 use uuid::Uuid;
 
-fn patient() -> PatientId {
-    Uuid::from_u128(1).into()
-}
-
-fn trial() -> TrialId {
-    Uuid::from_u128(2).into()
-}
-
-fn site() -> SiteId {
-    Uuid::from_u128(3).into()
-}
-
-fn about() -> References {
-    References::subject(trial(), site(), patient())
-}
-
-fn with(mut payload: Value, more: Value) -> Value {
-    payload.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-    payload
-}
+use crate::processes::{about, patient_id, site_id, subject_id, trial_id};
 
 fn rules(codes: &[&str]) -> Value {
     let rule = |code: &&str| {
@@ -43,19 +24,19 @@ fn rules(codes: &[&str]) -> Value {
 
 /// The four events that can meet rules, each with where it stands.
 fn sources(codes: &[&str], historical: bool) -> Vec<(StreamId, Happened)> {
-    let subject = json!({"subject_id": SubjectId::of(patient(), trial()), "trial_id": trial(), "site_id": site(),
-        "patient_id": patient(), "triggered_rules": rules(codes), "historical": historical});
+    let subject = json!({"subject_id": subject_id(), "trial_id": trial_id(), "site_id": site_id(),
+        "patient_id": patient_id(), "triggered_rules": rules(codes), "historical": historical});
     let changed = json!({"changes": {}, "previous": {}, "reason": "R", "triggered_rules": rules(codes),
         "historical": historical});
     let submitted = with(
         subject.clone(),
-        json!({"instrument": "X", "questionnaire_version": "1", "answers": {}, "scores": [], "started_at": null,
+        &json!({"instrument": "X", "questionnaire_version": "1", "answers": {}, "scores": [], "started_at": null,
             "completed_at": event_time(1), "time_zone": null, "device": null, "visit": null}),
     );
-    let corrected = with(changed.clone(), json!({"correction_number": 1, "answers": {}, "scores": []}));
+    let corrected = with(changed.clone(), &json!({"correction_number": 1, "answers": {}, "scores": []}));
     let reported = with(
         subject,
-        json!({"term": "T", "severity": "mild", "ctcae_grade": null, "serious": true, "relatedness": null,
+        &json!({"term": "T", "severity": "mild", "ctcae_grade": null, "serious": true, "relatedness": null,
             "onset": null, "ended": null, "outcome": null}),
     );
     let report_id = ReportId::from(Uuid::from_u128(4));
@@ -79,7 +60,7 @@ fn read<E: DeserializeOwned>(payload: Value) -> E {
 fn raise(source: StreamId, code: &str, historical: bool) -> Step {
     let raise: RaiseAlert = serde_json::from_value(json!({
         "source_event_id": event_id(1), "source": source, "rule": code, "severity": "high", "finding": "F",
-        "subject_id": SubjectId::of(patient(), trial()), "recipients": ["investigator"],
+        "subject_id": subject_id(), "recipients": ["investigator"],
         "acknowledge_within_minutes": 60, "historical": historical
     }))
     .expect("a command");
@@ -113,9 +94,9 @@ fn an_alert_is_followed_to_its_end() {
     let key = alert_id.uuid();
     let on_alert = |event: AlertEvent| happened::<_, AlertEvent>(alert_id, event, about());
     let raised = |historical: bool, by: Option<u64>| {
-        let payload = json!({"source_event_id": event_id(0), "source": patient().stream(), "rule": "A",
-            "severity": "high", "finding": "F", "subject_id": SubjectId::of(patient(), trial()), "trial_id": trial(),
-            "site_id": site(), "patient_id": patient(), "recipients": ["investigator"],
+        let payload = json!({"source_event_id": event_id(0), "source": patient_id().stream(), "rule": "A",
+            "severity": "high", "finding": "F", "subject_id": subject_id(), "trial_id": trial_id(),
+            "site_id": site_id(), "patient_id": patient_id(), "recipients": ["investigator"],
             "acknowledge_by": by.map(event_time), "acknowledge_within_minutes": 60, "historical": historical});
         on_alert(read::<AlertRaised>(payload).into())
     };

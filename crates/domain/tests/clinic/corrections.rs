@@ -8,7 +8,7 @@ use domain::validate::Invalid;
 use domain::visit::{CorrectVisit, RecordVisit, VisitError};
 use events::ids::VisitId;
 use serde_json::{Value, json};
-use testkit::given::World;
+use testkit::given::{World, with};
 use uuid::Uuid;
 
 use crate::world::{command, consented, enrolled, open_trial, patient, screen, site, subject, trial};
@@ -47,9 +47,7 @@ fn a_corrected_observation_is_what_eligibility_sees() {
     };
     let world = world.when(patient(1), &observe(71, "2026-01-20")).then(&["ObservationRecorded"]);
     let correct = |more: serde_json::Value| -> CorrectObservation {
-        let mut body = json!({"code": "AGE", "observed_at": "2026-01-20", "reason": "misread"});
-        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-        command(body)
+        command(with(json!({"code": "AGE", "observed_at": "2026-01-20", "reason": "misread"}), &more))
     };
     let corrected =
         world.when(patient(1), &correct(json!({"value": 17, "observed_at_corrected": "2026-01-31T12:01:00Z"})));
@@ -74,11 +72,8 @@ fn a_visit_is_corrected_after_it_was_recorded() {
     let visit: RecordVisit = command(json!({"subject_id": subject(1), "visit": "WEEK 2", "visit_number": 3,
         "attended_on": "2026-01-31"}));
     let world = enrolled(&open_trial(10, 10), 1);
-    let correct = |more: serde_json::Value| -> CorrectVisit {
-        let mut body = json!({"reason": "the wrong row"});
-        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-        command(body)
-    };
+    let correct =
+        |more: serde_json::Value| -> CorrectVisit { command(with(json!({"reason": "the wrong row"}), &more)) };
     let change = correct(json!({"visit": "WEEK 4", "visit_number": null, "attended_on": "2026-01-30"}));
     let world = world.when(id, &change).then_refused(VisitError::NOT_FOUND);
     let world = world.when(id, &visit).then(&["VisitAttended", "VisitFiled"]);
@@ -142,9 +137,7 @@ fn signed_withdrawn_signed() -> World {
 }
 
 fn correct_consent(fields: Value) -> CorrectConsent {
-    let mut body = json!({"trial_id": trial(), "reason": "misread"});
-    body.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
-    command(body)
+    command(with(json!({"trial_id": trial(), "reason": "misread"}), &fields))
 }
 
 #[test]
@@ -201,11 +194,7 @@ fn a_signature_is_corrected_with_what_follows_from_it() {
 #[test]
 fn a_withdrawal_is_corrected_within_its_neighbours() {
     let world = signed_withdrawn_signed();
-    let of_it = |fields: Value| {
-        let mut body = json!({"signature_number": 2});
-        body.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
-        correct_consent(body)
-    };
+    let of_it = |fields: Value| correct_consent(with(json!({"signature_number": 2}), &fields));
     for (wrong, rule) in [
         ("2025-09-19", ConsentError::WITHDRAWN_BEFORE_SIGNED),
         ("2025-10-21", ConsentError::SIGNED_ANEW),

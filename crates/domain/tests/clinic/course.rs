@@ -9,6 +9,7 @@ use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::trial::DefineEligibility;
 use events::ids::ReportId;
 use serde_json::{Value, json};
+use testkit::given::with;
 use uuid::Uuid;
 
 use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, sign, subject, trial};
@@ -32,11 +33,7 @@ fn a_subject_goes_through_the_trial_in_order_only() {
 
 #[test]
 fn how_participation_ended_is_corrected_and_keeps_what_it_was() {
-    let correct = |more: Value| -> CorrectSubjectEnd {
-        let mut body = json!({"reason": "the site's note"});
-        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-        command(body)
-    };
+    let correct = |more: Value| -> CorrectSubjectEnd { command(with(json!({"reason": "the site's note"}), &more)) };
     let withdrew = correct(json!({"end": "discontinued", "discontinuation_reason": "WITHDRAWAL BY SUBJECT"}));
     let id = subject(1);
     let world = enrolled(&open_trial(10, 10), 1).when(id, &randomise()).then(&["SubjectRandomised"]);

@@ -11,7 +11,7 @@ use domain::validate::Invalid;
 use domain::visit::{CorrectVisit, RecordVisit, VisitError};
 use events::ids::{ReportId, SiteId, TrialId, VisitId};
 use serde_json::{Value, json};
-use testkit::given::World;
+use testkit::given::{World, with};
 use uuid::Uuid;
 
 use crate::world::{command, consented, enrolled, open_trial, patient, site, subject, trial};
@@ -138,9 +138,7 @@ fn units_are_those_of_ucum() {
     world.when(patient(1), &observe(json!("HIGH"), "mm[Hg]")).then_refused(Invalid::OUT_OF_RANGE);
     let world = world.when(patient(1), &observe(json!(120), "mm[Hg]")).then(&["ObservationRecorded"]);
     let correct = |change: Value| -> CorrectObservation {
-        let mut body = json!({"code": "sysbp", "observed_at": "2026-01-20", "reason": "misread"});
-        body.as_object_mut().expect("fields").extend(change.as_object().expect("fields").clone());
-        command(body)
+        command(with(json!({"code": "sysbp", "observed_at": "2026-01-20", "reason": "misread"}), &change))
     };
     world.when(patient(1), &correct(json!({"unit": "torr"}))).then_refused(Invalid::MALFORMED);
     world.when(patient(1), &correct(json!({"value": "HIGH"}))).then_refused(Invalid::OUT_OF_RANGE);
@@ -179,10 +177,11 @@ fn criteria_that_decide_nothing_are_refused() {
 fn a_report_that_is_sent_again_without_a_name_is_known() {
     let world = enrolled(&open_trial(10, 10), 1);
     let report = |more: Value| -> SubmitReport {
-        let mut body = json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": {"PHQ0101": 1},
-            "started_at": "2026-01-31T12:02:00Z", "completed_at": "2026-01-31T12:03:00Z", "visit": "WEEK 2"});
-        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-        command(body)
+        command(with(
+            json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": {"PHQ0101": 1},
+            "started_at": "2026-01-31T12:02:00Z", "completed_at": "2026-01-31T12:03:00Z", "visit": "WEEK 2"}),
+            &more,
+        ))
     };
     let id = |number: u128| ReportId::from(Uuid::from_u128(0x50 + number));
     let filed = ["ReportSubmitted", "ReportFiled"];

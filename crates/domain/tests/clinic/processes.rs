@@ -19,23 +19,23 @@ use events::values::Quantity;
 use testkit::given::process::{Happened, event_id, event_time, given, happened};
 use uuid::Uuid;
 
-fn patient_id() -> PatientId {
+pub fn patient_id() -> PatientId {
     PatientId::from(Uuid::from_u128(1))
 }
 
-fn trial_id() -> TrialId {
+pub fn trial_id() -> TrialId {
     TrialId::from(Uuid::from_u128(2))
 }
 
-fn site_id() -> SiteId {
+pub fn site_id() -> SiteId {
     SiteId::from(Uuid::from_u128(3))
 }
 
-fn subject_id() -> SubjectId {
+pub fn subject_id() -> SubjectId {
     SubjectId::of(patient_id(), trial_id())
 }
 
-fn about() -> References {
+pub fn about() -> References {
     References::subject(trial_id(), site_id(), patient_id())
 }
 

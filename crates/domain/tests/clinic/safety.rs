@@ -9,7 +9,7 @@ use domain::validate::Invalid;
 use events::ids::{AdverseEventId, AlertId, ReportId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::given::World;
+use testkit::given::{World, with};
 use uuid::Uuid;
 
 use crate::world::{command, enrolled, open_trial, patient, screen, subject, trial};
@@ -18,18 +18,13 @@ pub fn adverse_event(number: u128) -> AdverseEventId {
     Uuid::from_u128(0x600 + number).into()
 }
 
-fn with(mut body: Value, more: Value) -> Value {
-    body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-    body
-}
-
 pub fn report_event(more: Value) -> ReportAdverseEvent {
     let body = json!({"subject_id": subject(1), "term": "Headache", "severity": "mild", "serious": false});
-    command(with(body, more))
+    command(with(body, &more))
 }
 
 fn update_event(more: Value) -> UpdateAdverseEvent {
-    command(with(json!({"reason": "more is known"}), more))
+    command(with(json!({"reason": "more is known"}), &more))
 }
 
 #[test]
@@ -117,7 +112,7 @@ pub fn raised(historical: bool) -> World {
 fn an_alert_is_handled_after_it_was_raised_and_everybodys_note_is_kept() {
     let world = raised(false);
     let acknowledge = |more: Value| command::<AcknowledgeAlert>(more);
-    let resolve = |more: Value| command::<ResolveAlert>(with(json!({"action_taken": "called"}), more));
+    let resolve = |more: Value| command::<ResolveAlert>(with(json!({"action_taken": "called"}), &more));
     let early = json!({"occurred_at": "2025-01-01T00:00:00Z"});
     world.when(alert(), &acknowledge(early.clone())).then_refused(AlertError::HANDLED_BEFORE);
     world.when(alert(), &resolve(early)).then_refused(AlertError::HANDLED_BEFORE);
@@ -153,7 +148,7 @@ fn an_adverse_event_may_begin_and_end_on_the_day_that_it_is_told() {
 }
 
 fn define(definition: Value) -> DefineQuestionnaire {
-    let definition = with(json!({"instrument": "X", "version": "1", "title": "T", "source": "S"}), definition);
+    let definition = with(json!({"instrument": "X", "version": "1", "title": "T", "source": "S"}), &definition);
     command(json!({"questionnaire": {"definition": definition}}))
 }
 
@@ -206,10 +201,10 @@ fn a_rule_that_can_never_be_met_is_refused() {
     outcome(rule(of_score.clone(), "at-least", json!(8))).then(&["QuestionnaireDefined"]);
     outcome(rule(of_score.clone(), "at-least", json!(8.5))).then_refused(Invalid::OUT_OF_RANGE);
     outcome(rule(of_score, "equals", json!("YES"))).then_refused(Invalid::OUT_OF_RANGE);
-    let nobody = with(rule(answer("INT"), "at-least", json!(1)), json!({"recipients": []}));
+    let nobody = with(rule(answer("INT"), "at-least", json!(1)), &json!({"recipients": []}));
     outcome(nobody).then_refused(Invalid::BLANK);
     for wrong in [json!(["system"]), json!(["integration"]), json!(["investigator", "investigator"])] {
-        let told = with(rule(answer("INT"), "at-least", json!(1)), json!({"recipients": wrong}));
+        let told = with(rule(answer("INT"), "at-least", json!(1)), &json!({"recipients": wrong}));
         outcome(told).then_refused(Invalid::OUT_OF_RANGE);
     }
 }
@@ -218,8 +213,10 @@ fn a_rule_that_can_never_be_met_is_refused() {
 fn a_score_that_can_never_be_computed_is_refused() {
     let world = open_trial(10, 10);
     let outcome = |more: Value| {
-        let score =
-            with(json!({"code": "S", "items": ["INT", "VAL"], "method": "sum", "missing": {"kind": "complete"}}), more);
+        let score = with(
+            json!({"code": "S", "items": ["INT", "VAL"], "method": "sum", "missing": {"kind": "complete"}}),
+            &more,
+        );
         world.when(trial(), &define(json!({"items": items(), "scores": [score]})))
     };
     let band = |from: i32, to: i32, label: &str| json!({"from": from, "to": to, "label": label});

@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 use event_store::log::EventLog;
+use events::envelope::Envelope;
 use futures::StreamExt;
 use service::auth::Principal;
 use service::problem::Problem;
@@ -63,12 +64,8 @@ pub async fn one(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let id = uuid_in_path(&id)?;
-    Parameters::of(&uri)?.finish()?;
-    let event = api.store.log.find_event(id).await.map_err(from_log)?;
-    let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
-    let blinding = api.blindings.of_event(&event).await.map_err(from_log)?;
-    Ok(from_the_log(&Entry::new(&event, shows(blinding, principal.actor.role))))
+    let (event, allocation_is_shown) = found(&api, &principal, &id, &uri).await?;
+    Ok(from_the_log(&Entry::new(&event, allocation_is_shown)))
 }
 
 /// `GET /v1/events/<event id>/payload`: what a message refers to that came without it.
@@ -78,12 +75,18 @@ pub async fn payload(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let id = uuid_in_path(&id)?;
-    Parameters::of(&uri)?.finish()?;
+    let (event, allocation_is_shown) = found(&api, &principal, &id, &uri).await?;
+    Ok(from_the_log(&Payload::of(&event, allocation_is_shown)))
+}
+
+/// The event that is asked for, and whether its treatment allocation is shown to whoever asks.
+async fn found(api: &QueryApi, principal: &Principal, id: &str, uri: &Uri) -> Result<(Envelope, bool), Problem> {
+    let id = uuid_in_path(id)?;
+    Parameters::of(uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
     let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
     let blinding = api.blindings.of_event(&event).await.map_err(from_log)?;
-    Ok(from_the_log(&Payload::of(&event, shows(blinding, principal.actor.role))))
+    Ok((event, shows(blinding, principal.actor.role)))
 }
 
 /// `GET /v1/events`: from a position on, then live. Each frame's id is the event's own id, so

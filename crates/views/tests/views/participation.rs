@@ -4,6 +4,7 @@ use events::envelope::References;
 use events::ids::{ConsentId, ReportId, VisitId};
 use serde_json::{Value, json};
 use testkit::given::view::{Given, event, given, minute};
+use testkit::given::with;
 use uuid::Uuid;
 use views::consent::consents::Consents;
 use views::epro::reports::Reports;
@@ -41,8 +42,7 @@ fn consent() -> ConsentId {
 }
 
 fn of_consent(event_type: &str, more: Value) -> Given {
-    let mut payload = json!({"patient_id": patient(), "trial_id": trial()});
-    payload.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+    let payload = with(json!({"patient_id": patient(), "trial_id": trial()}), &more);
     event(consent(), about(), event_type, &payload)
 }
 
@@ -80,14 +80,15 @@ fn signed(version: &str, number: u32, covered: u32, at: i32) -> Value {
 
 /// The consent after its second signature, with what differs.
 fn document(status: &str, more: Value) -> Value {
-    let mut document = json!({
-        "consent_id": consent(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
-        "status": status, "presented_version": "3", "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35)],
-        "withdrawn_at": null, "withdrawal_scope": null, "declined": [],
-        "covered": [{"from": minute(30), "until": null}]
-    });
-    document.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-    document
+    with(
+        json!({
+            "consent_id": consent(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
+            "status": status, "presented_version": "3", "signatures": [signed("1", 1, 0, 30), signed("2", 2, 0, 35)],
+            "withdrawn_at": null, "withdrawal_scope": null, "declined": [],
+            "covered": [{"from": minute(30), "until": null}]
+        }),
+        &more,
+    )
 }
 
 fn declined_form() -> Value {

@@ -3,16 +3,12 @@
 use events::ids::{AdverseEventId, AlertId};
 use serde_json::{Value, json};
 use testkit::given::view::{Given, event, given, minute};
+use testkit::given::with;
 use uuid::Uuid;
 use views::safety::adverse_events::AdverseEvents;
 use views::safety::alerts::Alerts;
 
 use crate::{about, patient, site, subject, trial};
-
-fn with(mut document: Value, fields: &Value) -> Value {
-    document.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
-    document
-}
 
 #[test]
 fn an_adverse_event_keeps_what_an_update_does_not_tell() {
