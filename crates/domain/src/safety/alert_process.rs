@@ -72,8 +72,8 @@ impl ProcessManager for AlertProcess {
             AnyEvent::Alert(AlertEvent::AlertAcknowledged(_)) => State::Acknowledged(references),
             AnyEvent::Alert(AlertEvent::AlertResolved(_)) => State::Finished(references),
             AnyEvent::Alert(AlertEvent::AlertNoteAdded(_)) => state,
-            event if !triggered(event).0.is_empty() => State::Raising(references),
-            _ => state,
+            // Only what meets a rule is routed here.
+            _ => State::Raising(references),
         }
     }
 

@@ -1,18 +1,19 @@
 //! The course of a subject: what follows what, and what is refused out of order.
 
 use domain::When;
-use domain::consent::WithdrawConsent;
+use domain::consent::{PresentConsentForm, WithdrawConsent};
 use domain::enrolment::subject::{
-    CompleteSubject, CorrectSubjectEnd, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
+    CompleteSubject, CorrectSubjectEnd, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility, ScreenPatient,
 };
 use domain::epro::report::{CorrectReport, SubmitReport};
+use domain::patient::RegisterPatient;
 use domain::trial::DefineEligibility;
 use events::ids::ReportId;
 use serde_json::{Value, json};
 use testkit::given::with;
 use uuid::Uuid;
 
-use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, sign, subject, trial};
+use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, sign, site, subject, trial};
 
 #[test]
 fn a_subject_goes_through_the_trial_in_order_only() {
@@ -99,6 +100,35 @@ fn whoever_is_too_young_is_not_eligible() {
     assert_eq!(assessed.payload("EligibilityRecorded")["outcome"], "ineligible");
     let world = assessed.then(&["EligibilityRecorded"]);
     world.when(subject(1), &EnrolSubject::default()).then_refused("subject-not-eligible");
+}
+
+/// On 31 January 2026.
+#[test]
+fn a_year_of_age_is_completed_on_the_birthday() {
+    for (born, outcome) in [("2008-01-30", "eligible"), ("2008-01-31", "eligible"), ("2008-02-01", "ineligible")] {
+        let person: RegisterPatient = command(json!({"birth_date": born}));
+        let world = open_trial(10, 10).when(patient(1), &person).then(&["PatientRegistered"]);
+        let present: PresentConsentForm =
+            command(json!({"trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en"}));
+        let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+        let world = world.when(patient(1), &sign()).then(&["ConsentSigned"]);
+        let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+        let assessed = world.when(subject(1), &RecordEligibility::default());
+        assert_eq!(assessed.payload("EligibilityRecorded")["outcome"], outcome, "{born}");
+    }
+}
+
+#[test]
+fn a_subject_number_tells_how_many_a_site_gave_out() {
+    let world = consented(&open_trial(10, 10), 1, 40);
+    let named: ScreenPatient = command(json!({"trial_id": trial(), "subject_number": "S-9"}));
+    let mut world = world.when(patient(1), &named).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    for (number, given) in [(2, "701-002"), (3, "701-003")] {
+        world = consented(&world, number, 40);
+        let screened = world.when(patient(number), &screen());
+        assert_eq!(screened.payload("SubjectNumberAssigned")["subject_number"], given);
+        world = screened.then(&["PatientScreened", "SubjectNumberAssigned"]);
+    }
 }
 
 fn report(answers: Value) -> SubmitReport {

@@ -7,7 +7,7 @@ use domain::patient::{CorrectDemographics, RegisterPatient};
 use domain::safety::adverse_event::ReportAdverseEvent;
 use domain::site::RegisterSite;
 use domain::trial::{DefineEligibility, DefineQuestionnaire, PauseEnrolment, PublishConsentForm};
-use domain::validate::Invalid;
+use domain::validate::{self, Invalid};
 use domain::visit::RecordVisit;
 use events::ids::{AdverseEventId, ReportId, SiteId, VisitId};
 use serde_json::{Value, json};
@@ -225,6 +225,12 @@ fn whoever_is_too_early_is_told_where_the_subject_stands() {
     let world = world.when(subject(1), &randomise()).then(&["SubjectRandomised"]);
     let complete: domain::enrolment::subject::CompleteSubject = command(json!({"occurred_at": "2026-01-31T11:58:00Z"}));
     world.when(subject(1), &complete).then(&["SubjectCompleted"]);
+}
+
+#[test]
+fn a_list_may_be_as_long_as_is_said() {
+    validate::list("items", &[(); validate::LIST_LENGTH_MAX]).expect("as many as may be");
+    validate::list("items", &[(); validate::LIST_LENGTH_MAX + 1]).expect_err("one more");
 }
 
 #[test]

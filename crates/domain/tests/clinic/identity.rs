@@ -127,6 +127,26 @@ fn observations_are_converted_to_the_criterions_unit() {
 }
 
 #[test]
+fn a_code_is_the_one_asked_for_or_another() {
+    for (operator, code, result) in [
+        ("equals", "NEVER", "met"),
+        ("equals", "never", "met"),
+        ("equals", "CURRENT", "not-met"),
+        ("not-equals", "NEVER", "not-met"),
+        ("not-equals", "CURRENT", "met"),
+    ] {
+        let criteria = json!({"criteria": [criterion("SMOKER", operator, json!("NEVER"), None)]});
+        let world = open_trial(10, 10).when(trial(), &command::<DefineEligibility>(criteria));
+        let world = consented(&world.then(&["EligibilityDefined"]), 1, 40);
+        let observed: RecordObservation = command(json!({"code": "SMOKER", "value": code}));
+        let world = world.when(patient(1), &observed).then(&["ObservationRecorded"]);
+        let world = world.when(patient(1), &crate::world::screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+        let assessed = world.when(subject(1), &RecordEligibility::default()).payload("EligibilityRecorded");
+        assert_eq!(assessed["assessments"][0]["result"], result, "{operator} {code}");
+    }
+}
+
+#[test]
 fn units_are_those_of_ucum() {
     let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
     let observe = |value: Value, unit: &str| -> RecordObservation {

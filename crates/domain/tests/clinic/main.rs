@@ -11,6 +11,7 @@ mod days;
 mod edges;
 mod escalation;
 mod faults;
+mod forms;
 mod identity;
 mod processes;
 mod properties;

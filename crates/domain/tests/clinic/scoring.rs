@@ -16,6 +16,14 @@ fn answers(prefix: &str, given: &[Option<i32>]) -> Answers {
     numbered.map(answer).collect::<BTreeMap<_, _>>()
 }
 
+/// A form without its questions cannot be filled in.
+#[test]
+fn the_items_of_the_phq9_are_worded() {
+    let texts: Vec<Option<String>> = Instrument::Phq9.definition().items.into_iter().map(|item| item.text).collect();
+    let distinct: std::collections::BTreeSet<&str> = texts.iter().flatten().map(String::as_str).collect();
+    assert_eq!((texts.len(), distinct.len()), (9, 9));
+}
+
 proptest! {
     #[test]
     fn phq9_is_the_sum_prorated_over_at_most_two_missing_items(given in vec(option::weighted(0.85, 0..=3_i32), 9)) {
