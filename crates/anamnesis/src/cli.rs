@@ -114,6 +114,9 @@ enum Task {
     /// Prints the list of all metrics, as in docs/metrics.md.
     #[command(after_help = examples::METRICS)]
     Metrics,
+    /// Prints the list of all settings, as in docs/settings.md.
+    #[command(after_help = examples::SETTINGS)]
+    Settings,
 }
 
 impl Cli {
@@ -142,6 +145,7 @@ impl Cli {
             Task::Completions(args) => documents::completions(Cli::command(), &args)?,
             Task::Man(args) => documents::man(Cli::command(), &args)?,
             Task::Metrics => documents::metrics()?,
+            Task::Settings => documents::settings(&Cli::command())?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,9 +1,11 @@
-//! What the program tells of itself: completions for shells, manual pages, the list of metrics.
+//! What the program tells of itself: completions for shells, manual pages, the lists of metrics and settings.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
+use clap::{Arg, Args, Command};
 use clap_complete::Shell;
 use client::ToolError;
 use client::console::print;
@@ -72,4 +74,33 @@ fn written(path: &Path, page: &[u8]) -> io::Result<()> {
 /// Where the output is closed.
 pub fn metrics() -> Result<(), ToolError> {
     Ok(print(&service::metrics::page())?)
+}
+
+/// Prints every setting of every command.
+///
+/// # Errors
+/// Where the output is closed.
+pub fn settings(command: &Command) -> Result<(), ToolError> {
+    let mut rows: BTreeMap<&str, (&Arg, Vec<&str>)> = BTreeMap::new();
+    for task in command.get_subcommands().filter(|task| !task.is_hide_set()) {
+        // An import's settings are those of its sources.
+        for argument in std::iter::once(task).chain(task.get_subcommands()).flat_map(Command::get_arguments) {
+            let Some(variable) = argument.get_env().and_then(OsStr::to_str) else { continue };
+            rows.entry(variable).or_insert_with(|| (argument, Vec::new())).1.push(task.get_name());
+        }
+    }
+    let mut text = String::from(
+        "# Settings\n\nEach is given by a flag, by a variable or in a TOML file that `--config` or `ANAMNESIS_CONFIG` names, \
+         in this order; one file serves all commands, each takes what it has a flag for. A name that no command knows is \
+         refused. Made by `anamnesis settings`; flags without a variable are told by `anamnesis help <command>`.\n\n\
+         | flag and name in the file | variable | default | commands | meaning |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for (variable, (argument, tasks)) in &rows {
+        let name = argument.get_long().unwrap_or_default();
+        let defaults: Vec<&str> = argument.get_default_values().iter().filter_map(|value| value.to_str()).collect();
+        let default = if defaults.is_empty() { String::new() } else { format!("`{}`", defaults.join(",")) };
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|");
+        text.push_str(&format!("| `--{name}` | `{variable}` | {default} | {} | {help} |\n", tasks.join(", ")));
+    }
+    Ok(print(&text)?)
 }

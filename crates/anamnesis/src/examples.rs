@@ -53,3 +53,5 @@ pub const MAN: &str = "Example:
   anamnesis man /usr/local/share/man/man1";
 pub const METRICS: &str = "Example:
   anamnesis metrics";
+pub const SETTINGS: &str = "Example:
+  anamnesis settings";

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use rustix::fs::Mode;
-use service::settings::with_file;
+use service::settings::{check_environment, with_file};
 
 use cli::Cli;
 
@@ -32,6 +32,9 @@ use cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Err(error) = check_environment(&Cli::command()) {
+        return fail(&error);
+    }
     let arguments = match with_file(with_command(std::env::args_os().collect()), &Cli::command()) {
         Ok(arguments) => arguments,
         Err(error) => return fail(&error),

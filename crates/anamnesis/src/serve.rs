@@ -69,6 +69,11 @@ impl Roles {
     /// The relay.
     pub const RELAY: Roles = Roles { relay: true, ..Self::NONE };
 
+    /// Whether it answers requests that need a token.
+    const fn answers(self) -> bool {
+        self.command_api || self.query_api
+    }
+
     /// Their names, as the commands that start them.
     fn names(self) -> String {
         let named = [
@@ -133,7 +138,13 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     telemetry::init(&settings.log, settings.log_format)?;
     let measured = settings.metrics_listen.map(|address| metrics::install(BUILD).map(|handle| (address, handle)));
     let measured = measured.transpose()?;
-    let key = key(settings)?;
+    // Before anything is made: whoever chose a port that is taken finds no half-made folder.
+    let listener = listen(settings.listen, "--listen").await?;
+    let measured = match measured {
+        Some((address, handle)) => Some((listen(address, "--metrics-listen").await?, handle)),
+        None => None,
+    };
+    let key = key(roles, settings)?;
     let options = StoreOptions {
         derived_url: settings.storage.derived_url.clone(),
         migrate: settings.migrate,
@@ -141,11 +152,6 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         ..StoreOptions::default()
     };
     let store = Store::open(&settings.storage.url(), &options).await?;
-    let listener = listen(settings.listen, "--listen").await?;
-    let measured = match measured {
-        Some((address, handle)) => Some((listen(address, "--metrics-listen").await?, handle)),
-        None => None,
-    };
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
     let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
     // Commands go on while NATS is away.
@@ -192,13 +198,17 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
 }
 
-fn key(settings: &ServerSettings) -> Result<Key, KeyError> {
-    match &settings.key.jwt_key {
-        Some(text) => Key::parse(text),
-        None => {
-            let file = settings.key.jwt_key_file.clone();
-            Key::load_or_create(&file.unwrap_or_else(|| settings.storage.data_dir.join("jwt.key")))
-        }
+/// The key that is named; one is made only for a server that is alone, and only where none is named: several that make
+/// their own refuse each other's tokens.
+fn key(roles: Roles, settings: &ServerSettings) -> Result<Key, KeyError> {
+    let default = settings.storage.data_dir.join("jwt.key");
+    match (&settings.key.jwt_key, &settings.key.jwt_key_file) {
+        (Some(text), _) => Key::parse(text),
+        (None, Some(file)) => Key::load(file),
+        (None, None) if roles == Roles::ALL => Key::load_or_create(&default),
+        (None, None) if roles.answers() => Key::load(&default),
+        // Whoever answers nobody verifies nothing.
+        (None, None) => Key::random(),
     }
 }
 

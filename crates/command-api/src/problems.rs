@@ -69,8 +69,8 @@ pub fn from_execute(error: ExecuteError) -> Problem {
             Problem::internal()
         }
         error @ ExecuteError::Log(_) => {
-            log(&error, "the log did not answer");
-            let detail = "The database does not answer. The command may have been carried out: \
+            log(&error, "the log cannot be used");
+            let detail = "The database cannot be used; the server's log says why. The command may have been carried out: \
                           send it again with the same Idempotency-Key.";
             Problem::unavailable("database-unavailable", detail, UNAVAILABLE_SECONDS)
         }

@@ -14,7 +14,7 @@ pub struct Lease {
 
 /// A lease or checkpoint could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the database did not answer while {doing}")]
+#[error("the database failed while {doing}")]
 pub struct CoordinationError {
     /// What was being done.
     pub doing: &'static str,

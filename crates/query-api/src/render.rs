@@ -83,6 +83,9 @@ pub fn private(mut response: Response) -> Response {
     response
 }
 
+/// It may be away, or refuse what this program needs: its log tells which.
+const DATABASE_UNAVAILABLE: &str = "The database cannot be used; the server's log says why.";
+
 /// From an error of the views' storage.
 pub fn from_view(error: ViewError) -> Problem {
     match error {
@@ -93,7 +96,7 @@ pub fn from_view(error: ViewError) -> Problem {
         ViewError::Query(error) => from_query(&error),
         error @ ViewError::Database { .. } => {
             log(&error);
-            Problem::unavailable("database-unavailable", "The database does not answer.", 2)
+            Problem::unavailable("database-unavailable", DATABASE_UNAVAILABLE, 2)
         }
         error @ ViewError::Corrupt(_) => {
             log(&error);
@@ -119,7 +122,7 @@ pub fn from_log(error: LogError) -> Problem {
     match error {
         error if error.is_newer_event() => Problem::newer_event(),
         LogError::Database { .. } | LogError::Stopped | LogError::BatchFailed | LogError::WentBack => {
-            Problem::unavailable("database-unavailable", "The database does not answer.", 2)
+            Problem::unavailable("database-unavailable", DATABASE_UNAVAILABLE, 2)
         }
         LogError::Corrupt { .. } | LogError::Decode { .. } => Problem::internal(),
     }

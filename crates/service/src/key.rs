@@ -23,7 +23,8 @@ pub enum KeyError {
     /// There is no such file.
     #[error(
         "there is no key at {0}: name by --data-dir the folder that the server was started with, or give the key of \
-         the servers by --jwt-key-file or ANAMNESIS_JWT_KEY. Only `anamnesis serve` makes one"
+         the servers by --jwt-key-file or ANAMNESIS_JWT_KEY. Only `anamnesis serve` makes one, in its data folder; for \
+         several processes draw one with `openssl rand -hex 32`"
     )]
     Missing(PathBuf),
     /// The file cannot be used.
@@ -69,21 +70,30 @@ impl Key {
     /// # Errors
     /// [`KeyError`].
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
-        let failed = |source| KeyError::File { path: path.to_owned(), source };
         match Self::load(path) {
             Err(KeyError::Missing(_)) => {}
             loaded => return loaded,
         }
-        let mut random = [0_u8; KEY_BYTES];
-        File::open("/dev/urandom")
-            .and_then(|mut source| io::Read::read_exact(&mut source, &mut random))
-            .map_err(failed)?;
-        let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = Self::random()?;
+        let text: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
         match write_private(path, &text) {
             // Another process was first: its key is the one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-            written => written.map_err(failed).and_then(|()| Self::parse(&text)),
+            written => written.map(|()| key).map_err(|source| KeyError::File { path: path.to_owned(), source }),
         }
+    }
+
+    /// A key that nobody else has.
+    ///
+    /// # Errors
+    /// [`KeyError::File`] where the system gives no random bytes.
+    pub fn random() -> Result<Self, KeyError> {
+        let source = Path::new("/dev/urandom");
+        let mut random = vec![0_u8; KEY_BYTES];
+        File::open(source)
+            .and_then(|mut bytes| io::Read::read_exact(&mut bytes, &mut random))
+            .map_err(|error| KeyError::File { path: source.to_owned(), source: error })?;
+        Ok(Self(random))
     }
 
     /// What signs and verifies.

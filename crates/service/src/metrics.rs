@@ -83,7 +83,13 @@ pub fn install(build: Build) -> Result<PrometheusHandle, BuildError> {
     let handle = builder.install_recorder()?;
     for metric in METRICS {
         match metric.kind {
-            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+            Kind::Counter => {
+                metrics::describe_counter!(metric.name, metric.help);
+                // From the start: what appears at 1 is no increase to Prometheus.
+                if metric.labels.is_empty() {
+                    metrics::counter!(metric.name).absolute(0);
+                }
+            }
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
             Kind::Histogram(_) => metrics::describe_histogram!(metric.name, metric.help),
         }

@@ -8,9 +8,11 @@ use clap::{Args, ValueEnum};
 
 use crate::{cors, listen};
 
+mod environment;
 mod file;
 mod nats;
 
+pub use environment::{UnknownVariable, check_environment};
 pub use file::{FileSettings, SettingsError, with_file};
 pub use nats::NatsSettings;
 
@@ -71,7 +73,7 @@ pub struct KeySettings {
         conflicts_with = "jwt_key_file"
     )]
     pub jwt_key: Option<String>,
-    /// File of the key that signs tokens. By default `jwt.key` in the data folder; a server makes it where it is missing.
+    /// File of the key that signs tokens. By default `jwt.key` in the data folder, which `serve` makes where it is missing.
     #[arg(long, env = "ANAMNESIS_JWT_KEY_FILE", value_name = "FILE")]
     pub jwt_key_file: Option<PathBuf>,
 }

@@ -95,6 +95,7 @@ impl Story<'_> {
                     scope: WithdrawalScope::FurtherData,
                     reason: None,
                     withdrawn_at: at,
+                    historical: false,
                 };
                 CommandRequest::new(self.patient_id, &withdraw)
             }

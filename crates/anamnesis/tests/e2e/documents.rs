@@ -68,10 +68,12 @@ fn shells_complete_it_and_man_explains_it() {
 }
 
 #[test]
-fn the_list_of_metrics_is_in_the_documents() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
-    let written = std::fs::read_to_string(&page).unwrap_or_default();
-    assert_eq!(written, told(&["metrics"]), "write it anew: anamnesis metrics > docs/metrics.md");
+fn the_lists_of_metrics_and_settings_are_in_the_documents() {
+    for list in ["metrics", "settings"] {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/{list}.md"));
+        let written = std::fs::read_to_string(&page).unwrap_or_default();
+        assert_eq!(written, told(&[list]), "write it anew: anamnesis {list} > docs/{list}.md");
+    }
 }
 
 #[tokio::test]

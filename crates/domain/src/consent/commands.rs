@@ -16,7 +16,7 @@ use crate::enrolment::subject::{Participation, Subject};
 use crate::place::Place;
 use crate::site::{Site, SiteError};
 use crate::trial::ConsentForm;
-use crate::validate;
+use crate::validate::{self, require_import};
 use crate::when::When;
 use crate::{patient, trial};
 
@@ -83,6 +83,9 @@ pub struct WithdrawConsent {
     pub reason: Option<String>,
     /// When the patient withdrew; by default now.
     pub withdrawn_at: When,
+    /// Brought in from a record of the past, by an integration: nobody is told of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
 }
 
 impl Command for PresentConsentForm {
@@ -235,7 +238,10 @@ impl Command for WithdrawConsent {
     const NAME: &'static str = "WithdrawConsent";
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::optional_prose("reason", self.reason.as_deref())?;
+        validate::all([
+            validate::optional_prose("reason", self.reason.as_deref()),
+            require_import(context, self.historical),
+        ])?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
         let signed = facts.get::<Consent>(consent_id)?.in_force().ok_or(ConsentError::NotInForce)?;
         let place = Place::site(facts, signed.site_id);
@@ -247,6 +253,7 @@ impl Command for WithdrawConsent {
             scope: self.scope,
             reason: self.reason.clone(),
             withdrawn_at,
+            historical: self.historical,
         };
         Ok(Decision::new(References::subject(self.trial_id, signed.site_id, patient_id), withdrawn_at)
             .append(consent_id, withdrawn))

@@ -75,6 +75,11 @@ impl ProcessManager for WithdrawalProcess {
         else {
             return Vec::new();
         };
+        let discontinue = discontinue("discontinue", who, withdrawn.withdrawn_at.into(), false);
+        // Of what another system recorded long ago nobody is told.
+        if withdrawn.historical {
+            return vec![discontinue];
+        }
         let notification_id = NotificationId::of(envelope.event_id, "consent-withdrawn", "investigator");
         let notify = RequestNotification {
             cause_event_id: envelope.event_id,
@@ -84,10 +89,7 @@ impl ProcessManager for WithdrawalProcess {
             site_id: who.site_id,
             patient_id: Some(who.patient_id),
         };
-        vec![
-            discontinue("discontinue", who, withdrawn.withdrawn_at.into(), false),
-            Step::new("notify-investigator", (notification_id, notify)),
-        ]
+        vec![discontinue, Step::new("notify-investigator", (notification_id, notify))]
     }
 
     fn on_refusal(state: &State, step: &Step, refusal: &Refusal) -> OnRefusal {

@@ -56,13 +56,14 @@ fn signed(enrolment_mode: EnrolmentMode) -> Happened {
     happened::<_, ConsentEvent>(ConsentId::of(patient_id(), trial_id()), signed, about())
 }
 
-fn withdrawn() -> Happened {
+fn withdrawn(historical: bool) -> Happened {
     let withdrawn = ConsentWithdrawn {
         patient_id: patient_id(),
         trial_id: trial_id(),
         scope: WithdrawalScope::FurtherData,
         reason: None,
         withdrawn_at: event_time(0),
+        historical,
     };
     happened::<_, ConsentEvent>(ConsentId::of(patient_id(), trial_id()), withdrawn, about())
 }
@@ -133,7 +134,7 @@ fn enrolment_goes_from_a_signature_to_allocation() {
         .when(on_subject(SubjectEnrolled {}))
         .then(&[])
         .then_waits_for(key, "randomisation", false)
-        .when(withdrawn())
+        .when(withdrawn(false))
         .then_waits_for(key, "nothing", true);
 }
 
@@ -251,7 +252,7 @@ fn withdrawal_ends_participation_and_tells_the_investigator() {
     let (key, step) = (subject_id().uuid(), discontinue("discontinue", When::at(event_time(0)), false));
     let tell =
         Step::new("notify-investigator", notification(1, "consent-withdrawn", Role::Investigator, "investigator"));
-    given([withdrawn()])
+    given([withdrawn(false)])
         .process::<WithdrawalProcess>()
         .then(&[step.clone(), tell])
         .then_on_refusal(key, &step, "subject-not-found", &OnRefusal::Ignore)
@@ -278,6 +279,8 @@ fn withdrawal_ends_participation_and_tells_the_investigator() {
         .then(&[])
         .then_is_about(key, about())
         .then_waits_for(key, "nothing", true);
+    // Of what was brought in from the past nobody is told.
+    given([withdrawn(true)]).process::<WithdrawalProcess>().then(&[step]);
 }
 
 fn ended() -> Happened {
@@ -291,7 +294,7 @@ fn whoever_consents_anew_before_the_end_was_carried_out_is_screened_after_it() {
         Step::new("screen", (patient_id(), ScreenPatient { trial_id: trial_id(), subject_number: None, occurred_at }))
     };
     let key = subject_id().uuid();
-    given([signed(EnrolmentMode::Automatic), screened(), withdrawn(), signed(EnrolmentMode::Automatic)])
+    given([signed(EnrolmentMode::Automatic), screened(), withdrawn(false), signed(EnrolmentMode::Automatic)])
         .process::<EnrolmentProcess>()
         .then(&[screen(4)])
         .then_on_refusal(key, &screen(4), "subject-already-screened", &OnRefusal::Ignore)

@@ -9,7 +9,7 @@ use super::{APPEND_EVENTS_MAX, Expected, PAYLOAD_BYTES_MAX};
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The database refused or could not be reached.
-    #[error("the log's database did not answer while {doing}")]
+    #[error("the log's database failed while {doing}")]
     Database {
         /// What was being done.
         doing: &'static str,

@@ -104,7 +104,7 @@ pub struct Page {
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
     /// The database refused or could not be reached.
-    #[error("the views' database did not answer while {doing}")]
+    #[error("the views' database failed while {doing}")]
     Database {
         /// What was being done.
         doing: &'static str,

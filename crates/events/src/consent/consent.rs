@@ -119,6 +119,9 @@ pub struct ConsentWithdrawn {
     pub reason: Option<String>,
     /// When the patient withdrew.
     pub withdrawn_at: DateTime<Utc>,
+    /// Whether it was brought in from a record of the past: nobody is told of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub historical: bool,
 }
 
 /// What was recorded of a signature, or of the withdrawal after it, was corrected.

@@ -176,6 +176,7 @@ impl Planner<'_> {
             scope: WithdrawalScope::FurtherData,
             reason: row.term.as_ref().map(|words| tidy(words)),
             withdrawn_at: When::at(at),
+            historical: true,
         };
         // The subject ends as DS says, before the process that follows a withdrawal would do so.
         let place = ended_at.map_or(at, |ended_at| at.max(ended_at));

@@ -101,7 +101,7 @@ fn names(command: &Command) -> BTreeSet<&str> {
     own.chain(command.get_subcommands().filter(|command| !command.is_hide_set()).flat_map(names)).collect()
 }
 
-fn nearest(name: &str, names: &BTreeSet<&str>) -> Option<String> {
+pub(super) fn nearest(name: &str, names: &BTreeSet<&str>) -> Option<String> {
     let distances = names.iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
     let nearest = distances.min().filter(|(distance, _)| *distance <= TYPING_ERRORS_MAX)?;
     Some((*nearest.1).to_owned())

@@ -13,28 +13,28 @@ pub struct NatsSettings {
     #[arg(long, env = "ANAMNESIS_NATS_URL", value_name = "URL,…", hide_env_values = true)]
     pub nats_url: Option<String>,
     /// User at NATS.
-    #[arg(long, env = "ANAMNESIS_NATS_USER", value_name = "NAME")]
+    #[arg(long, env = "ANAMNESIS_NATS_USER", requires = "nats_url", value_name = "NAME")]
     pub nats_user: Option<String>,
     /// The user's password; better given by the variable than as a flag, which others can read.
-    #[arg(long, env = "ANAMNESIS_NATS_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "ANAMNESIS_NATS_PASSWORD", requires = "nats_url", value_name = "PASSWORD", hide_env_values = true)]
     pub nats_password: Option<String>,
     /// Token for NATS, instead of a user.
-    #[arg(long, env = "ANAMNESIS_NATS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(long, env = "ANAMNESIS_NATS_TOKEN", requires = "nats_url", value_name = "TOKEN", hide_env_values = true)]
     pub nats_token: Option<String>,
     /// File with the seed of a user's nkey.
-    #[arg(long, env = "ANAMNESIS_NATS_NKEY_FILE", value_name = "FILE")]
+    #[arg(long, env = "ANAMNESIS_NATS_NKEY_FILE", requires = "nats_url", value_name = "FILE")]
     pub nats_nkey_file: Option<PathBuf>,
     /// Credentials file: a user's JWT and seed, as `nsc` writes it.
-    #[arg(long, env = "ANAMNESIS_NATS_CREDS", value_name = "FILE")]
+    #[arg(long, env = "ANAMNESIS_NATS_CREDS", requires = "nats_url", value_name = "FILE")]
     pub nats_creds: Option<PathBuf>,
     /// PEM file of the authorities that NATS's certificate must come from; without it the system's. Requires TLS.
-    #[arg(long, env = "ANAMNESIS_NATS_CA", value_name = "FILE")]
+    #[arg(long, env = "ANAMNESIS_NATS_CA", requires = "nats_url", value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
     /// PEM file of our certificate for NATS. Requires TLS.
-    #[arg(long, env = "ANAMNESIS_NATS_CERT", value_name = "FILE")]
+    #[arg(long, env = "ANAMNESIS_NATS_CERT", requires = "nats_url", value_name = "FILE")]
     pub nats_cert: Option<PathBuf>,
     /// PEM file of the certificate's key.
-    #[arg(long, env = "ANAMNESIS_NATS_KEY", value_name = "FILE")]
+    #[arg(long, env = "ANAMNESIS_NATS_KEY", requires = "nats_url", value_name = "FILE")]
     pub nats_key: Option<PathBuf>,
     /// Refuses NATS without TLS.
     #[arg(long, env = "ANAMNESIS_NATS_TLS", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
