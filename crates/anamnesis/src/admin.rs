@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use client::Invocation;
-use client::invocation::absolute;
+use client::invocation::{absolute, quoted};
 use event_bus::{ConnectionError, RelayOptions, RepublishError, WhileAway};
 use event_store::{BackupError, OpenError, Store, StoreOptions};
 use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
@@ -62,15 +62,19 @@ pub async fn backup(storage: &StorageSettings, to: &Path, json: bool) -> Result<
     let copied = store.back_up(&file).await;
     store.close().await;
     let copied = copied?;
-    let serve = Invocation::of(&["serve"]).data_dir(to);
     if json {
         let (log_id, epoch, position) = (copied.log_id, copied.epoch, copied.position);
         line(&json!({"file": absolute(&file), "log_id": log_id, "epoch": epoch, "position": position}).to_string());
         return Ok(());
     }
+    // A server goes on writing: the copy stays what it is.
+    let mut restored = absolute(to).into_os_string();
+    restored.push("-restored");
+    let [copy, again] = [absolute(to).as_os_str(), &restored].map(|folder| quoted(&folder.to_string_lossy()));
+    let serve = Invocation::of(&["serve"]).data_dir(Path::new(&restored));
     line(&format!(
-        "{}: log {}, epoch {}, up to position {}; read through and whole.\nWhat is derived comes back from it. To serve it:\n  \
-         {serve}",
+        "{}: log {}, epoch {}, up to position {}; read through and whole.\nWhat is derived comes back from it. To serve it, \
+         from a copy of the copy:\n  cp -r {copy} {again} && {serve}",
         file.display(),
         copied.log_id,
         copied.epoch,

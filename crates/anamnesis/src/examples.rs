@@ -4,7 +4,10 @@ pub const ALL: &str = "Examples:
   anamnesis
   anamnesis serve --listen localhost:18080 --data-dir /var/lib/anamnesis
   anamnesis simulate --subjects 200 --sites 5 --seed 1
-  anamnesis help token";
+  anamnesis help token
+
+Ends with 0 where all was done, 1 where something was found amiss (check-history), 2 where it could not be done: \
+standard error says why; 130 where it was interrupted.";
 pub const SERVE: &str = "Examples:
   anamnesis serve
   anamnesis serve --listen localhost:18080 --data-dir /var/lib/anamnesis --metrics-listen localhost:9464

@@ -36,8 +36,8 @@ const IDLE_CONNECTIONS_MAX: usize = 64;
 /// Where the server is, and the token that tells it who is asking.
 #[derive(Clone, Debug, Args)]
 pub struct ClientArgs {
-    /// Address of the server.
-    #[arg(long, env = "ANAMNESIS_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    /// Address of the server, such as `http://127.0.0.1:8080` or `localhost:8080`.
+    #[arg(long, env = "ANAMNESIS_URL", default_value = "http://127.0.0.1:8080", value_parser = server_url, value_name = "URL")]
     pub url: Url,
     /// Token; by default the administrator's, which the embedded engine leaves in its data folder.
     #[arg(long, env = "ANAMNESIS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -45,6 +45,12 @@ pub struct ClientArgs {
     /// Data folder of the embedded engine, where the administrator's token is.
     #[arg(long, env = "ANAMNESIS_DATA_DIR", default_value = "anamnesis-data", value_name = "FOLDER")]
     pub data_dir: PathBuf,
+}
+
+/// An address as people write it, also without its scheme.
+fn server_url(text: &str) -> Result<Url, String> {
+    let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
+    url.map_err(|error| format!("{error}; an address is of the form http://host:port"))
 }
 
 /// An attempt that failed, and how long the server asks to be left alone.

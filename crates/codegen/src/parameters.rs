@@ -84,7 +84,11 @@ pub fn paging(paging: Paging) -> Vec<Value> {
         ),
     };
     let length = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": default});
-    vec![query("after", after, schema), query("limit", "How many at most", length)]
+    let limit = match paging {
+        Paging::List => "How many at most",
+        Paging::Log => "How many at most, of JSON: CSV and NDJSON have no pages",
+    };
+    vec![query("after", after, schema), query("limit", limit, length)]
 }
 
 /// How fresh an answer must be.

@@ -45,8 +45,8 @@ pub async fn patient(
     let mut parameters = Parameters::of(&uri)?;
     let to_position = until(&api, &mut parameters).await?;
     let after = parameters.place("after")?.unwrap_or(Place::Position(0));
-    let limit = limit(&mut parameters)?;
     let form = form(&mut parameters, &headers)?;
+    let limit = if form == Form::Json { limit(&mut parameters)? } else { no_limit(&mut parameters)? };
     parameters.finish()?;
     let reference = Reference::Patient(patient_id);
     let after = after.position(&*api.store.log).await?;
@@ -131,6 +131,17 @@ pub fn limit(parameters: &mut Parameters) -> Result<usize, Problem> {
         return Err(Problem::invalid("limit", "out-of-range", format!("`limit` must be {expected}.")));
     }
     Ok(limit)
+}
+
+/// What is streamed as a whole has no pages: a part of it would look like all of it.
+fn no_limit(parameters: &mut Parameters) -> Result<usize, Problem> {
+    match parameters.text("limit")? {
+        None => Ok(LIMIT_DEFAULT),
+        Some(_) => {
+            let detail = "`limit` is of JSON's pages; CSV and NDJSON have everything at once: leave it out.";
+            Err(Problem::invalid("limit", "exclusive", detail))
+        }
+    }
 }
 
 fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Problem> {

@@ -117,7 +117,11 @@ async fn a_backup_is_served_by_the_command_that_it_prints() {
     let taken = system.processes[0].url.trim_start_matches("http://").to_owned();
     let output = paste(&format!("{line} --listen {taken}"));
     assert!(text(&output.stderr).contains("cannot listen"), "{}", text(&output.stderr));
-    assert!(system.folder.path().join("its copy/derived.db").exists(), "it was opened");
+    let kept = |folder: &str| -> Vec<String> {
+        let files = std::fs::read_dir(system.folder.path().join(folder)).expect("a folder");
+        files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned()).collect()
+    };
+    assert_eq!((kept("its copy"), kept("its copy-restored")), (vec!["log.db".to_owned()], vec!["log.db".to_owned()]));
     let json = run(&["backup", "second", "--data-dir", &data, "--json"], system.folder.path());
     let told: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert!(told["file"].as_str().is_some_and(|file| Path::new(file).is_file()), "{told}");

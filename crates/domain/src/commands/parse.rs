@@ -203,6 +203,10 @@ mod tests {
             assert!(error.message.contains("levels deep"), "{error}");
         }
         refused(&"[".repeat(levels));
+        // The body itself is a level.
+        let error = |levels: usize| refused(&format!("{{\"answers\": {}1{}}}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(error(DEPTH_MAX).message.contains("levels deep"));
+        assert!(!error(DEPTH_MAX - 1).message.contains("levels deep"));
     }
 
     #[test]
