@@ -61,6 +61,7 @@ pub struct Accounts {
     rejected: Vec<Remark>,
     left_out: Vec<Remark>,
     notes: Vec<Remark>,
+    corrected: Vec<Remark>,
     patterns: BTreeMap<(u16, String), Pattern>,
     remarks: Vec<String>,
 }
@@ -91,6 +92,12 @@ impl Accounts {
     /// A row was, or will be, carried over in another way than it stands there.
     pub fn note(&mut self, row: RowId, subject: Option<&str>, text: impl Into<String>) {
         self.notes.push(Remark { row, subject: subject.map(str::to_owned), text: text.into() });
+    }
+
+    /// A row, the first of those that make up a record, says otherwise than an earlier transfer did, and the record was
+    /// corrected in these fields.
+    pub fn correct(&mut self, row: RowId, subject: Option<&str>, fields: impl Into<String>) {
+        self.corrected.push(Remark { row, subject: subject.map(str::to_owned), text: fields.into() });
     }
 
     /// Something that holds for many rows of a table alike; said once, with their number.
@@ -139,6 +146,11 @@ impl Accounts {
     /// What is to be said of rows that were carried over, in the order of tables and lines.
     pub fn notes(&self) -> Vec<&Remark> {
         sorted(&self.notes)
+    }
+
+    /// Rows by which something was corrected, in the order of tables and lines.
+    pub fn corrected(&self) -> Vec<&Remark> {
+        sorted(&self.corrected)
     }
 
     /// What holds for many rows alike.

@@ -10,13 +10,16 @@ use client::console;
 
 /// Kinds of reason that are told on the console; the report tells all.
 const REASONS_SHOWN_MAX: usize = 12;
+/// Corrections that are told on the console one by one; the report tells all.
+const CORRECTIONS_SHOWN_MAX: usize = 20;
 
 /// How a file is called in reports.
 fn name_of(file: u16, files: &[TableFile]) -> String {
     files.get(usize::from(file)).map_or_else(String::new, TableFile::name)
 }
 
-/// Writes every row that was rejected or has no place (`noted`), and every note on others, with file and line.
+/// Writes every row that was rejected, has no place (`noted`) or corrected something, and every note on others, with file
+/// and line.
 ///
 /// # Errors
 /// Where the file cannot be written.
@@ -25,6 +28,7 @@ pub fn write(path: &Path, accounts: &Accounts, files: &[TableFile]) -> io::Resul
     writer.write_record(["file", "line", "subject", "outcome", "reason"])?;
     let of_rows = accounts.rejected().into_iter().map(|remark| ("rejected", remark));
     let of_rows = of_rows.chain(accounts.left_out().into_iter().map(|remark| ("noted", remark)));
+    let of_rows = of_rows.chain(accounts.corrected().into_iter().map(|remark| ("corrected", remark)));
     for (outcome, remark) in of_rows.chain(accounts.notes().into_iter().map(|remark| ("note", remark))) {
         let (file, line) = (name_of(remark.row.file, files), remark.row.line.to_string());
         writer.write_record([&file, &line, remark.subject.as_deref().unwrap_or(""), outcome, &remark.text])?;
@@ -59,6 +63,7 @@ pub fn summary(accounts: &Accounts, files: &[TableFile]) -> String {
     let mut text = console::table(&rows);
     text.push_str(&reasons("rejected", &accounts.rejected(), files));
     text.push_str(&reasons("noted", &accounts.left_out(), files));
+    text.push_str(&corrections(&accounts.corrected(), files));
     for (file, pattern_text, pattern) in accounts.patterns() {
         text.push_str(&format!("note: {}, {} rows: {pattern_text}\n", name_of(file, files), pattern.rows));
     }
@@ -68,6 +73,19 @@ pub fn summary(accounts: &Accounts, files: &[TableFile]) -> String {
     let notes = accounts.notes().len();
     if notes > 0 {
         text.push_str(&format!("note: {notes} notes on single rows are in the report\n"));
+    }
+    text
+}
+
+/// What was corrected, row by row.
+fn corrections(remarks: &[&Remark], files: &[TableFile]) -> String {
+    let mut text = String::new();
+    for remark in remarks.iter().take(CORRECTIONS_SHOWN_MAX) {
+        let (file, subject) = (name_of(remark.row.file, files), remark.subject.as_deref().unwrap_or("the trial"));
+        text.push_str(&format!("corrected: {file} line {}, {subject}: {}\n", remark.row.line, remark.text));
+    }
+    if let Some(more) = remarks.len().checked_sub(CORRECTIONS_SHOWN_MAX).filter(|more| *more > 0) {
+        text.push_str(&format!("corrected: {more} more rows are in the report\n"));
     }
     text
 }
@@ -113,6 +131,7 @@ mod tests {
         accounts.leave_out(row(4), None, "no place");
         accounts.reject(row(3), Some("S-1"), "AESEV is empty, \"severity\"");
         accounts.note(row(2), Some("S-1"), "AESTDTC `2014` is partial");
+        accounts.correct(row(2), Some("S-1"), "severity");
         accounts.pattern(row(5), "zeros");
         write(&path, &accounts, &files).expect("written");
         let text = std::fs::read_to_string(&path).expect("read");
@@ -121,11 +140,13 @@ mod tests {
             "file,line,subject,outcome,reason\n\
              AE.csv,3,S-1,rejected,\"AESEV is empty, \"\"severity\"\"\"\n\
              AE.csv,4,,noted,no place\n\
+             AE.csv,2,S-1,corrected,severity\n\
              AE.csv,2,S-1,note,AESTDTC `2014` is partial\n\
              AE.csv,,,note,\"1 rows, the first at line 5: zeros\"\n"
         );
         let summary = summary(&accounts, &files);
         assert!(summary.contains("AE.csv     2      0      1         1\n"), "{summary}");
         assert!(summary.contains("rejected: AE.csv line 3: AESEV is empty"), "{summary}");
+        assert!(summary.contains("corrected: AE.csv line 2, S-1: severity\n"), "{summary}");
     }
 }

@@ -11,10 +11,11 @@ use super::accounts::{Accounts, RowId};
 use super::plan::{Frame, Known, REGISTERED, Step, SubjectPlan, TrialPlan, plan_subject, reconcile};
 use super::study::SubjectRows;
 use client::console::Progress;
-use client::{Client, ClientError};
+use client::{Client, ClientError, CommandRequest};
 use domain::site::SiteError;
 use domain::trial::TrialError;
 use domain::validate::Invalid;
+use serde::de::IgnoredAny;
 
 /// Rules that mean that what was to be set up is there already: an earlier import, perhaps of
 /// another part of the study, did it.
@@ -32,6 +33,10 @@ const SET_UP_ALREADY: [&str; 7] = [
 const NOT_FOUND: &str = "not-found";
 /// Said of what was set up by an earlier transfer, perhaps otherwise than this one has it.
 const STANDS_ALREADY: &str = "stands already; a later transfer does not change how the trial was set up";
+
+/// Fields of a correction that say nothing of what was corrected: why, when, and which one of several.
+const ABOUT_THE_CORRECTION: [&str; 6] =
+    ["reason", "historical", "occurred_at", "trial_id", "signature_number", "observed_at"];
 
 /// Sends plans and keeps the accounts.
 pub struct Sender<'import> {
@@ -88,7 +93,7 @@ impl<'import> Sender<'import> {
         let mut failures = BTreeMap::new();
         let mut registered = true;
         for step in &plan.steps {
-            let Err(reason) = self.send(step).await else { continue };
+            let Err(reason) = self.send(step, None).await else { continue };
             if let Some(gate) = step.gate {
                 registered = false;
                 self.stopped.store(true, Ordering::Relaxed);
@@ -154,7 +159,7 @@ impl<'import> Sender<'import> {
     async fn send_subject(&self, plan: SubjectPlan) {
         let mut failures: BTreeMap<RowId, String> = plan.failures;
         for step in &plan.steps {
-            let Err(reason) = self.send(step).await else { continue };
+            let Err(reason) = self.send(step, Some(&plan.subject)).await else { continue };
             for row in &step.rows {
                 failures.entry(*row).or_insert_with(|| reason.clone());
             }
@@ -170,7 +175,7 @@ impl<'import> Sender<'import> {
     }
 
     /// Sends one command; the reason where it was not carried out.
-    async fn send(&self, step: &Step) -> Result<(), String> {
+    async fn send(&self, step: &Step, subject: Option<&str>) -> Result<(), String> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err("not sent, because the import could not go on: run it again".to_owned());
         }
@@ -179,6 +184,7 @@ impl<'import> Sender<'import> {
             Ok(answer) => {
                 if step.corrects.is_some() && !answer.repeated {
                     self.corrections.fetch_add(1, Ordering::Relaxed);
+                    self.tell_corrected(step, &request, subject);
                 }
                 if answer.repeated && step.gate == Some(REGISTERED) {
                     self.again.store(true, Ordering::Relaxed);
@@ -207,6 +213,16 @@ impl<'import> Sender<'import> {
                 }
             },
         }
+    }
+
+    fn tell_corrected(&self, step: &Step, request: &CommandRequest, subject: Option<&str>) {
+        let Some(first) = step.rows.iter().min() else { return };
+        let body: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&request.body).unwrap_or_default();
+        let fields: Vec<&str> =
+            body.keys().map(String::as_str).filter(|name| !ABOUT_THE_CORRECTION.contains(name)).collect();
+        let rows = if step.rows.len() > 1 { format!(", {} rows", step.rows.len()) } else { String::new() };
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.correct(*first, subject, format!("{} ({}{rows})", fields.join(", "), request.name));
     }
 
     fn settle(&self, rows: impl Iterator<Item = RowId>, failures: &BTreeMap<RowId, String>, subject: Option<&str>) {
