@@ -37,11 +37,14 @@ pub fn fragment() -> Value {
 fn operation(spec: &CommandSpec, schema: &Value, with_id: bool) -> Value {
     let mut parameters = vec![
         json!({"name": "Idempotency-Key", "in": "header", "required": false,
-            "description": "The same key again gets the first answer and changes nothing.",
+            "description": "The same key again gets the first answer and changes nothing, for ever; keys are each account's \
+                own. With another command, or another body, it is refused (`idempotency-key-reused`). A refused \
+                command's key may be used again.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}),
         json!({"name": "If-Match", "in": "header", "required": false,
-            "description": "The ETag of the document that is to be changed, or the version of its stream in quotes: \
-                the command is carried out only where that is how it stands.",
+            "description": "The ETag of the document in the address or of the one that the command changes, such as the \
+                consent of a patient, or the version of the latter in quotes: the command is carried out only where \
+                that is how it stands.",
             "schema": {"type": "string", "examples": ["\"3\""],
                 "pattern": "^(\\*|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$"}}),
     ];

@@ -34,6 +34,14 @@ fn of_filter(filter: &Filter, column: &Column, words: Option<&Vec<String>>) -> V
         (ColumnKind::Text, Some(words)) => {
             (several(json!({"type": "string", "enum": words})), format!("Only those whose `{name}` is one of these"))
         }
+        (ColumnKind::Identifier, _) => {
+            let text = json!({"type": "string", "minLength": 1, "pattern": STORABLE});
+            let meaning = format!(
+                "Only those whose `{name}` looks like one of these, whatever its upper and lower case; repeat the \
+                 parameter for each"
+            );
+            (several(text), meaning)
+        }
         (ColumnKind::Text, None) => {
             let text = json!({"type": "string", "minLength": 1, "pattern": STORABLE});
             (several(text), format!("Only those whose `{name}` is one of these; repeat the parameter for each"))

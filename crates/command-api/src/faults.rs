@@ -72,9 +72,10 @@ fn told(fault: &ValidationError<'_>) -> Vec<(String, String)> {
                 words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect();
             format!("must be one of {}", words.join(", "))
         }
-        ValidationErrorKind::AnyOf { .. }
-        | ValidationErrorKind::OneOfNotValid { .. }
-        | ValidationErrorKind::OneOfMultipleValid { .. } => "has none of the forms that it may have".to_owned(),
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            forms(place, context)
+        }
+        ValidationErrorKind::OneOfMultipleValid { .. } => NO_FORM.to_owned(),
         ValidationErrorKind::Minimum { limit } => format!("must be at least {limit}"),
         ValidationErrorKind::Maximum { limit } => format!("must be at most {limit}"),
         ValidationErrorKind::MinLength { limit } => format!("must have at least {limit} characters"),
@@ -83,6 +84,33 @@ fn told(fault: &ValidationError<'_>) -> Vec<(String, String)> {
         _ => fault.to_string(),
     };
     vec![(place.to_owned(), message)]
+}
+
+const NO_FORM: &str = "has none of the forms that it may have";
+
+/// What something of several forms may be: the words, where some of them are words, or else the types.
+fn forms(place: &str, context: &[Vec<ValidationError<'_>>]) -> String {
+    let (mut words, mut kinds) = (Vec::new(), Vec::new());
+    // Deeper faults are of one of the forms alone.
+    let of_place = |fault: &&ValidationError<'_>| fault.instance_path().to_string().trim_start_matches('/') == place;
+    for fault in context.iter().flatten().filter(of_place) {
+        match fault.kind() {
+            ValidationErrorKind::Constant { expected_value } => {
+                words.extend(expected_value.as_str().map(str::to_owned))
+            }
+            ValidationErrorKind::Enum { options } => {
+                words.extend(options.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+            }
+            ValidationErrorKind::Type { kind } => kinds.push(types(kind)),
+            _ => {}
+        }
+    }
+    kinds.dedup();
+    match (words.is_empty(), kinds.is_empty()) {
+        (false, _) => format!("must be one of {}", words.join(", ")),
+        (true, false) => format!("must be of type {}", kinds.join(" or ")),
+        (true, true) => NO_FORM.to_owned(),
+    }
 }
 
 fn types(kind: &TypeKind) -> String {

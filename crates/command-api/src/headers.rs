@@ -2,7 +2,7 @@
 
 use axum::http::header::AsHeaderName;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use event_store::execute::Precondition;
+use event_store::execute::{Precondition, State};
 use events::ids::derive_id;
 use service::auth::Principal;
 use service::problem::Problem;
@@ -45,7 +45,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Precondition, Problem> {
     if text == "*" {
         return Ok(Precondition::Exists);
     }
-    let mut versions = Vec::new();
+    let mut states = Vec::new();
     for tag in text.split(',').map(str::trim) {
         let strong = tag.strip_prefix("W/").unwrap_or(tag);
         let opaque = strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(malformed)?;
@@ -53,16 +53,22 @@ pub fn if_match(headers: &HeaderMap) -> Result<Precondition, Problem> {
             return Err(malformed());
         }
         if strong.len() == tag.len() {
-            versions.extend(version_of(opaque));
+            states.extend(state_of(opaque));
         }
     }
-    Ok(Precondition::OneOf(versions))
+    Ok(Precondition::OneOf(states))
 }
 
-/// The version that a tag begins with.
-fn version_of(opaque: &str) -> Option<u64> {
-    let (digits, _) = opaque.split_once('-').unwrap_or((opaque, ""));
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+/// The state that a tag is of: `<version>`, or as the read side writes it, `<version>-<stream>-<event>` and perhaps more.
+fn state_of(opaque: &str) -> Option<State> {
+    let mut parts = opaque.split('-');
+    let digits = parts.next().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let version = digits.parse().ok()?;
+    match (parts.next(), parts.next()) {
+        (None, _) => Some(State::from(version)),
+        (Some(stream), Some(_)) => Some(State { version, stream: Some(stream.to_owned()) }),
+        (Some(_), None) => None,
+    }
 }
 
 /// Refuses a body of another kind than JSON.
@@ -95,7 +101,7 @@ fn once<'headers>(
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
-    use event_store::execute::Precondition;
+    use event_store::execute::{Precondition, State};
 
     use super::if_match;
 
@@ -108,13 +114,16 @@ mod tests {
             }
             if_match(&headers)
         };
-        let any_of = |versions: &[u64]| Precondition::OneOf(versions.to_vec());
+        let any_of = |versions: &[u64]| Precondition::OneOf(versions.iter().copied().map(State::from).collect());
+        let of_document =
+            |version, stream: &str| Precondition::OneOf(vec![State { version, stream: Some(stream.to_owned()) }]);
         for (text, expected) in [
             ("*", Precondition::Exists),
             ("\"3\"", any_of(&[3])),
-            ("\"3-00000000000000ab\"", any_of(&[3])),
-            ("\"3-00000000000000ab-b\"", any_of(&[3])),
-            ("\"3\", \"7-1\" ,\"x\"", any_of(&[3, 7])),
+            ("\"3-0000000000cd-00000000000000ab\"", of_document(3, "0000000000cd")),
+            ("\"3-0000000000cd-00000000000000ab-b\"", of_document(3, "0000000000cd")),
+            ("\"3\", \"7\" ,\"x\"", any_of(&[3, 7])),
+            ("\"3-zzz\"", any_of(&[])),
             ("W/\"3\"", any_of(&[])),
             ("W/\"3\",\"4\"", any_of(&[4])),
             ("\"another\"", any_of(&[])),

@@ -61,6 +61,7 @@ pub mod enrolment {
 }
 /// Patient-reported outcomes.
 pub mod epro {
+    mod correction;
     pub mod definition;
     pub mod instruments;
     pub mod report;

@@ -11,7 +11,7 @@ mod faults;
 mod language;
 
 pub use faults::{Faults, all};
-pub use language::{language, same_language};
+pub use language::language;
 
 /// Greatest length of a short code.
 pub const CODE_LENGTH_MAX: usize = 100;
@@ -33,6 +33,12 @@ pub enum Invalid {
         /// The field.
         field: String,
     },
+    /// Left out, where it must be given.
+    #[error("`{field}` is required")]
+    Missing {
+        /// The field.
+        field: String,
+    },
     /// Too long.
     #[error("`{field}` must have at most {max} characters")]
     TooLong {
@@ -42,7 +48,7 @@ pub enum Invalid {
         max: usize,
     },
     /// A character that no text has.
-    #[error("`{field}` must not contain control characters")]
+    #[error("`{field}` must not contain control characters, nor characters that turn text round")]
     ControlCharacter {
         /// The field.
         field: String,
@@ -95,6 +101,7 @@ pub enum Invalid {
 
 rules! { names of Invalid:
     BLANK = "blank";
+    MISSING = "missing";
     TOO_LONG = "too-long";
     CONTROL_CHARACTER = "control-character";
     TOO_MANY = "too-many";
@@ -110,6 +117,7 @@ impl Reason for Invalid {
     fn rule(&self) -> &'static str {
         match self {
             Invalid::Blank { .. } => Invalid::BLANK,
+            Invalid::Missing { .. } => Invalid::MISSING,
             Invalid::TooLong { .. } => Invalid::TOO_LONG,
             Invalid::ControlCharacter { .. } => Invalid::CONTROL_CHARACTER,
             Invalid::TooMany { .. } => Invalid::TOO_MANY,
@@ -128,6 +136,7 @@ impl Reason for Invalid {
     fn field(&self) -> Option<String> {
         match self {
             Invalid::Blank { field }
+            | Invalid::Missing { field }
             | Invalid::TooLong { field, .. }
             | Invalid::ControlCharacter { field }
             | Invalid::TooMany { field, .. }
@@ -192,10 +201,15 @@ fn characters(field: &str, value: &str, max: usize, allowed: impl Fn(char) -> bo
     if value.chars().count() > max {
         return Err(Invalid::TooLong { field: field(), max });
     }
-    if value.chars().any(|character| character.is_control() && !allowed(character)) {
+    if value.chars().any(|character| is_override(character) || (character.is_control() && !allowed(character))) {
         return Err(Invalid::ControlCharacter { field: field() });
     }
     Ok(())
+}
+
+/// Shows letters in another order than they stand in, whatever their own direction: what is read is not what was typed.
+const fn is_override(character: char) -> bool {
+    matches!(character, '\u{202d}' | '\u{202e}')
 }
 
 /// A list that is not too long.

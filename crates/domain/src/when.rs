@@ -146,8 +146,10 @@ impl<'de> Deserialize<'de> for Given {
                 let invalid = || E::invalid_value(Unexpected::Str(text), &self);
                 let given = match DateTime::parse_from_rfc3339(text) {
                     Ok(time) => Given::Instant(time),
-                    Err(_) if text.contains('T') => Given::Local(text.parse().map_err(|_| invalid())?),
-                    Err(_) => Given::Day(NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| invalid())?),
+                    Err(_) if text.contains('T') && has_form(text, "0000-00-00T00:00:00") => {
+                        Given::Local(text.parse().map_err(|_| invalid())?)
+                    }
+                    Err(_) => Given::Day(day(text).ok_or_else(invalid)?),
                 };
                 if given.is_leap_second() {
                     let expected = "a time other than a leap second, which no record keeps: the second before or after";
@@ -158,6 +160,30 @@ impl<'de> Deserialize<'de> for Given {
         }
         deserializer.deserialize_str(Text)
     }
+}
+
+/// A day as ISO 8601 writes it.
+fn day(text: &str) -> Option<NaiveDate> {
+    let form = "0000-00-00";
+    (text.len() == form.len() && has_form(text, form)).then(|| text.parse().ok())?
+}
+
+/// Whether a text begins with digits and signs as `form` does: chrono would also take months of one digit.
+fn has_form(text: &str, form: &str) -> bool {
+    text.len() >= form.len()
+        && text.bytes().zip(form.bytes()).all(|(given, meant)| match meant {
+            b'0' => given.is_ascii_digit(),
+            sign => given == sign,
+        })
+}
+
+/// Reads a day of a command's body.
+///
+/// # Errors
+/// Where it is not written as `2026-01-31`, or there was no such day.
+pub fn read_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    day(&text).ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&text), &"a day such as `2026-01-31`"))
 }
 
 impl Given {
@@ -241,7 +267,20 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_told() {
-        for given in ["yesterday", "2026-02-30", "2026-01-31T25:00:00", "2026-01-31 09:30", "31.01.2026", ""] {
+        for given in [
+            "yesterday",
+            "2026-02-30",
+            "2026-3-9",
+            "+2026-03-17",
+            "2026-03-9",
+            "2026-03-09T9:00:00",
+            "2026-3-9T1:2:3",
+            "2026-03-09T09:00",
+            "2026-01-31T25:00:00",
+            "2026-01-31 09:30",
+            "31.01.2026",
+            "",
+        ] {
             let error = serde_json::from_value::<When>(json!(given)).expect_err(given);
             assert!(error.to_string().contains("or a day such as `2026-01-31`"), "{error}");
         }

@@ -26,6 +26,21 @@ pub fn same(one: &str, other: &str) -> bool {
     one == other || key(one) == key(other)
 }
 
+/// Whether two language tags name the same language: upper and lower case do not matter (RFC 5646, 2.1.1), and a
+/// language that was renamed is the same (the IANA Language Subtag Registry's preferred values).
+pub fn same_language(one: &str, other: &str) -> bool {
+    fn canonical(tag: &str) -> String {
+        const RENAMED: [(&str, &str); 5] = [("in", "id"), ("iw", "he"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro")];
+        let tag = tag.to_ascii_lowercase();
+        let (first, rest) = tag.split_at(tag.find('-').unwrap_or(tag.len()));
+        match RENAMED.iter().find(|(old, _)| *old == first) {
+            Some((_, new)) => format!("{new}{rest}"),
+            None => tag,
+        }
+    }
+    canonical(one) == canonical(other)
+}
+
 /// Each run of blanks as one.
 fn words(text: &str) -> String {
     let words = text.split(|character: char| character.is_whitespace() || character.is_control());

@@ -1,13 +1,15 @@
 //! Entity tags (RFC 9110, section 8.8.3): which state of what it shows an answer is.
 //!
-//! A document's tag begins with the version of its stream, so that a command's `If-Match` can be compared with it;
-//! the event that last changed the document follows, by which a tag fits no state of another log, or of one that went
-//! back. It changes with the document and with nothing else.
+//! A document's tag begins with the version of its stream and what tells the stream from others, so that a command's
+//! `If-Match` can be compared with it; the event that last changed the document follows, by which a tag fits no state of
+//! another log, or of one that went back. It changes with the document and with nothing else.
 
 use std::fmt;
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use events::ids::mark;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 use views::Standing;
 
 /// Hexadecimal digits of a hash that are enough to tell contents apart.
@@ -20,12 +22,12 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// Of a document: what the blinded receive is another representation, and has a tag of its own.
-    pub fn of_document(standing: Standing, allocation_is_withheld: bool) -> Self {
+    /// Of the document of this id: what the blinded receive is another representation, and has a tag of its own.
+    pub fn of_document(id: Uuid, standing: Standing, allocation_is_withheld: bool) -> Self {
         let Standing { version, last_event_id, .. } = standing;
-        let (event, _) = last_event_id.as_u64_pair();
+        let (mark, (event, _)) = (mark(id), last_event_id.as_u64_pair());
         let form = if allocation_is_withheld { "-b" } else { "" };
-        Self { opaque: format!("{version}-{event:016x}{form}"), is_weak: false }
+        Self { opaque: format!("{version}-{mark}-{event:016x}{form}"), is_weak: false }
     }
 
     /// Of a document of which only its content is known.
@@ -81,8 +83,9 @@ mod tests {
     #[test]
     fn a_documents_tag_begins_with_its_streams_version() {
         let standing = Standing { version: 3, position: 17, last_event_id: Uuid::from_u64_pair(0xab, 17) };
-        assert_eq!(EntityTag::of_document(standing, false).to_string(), "\"3-00000000000000ab\"");
-        assert_eq!(EntityTag::of_document(standing, true).to_string(), "\"3-00000000000000ab-b\"");
+        let tag = |withheld| EntityTag::of_document(Uuid::from_u64_pair(1, 0xcd), standing, withheld).to_string();
+        assert_eq!(tag(false), "\"3-0000000000cd-00000000000000ab\"");
+        assert_eq!(tag(true), "\"3-0000000000cd-00000000000000ab-b\"");
     }
 
     #[test]

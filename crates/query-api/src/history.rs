@@ -4,6 +4,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
+use event_store::clock;
 use event_store::log::{LogError, Reference};
 use events::envelope::Envelope;
 use events::ids::PatientId;
@@ -25,6 +27,9 @@ const LIMIT_DEFAULT: usize = 500;
 pub const LIMIT_MAX: usize = 1_000;
 /// Events that are read at a time where all are wanted: more than most patients have.
 pub const PIECE_EVENTS: usize = 4_000;
+/// How far the caller's clock may be ahead of ours.
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+
 /// What form the history takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -114,7 +119,18 @@ pub async fn until(api: &QueryApi, parameters: &mut Parameters) -> Result<u64, P
     let (at_position, as_of) = (parameters.position("at_position")?, parameters.time_or_day("as_of")?);
     match (at_position, as_of) {
         (Some(_), Some(_)) => Err(Problem::invalid("as_of", "exclusive", "Give either `as_of` or `at_position`.")),
-        (Some(position), None) => Ok(position),
+        (Some(position), None) => {
+            let head = api.store.log.head().await.map_err(from_log)?;
+            if position > head {
+                let detail = format!("The log ends at position {head}: what is known at {position} nobody can tell.");
+                return Err(Problem::invalid("at_position", "out-of-range", detail));
+            }
+            Ok(position)
+        }
+        (None, Some(time)) if time > clock::now() + AHEAD_MAX => {
+            let detail = "`as_of` lies in the future: what will be known then nobody can tell.";
+            Err(Problem::invalid("as_of", "in-the-future", detail))
+        }
         (None, Some(time)) => api.store.log.position_at(time).await.map_err(from_log),
         (None, None) => api.store.log.head().await.map_err(from_log),
     }

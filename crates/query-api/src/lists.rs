@@ -8,6 +8,7 @@ use event_store::checkpoints::Checkpoint;
 use event_store::views::{
     ColumnKind, ColumnValue, Cursor, Direction, Filter, FilterOp, LIST_LIMIT_MAX, ListQuery, STRETCHES_MAX,
 };
+use events::identifier;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -97,7 +98,7 @@ pub async fn document(
     let (checkpoint, document) = found(api, listing, id, at_least).await?;
     let (document, is_whole) = shown(api, listing, principal, &id.to_string(), document).await?;
     let tag = match serde_json::from_str::<Standing>(document.get()) {
-        Ok(standing) => EntityTag::of_document(standing, !is_whole),
+        Ok(standing) => EntityTag::of_document(id, standing, !is_whole),
         Err(_) => EntityTag::of_content(document.get()),
     };
     Ok(as_of(checkpoint, &tag, headers, Written(Box::<str>::from(document).into_string())))
@@ -207,6 +208,10 @@ fn values_of(parameter: &Parameter, parameters: &mut Parameters) -> Result<Vec<C
                 None => parameters.texts(name)?,
             };
             texts.into_iter().map(ColumnValue::Text).collect()
+        }
+        ColumnKind::Identifier => {
+            let names = parameters.texts(name)?;
+            names.iter().map(|name| ColumnValue::Text(identifier::key(name))).collect()
         }
         ColumnKind::Uuid => parameters.uuids(name)?.into_iter().map(ColumnValue::Uuid).collect(),
         ColumnKind::Integer => one(parameters.parsed(name, "a whole number")?.map(ColumnValue::Integer)),

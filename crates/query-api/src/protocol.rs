@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use event_store::checkpoints::Checkpoint;
+use events::identifier::{same, same_language};
 use serde::Serialize;
 use service::problem::Problem;
 
@@ -47,7 +48,7 @@ async fn asked(
     parameters.finish()?;
     let listing = Listing::named(Protocols::NAME).ok_or_else(Problem::internal)?;
     let (checkpoint, document) = found(api, listing, id, at_least).await?;
-    let tag = EntityTag::of_document(read::<Standing>(document.get())?, false);
+    let tag = EntityTag::of_document(id, read::<Standing>(document.get())?, false);
     Ok((read(document.get())?, AsOf { checkpoint, tag, headers }))
 }
 
@@ -93,8 +94,8 @@ pub async fn consent_forms(
     let (versions, languages) = (parameters.texts("form_version")?, parameters.list("language")?);
     let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
     let wanted = |form: &ConsentForm| {
-        (versions.is_empty() || versions.contains(&form.form_version))
-            && (languages.is_empty() || languages.iter().any(|language| form.language.eq_ignore_ascii_case(language)))
+        (versions.is_empty() || versions.iter().any(|version| same(&form.form_version, version)))
+            && (languages.is_empty() || languages.iter().any(|language| same_language(&form.language, language)))
     };
     Ok(as_of.page(protocol.consent_forms.into_iter().filter(wanted).collect()))
 }
@@ -109,7 +110,9 @@ pub async fn questionnaires(
     let mut parameters = Parameters::of(&uri)?;
     let instruments = parameters.texts("instrument")?;
     let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
-    let wanted = |form: &Questionnaire| instruments.is_empty() || instruments.contains(&form.instrument);
+    let wanted = |form: &Questionnaire| {
+        instruments.is_empty() || instruments.iter().any(|instrument| same(&form.instrument, instrument))
+    };
     Ok(as_of.page(protocol.questionnaires.into_iter().filter(wanted).collect()))
 }
 
@@ -124,7 +127,7 @@ pub async fn questionnaire(
     let version = parameters.text("version")?;
     let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
     let wanted = |form: &&Questionnaire| {
-        form.instrument == instrument && version.as_ref().is_none_or(|version| form.version == *version)
+        same(&form.instrument, &instrument) && version.as_ref().is_none_or(|version| same(&form.version, version))
     };
     let missing = || {
         let version = version.as_ref().map(|version| format!(" in version {version}")).unwrap_or_default();

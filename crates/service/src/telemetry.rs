@@ -102,8 +102,7 @@ mod tests {
         let lines = Lines::default();
         let written = lines.clone();
         let layer = fmt::layer().with_writer(move || written.clone()).json();
-        let subscriber =
-            tracing_subscriber::registry().with(layer.event_format(WithCauses(fmt::format().json())));
+        let subscriber = tracing_subscriber::registry().with(layer.event_format(WithCauses(fmt::format().json())));
         tracing::subscriber::with_default(subscriber, || {
             let error = Failed(io::Error::other("the disk is \"full\""));
             tracing::error!(error = &error as &dyn std::error::Error, position = 7, "it stopped");
@@ -113,7 +112,10 @@ mod tests {
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines[0]["causes"], serde_json::json!(["the disk is \"full\""]));
-        assert_eq!((&lines[0]["fields"]["error"], &lines[0]["fields"]["position"]), (&"the log failed".into(), &7.into()));
+        assert_eq!(
+            (&lines[0]["fields"]["error"], &lines[0]["fields"]["position"]),
+            (&"the log failed".into(), &7.into())
+        );
         assert_eq!((lines.len(), lines[1].get("causes")), (2, None));
     }
 }

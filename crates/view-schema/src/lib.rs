@@ -14,6 +14,8 @@ use uuid::Uuid;
 pub enum ColumnKind {
     /// Text.
     Text,
+    /// Text that people type to name something, in the form in which such names are compared.
+    Identifier,
     /// A UUID.
     Uuid,
     /// A whole number.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use events::identifier;
 use serde::Serialize;
 use uuid::Uuid;
 use view_schema::{ColumnKind, ColumnValue};
@@ -17,6 +18,7 @@ pub struct Column<D> {
 #[derive(Clone, Copy)]
 enum Getter<D> {
     Text(fn(&D) -> Option<String>),
+    Identifier(fn(&D) -> Option<String>),
     Uuid(fn(&D) -> Option<Uuid>),
     Integer(fn(&D) -> Option<i64>),
     Time(fn(&D) -> Option<DateTime<Utc>>),
@@ -28,6 +30,7 @@ impl<D> Column<D> {
     pub const fn declared(&self) -> view_schema::Column {
         let kind = match self.get {
             Getter::Text(_) => ColumnKind::Text,
+            Getter::Identifier(_) => ColumnKind::Identifier,
             Getter::Uuid(_) => ColumnKind::Uuid,
             Getter::Integer(_) => ColumnKind::Integer,
             Getter::Time(_) => ColumnKind::Time,
@@ -40,6 +43,7 @@ impl<D> Column<D> {
     pub fn value(&self, document: &D) -> ColumnValue {
         match self.get {
             Getter::Text(get) => get(document).into(),
+            Getter::Identifier(get) => get(document).map(|name| identifier::key(&name)).into(),
             Getter::Uuid(get) => get(document).into(),
             Getter::Integer(get) => get(document).map_or(ColumnValue::Null, ColumnValue::Integer),
             Getter::Time(get) => get(document).into(),
@@ -51,6 +55,12 @@ impl<D> Column<D> {
 /// A column of text: words, a day, or an enum's name (see [`name_of`]).
 pub const fn text<D>(name: &'static str, get: fn(&D) -> Option<String>) -> Column<D> {
     Column { name, get: Getter::Text(get) }
+}
+
+/// A column of names that people type, such as subject numbers: those that look the same are the same
+/// ([`identifier::key`]).
+pub const fn named<D>(name: &'static str, get: fn(&D) -> Option<String>) -> Column<D> {
+    Column { name, get: Getter::Identifier(get) }
 }
 
 /// A column of ids.

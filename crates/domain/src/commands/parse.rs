@@ -24,6 +24,10 @@ pub struct BodyError {
 /// # Errors
 /// [`BodyError`] naming the field.
 pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyError> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        let message = "must not begin with a byte order mark (RFC 8259, section 8.1)".to_owned();
+        return Err(BodyError { field: String::new(), message });
+    }
     // serde would also take the fields as a list, in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         let message = "must be a JSON object with the command's fields".to_owned();
@@ -45,6 +49,7 @@ pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyErr
                 field = if field.is_empty() { name.to_owned() } else { format!("{field}/{name}") };
                 message
             }
+            None if message.starts_with(NO_UUID) => format!("must be a UUID, such as {}", uuid::Uuid::nil()),
             None if error.inner().is_data() => without_place(&message).to_owned(),
             // What is no JSON is found by its place.
             None => format!("is not JSON: {message}"),
@@ -63,6 +68,8 @@ pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, BodyErr
     Ok(body)
 }
 
+/// How the library that reads them begins to tell what is wrong with a UUID.
+const NO_UUID: &str = "UUID parsing failed";
 /// Digits of a number that every reader of JSON keeps.
 const DIGITS_MAX: usize = 15;
 /// Objects and lists within each other at most: more than any command has, and less than a stack holds.

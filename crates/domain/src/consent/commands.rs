@@ -211,9 +211,14 @@ impl Command for DeclineConsent {
     type Target = PatientId;
     const NAME: &'static str = "DeclineConsent";
 
+    fn reads(&self, patient_id: PatientId) -> Vec<Need> {
+        vec![Need::of::<patient::Patient>(patient_id), Need::of::<Consent>(ConsentId::of(patient_id, self.trial_id))]
+    }
+
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::optional_prose("reason", self.reason.as_deref())?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
+        patient::registered(facts, patient_id, None)?;
         let consent = facts.get::<Consent>(consent_id)?;
         let presented = consent.presented.as_ref().ok_or(ConsentError::NotPresented)?;
         let place = Place::site(facts, presented.site_id);
@@ -237,12 +242,17 @@ impl Command for WithdrawConsent {
     type Target = PatientId;
     const NAME: &'static str = "WithdrawConsent";
 
+    fn reads(&self, patient_id: PatientId) -> Vec<Need> {
+        vec![Need::of::<patient::Patient>(patient_id), Need::of::<Consent>(ConsentId::of(patient_id, self.trial_id))]
+    }
+
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::all([
             validate::optional_prose("reason", self.reason.as_deref()),
             require_import(context, self.historical),
         ])?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
+        patient::registered(facts, patient_id, None)?;
         let signed = facts.get::<Consent>(consent_id)?.in_force().ok_or(ConsentError::NotInForce)?;
         let place = Place::site(facts, signed.site_id);
         let withdrawn_at = self.withdrawn_at.time(context, "withdrawn_at", &place)?;
@@ -285,6 +295,15 @@ pub(super) fn form_in_force<'course>(
     language: &str,
     day: NaiveDate,
 ) -> Result<&'course ConsentForm, ConsentError> {
-    let form = course.form_in_force(language, day).filter(|form| identifier::same(&form.form_version, form_version));
-    form.ok_or_else(|| ConsentError::FormNotInForce(form_version.to_owned()))
+    let not_in_force = || ConsentError::FormNotInForce(form_version.to_owned());
+    if let Some(form) = course.form_in_force(language, day) {
+        let is_asked_for = identifier::same(&form.form_version, form_version);
+        return if is_asked_for { Ok(form) } else { Err(not_in_force()) };
+    }
+    let languages = course.languages_in_force(form_version, day);
+    Err(if languages.is_empty() {
+        not_in_force()
+    } else {
+        ConsentError::LanguageNotInForce(form_version.to_owned(), languages.join(", "))
+    })
 }

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
 use crate::trial::ConsentForm;
-use crate::validate::same_language;
 
 /// A consent: what was signed, and the spans of time that it covers.
 ///
@@ -81,6 +80,8 @@ rules! {
     pub enum ConsentError {
         FormNotInForce(version: String) => FORM_NOT_IN_FORCE = "consent-form-not-in-force":
             "version `{0}` is not the consent form in force in this language on that day", field "form_version";
+        LanguageNotInForce(version: String, languages: String) => LANGUAGE_NOT_IN_FORCE = "consent-form-language-not-in-force":
+            "version `{0}` of the consent form is in force on that day in {1} only", field "language";
         NotPresented => NOT_PRESENTED = "consent-form-not-presented": "this form was not presented to the patient";
         PresentedLater(on: NaiveDate) => PRESENTED_LATER = "consent-form-presented-later":
             "the form was presented on {0}, later than this";
@@ -107,13 +108,15 @@ rules! {
 
 impl Presented {
     pub(super) fn is_of(&self, form: &ConsentForm) -> bool {
-        identifier::same(&self.form_version, &form.form_version) && same_language(&self.language, &form.language)
+        identifier::same(&self.form_version, &form.form_version)
+            && identifier::same_language(&self.language, &form.language)
     }
 }
 
 impl Signed {
     pub(super) fn is_of(&self, form: &ConsentForm) -> bool {
-        identifier::same(&self.form_version, &form.form_version) && same_language(&self.language, &form.language)
+        identifier::same(&self.form_version, &form.form_version)
+            && identifier::same_language(&self.language, &form.language)
     }
 }
 

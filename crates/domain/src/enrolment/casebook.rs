@@ -74,7 +74,13 @@ impl Aggregate for Casebook {
 
     fn evolve(mut self, event: &CasebookEvent, _occurred_at: DateTime<Utc>) -> Self {
         match event {
-            CasebookEvent::ReportFiled(filed) => self.reports.push((filed.report_id, ReportMark::of(filed))),
+            CasebookEvent::ReportFiled(filed) => {
+                let mark = ReportMark::of(filed);
+                match self.reports.iter_mut().find(|(report_id, _)| *report_id == filed.report_id) {
+                    Some((_, known)) => *known = mark,
+                    None => self.reports.push((filed.report_id, mark)),
+                }
+            }
             CasebookEvent::VisitFiled(filed) => {
                 let mark = VisitMark::of(filed);
                 match self.visits.iter_mut().find(|(visit_id, _)| *visit_id == filed.visit_id) {

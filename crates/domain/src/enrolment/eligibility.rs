@@ -33,6 +33,8 @@ pub struct Assessment {
     pub outcome: EligibilityOutcome,
     /// Codes of the observations that are missing.
     pub missing_observations: Vec<String>,
+    /// Criteria that the investigator has not judged yet.
+    pub missing_judgements: Vec<String>,
 }
 
 /// When and where eligibility is assessed.
@@ -78,7 +80,11 @@ pub fn assess(
         let seen_unit = seen_unit.flatten();
         assessments.push(CriterionAssessment { code: criterion.code.clone(), result, against, seen, seen_unit });
     }
-    Ok(Assessment { assessments, outcome, missing_observations })
+    let is_open = |criterion: &&Criterion| {
+        criterion.test == CriterionTest::Judgement && !judgements.contains_key(&criterion.code)
+    };
+    let missing_judgements = criteria.iter().filter(is_open).map(|criterion| criterion.code.clone()).collect();
+    Ok(Assessment { assessments, outcome, missing_observations, missing_judgements })
 }
 
 /// What a criterion asks of an observation.

@@ -4,20 +4,24 @@ use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::TimeZone;
 use events::enrolment::casebook::ReportFiled;
-use events::epro::report::{ReportCorrected, ReportEvent, ReportFields, ReportSubmitted};
-use events::ids::{CasebookId, ReportId, SubjectId};
+use events::epro::report::{ReportEvent, ReportSubmitted};
+use events::ids::{CasebookId, ConsentId, ReportId, SubjectId};
 use events::trial::questionnaire::{Answers, QuestionnaireDefinition, Score};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::consent::participant::participant;
+use crate::consent::Consent;
+use crate::consent::participant::{Participant, participant};
 use crate::enrolment::casebook::Casebook;
 use crate::enrolment::subject::Subject;
 use crate::epro::scoring::{self, Scored};
+use crate::patient::{self, Patient};
 use crate::place::Place;
 use crate::trial;
-use crate::validate::{self, NotFound, Unchanged, require_import};
+use crate::validate::{self, require_import};
 use crate::when::When;
+
+pub use super::correction::CorrectReport;
 
 /// A report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,14 +36,26 @@ pub enum Report {
 /// What a report says now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    subject_id: SubjectId,
-    instrument: String,
+    pub(super) subject_id: SubjectId,
+    pub(super) instrument: String,
     questionnaire_version: String,
-    answers: Answers,
-    scores: Vec<Score>,
+    pub(super) answers: Answers,
+    pub(super) scores: Vec<Score>,
+    pub(super) times: Times,
+    pub(super) time_zone: Option<TimeZone>,
+    pub(super) visit: Option<String>,
     /// When it was completed, or corrected last.
-    changed_at: DateTime<Utc>,
-    corrections: u32,
+    pub(super) changed_at: DateTime<Utc>,
+    pub(super) corrections: u32,
+}
+
+/// When a report was filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Times {
+    pub started_at: Option<DateTime<Utc>>,
+    pub completed_at: DateTime<Utc>,
+    /// The day that it was then where it was filled in.
+    pub completed_on: NaiveDate,
 }
 
 /// Submits a filled-in questionnaire.
@@ -60,7 +76,7 @@ pub struct SubmitReport {
     pub started_at: When,
     /// When filling in ended; by default now.
     pub completed_at: When,
-    /// The IANA time zone in which it was filled in; by default that of the site counts.
+    /// The IANA time zone in which it was filled in; by default that in which the patient lives, or else the site's.
     #[serde(default)]
     pub time_zone: Option<TimeZone>,
     /// The device that it comes from.
@@ -74,21 +90,6 @@ pub struct SubmitReport {
     pub historical: bool,
 }
 
-/// Corrects a report; the old answers and scores stay in the history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CorrectReport {
-    /// All answers after the correction.
-    pub answers: Answers,
-    /// Why it is corrected.
-    pub reason: String,
-    /// Brought in from a record of the past, by an integration: nobody is told of the alerts that it raises.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub historical: bool,
-    /// When it happened; by default now.
-    pub occurred_at: When,
-}
-
 rules! {
     /// Why a command to a report is refused.
     pub enum ReportError {
@@ -96,6 +97,8 @@ rules! {
             "the report was submitted already, as {0}";
         UnknownQuestionnaire => UNKNOWN_QUESTIONNAIRE = "questionnaire-not-found":
             "the trial has no such questionnaire", field "instrument";
+        UnknownVersion => UNKNOWN_VERSION = "questionnaire-version-not-found":
+            "the trial has this questionnaire in other versions only", field "questionnaire_version";
         CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started":
             "the report was completed before it was started", field "completed_at";
         CorrectedBefore(on: NaiveDate) => CORRECTED_BEFORE = "report-corrected-before-submitted":
@@ -128,22 +131,17 @@ impl Command for SubmitReport {
             return Err(ReportError::AlreadySubmitted(report_id).into());
         }
         let participant = participant(facts, self.subject_id, Some("subject_id"))?;
-        let place = self.time_zone.map_or_else(|| participant.place(facts), Place::at);
+        let place = filled_in_at(facts, &participant, self.time_zone)?;
         let completed_at = self.completed_at.time(context, "completed_at", &place)?;
         let started_at = match self.started_at {
             When::NOW => None,
             started_at => Some(started_at.time(context, "started_at", &place)?),
         };
-        if started_at.is_some_and(|started_at| started_at > completed_at) {
-            return Err(ReportError::CompletedBeforeStarted.into());
-        }
+        let times = Times { started_at, completed_at, completed_on: self.completed_at.day(context, &place)? };
+        times.require_order()?;
         participant.require_consent(facts, completed_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
-        let questionnaire = match &self.questionnaire_version {
-            Some(version) => course.questionnaire(&self.instrument, version),
-            None => course.questionnaire_at(&self.instrument, completed_at),
-        };
-        let questionnaire = questionnaire.ok_or(ReportError::UnknownQuestionnaire)?;
+        let questionnaire = self.questionnaire(course, completed_at)?;
         let answers = scoring::check_answers(questionnaire, &self.answers)?;
         let filed = ReportFiled {
             report_id,
@@ -174,6 +172,7 @@ impl Command for SubmitReport {
             scores,
             started_at,
             completed_at,
+            completed_on: times.completed_on,
             time_zone: self.time_zone,
             device: self.device.clone(),
             visit: self.visit.clone(),
@@ -185,69 +184,60 @@ impl Command for SubmitReport {
     }
 }
 
-impl Command for CorrectReport {
-    type Target = ReportId;
-    const NAME: &'static str = "CorrectReport";
-
-    fn decide(&self, report_id: ReportId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::all([validate::prose("reason", &self.reason), require_import(context, self.historical)])?;
-        let content = match facts.get::<Report>(report_id)? {
-            Report::Submitted(content) => content,
-            Report::Absent => return Err(NotFound::halt(ReportError::NOT_FOUND, "report", report_id, None)),
-        };
-        let participant = participant(facts, content.subject_id, None)?;
-        let occurred_at = self.occurred_at.time(context, "occurred_at", &participant.place(facts))?;
-        let course = trial::registered(facts, participant.trial_id, None)?;
-        let questionnaire = content.questionnaire(course).ok_or(ReportError::UnknownQuestionnaire)?;
-        let answers = scoring::check_answers(questionnaire, &self.answers)?;
-        let place = participant.place(facts);
-        place.require_not_before(occurred_at, content.changed_at, ReportError::CorrectedBefore)?;
-        if content.answers == answers {
-            return Err(Unchanged.into());
-        }
-        let scores = scoring::scores(questionnaire, &answers);
-        let (now, before) = (scored(&answers, &scores), scored(&content.answers, &content.scores));
-        let (changes, previous) = differences(now, before);
-        let corrected = ReportCorrected {
-            correction_number: content.corrections + 1,
-            changes,
-            previous,
-            triggered_rules: scoring::triggered(questionnaire, now, Some(before)),
-            answers,
-            scores,
-            reason: self.reason.clone(),
-            historical: self.historical,
-        };
-        Ok(Decision::new(participant.references(), occurred_at).append(report_id, corrected))
-    }
-}
-
-const fn scored<'report>(answers: &'report Answers, scores: &'report [Score]) -> Scored<'report> {
+pub(super) const fn scored<'report>(answers: &'report Answers, scores: &'report [Score]) -> Scored<'report> {
     Scored { answers, scores }
 }
 
-/// What differs: as it is now, and as it was.
-fn differences(now: Scored<'_>, before: Scored<'_>) -> (ReportFields, ReportFields) {
-    let (mut changes, mut previous) = (ReportFields::default(), ReportFields::default());
-    for item in now.answers.keys().chain(before.answers.keys()) {
-        let (new, old) = (now.answers.get(item), before.answers.get(item));
-        if new != old {
-            changes.answers.insert(item.clone(), new.cloned());
-            previous.answers.insert(item.clone(), old.cloned());
+impl SubmitReport {
+    /// The definition by which it is scored.
+    fn questionnaire<'course>(
+        &self,
+        course: &'course trial::RegisteredTrial,
+        completed_at: DateTime<Utc>,
+    ) -> Result<&'course QuestionnaireDefinition, ReportError> {
+        let in_force = course.questionnaire_at(&self.instrument, completed_at);
+        match &self.questionnaire_version {
+            None => in_force.ok_or(ReportError::UnknownQuestionnaire),
+            Some(version) => course.questionnaire(&self.instrument, version).ok_or(match in_force {
+                Some(_) => ReportError::UnknownVersion,
+                None => ReportError::UnknownQuestionnaire,
+            }),
         }
     }
-    for score in now.scores {
-        let old = before.scores.iter().find(|old| old.code == score.code).and_then(|old| old.value);
-        if score.value != old {
-            changes.scores.insert(score.code.clone(), score.value);
-            previous.scores.insert(score.code.clone(), old);
-        }
+}
+
+/// Where a report is filled in: in the zone that is named, or else where the patient lives, or else at the site.
+pub(super) fn filled_in_at<'facts>(
+    facts: &'facts Facts,
+    participant: &Participant,
+    time_zone: Option<TimeZone>,
+) -> Result<Place<'facts>, Halt> {
+    if let Some(zone) = time_zone {
+        return Ok(Place::at(zone));
     }
-    (changes, previous)
+    let (patient_id, trial_id) = (participant.patient_id, participant.trial_id);
+    // Whoever asks for the patient goes on to consent and trial: all in one read.
+    facts.require([
+        Need::of::<Patient>(patient_id),
+        Need::of::<Consent>(ConsentId::of(patient_id, trial_id)),
+        Need::of::<trial::Trial>(trial_id),
+    ])?;
+    let person = patient::registered(facts, patient_id, None)?;
+    Ok(Place::of_person(facts, person.time_zone, Some(participant.site_id)))
+}
+
+impl Times {
+    /// # Errors
+    /// [`ReportError::CompletedBeforeStarted`].
+    pub fn require_order(&self) -> Result<(), ReportError> {
+        let ends_before = self.started_at.is_some_and(|started_at| started_at > self.completed_at);
+        if ends_before { Err(ReportError::CompletedBeforeStarted) } else { Ok(()) }
+    }
 }
 
 impl Content {
-    fn questionnaire<'course>(
+    /// The definition by which it was scored.
+    pub(super) fn questionnaire<'course>(
         &self,
         course: &'course trial::RegisteredTrial,
     ) -> Option<&'course QuestionnaireDefinition> {
@@ -258,7 +248,7 @@ impl Content {
 impl Aggregate for Report {
     type Id = ReportId;
     type Event = ReportEvent;
-    const SNAPSHOT_VERSION: u16 = 2;
+    const SNAPSHOT_VERSION: u16 = 3;
 
     fn evolve(self, event: &ReportEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -268,12 +258,23 @@ impl Aggregate for Report {
                 questionnaire_version: submitted.questionnaire_version.clone(),
                 answers: submitted.answers.clone(),
                 scores: submitted.scores.clone(),
+                times: Times {
+                    started_at: submitted.started_at,
+                    completed_at: submitted.completed_at,
+                    completed_on: submitted.completed_on,
+                },
+                time_zone: submitted.time_zone,
+                visit: submitted.visit.clone(),
                 changed_at: submitted.completed_at,
                 corrections: 0,
             })),
             (Report::Submitted(mut content), ReportEvent::ReportCorrected(corrected)) => {
                 content.answers = corrected.answers.clone();
                 content.scores = corrected.scores.clone();
+                corrected.changes.started_at.apply(&mut content.times.started_at);
+                corrected.changes.completed_at.apply(&mut content.times.completed_at);
+                corrected.changes.completed_on.apply(&mut content.times.completed_on);
+                corrected.changes.visit.apply(&mut content.visit);
                 content.changed_at = occurred_at;
                 content.corrections = corrected.correction_number;
                 Report::Submitted(content)

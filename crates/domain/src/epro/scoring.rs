@@ -25,7 +25,7 @@ pub fn check_answers(questionnaire: &QuestionnaireDefinition, answers: &Answers)
         answers.iter().map(|(code, answer)| take_answer(questionnaire, code, answer, &mut checked)).collect();
     let missing = questionnaire.items.iter().filter(|item| item.required && !checked.contains_key(&item.code));
     let of_missing: Vec<_> =
-        missing.map(|item| Err(Invalid::Blank { field: format!("answers/{}", item.code) })).collect();
+        missing.map(|item| Err(Invalid::Missing { field: format!("answers/{}", item.code) })).collect();
     validate::all(of_answers.into_iter().chain(of_missing))?;
     Ok(checked)
 }
@@ -43,12 +43,22 @@ fn take_answer(
         let expected = format!("answers to items of {} only", questionnaire.instrument);
         return Err(Invalid::Malformed { field, expected });
     };
-    let taken = checked.insert(item.code.clone(), answer.clone());
-    check_answer(&field, item, answer)?;
+    let answer = as_defined(item, answer);
+    check_answer(&field, item, &answer)?;
+    let taken = checked.insert(item.code.clone(), answer);
     match taken {
         Some(_) => Err(Invalid::Duplicate { field, value: item.code.clone() }),
         None => Ok(()),
     }
+}
+
+/// An option's code as it was defined, whichever way it was written.
+fn as_defined(item: &Item, answer: &Answer) -> Answer {
+    let (AllowedAnswers::Choice { options }, Answer::Text(text)) = (&item.answers, answer) else {
+        return answer.clone();
+    };
+    let option = options.iter().find(|option| identifier::same(option.code(), text));
+    option.map_or_else(|| answer.clone(), |option| Answer::Text(option.code().to_owned()))
 }
 
 fn check_answer(field: &str, item: &Item, answer: &Answer) -> Result<(), Invalid> {

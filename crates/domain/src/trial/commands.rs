@@ -24,7 +24,7 @@ use crate::place::Place;
 use crate::site::Site;
 use crate::trial::protocol_number::ProtocolNumber;
 use crate::validate::{self, Faults, Invalid};
-use crate::when::When;
+use crate::when::{When, read_day};
 
 /// Greatest planned number of subjects.
 const PLANNED_ENROLMENT_MAX: u32 = 1_000_000;
@@ -215,6 +215,7 @@ pub struct PublishConsentForm {
     /// SHA-256 of the form's text, 64 lower-case hexadecimal digits.
     pub text_sha256: String,
     /// First day on which it may be signed.
+    #[serde(deserialize_with = "read_day")]
     pub effective_on: NaiveDate,
     /// When it happened; by default now.
     pub occurred_at: When,

@@ -3,14 +3,14 @@
 use chrono::NaiveDate;
 use chrono::{DateTime, Utc};
 use decider::{Aggregate, Context, Facts, Halt};
-use events::identifier::same;
+use events::identifier::{same, same_language};
 use events::ids::{SiteId, TrialId};
 use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{Criterion, EnrolmentMode, TrialEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
-use crate::validate::{NotFound, same_language};
+use crate::validate::NotFound;
 use crate::when::When;
 
 /// A trial.
@@ -165,6 +165,13 @@ impl RegisteredTrial {
         let effective = |form: &&ConsentForm| same_language(&form.language, language) && form.effective_on <= day;
         // Of two that became effective on one day, the later publication: max_by_key keeps the last.
         self.forms.iter().filter(effective).max_by_key(|form| form.effective_on)
+    }
+
+    /// The languages in which this version is the form in force on `day`.
+    pub fn languages_in_force(&self, form_version: &str, day: NaiveDate) -> Vec<&str> {
+        let in_force = self.forms.iter().filter(|form| self.form_in_force(&form.language, day) == Some(form));
+        let of_version = in_force.filter(|form| same(&form.form_version, form_version));
+        of_version.map(|form| form.language.as_str()).collect()
     }
 
     /// The form of this version in this language.

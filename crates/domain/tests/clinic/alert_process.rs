@@ -31,7 +31,7 @@ fn sources(codes: &[&str], historical: bool) -> Vec<(StreamId, Happened)> {
     let submitted = with(
         subject.clone(),
         &json!({"instrument": "X", "questionnaire_version": "1", "answers": {}, "scores": [], "started_at": null,
-            "completed_at": event_time(1), "time_zone": null, "device": null, "visit": null}),
+            "completed_at": event_time(1), "completed_on": "2026-01-31", "time_zone": null, "device": null, "visit": null}),
     );
     let corrected = with(changed.clone(), &json!({"correction_number": 1, "answers": {}, "scores": []}));
     let reported = with(

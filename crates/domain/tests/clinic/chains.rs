@@ -161,9 +161,12 @@ proptest! {
         prop_assert_eq!(alerts.count(), became.count());
     }
 
+    /// Of each item a correction says nothing, takes the answer away, or gives another one.
     #[test]
-    fn reports_follow_their_corrections(chain in vec(vec(proptest::option::of(0..=3_u8), 9), 0..6)) {
-        let answers_of = |answers: &[Option<u8>]| -> Fields {
+    fn reports_follow_their_corrections(
+        chain in vec(vec(proptest::option::of(proptest::option::of(0..=3_u8)), 9), 0..6),
+    ) {
+        let corrected = |answers: &[Option<Option<u8>>]| -> Fields {
             let numbered = answers.iter().enumerate();
             numbered.filter_map(|(index, answer)| Some((format!("PHQ010{}", index + 1), json!((*answer)?)))).collect()
         };
@@ -173,8 +176,11 @@ proptest! {
             command(json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": known.clone()}));
         let mut world = enrolled(&open_trial(10, 10), 1).when(id, &submit).then(&["ReportSubmitted", "ReportFiled"]);
         for answers in chain {
-            let answers = answers_of(&answers);
-            let correct: CorrectReport = command(json!({"answers": answers, "reason": "misread"}));
+            let correction = corrected(&answers);
+            let correct: CorrectReport = command(json!({"answers": correction, "reason": "misread"}));
+            let mut answers = known.clone();
+            answers.extend(correction);
+            answers.retain(|_, answer| !answer.is_null());
             let outcome = world.when(id, &correct);
             if answers == known {
                 world = outcome.then_refused(Invalid::NOTHING_CHANGES);

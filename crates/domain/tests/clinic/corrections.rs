@@ -181,7 +181,7 @@ fn a_signature_is_corrected_with_what_follows_from_it() {
             ConsentError::WITHDRAWN_LATER,
         ),
         (json!({"signature_number": 1, "signed_at": "2027-01-01"}), Invalid::IN_FUTURE),
-        (json!({"language": "de"}), ConsentError::FORM_NOT_IN_FORCE),
+        (json!({"language": "de"}), ConsentError::LANGUAGE_NOT_IN_FORCE),
         (json!({"language": "no such"}), Invalid::MALFORMED),
         (json!({}), Invalid::NOTHING_CHANGES),
         (json!({"withdrawal_scope": "all-use"}), ConsentError::NOT_WITHDRAWN),

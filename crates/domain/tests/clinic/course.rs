@@ -3,7 +3,8 @@
 use domain::When;
 use domain::consent::{PresentConsentForm, WithdrawConsent};
 use domain::enrolment::subject::{
-    CompleteSubject, CorrectSubjectEnd, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility, ScreenPatient,
+    CompleteSubject, CorrectSubjectEnd, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
+    ScreenPatient,
 };
 use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::patient::RegisterPatient;

@@ -15,6 +15,7 @@ mod forms;
 mod identity;
 mod processes;
 mod properties;
+mod reports;
 mod safety;
 mod scoring;
 mod times;

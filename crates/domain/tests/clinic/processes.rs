@@ -79,7 +79,13 @@ fn screened() -> Happened {
 
 fn assessed(outcome: EligibilityOutcome, missing: &[&str]) -> Happened {
     let missing_observations = missing.iter().map(|code| (*code).to_owned()).collect();
-    on_subject(EligibilityRecorded { criteria_version: 1, assessments: Vec::new(), outcome, missing_observations })
+    on_subject(EligibilityRecorded {
+        criteria_version: 1,
+        assessments: Vec::new(),
+        outcome,
+        missing_observations,
+        missing_judgements: Vec::new(),
+    })
 }
 
 fn observed() -> Happened {
@@ -225,7 +231,7 @@ fn the_criteria_that_decided_are_the_reasons_of_the_failure() {
     };
     let recorded: EligibilityRecorded = serde_json::from_value(serde_json::json!({
         "criteria_version": 1, "assessments": [assessment("I1", false), assessment("E1", true), assessment("E2", true)],
-        "outcome": "ineligible", "missing_observations": []
+        "outcome": "ineligible", "missing_observations": [], "missing_judgements": []
     }))
     .expect("an event");
     let reasons = vec!["E1".to_owned(), "E2".to_owned()];

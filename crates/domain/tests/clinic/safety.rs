@@ -287,8 +287,7 @@ fn only_an_integration_says_that_something_is_of_the_past() {
     assert_eq!(payload["historical"], true);
     world.as_role(events::Role::Investigator).when(report(), &submit).then_refused(Invalid::OUT_OF_RANGE);
     world.as_role(events::Role::Integration).when(report(), &submit).then(&["ReportSubmitted", "ReportFiled"]);
-    let withdraw: WithdrawConsent =
-        command(json!({"trial_id": trial(), "scope": "further-data", "historical": true}));
+    let withdraw: WithdrawConsent = command(json!({"trial_id": trial(), "scope": "further-data", "historical": true}));
     assert_eq!(world.when(patient(1), &withdraw).payload("ConsentWithdrawn")["historical"], true);
     world.as_role(events::Role::Investigator).when(patient(1), &withdraw).then_refused(Invalid::OUT_OF_RANGE);
     world.as_role(events::Role::Integration).when(patient(1), &withdraw).then(&["ConsentWithdrawn"]);

@@ -101,7 +101,7 @@ fn the_stages_of_a_subject_follow_each_other_in_time() {
     let end = |time: &str| -> DiscontinueSubject { command(json!({"reason": "DEATH", "occurred_at": time})) };
     let id = subject(1);
     let early = world.when(id, &end("2025-03-10T23:00:00Z"));
-    assert!(early.refused().message.contains("in stage screening since 2025-03-1"), "{:?}", early.refused());
+    assert!(early.refused().message.contains("is in screening since 2025-03-1"), "{:?}", early.refused());
     early.then_refused("subject-stage-later");
     world.when(id, &enrol("2025-03-10T23:00:00Z")).then_refused("subject-stage-later");
     let world = world.when(id, &enrol("2025-03-13T09:00:00Z")).then(&["SubjectEnrolled", "PlaceTaken"]);

@@ -38,8 +38,9 @@ pub(super) fn compose(request: &Request, decision: Decision, seen: &Seen) -> Res
         writes.push(Write { stream: write.stream, expected, events: write.events });
     }
     let primary = writes.first().map_or(request.target, |write| write.stream);
+    let addressed = seen.facts.version(request.target).map(|version| (request.target, version));
     if let Some(actual) = seen.facts.version(primary)
-        && !request.if_match.admits(actual)
+        && !request.if_match.admits((primary, actual), addressed)
     {
         return Err(ExecuteError::VersionMismatch { stream: primary, expected: request.if_match.clone(), actual });
     }

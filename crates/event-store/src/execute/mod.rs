@@ -18,7 +18,7 @@ use crate::clock;
 use crate::log::{Append, AppendError, Appended, EventLog, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt};
 use aggregates::Aggregates;
 use appends::{compose, recollection, remembered, repeated};
-pub use precondition::Precondition;
+pub use precondition::{Precondition, State};
 
 /// How often a command is decided before its conflicts are reported.
 const TRIES_MAX: usize = 64;
@@ -55,7 +55,7 @@ pub struct Request {
     pub target: StreamId,
     /// Whether the target is not expected to exist: then it is not read before it is written.
     pub creates: bool,
-    /// At which version the written stream must be.
+    /// At which version the stream that is written, or the one in the address, must be.
     pub if_match: Precondition,
     /// The first command of the conversation; by default this one.
     pub correlation_id: Option<Uuid>,

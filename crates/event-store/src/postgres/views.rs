@@ -288,7 +288,7 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<PgRow>) -> 
 fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &PgRow) -> Result<Cursor, sqlx::Error> {
     let value = match sort {
         None => ColumnValue::Null,
-        Some((_, ColumnKind::Text)) => row.try_get::<Option<String>, _>(3)?.into(),
+        Some((_, ColumnKind::Text | ColumnKind::Identifier)) => row.try_get::<Option<String>, _>(3)?.into(),
         Some((_, ColumnKind::Uuid)) => row.try_get::<Option<Uuid>, _>(3)?.into(),
         Some((_, ColumnKind::Integer)) => {
             row.try_get::<Option<i64>, _>(3)?.map_or(ColumnValue::Null, ColumnValue::Integer)

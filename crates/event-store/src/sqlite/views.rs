@@ -335,7 +335,7 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<SqliteRow>)
 fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &SqliteRow) -> Result<Cursor, sqlx::Error> {
     let value = match sort {
         None => ColumnValue::Null,
-        Some((_, ColumnKind::Text)) => row.try_get::<Option<String>, _>(3)?.into(),
+        Some((_, ColumnKind::Text | ColumnKind::Identifier)) => row.try_get::<Option<String>, _>(3)?.into(),
         Some((_, ColumnKind::Uuid)) => {
             let text: Option<String> = row.try_get(3)?;
             text.map(|text| text.parse::<Uuid>()).transpose().map_err(decoding)?.into()

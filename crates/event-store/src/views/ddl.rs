@@ -38,12 +38,12 @@ pub fn create_table(schema: &ViewSchema, dialect: Dialect) -> Result<String, Vie
 /// A column as it is declared.
 pub fn definition(column: &Column, dialect: Dialect) -> String {
     let kind = match (dialect, column.kind) {
-        (Dialect::Postgres, ColumnKind::Text) => "text COLLATE \"C\"",
+        (Dialect::Postgres, ColumnKind::Text | ColumnKind::Identifier) => "text COLLATE \"C\"",
         (Dialect::Postgres, ColumnKind::Uuid) => "uuid",
         (Dialect::Postgres, ColumnKind::Integer) => "bigint",
         (Dialect::Postgres, ColumnKind::Time) => "timestamptz",
         (Dialect::Postgres, ColumnKind::Boolean) => "boolean",
-        (Dialect::Sqlite, ColumnKind::Text | ColumnKind::Uuid | ColumnKind::Time) => "TEXT",
+        (Dialect::Sqlite, ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Uuid | ColumnKind::Time) => "TEXT",
         (Dialect::Sqlite, ColumnKind::Integer | ColumnKind::Boolean) => "INTEGER",
     };
     format!("{} {kind}", column.name)

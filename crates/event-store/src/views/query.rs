@@ -368,7 +368,7 @@ impl Cursor {
 /// Whether a column of this kind can hold the value.
 fn is_of(value: &ColumnValue, kind: ColumnKind) -> bool {
     match (value, kind) {
-        (ColumnValue::Text(text), ColumnKind::Text) => is_storable(text),
+        (ColumnValue::Text(text), ColumnKind::Text | ColumnKind::Identifier) => is_storable(text),
         (ColumnValue::Null, _)
         | (ColumnValue::Uuid(_), ColumnKind::Uuid)
         | (ColumnValue::Integer(_), ColumnKind::Integer)

@@ -239,14 +239,14 @@ async fn a_refusal_rests_on_what_the_log_holds(test: TestStore) {
 async fn an_expected_version_is_compared(test: TestStore) {
     let executor = executor(&test.store.log);
     let id = patient();
-    let with = |version| Request { if_match: Precondition::OneOf(vec![version]), ..request(id) };
+    let with = |version: u64| Request { if_match: Precondition::OneOf(vec![version.into()]), ..request(id) };
     let decide = |_: &Context, facts: &Facts| add(facts, id, 9);
     executor.execute(&with(0), &decide).await.expect("it does not exist");
     executor.execute(&with(1), &decide).await.expect("it stands there");
     let mismatch = executor.execute(&with(1), &decide).await;
     assert!(matches!(mismatch, Err(ExecuteError::VersionMismatch { actual: 2, .. })), "{mismatch:?}");
     let expecting = |if_match| Request { if_match, ..request(id) };
-    let any = Precondition::OneOf(vec![7, 2]);
+    let any = Precondition::OneOf(vec![7.into(), 2.into()]);
     executor.execute(&expecting(any), &decide).await.expect("it stands at one of them");
     executor.execute(&expecting(Precondition::Exists), &decide).await.expect("it exists");
     let none = executor.execute(&expecting(Precondition::OneOf(Vec::new())), &decide).await;

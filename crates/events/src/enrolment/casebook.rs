@@ -2,7 +2,7 @@
 
 use crate::prelude::*;
 
-/// A report was filed.
+/// A report was filed, or what tells it from the others was corrected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportFiled {
     /// The report.

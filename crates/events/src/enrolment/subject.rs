@@ -86,6 +86,8 @@ pub struct EligibilityRecorded {
     pub outcome: EligibilityOutcome,
     /// Codes of the observations that are missing, or that cannot be compared with what the criterion says.
     pub missing_observations: Vec<String>,
+    /// Codes of the criteria that the investigator has not judged yet.
+    pub missing_judgements: Vec<String>,
 }
 
 /// Screening ended without enrolment.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, SubjectId, TrialId};
 use crate::time_zone::TimeZone;
 use crate::trial::questionnaire::{Answer, Answers, Score, TriggeredRule};
@@ -36,6 +37,8 @@ pub struct ReportSubmitted {
     pub started_at: Option<DateTime<Utc>>,
     /// When filling in ended.
     pub completed_at: DateTime<Utc>,
+    /// The day that it was then where it was filled in: that of the time's offset, of the time zone, or of the place.
+    pub completed_on: NaiveDate,
     /// IANA time zone in which it was filled in.
     pub time_zone: Option<TimeZone>,
     /// The device that it came from.
@@ -47,7 +50,7 @@ pub struct ReportSubmitted {
     pub historical: bool,
 }
 
-/// Answers were corrected.
+/// Answers, times or the visit of a report were corrected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportCorrected {
     /// From 1, up by one with every correction.
@@ -78,6 +81,18 @@ pub struct ReportFields {
     /// Values of scores by code; `null` where too many answers are missing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<String, Option<Quantity>>,
+    /// When filling in began.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub started_at: OptionalChange<DateTime<Utc>>,
+    /// When filling in ended.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub completed_at: Change<DateTime<Utc>>,
+    /// The day that it was then where it was filled in.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub completed_on: Change<NaiveDate>,
+    /// The visit that it belongs to.
+    #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
+    pub visit: OptionalChange<String>,
 }
 
 event_set! {

@@ -80,7 +80,7 @@ pub enum AllowedAnswers {
 
 /// What may be chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a code, or an object of `code` and `value`, the number that it counts for")]
 pub enum AnswerOption {
     /// A code that counts for nothing.
     Code(String),
@@ -210,7 +210,7 @@ pub enum AlertMeasure {
 
 /// What an alert rule compares with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a number or the code of an option")]
 pub enum AlertValue {
     /// A number.
     Number(Quantity),
@@ -226,7 +226,7 @@ impl From<i32> for AlertValue {
 
 /// An answer to one item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a number or text")]
 pub enum Answer {
     /// A number.
     Number(Quantity),

@@ -109,7 +109,7 @@ pub struct Criterion {
 
 /// An observed value: a number or a code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a number or a code")]
 pub enum ObservationValue {
     /// A number, in the observation's unit.
     Number(Quantity),

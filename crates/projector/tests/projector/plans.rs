@@ -45,7 +45,7 @@ impl Engine {
         let is_postgres = matches!(self, Engine::Postgres(_));
         // Columns do not follow from each other: the planner counts on that.
         let value = |(place, kind): (usize, ColumnKind)| match (kind, is_postgres) {
-            (ColumnKind::Text, _) => format!("'v' || (n / {} % 50)", 20 + 13 * place),
+            (ColumnKind::Text | ColumnKind::Identifier, _) => format!("'v' || (n / {} % 50)", 20 + 13 * place),
             (ColumnKind::Uuid, true) => {
                 format!("('00000000-0000-4000-8000-' || lpad((n / {} % 20)::text, 12, '0'))::uuid", 1 + 19 * place)
             }
@@ -146,7 +146,7 @@ fn rows_read(node: &Value, what: &str) -> f64 {
 /// What [`Engine::fill`] has put into many rows.
 fn some_value(kind: ColumnKind) -> ColumnValue {
     match kind {
-        ColumnKind::Text => "v1".into(),
+        ColumnKind::Text | ColumnKind::Identifier => "v1".into(),
         ColumnKind::Uuid => uuid::uuid!("00000000-0000-4000-8000-000000000001").into(),
         ColumnKind::Integer => ColumnValue::Integer(1),
         ColumnKind::Time => "2026-01-01T00:00:01Z".parse::<chrono::DateTime<chrono::Utc>>().expect("a time").into(),
@@ -158,7 +158,7 @@ fn some_value(kind: ColumnKind) -> ColumnValue {
 fn of_several_values(mut query: ListQuery, kind: &impl Fn(&str) -> ColumnKind) -> ListQuery {
     for filter in &mut query.filters {
         match kind(&filter.column) {
-            ColumnKind::Text => filter.values.push("v2".into()),
+            ColumnKind::Text | ColumnKind::Identifier => filter.values.push("v2".into()),
             ColumnKind::Uuid => filter.values.push(uuid::uuid!("00000000-0000-4000-8000-000000000002").into()),
             _ => {}
         }

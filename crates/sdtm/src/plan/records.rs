@@ -1,5 +1,7 @@
 //! Visits, observations, adverse events and forms in a later transfer.
 
+use std::collections::BTreeMap;
+
 use domain::When;
 use domain::commands::AnyCommand;
 use domain::enrolment::eligibility::AGE;
@@ -11,7 +13,7 @@ use events::change::{Change, OptionalChange};
 use events::epro::report::ReportSubmitted;
 use events::ids::{AdverseEventId, PatientId, ReportId, VisitId, derive_id};
 use events::safety::adverse_event::AdverseEventReported;
-use events::trial::questionnaire::{Answer, Answers};
+use events::trial::questionnaire::Answer;
 
 use super::super::source::Table;
 use super::Step;
@@ -212,9 +214,16 @@ impl Transfer<'_> {
                 self.note(text);
             }
             let answers = self.answers(&step, &body, known);
-            if answers != known.now.answers {
-                let correction =
-                    CorrectReport { answers, reason: TRANSFER.to_owned(), historical: true, occurred_at: When::NOW };
+            if !answers.is_empty() {
+                let correction = CorrectReport {
+                    answers,
+                    started_at: When::NOW,
+                    completed_at: When::NOW,
+                    visit: OptionalChange::NONE,
+                    reason: TRANSFER.to_owned(),
+                    historical: true,
+                    occurred_at: When::NOW,
+                };
                 self.correct(step.rows, known_id, &correction);
             }
         }
@@ -226,17 +235,23 @@ impl Transfer<'_> {
         }
     }
 
-    /// The answers as they are to be: what stands there, with what this transfer says otherwise than the one before.
-    fn answers(&mut self, step: &Step, body: &SubmitReport, known: &Both<ReportSubmitted>) -> Answers {
-        let mut answers = known.now.answers.clone();
+    /// The answers that this transfer says otherwise than the one before, and than what stands there.
+    fn answers(
+        &mut self,
+        step: &Step,
+        body: &SubmitReport,
+        known: &Both<ReportSubmitted>,
+    ) -> BTreeMap<String, Option<Answer>> {
+        let mut answers = BTreeMap::new();
         for (item, answer) in &body.answers {
             let told = known.told.answers.get(item);
-            if !told.is_some_and(|told| is_same(told, answer)) {
-                answers.insert(item.clone(), answer.clone());
+            if !told.is_some_and(|told| is_same(told, answer)) && known.now.answers.get(item) != Some(answer) {
+                answers.insert(item.clone(), Some(answer.clone()));
             }
         }
-        for item in step.unanswered.iter().filter(|item| known.told.answers.contains_key(*item)) {
-            answers.remove(item);
+        let taken_away = step.unanswered.iter().filter(|item| known.told.answers.contains_key(*item));
+        for item in taken_away.filter(|item| known.now.answers.contains_key(*item)) {
+            answers.insert(item.clone(), None);
         }
         let is_gone = |item: &&String| !body.answers.contains_key(*item) && !step.unanswered.contains(*item);
         let gone: Vec<&str> = known.told.answers.keys().filter(is_gone).map(String::as_str).collect();

@@ -29,9 +29,8 @@ pub struct UnknownVariable {
 /// # Errors
 /// [`UnknownVariable`].
 pub fn check_environment(command: &Command) -> Result<(), UnknownVariable> {
-    let given = std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-    });
+    let given = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     check(&known(command), given)
 }
 

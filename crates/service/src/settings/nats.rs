@@ -16,7 +16,13 @@ pub struct NatsSettings {
     #[arg(long, env = "ANAMNESIS_NATS_USER", requires = "nats_url", value_name = "NAME")]
     pub nats_user: Option<String>,
     /// The user's password; better given by the variable than as a flag, which others can read.
-    #[arg(long, env = "ANAMNESIS_NATS_PASSWORD", requires = "nats_url", value_name = "PASSWORD", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "ANAMNESIS_NATS_PASSWORD",
+        requires = "nats_url",
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
     pub nats_password: Option<String>,
     /// Token for NATS, instead of a user.
     #[arg(long, env = "ANAMNESIS_NATS_TOKEN", requires = "nats_url", value_name = "TOKEN", hide_env_values = true)]

@@ -9,7 +9,7 @@ use events::values::Blinded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::column::{Column, name_of, text, time, uuid};
+use crate::column::{Column, name_of, named, text, time, uuid};
 use crate::table::{Collection, PATIENT, SITE, STATUS, Scope, Sort, TRIAL, Table, is};
 use crate::view::View;
 
@@ -28,7 +28,10 @@ pub struct Subject {
     earlier_subject_numbers: Vec<String>,
     status: SubjectStatus,
     eligibility: Option<EligibilityOutcome>,
+    /// Codes of observations that eligibility waits for.
     missing_observations: Vec<String>,
+    /// Codes of criteria that eligibility waits to be judged.
+    missing_judgements: Vec<String>,
     screen_failure_reasons: Vec<String>,
     /// The arm that the subject was allocated to; only for roles that may see allocation.
     arm: Blinded<Option<String>>,
@@ -65,7 +68,7 @@ impl Table for Subjects {
         uuid("trial_id", |subject| subject.trial_id.uuid().into()),
         uuid("site_id", |subject| subject.site_id.uuid().into()),
         uuid("patient_id", |subject| subject.patient_id.uuid().into()),
-        text("subject_number", |subject| subject.subject_number.clone().into()),
+        named("subject_number", |subject| subject.subject_number.clone().into()),
         text("status", |subject| name_of(&subject.status)),
         time("screened_at", |subject| subject.screened_at.into()),
     ];
@@ -111,6 +114,7 @@ impl View for Subjects {
             SubjectEvent::EligibilityRecorded(recorded) => {
                 document.eligibility = Some(recorded.outcome);
                 document.missing_observations = recorded.missing_observations.clone();
+                document.missing_judgements = recorded.missing_judgements.clone();
             }
             SubjectEvent::ScreeningFailed(failed) => {
                 document.status = SubjectStatus::ScreenFailed;
@@ -182,6 +186,7 @@ impl Subject {
             status: SubjectStatus::Screened,
             eligibility: None,
             missing_observations: Vec::new(),
+            missing_judgements: Vec::new(),
             screen_failure_reasons: Vec::new(),
             arm: Blinded::new(None),
             discontinuation_reason: None,

@@ -1,6 +1,6 @@
 //! Reports with their scores; earlier answers and scores stay in the history.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use events::TimeZone;
 use events::envelope::Envelope;
 use events::epro::report::{ReportEvent, ReportFields};
@@ -10,7 +10,7 @@ use events::trial::questionnaire::{Answers, Score};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::column::{Column, text, time, uuid};
+use crate::column::{Column, named, time, uuid};
 use crate::table::{Collection, PATIENT, SITE, SUBJECT, Scope, Sort, TRIAL, Table, is, since, until};
 use crate::view::View;
 
@@ -34,6 +34,8 @@ pub struct Report {
     scores: Vec<Score>,
     started_at: Option<DateTime<Utc>>,
     completed_at: DateTime<Utc>,
+    /// The day that it was then where it was filled in.
+    completed_on: NaiveDate,
     recorded_at: DateTime<Utc>,
     /// Whether it was brought in from a record of the past.
     historical: bool,
@@ -61,7 +63,7 @@ impl Table for Reports {
         uuid("site_id", |report| report.site_id.uuid().into()),
         uuid("patient_id", |report| report.patient_id.uuid().into()),
         uuid("subject_id", |report| report.subject_id.uuid().into()),
-        text("instrument", |report| report.instrument.clone().into()),
+        named("instrument", |report| report.instrument.clone().into()),
         time("completed_at", |report| report.completed_at.into()),
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[
@@ -103,6 +105,7 @@ impl View for Reports {
                 scores: submitted.scores.clone(),
                 started_at: submitted.started_at,
                 completed_at: submitted.completed_at,
+                completed_on: submitted.completed_on,
                 recorded_at: envelope.recorded_at,
                 historical: submitted.historical,
                 corrections: Vec::new(),
@@ -116,6 +119,10 @@ impl View for Reports {
                     changes: corrected.changes.clone(),
                     previous: corrected.previous.clone(),
                 });
+                corrected.changes.started_at.apply(&mut document.started_at);
+                corrected.changes.completed_at.apply(&mut document.completed_at);
+                corrected.changes.completed_on.apply(&mut document.completed_on);
+                corrected.changes.visit.apply(&mut document.visit);
                 document.answers = corrected.answers.clone();
                 document.scores = corrected.scores.clone();
                 Some(document)

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use events::TimeZone;
 use events::envelope::Envelope;
 use events::identifier;
-use events::ids::{PatientId, StreamType};
+use events::ids::{PatientId, SiteId, StreamType};
 use events::patient::{ObservationCorrected, PatientEvent};
 use events::registry::AnyEvent;
 use events::trial::ObservationValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::column::{Column, time};
-use crate::table::{Collection, Place, Scope, Sort, Table, since, until};
+use crate::column::{Column, time, uuid};
+use crate::table::{Collection, Place, SITE, Scope, Sort, Table, since, until};
 use crate::view::View;
 
 /// The view.
@@ -25,6 +26,10 @@ pub struct Patient {
     patient_id: PatientId,
     registered_at: DateTime<Utc>,
     known: Vec<String>,
+    /// The time zone in which the patient lives, where it is known.
+    time_zone: Option<TimeZone>,
+    /// The site that registered the patient, where one did.
+    site_id: Option<SiteId>,
     /// The latest observation of each code.
     observations: BTreeMap<String, PatientObservation>,
     /// The ones before, in the order of their times.
@@ -43,12 +48,15 @@ impl Table for Patients {
     type Document = Patient;
     const NAME: &'static str = "patients";
     const VERSION: u32 = 1;
-    const COLUMNS: &'static [Column<Patient>] = &[time("registered_at", |patient| patient.registered_at.into())];
-    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["registered_at"]];
+    const COLUMNS: &'static [Column<Patient>] = &[
+        uuid("site_id", |patient| patient.site_id.map(|site_id| site_id.uuid())),
+        time("registered_at", |patient| patient.registered_at.into()),
+    ];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["site_id", "registered_at"], &["registered_at"]];
     const COLLECTION: Collection = Collection::new(
         "patients",
         "patient",
-        &[since("registered_at"), until("registered_at")],
+        &[SITE.meaning("Only those whom this site registered"), since("registered_at"), until("registered_at")],
         &[Sort::by_greatest("registered_at")],
     );
     const SCOPE: Scope = Scope { patient: Some(Place::Key), ..Scope::INSTALLATION };
@@ -130,6 +138,8 @@ impl View for Patients {
                     patient_id: PatientId::from(envelope.stream.id),
                     registered_at: envelope.occurred_at,
                     known: known.collect(),
+                    time_zone: registered.time_zone,
+                    site_id: registered.site_id,
                     observations: BTreeMap::new(),
                     earlier_observations: BTreeMap::new(),
                 })
@@ -142,6 +152,7 @@ impl View for Patients {
                 document.is_known("mobile", changes.mobile.is_none(), changes.mobile.value().is_some());
                 document.is_known("birth_date", changes.birth_date.is_none(), changes.birth_date.value().is_some());
                 document.is_known("sex", changes.sex.is_none(), changes.sex.value().is_some());
+                changes.time_zone.apply(&mut document.time_zone);
                 Some(document)
             }
             PatientEvent::ObservationCorrected(corrected) => {

@@ -8,7 +8,7 @@ use events::site::SiteEvent;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::column::{Column, name_of, text, uuid};
+use crate::column::{Column, name_of, named, text, uuid};
 use crate::table::{Collection, Place, STATUS, Scope, Sort, TRIAL, Table, is};
 use crate::view::View;
 
@@ -47,7 +47,7 @@ impl Table for Sites {
     const VERSION: u32 = 1;
     const COLUMNS: &'static [Column<Site>] = &[
         uuid("trial_id", |site| site.trial_id.uuid().into()),
-        text("site", |site| site.site.clone().into()),
+        named("site", |site| site.site.clone().into()),
         text("status", |site| name_of(&site.status)),
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["trial_id", "site"], &["status", "site"], &["site"]];

@@ -91,7 +91,7 @@ impl Table for Protocols {
     type Document = Protocol;
     const NAME: &'static str = "protocols";
     const COLUMNS: &'static [Column<Protocol>] = &[
-        text("protocol", |trial| trial.protocol.clone().into()),
+        named("protocol", |trial| trial.protocol.clone().into()),
         time("registered_at", |trial| trial.registered_at.into()),
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["protocol"], &["registered_at"]];

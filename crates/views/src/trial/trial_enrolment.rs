@@ -13,7 +13,7 @@ use events::values::Blinded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::column::{Column, integer, name_of, text, time};
+use crate::column::{Column, integer, name_of, named, text, time};
 use crate::table::{Collection, Place, STATUS, Scope, Sort, Table, is};
 use crate::view::View;
 
@@ -86,7 +86,7 @@ impl Table for TrialEnrolment {
     const NAME: &'static str = "trial_enrolment";
     const VERSION: u32 = 1;
     const COLUMNS: &'static [Column<Trial>] = &[
-        text("protocol", |trial| trial.protocol.clone().into()),
+        named("protocol", |trial| trial.protocol.clone().into()),
         text("status", |trial| name_of(&trial.status)),
         time("registered_at", |trial| trial.registered_at.into()),
         integer("enrolled", |trial| i64::from(trial.enrolled).into()),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use decider::{Command, Context, Decision, Facts, Halt, Need};
 use events::enrolment::ledger::{PlaceReleased, PlaceTaken, SubjectNumberAssigned};
 use events::enrolment::subject::{
-    EligibilityOutcome, EligibilityRecorded, PatientRescreened, PatientScreened, ScreeningFailed, SubjectCompleted,
-    SubjectDiscontinued, SubjectEnrolled, SubjectRandomised,
+    CriterionAssessment, CriterionResult, EligibilityOutcome, EligibilityRecorded, PatientRescreened, PatientScreened,
+    ScreeningFailed, SubjectCompleted, SubjectDiscontinued, SubjectEnrolled, SubjectRandomised,
 };
 use events::envelope::References;
 use events::identifier;
@@ -66,7 +66,7 @@ impl Command for ScreenPatient {
         let earlier = match facts.get::<Subject>(subject_id)? {
             Subject::Unscreened => None,
             Subject::Screened(earlier) if earlier.may_be_screened_again() => Some(earlier),
-            Subject::Screened(_) => return Err(SubjectError::AlreadyScreened.into()),
+            Subject::Screened(_) => return Err(SubjectError::AlreadyScreened(subject_id).into()),
         };
         course.require_open()?;
         let consent = facts.get::<Consent>(ConsentId::of(patient_id, trial_id))?;
@@ -117,7 +117,7 @@ impl Command for RecordEligibility {
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         participant.require_consent(facts, occurred_at)?;
         if participation.stage != Stage::Screening {
-            return Err(SubjectError::NotInScreening.into());
+            return Err(SubjectError::NotInScreening(participation.stage).into());
         }
         participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
@@ -144,6 +144,7 @@ impl Command for RecordEligibility {
             assessments: assessment.assessments,
             outcome: assessment.outcome,
             missing_observations: assessment.missing_observations,
+            missing_judgements: assessment.missing_judgements,
         };
         Ok(decision.append(subject_id, recorded))
     }
@@ -193,7 +194,7 @@ impl Command for FailScreening {
         let place = Place::site(facts, participation.site_id);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         if participation.stage != Stage::Screening {
-            return Err(SubjectError::NotInScreening.into());
+            return Err(SubjectError::NotInScreening(participation.stage).into());
         }
         participation.require_after_stage(occurred_at, &place)?;
         let participant = Participant::of(subject_id, participation);
@@ -221,13 +222,13 @@ impl Command for EnrolSubject {
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         participant.require_consent(facts, occurred_at)?;
         if participation.stage != Stage::Screening {
-            return Err(SubjectError::NotInScreening.into());
+            return Err(SubjectError::NotInScreening(participation.stage).into());
         }
         participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let moment = Moment { time: occurred_at, day: self.occurred_at.day(context, &place)?, place: &place };
-        if !is_eligible(participation, course, facts, &moment)? {
-            return Err(SubjectError::NotEligible.into());
+        if let Some(why) = why_not_eligible(participation, course, facts, &moment)? {
+            return Err(SubjectError::NotEligible(why).into());
         }
         course.require_open()?;
         let capacity = facts.get::<Site>(participant.site_id)?.require_active()?;
@@ -241,24 +242,47 @@ impl Command for EnrolSubject {
     }
 }
 
-/// Whether the subject was found eligible on the criteria in force, and what is known now, corrections among it, says
-/// the same.
-fn is_eligible(
+/// Why the subject may not be enrolled; nothing where the subject was found eligible on the criteria in force and what is
+/// known now, corrections among it, says the same.
+fn why_not_eligible(
     participation: &super::Participation,
     course: &trial::RegisteredTrial,
     facts: &Facts,
     moment: &Moment<'_>,
-) -> Result<bool, Halt> {
-    let (Some(criteria), Some(recorded)) = (&course.criteria, &participation.eligibility) else { return Ok(false) };
-    if recorded.outcome != EligibilityOutcome::Eligible || recorded.criteria_version != criteria.version {
-        return Ok(false);
+) -> Result<Option<String>, Halt> {
+    let why = |why: &str| Ok(Some(why.to_owned()));
+    let Some(criteria) = &course.criteria else { return why("the trial has no eligibility criteria") };
+    let Some(recorded) = &participation.eligibility else { return why("eligibility was not assessed yet") };
+    if recorded.criteria_version != criteria.version {
+        return why("the criteria changed since eligibility was assessed; assess it again");
+    }
+    if recorded.outcome != EligibilityOutcome::Eligible {
+        return Ok(Some(undecided(&recorded.assessments)));
     }
     let person = patient::registered(facts, participation.patient_id, None)?;
     let judged = criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
     let judgements =
         judged.filter_map(|criterion| Some((criterion.code.clone(), recorded.judgement(&criterion.code)?)));
     let assessment = assess(&criteria.criteria, person, &judgements.collect(), moment)?;
-    Ok(assessment.outcome == EligibilityOutcome::Eligible)
+    if assessment.outcome == EligibilityOutcome::Eligible {
+        return Ok(None);
+    }
+    let now = undecided(&assessment.assessments);
+    Ok(Some(format!("what is known now says otherwise than the assessment: {now}; assess it again")))
+}
+
+/// Which criteria stand in the way.
+fn undecided(assessments: &[CriterionAssessment]) -> String {
+    let codes = |of: &dyn Fn(&&CriterionAssessment) -> bool| {
+        assessments.iter().filter(of).map(|known| known.code.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let against = codes(&|known| known.against);
+    let unknown = codes(&|known| known.result == CriterionResult::Unknown);
+    match (against.is_empty(), unknown.is_empty()) {
+        (false, true) => format!("{against} speaks against it"),
+        (false, false) => format!("{against} speaks against it; {unknown} is not decided"),
+        (true, _) => format!("{unknown} is not decided"),
+    }
 }
 
 /// Allocates an enrolled subject to an arm.
@@ -283,7 +307,7 @@ impl Command for RandomiseSubject {
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         participant.require_consent(facts, occurred_at)?;
         if participation.stage != Stage::Enrolled {
-            return Err(SubjectError::NotEnrolled.into());
+            return Err(SubjectError::NotEnrolled(participation.stage).into());
         }
         participation.require_after_stage(occurred_at, &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;

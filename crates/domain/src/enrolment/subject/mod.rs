@@ -71,7 +71,7 @@ pub enum Stage {
 impl std::fmt::Display for Stage {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
-            Stage::Screening => "screening",
+            Stage::Screening => "in screening",
             Stage::ScreenFailed => "screen failed",
             Stage::Enrolled => "enrolled",
             Stage::Randomised => "randomised",
@@ -95,14 +95,17 @@ pub struct Eligibility {
 rules! {
     /// Why a command to a subject is refused.
     pub enum SubjectError {
-        AlreadyScreened => ALREADY_SCREENED = "subject-already-screened":
-            "the patient was screened for this trial already";
-        NotInScreening => NOT_IN_SCREENING = "subject-not-in-screening": "the subject is not in screening";
+        AlreadyScreened(subject_id: SubjectId) => ALREADY_SCREENED = "subject-already-screened":
+            "the patient was screened for this trial already, as subject {0}";
+        NotInScreening(stage: Stage) => NOT_IN_SCREENING = "subject-not-in-screening":
+            "the subject is not in screening but {0}";
         NoCriteria => NO_CRITERIA = "trial-without-criteria": "the trial has no eligibility criteria";
         NotJudged(code: String) => NOT_JUDGED = "criterion-not-judged":
             "`{0}` is not a criterion that the investigator judges", field format!("judgements/{code}");
-        NotEligible => NOT_ELIGIBLE = "subject-not-eligible": "the subject is not known to be eligible";
-        NotEnrolled => NOT_ENROLLED = "subject-not-enrolled": "the subject is not enrolled and waiting for allocation";
+        NotEligible(why: String) => NOT_ELIGIBLE = "subject-not-eligible":
+            "the subject is not known to be eligible: {0}";
+        NotEnrolled(stage: Stage) => NOT_ENROLLED = "subject-not-enrolled":
+            "only who is enrolled is allocated to an arm; the subject is {0}";
         UnknownArm => UNKNOWN_ARM = "arm-not-found": "the trial has no such arm", field "arm";
         Ended => ENDED = "subject-ended": "the subject's participation has ended";
         NotEnded => NOT_ENDED = "subject-not-ended": "the subject's participation has not ended";
@@ -110,7 +113,7 @@ rules! {
             "a subject that was discontinued has a reason", field "discontinuation_reason";
         NotRandomised => NOT_RANDOMISED = "subject-not-randomised": "the subject was not randomised";
         OutOfOrder(stage: Stage, since: NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
-            "the subject is in stage {0} since {1}, later than this", field "occurred_at";
+            "the subject is {0} since {1}, later than this", field "occurred_at";
         _ => NOT_FOUND = "subject-not-found";
     }
 }
