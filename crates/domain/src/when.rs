@@ -117,7 +117,7 @@ impl From<DateTime<Utc>> for When {
 
 impl From<Option<DateTime<Utc>>> for When {
     fn from(time: Option<DateTime<Utc>>) -> Self {
-        Self(time.map(|time| Given::Instant(time.fixed_offset())))
+        time.map_or(When::NOW, When::at)
     }
 }
 
@@ -258,6 +258,7 @@ mod tests {
         for (body, occurred_at) in bodies {
             assert_eq!(serde_json::from_value::<Body>(body).expect("a body"), Body { occurred_at });
         }
+        assert_eq!([When::from(at.instant()), When::from(None)], [at, When::NOW]);
         let written = serde_json::to_value(Body { occurred_at: at }).expect("JSON");
         assert_eq!(written, json!({"occurred_at": time}));
         for given in ["2026-01-31T09:30:00.500+05:30", "2026-01-31T09:30:00", "2026-01-31"] {

@@ -195,6 +195,7 @@ fn without_place(message: &str) -> &str {
 mod tests {
     use super::*;
     use crate::epro::report::SubmitReport;
+    use crate::trial::DefineQuestionnaire;
 
     fn refused(body: &str) -> BodyError {
         parse::<SubmitReport>(body.as_bytes()).expect_err(body)
@@ -214,6 +215,28 @@ mod tests {
         let error = |levels: usize| refused(&format!("{{\"answers\": {}1{}}}", "[".repeat(levels), "]".repeat(levels)));
         assert!(error(DEPTH_MAX).message.contains("levels deep"));
         assert!(!error(DEPTH_MAX - 1).message.contains("levels deep"));
+    }
+
+    /// serde reads a list as an object's fields in their order.
+    #[test]
+    fn a_list_is_no_object_wherever_it_stands() {
+        let field = |body: &str| parse::<DefineQuestionnaire>(body.as_bytes()).expect_err(body);
+        let item = r#"{"code": "Q", "answers": {"kind": "text", "length_max": 9}}"#;
+        let with_items = |items: &str| {
+            format!(
+                r#"{{"questionnaire": {{"definition": {{"instrument": "X", "version": "1", "title": "T", "source": "S",
+                    "items": [{items}]}}}}}}"#
+            )
+        };
+        let as_list = r#"["R", null, false, {"kind": "text", "length_max": 9}]"#;
+        for (body, place) in [
+            (r#"{"questionnaire": {"definition": ["X", "1", "T", "S", []]}}"#.to_owned(), "questionnaire/definition"),
+            (with_items(&format!("{item}, {as_list}")), "questionnaire/definition/items/1"),
+        ] {
+            let error = field(&body);
+            assert_eq!((error.field.as_str(), error.message.as_str()), (place, "must be a JSON object, not a list"));
+        }
+        parse::<DefineQuestionnaire>(with_items(item).as_bytes()).expect("a definition");
     }
 
     #[test]

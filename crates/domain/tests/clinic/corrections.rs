@@ -184,7 +184,10 @@ fn a_signature_is_corrected_with_what_follows_from_it() {
         (json!({"language": "de"}), ConsentError::LANGUAGE_NOT_IN_FORCE),
         (json!({"language": "no such"}), Invalid::MALFORMED),
         (json!({}), Invalid::NOTHING_CHANGES),
+        (json!({"signature_number": 1, "signed_at": "2025-09-16"}), ConsentError::FORM_NOT_IN_FORCE),
         (json!({"withdrawal_scope": "all-use"}), ConsentError::NOT_WITHDRAWN),
+        (json!({"withdrawal_reason": "moved"}), ConsentError::NOT_WITHDRAWN),
+        (json!({"withdrawn_at": "2025-11-01"}), ConsentError::NOT_WITHDRAWN),
     ] {
         assert_eq!(world.when(patient(1), &correct_consent(wrong.clone())).refusal(), rule, "{wrong}");
     }

@@ -1,5 +1,6 @@
 //! The course of a subject: what follows what, and what is refused out of order.
 
+use decider::RefusalKind;
 use domain::When;
 use domain::consent::{PresentConsentForm, WithdrawConsent};
 use domain::enrolment::subject::{
@@ -8,10 +9,10 @@ use domain::enrolment::subject::{
 };
 use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::patient::RegisterPatient;
-use domain::trial::DefineEligibility;
+use domain::trial::{CloseEnrolment, DefineEligibility, PauseEnrolment, TrialError};
 use events::ids::ReportId;
 use serde_json::{Value, json};
-use testkit::given::with;
+use testkit::given::{World, with};
 use uuid::Uuid;
 
 use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, sign, site, subject, trial};
@@ -91,6 +92,38 @@ fn the_trial_is_full_at_its_planned_number() {
     let world = world.when(patient(2), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
     let world = world.when(subject(2), &RecordEligibility::default()).then(&["EligibilityRecorded"]);
     world.when(subject(2), &EnrolSubject::default()).then_refused("trial-full");
+}
+
+#[test]
+fn nobody_enters_a_trial_that_does_not_enrol() {
+    let pause: PauseEnrolment = command(json!({"reason": "drug supply"}));
+    let paused = |world: &World| world.when(trial(), &pause).then(&["EnrolmentPaused"]);
+    let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
+    let present: PresentConsentForm =
+        command(json!({"trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en"}));
+    let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+    paused(&world).when(patient(1), &sign()).then_refused(TrialError::NOT_OPEN);
+    let world = consented(&open_trial(10, 10), 1, 40);
+    paused(&world).when(patient(1), &screen()).then_refused(TrialError::NOT_OPEN);
+    let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let world = world.when(subject(1), &RecordEligibility::default()).then(&["EligibilityRecorded"]);
+    paused(&world).when(subject(1), &EnrolSubject::default()).then_refused(TrialError::NOT_OPEN);
+    let closed = world.when(trial(), &command::<CloseEnrolment>(json!({"reason": "full"}))).then(&["EnrolmentClosed"]);
+    closed.when(subject(1), &EnrolSubject::default()).then_refused(TrialError::CLOSED);
+}
+
+/// Whoever names what there is not is told whether the address or a field did so.
+#[test]
+fn what_is_not_there_is_told_with_the_field_that_named_it() {
+    let world = open_trial(10, 10);
+    let report = world.when(ReportId::from(Uuid::from_u128(0x50)), &report(json!({})));
+    let refused = report.refused();
+    assert_eq!((refused.field.as_deref(), refused.kind), (Some("subject_id"), RefusalKind::Rule));
+    let withdraw: WithdrawConsent = command(json!({"trial_id": trial(), "scope": "further-data"}));
+    let outcome = world.when(patient(9), &withdraw);
+    let refused = outcome.refused();
+    assert_eq!((refused.field.as_deref(), refused.kind), (None, RefusalKind::NotFound));
+    assert_eq!(refused.rule, "patient-not-found");
 }
 
 #[test]

@@ -266,6 +266,10 @@ fn rules_can_be_met_at_their_ends() {
             assert_eq!(outcome.refusal(), Invalid::OUT_OF_RANGE, "{item} {operator} {value}");
         }
     }
+    let options = |codes: &[&str]| json!({"code": "Q", "answers": {"kind": "choice", "options": codes}});
+    let other_than_no = || rule("not-equals", json!("NO"));
+    world.when(trial(), &questionnaire(options(&["NO", "YES"]), other_than_no())).then(&["QuestionnaireDefined"]);
+    world.when(trial(), &questionnaire(options(&["NO"]), other_than_no())).then_refused(Invalid::OUT_OF_RANGE);
     // One value is a range, none is not.
     world.when(trial(), &questionnaire(number(2.5, 2.5), json!([]))).then(&["QuestionnaireDefined"]);
     world.when(trial(), &questionnaire(number(2.5, 2.4), json!([]))).then_refused(Invalid::OUT_OF_RANGE);

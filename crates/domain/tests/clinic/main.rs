@@ -13,6 +13,7 @@ mod escalation;
 mod faults;
 mod forms;
 mod identity;
+mod operation;
 mod processes;
 mod properties;
 mod reports;

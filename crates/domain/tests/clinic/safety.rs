@@ -85,6 +85,11 @@ fn an_adverse_event_is_told_after_it_began_and_updated_after_that() {
     world.when(adverse_event(1), &early).then_refused(AdverseEventError::UPDATED_BEFORE);
     let same = update_event(json!({"term": "Headache", "onset": "2026-01-20"}));
     world.when(adverse_event(1), &same).then_refused(Invalid::NOTHING_CHANGES);
+    let later = update_event(json!({"onset": "2026-02-01", "occurred_at": "2026-02-01T01:00:00Z"}));
+    let tomorrow = world.minutes_later(14 * 60);
+    tomorrow.when(adverse_event(1), &later).then_refused(AdverseEventError::REPORTED_BEFORE_ONSET);
+    let same_day = update_event(json!({"onset": "2026-01-31", "ended": null}));
+    world.when(adverse_event(1), &same_day).then(&["AdverseEventUpdated"]);
     let corrected = world.when(adverse_event(1), &update_event(json!({"term": "Migraine", "onset": "2026-01-19"})));
     let payload = corrected.payload("AdverseEventUpdated");
     assert_eq!(payload["changes"], json!({"term": "Migraine", "onset": "2026-01-19"}));

@@ -6,6 +6,7 @@ use domain::enrolment::subject::{
     CompleteSubject, DiscontinueSubject, EnrolSubject, RandomiseSubject, RecordEligibility,
 };
 use domain::patient::{RecordObservation, RegisterPatient};
+use domain::site::{ActivateSite, RegisterSite, SiteError, SuspendSite};
 use domain::trial::PublishConsentForm;
 use domain::visit::RecordVisit;
 use events::ids::VisitId;
@@ -110,6 +111,24 @@ fn the_stages_of_a_subject_follow_each_other_in_time() {
     world.when(id, &complete("2025-03-12T09:00:00Z")).then_refused("subject-stage-later");
     world.when(id, &end("2025-03-12T09:00:00Z")).then_refused("subject-stage-later");
     world.when(id, &complete("2025-06-12T09:00:00Z")).then(&["SubjectCompleted"]);
+}
+
+#[test]
+fn what_happens_to_a_site_happens_in_order() {
+    let second: events::ids::SiteId = Uuid::from_u128(0x21).into();
+    let register = json!({"trial_id": trial(), "code": "702", "name": "Clinic", "occurred_at": "2025-03-01T09:00:00Z"});
+    let world =
+        open_trial(10, 10).when(second, &command::<RegisterSite>(register)).then(&["SiteRegistered", "SiteJoined"]);
+    let activate =
+        |at: &str| -> ActivateSite { command(json!({"enrolment_cap": 10, "investigator": "dr", "occurred_at": at})) };
+    let suspend = |at: &str| -> SuspendSite { command(json!({"reason": "an audit", "occurred_at": at})) };
+    world.when(second, &activate("2025-02-28T09:00:00Z")).then_refused(SiteError::OUT_OF_ORDER);
+    let world = world.when(second, &activate("2025-03-05T09:00:00Z")).then(&["SiteActivated"]);
+    world.when(second, &suspend("2025-03-03T09:00:00Z")).then_refused(SiteError::OUT_OF_ORDER);
+    let world = world.when(second, &suspend("2025-03-07T09:00:00Z")).then(&["SiteSuspended"]);
+    world.when(second, &activate("2025-03-06T09:00:00Z")).then_refused(SiteError::OUT_OF_ORDER);
+    world.when(second, &activate("2025-03-08T09:00:00Z")).then(&["SiteActivated"]);
+    world.assert_snapshots_hold();
 }
 
 #[test]
