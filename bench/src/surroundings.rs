@@ -76,7 +76,7 @@ impl Bench {
     /// Starts the servers.
     pub fn start(short: bool, peers: Option<PathBuf>, anamnesis: Option<PathBuf>) -> Result<Self, BenchError> {
         let folder =
-            std::env::var_os("ANAMNESIS_SERVERS_FOLDER").map_or_else(|| "target/servers".into(), PathBuf::from);
+            std::env::var_os("ANAMNESIS_TEST_SERVERS_FOLDER").map_or_else(|| "target/servers".into(), PathBuf::from);
         let nats_binary = nats_server(&folder)?;
         Ok(Self { short, peers, anamnesis, postgres: PostgresCluster::start()?, nats_binary })
     }

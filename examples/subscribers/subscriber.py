@@ -15,12 +15,15 @@ from urllib.parse import unquote
 from urllib.request import Request, urlopen
 
 import nats
+import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 STREAM_PREFIX = "ANAMNESIS_EVENTS_"
 # Events after which the checkpoint is saved, even if more are waiting.
 UNSAVED_MAX = 256
+# Quiet after which it is looked whether the stream is still the same one, and has no more.
+QUIET_SECONDS = 5
 
 
 class Stop(Exception):
@@ -182,22 +185,48 @@ async def begin(jetstream, stream, checkpoint):
     return ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
 
 
-async def main(url, folder, log_id=None):
-    connection = await nats.connect(url)
-    jetstream = connection.jetstream()
-    log_id = log_id or await only_log(jetstream)
-    copy = Copy(Path(folder), log_id)
+async def follow(jetstream, log_id, copy):
+    """Follows the stream until it is another one, or says nothing although it has more."""
     stream = f"{STREAM_PREFIX}{log_id}"
+    created = (await jetstream.stream_info(stream)).created
     config = await begin(jetstream, stream, copy.checkpoint)
+    heard = config.opt_start_seq - 1 if config.opt_start_seq else 0
     # Control messages come in order between the events.
     subscription = await jetstream.subscribe(
         f"anamnesis.{log_id}.>", stream=stream, config=config, ordered_consumer=True
     )
-    async for message in subscription.messages:
-        place = message.metadata
-        await copy.hear(texts(message.headers), message.data, place.sequence.stream)
-        if place.num_pending == 0 or copy.unsaved >= UNSAVED_MAX:
-            copy.save()
+    try:
+        while True:
+            try:
+                message = await subscription.next_msg(timeout=QUIET_SECONDS)
+            except nats.errors.TimeoutError:
+                # A stream that was deleted and filled anew has other sequences: a consumer of the old ones hears nothing.
+                now = await jetstream.stream_info(stream)
+                if now.created != created or now.state.last_seq > heard:
+                    return
+                continue
+            place = message.metadata
+            heard = place.sequence.stream
+            await copy.hear(texts(message.headers), message.data, heard)
+            if place.num_pending == 0 or copy.unsaved >= UNSAVED_MAX:
+                copy.save()
+    finally:
+        await subscription.unsubscribe()
+
+
+async def main(url, folder, log_id=None):
+    connection = await nats.connect(url, max_reconnect_attempts=-1)
+    jetstream = connection.jetstream()
+    log_id = log_id or await only_log(jetstream)
+    copy = Copy(Path(folder), log_id)
+    while True:
+        try:
+            await follow(jetstream, log_id, copy)
+            print("the stream was made anew, or fell silent; proving the checkpoint again", file=sys.stderr)
+        except nats.errors.Error as error:
+            # NATS is away, or the stream is not there yet.
+            print(f"NATS: {error}; trying again", file=sys.stderr)
+            await asyncio.sleep(1)
 
 
 if __name__ == "__main__":
@@ -207,3 +236,5 @@ if __name__ == "__main__":
         asyncio.run(main(*sys.argv[1:]))
     except Stop as stop:
         sys.exit(f"error: {stop}")
+    except KeyboardInterrupt:
+        sys.exit(130)

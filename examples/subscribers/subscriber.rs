@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -23,6 +24,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 const STREAM_PREFIX: &str = "ANAMNESIS_EVENTS_";
 /// Events after which the checkpoint is saved, even if more are waiting.
 const UNSAVED_MAX: u64 = 256;
+/// Quiet after which it is looked whether the stream is still the same one, and has no more.
+const QUIET: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -36,25 +39,67 @@ async fn main() -> Result<(), Error> {
         None => only_log(&context).await?,
     };
     let mut copy = Copy::open(Path::new(folder), &log_id)?;
-    let stream = context.get_stream(format!("{STREAM_PREFIX}{log_id}")).await?;
+    loop {
+        match follow(&context, &log_id, &mut copy).await {
+            Ok(()) => eprintln!("the stream was made anew, or fell silent; proving the checkpoint again"),
+            Err(Failure::Stop(error)) => return Err(error),
+            // NATS is away, or the stream is not there yet.
+            Err(Failure::Nats(error)) => {
+                eprintln!("NATS: {error}; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Why the stream is followed no more.
+enum Failure {
+    /// NATS does not answer as it should: trying again may help.
+    Nats(Error),
+    /// A person has to look.
+    Stop(Error),
+}
+
+fn nats(error: impl Into<Error>) -> Failure {
+    Failure::Nats(error.into())
+}
+
+/// Follows the stream until it is another one, or says nothing although it has more.
+async fn follow(context: &Context, log_id: &str, copy: &mut Copy) -> Result<(), Failure> {
+    let stream = context.get_stream(format!("{STREAM_PREFIX}{log_id}")).await.map_err(nats)?;
+    let created = stream.get_info().await.map_err(nats)?.created;
+    let deliver_policy = begin(&stream, &copy.checkpoint).await;
+    let mut heard = match deliver_policy {
+        DeliverPolicy::ByStartSequence { start_sequence } => start_sequence - 1,
+        _ => 0,
+    };
     let config = OrderedConfig {
         // Control messages come in order between the events.
         filter_subject: format!("anamnesis.{log_id}.>"),
-        deliver_policy: begin(&stream, &copy.checkpoint).await,
+        deliver_policy,
         ..OrderedConfig::default()
     };
-    let mut messages = stream.create_consumer(config).await?.messages().await?;
-    while let Some(message) = messages.next().await {
-        let message = message?;
-        let info = message.info()?;
-        let (sequence, waiting) = (info.stream_sequence, info.pending);
+    let mut messages = stream.create_consumer(config).await.map_err(nats)?.messages().await.map_err(nats)?;
+    loop {
+        let Ok(message) = tokio::time::timeout(QUIET, messages.next()).await else {
+            // A stream that was deleted and filled anew has other sequences: a consumer of the old ones hears nothing.
+            let now = stream.get_info().await.map_err(nats)?;
+            if now.created != created || now.state.last_sequence > heard {
+                return Ok(());
+            }
+            continue;
+        };
+        let Some(message) = message else { return Ok(()) };
+        let message = message.map_err(nats)?;
+        let info = message.info().map_err(nats)?;
+        heard = info.stream_sequence;
+        let waiting = info.pending;
         let headers = message.headers.clone().unwrap_or_default();
-        copy.hear(&headers, &message.payload, sequence).await?;
+        copy.hear(&headers, &message.payload, heard).await.map_err(Failure::Stop)?;
         if waiting == 0 || copy.unsaved >= UNSAVED_MAX {
-            copy.save()?;
+            copy.save().map_err(Failure::Stop)?;
         }
     }
-    Ok(())
 }
 
 /// The log that has the only stream on this NATS.

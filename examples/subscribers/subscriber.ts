@@ -7,12 +7,14 @@
 
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { connect, type MsgHdrs } from "@nats-io/transport-node";
+import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { DeliverPolicy, jetstream, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
 
 const streamPrefix = "ANAMNESIS_EVENTS_";
 /** Events after which the checkpoint is saved, even if more are waiting. */
 const unsavedMax = 256;
+/** Quiet after which it is looked whether the stream is still the same one, and has no more. */
+const quietMs = 5_000;
 
 /** What a person has to look at. */
 class Stop extends Error {}
@@ -210,21 +212,52 @@ async function begin(manager: JetStreamManager, stream: string, checkpoint: Chec
   const there = sequence > 0 ? await manager.streams.getMessage(stream, { seq: sequence }).catch(() => null) : null;
   return there !== null && texts(there.header).get("ce-id") === eventId
     ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: sequence + 1 }
-    : { deliver_policy: DeliverPolicy.All };
+    : { deliver_policy: DeliverPolicy.All, opt_start_seq: undefined };
+}
+
+/** Follows the stream until it is another one, or says nothing although it has more. */
+async function follow(connection: NatsConnection, manager: JetStreamManager, logId: string, copy: Copy): Promise<void> {
+  const stream = `${streamPrefix}${logId}`;
+  const { created } = await manager.streams.info(stream);
+  const from = await begin(manager, stream, copy.checkpoint);
+  let heard = (from.opt_start_seq ?? 1) - 1;
+  // Control messages come in order between the events.
+  const options = { filter_subjects: `anamnesis.${logId}.>`, ...from };
+  const consumer = await jetstream(connection).consumers.get(stream, options);
+  const messages = await consumer.consume();
+  let heardAt = Date.now();
+  // A stream that was deleted and filled anew has other sequences: a consumer of the old ones hears nothing.
+  const watch = setInterval(async () => {
+    if (Date.now() - heardAt < quietMs) return;
+    const now = await manager.streams.info(stream).catch(() => null);
+    if (now !== null && (now.created !== created || now.state.last_seq > heard)) messages.stop();
+  }, quietMs);
+  try {
+    for await (const message of messages) {
+      await copy.hear(texts(message.headers), message.string(), message.seq);
+      [heard, heardAt] = [message.seq, Date.now()];
+      if (message.info.pending === 0 || copy.unsaved >= unsavedMax) copy.save();
+    }
+  } finally {
+    clearInterval(watch);
+  }
 }
 
 async function main(url: string, folder: string, given?: string): Promise<void> {
-  const connection = await connect({ servers: url });
+  const connection = await connect({ servers: url, maxReconnectAttempts: -1 });
   const manager = await jetstreamManager(connection);
   const logId = given ?? (await onlyLog(manager));
   const copy = new Copy(folder, logId);
-  const stream = `${streamPrefix}${logId}`;
-  // Control messages come in order between the events.
-  const options = { filter_subjects: `anamnesis.${logId}.>`, ...(await begin(manager, stream, copy.checkpoint)) };
-  const consumer = await jetstream(connection).consumers.get(stream, options);
-  for await (const message of await consumer.consume()) {
-    await copy.hear(texts(message.headers), message.string(), message.seq);
-    if (message.info.pending === 0 || copy.unsaved >= unsavedMax) copy.save();
+  for (;;) {
+    try {
+      await follow(connection, manager, logId, copy);
+      console.error("the stream was made anew, or fell silent; proving the checkpoint again");
+    } catch (error) {
+      if (error instanceof Stop) throw error;
+      // NATS is away, or the stream is not there yet.
+      console.error(`NATS: ${error instanceof Error ? error.message : error}; trying again`);
+      await new Promise((resume) => setTimeout(resume, 1000));
+    }
   }
 }
 

@@ -6,10 +6,10 @@ use std::process::Command;
 use crate::process::{TaskError, is_root, output, which};
 
 /// Environment variable that names the nats-server binary.
-pub const NATS_SERVER_VARIABLE: &str = "ANAMNESIS_NATS_SERVER";
+pub const NATS_SERVER_VARIABLE: &str = "ANAMNESIS_TEST_NATS_SERVER";
 /// Environment variable with the folder of PostgreSQL's server binaries, to test on another version than the
 /// machine's own.
-const POSTGRES_BIN_VARIABLE: &str = "ANAMNESIS_POSTGRES_BIN";
+const POSTGRES_BIN_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_BIN";
 /// Oldest nats-server with `sync_interval: always`.
 const NATS_VERSION_MIN: (u32, u32) = (2, 10);
 /// Oldest PostgreSQL that the log is tested on.

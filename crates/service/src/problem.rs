@@ -184,7 +184,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::UNAUTHORIZED => "Authentication is needed",
         StatusCode::FORBIDDEN => "Not allowed",
         StatusCode::UNPROCESSABLE_ENTITY => "Refused by a rule",
-        StatusCode::CONFLICT => "Others changed it at the same time",
+        StatusCode::CONFLICT => "It does not fit how things stand",
         StatusCode::PRECONDITION_FAILED => "Not at the expected version",
         StatusCode::INTERNAL_SERVER_ERROR => "The server failed",
         status => status.canonical_reason().unwrap_or("Problem"),

@@ -15,7 +15,7 @@ use crate::system::System;
 
 /// Rounds of `kill -9`; the long form is asked for by environment.
 fn rounds() -> usize {
-    std::env::var("ANAMNESIS_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+    std::env::var("ANAMNESIS_TEST_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
 }
 
 #[tokio::test]

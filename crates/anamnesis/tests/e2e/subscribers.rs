@@ -204,6 +204,17 @@ async fn subscribers_in_three_languages_have_every_event_once_and_in_order() {
     scene.saved(end).await;
     scene.assert_whole(end).await;
 
+    // An operator deletes the stream while they listen; the relay fills it anew, and life goes on.
+    context.delete_stream(names.stream_name()).await.expect("it is deleted");
+    let data = system.folder.path().join("data").to_string_lossy().into_owned();
+    let more = ["simulate", "--subjects", "3", "--sites", "1", "--seed", "10", "--url", &system.processes[0].url];
+    let output = run(&[more.as_slice(), &["--data-dir", &data]].concat(), system.folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let end = head(api).await;
+    scene.relayed(&client, end).await;
+    scene.saved(end).await;
+    scene.assert_whole(end).await;
+
     // The log lost its last four events: what was heard of them is forgotten.
     let identity = LogIdentity { log_id: names.log_id(), epoch: 2 };
     let begun = Begun {

@@ -7,8 +7,8 @@ use clap::Command;
 use super::file::nearest;
 
 const PREFIX: &str = "ANAMNESIS_";
-/// What tests and benchmarks are told by.
-const OF_TESTS: [&str; 2] = ["ANAMNESIS_TEST_", "ANAMNESIS_E2E_"];
+/// What tests and benchmarks are told by, and what the build was told, which `cargo run` leaves in the environment.
+const OTHERS: [&str; 3] = ["ANAMNESIS_TEST_", "ANAMNESIS_E2E_", "ANAMNESIS_COMMIT"];
 
 /// A variable that no command reads.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ fn is_of_others(name: &str, value: &str) -> bool {
         || name.contains("_SERVICE_PORT")
         || is_part
         || (is_address && (name.ends_with("_PORT") || name.contains("_PORT_")));
-    of_a_service || OF_TESTS.iter().any(|prefix| name.starts_with(prefix))
+    of_a_service || OTHERS.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The variables of all commands.
@@ -91,6 +91,7 @@ mod tests {
             ("ANAMNESIS_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
             ("ANAMNESIS_COMMAND_API_PORT_8080_TCP_ADDR", "10.0.0.1"),
             ("ANAMNESIS_TEST_POSTGRES_URL", "postgres://"),
+            ("ANAMNESIS_COMMIT", "0123456789ab"),
             ("DATABASE_URL", "x"),
         ] {
             assert_eq!(told(name, value), None, "{name}");

@@ -32,7 +32,7 @@ fn setting(variable: &str, default: usize) -> usize {
 
 /// Appends of each of the 2 × 32 writers; one is about two events.
 fn appends() -> usize {
-    setting("ANAMNESIS_ORDER_APPENDS", 25)
+    setting("ANAMNESIS_TEST_ORDER_APPENDS", 25)
 }
 
 fn signal(child: &Child, name: &str) {
@@ -43,14 +43,14 @@ fn signal(child: &Child, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_leave_one_order() {
-    for _ in 0..setting("ANAMNESIS_ORDER_ROUNDS", 1) {
+    for _ in 0..setting("ANAMNESIS_TEST_ORDER_ROUNDS", 1) {
         judge(&run(&[]).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_leave_one_order_through_every_fault() {
-    for _ in 0..setting("ANAMNESIS_ORDER_ROUNDS", 1) {
+    for _ in 0..setting("ANAMNESIS_TEST_ORDER_ROUNDS", 1) {
         judge(&run(&["stop", "cut", "crash", "stop"]).await);
     }
 }
