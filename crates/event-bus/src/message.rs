@@ -193,7 +193,7 @@ fn stream_id(text: &str) -> Option<StreamId> {
 }
 
 fn time_text(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// The role's word.

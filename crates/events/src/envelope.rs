@@ -141,7 +141,7 @@ pub struct NewEvent {
     pub schema_version: u16,
     /// The payload's exact bytes (JSON).
     pub payload: Bytes,
-    /// When it happened, as given.
+    /// When it happened, in UTC; a day alone is its first instant at the place.
     pub occurred_at: DateTime<Utc>,
     /// What it is about.
     pub references: References,
@@ -179,7 +179,7 @@ pub struct Envelope {
     pub schema_version: u16,
     /// The payload's bytes exactly as written (JSON).
     pub payload: Bytes,
-    /// When it happened, as given; UTC, in microseconds.
+    /// When it happened: in UTC, in microseconds; a day alone is its first instant at the place.
     pub occurred_at: DateTime<Utc>,
     /// When the log stored it; UTC, in microseconds, never decreasing with position.
     pub recorded_at: DateTime<Utc>,

@@ -20,7 +20,7 @@ pub struct Entry<'event> {
     position: u64,
     /// When the log stored it.
     recorded_at: DateTime<Utc>,
-    /// When it happened, as given.
+    /// When it happened, in UTC; a day alone is its first instant at the place.
     occurred_at: DateTime<Utc>,
     /// Such as `ConsentSigned`.
     r#type: &'event str,
@@ -110,7 +110,7 @@ pub struct TimelineEntry<'event> {
     actor: &'event str,
     /// The role in which it acted.
     role: Role,
-    /// When it happened, as given.
+    /// When it happened, in UTC; a day alone is its first instant at the place.
     occurred_at: DateTime<Utc>,
     /// When the log stored it.
     recorded_at: DateTime<Utc>,

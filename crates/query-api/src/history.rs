@@ -27,8 +27,8 @@ const LIMIT_DEFAULT: usize = 500;
 pub const LIMIT_MAX: usize = 1_000;
 /// Events that are read at a time where all are wanted: more than most patients have.
 pub const PIECE_EVENTS: usize = 4_000;
-/// How far the caller's clock may be ahead of ours.
-const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+/// How far ahead a time may be: a day alone means its end, also today.
+const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// What form the history takes.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -265,6 +265,10 @@ async fn a_correction_is_told_field_by_field_in_every_form() {
     assert!(!today["items"].as_array().expect("events").is_empty());
     clinic.api.get(&format!("{path}?as_of=2000-01-01")).await.refused(404, "not-found");
     clinic.api.get(&format!("{path}?as_of=2026-02-30")).await.refused(400, "malformed");
+    // What will be known nobody can tell, and a part is not the whole.
+    clinic.api.get(&format!("{path}?as_of=2999-01-01")).await.refused(400, "in-the-future");
+    clinic.api.get(&format!("{path}?at_position=999999999")).await.refused(400, "out-of-range");
+    clinic.api.get(&format!("{path}?format=csv&limit=5")).await.refused(400, "exclusive");
     let number = clinic.api.get(&format!("/v1/subjects/{subject}")).await.ok()["subject_number"].clone();
     let url = system.processes[0].url.clone();
     let token = system.folder.path().join("data/admin.token");

@@ -18,7 +18,7 @@ use crate::golden::NotMadeUp;
 const ABOUT: &str = "Every event of an Anamnesis log, in the log's one order: on NATS JetStream as CloudEvents 1.0 in \
     binary mode, and over HTTP as server-sent events. A subscriber keeps of which log, in which epoch, and the position \
     and id of the last event that it took, stored together with what it made of the event; so it notices whatever can \
-    happen to a stream. Delivery is at least once.";
+    happen to a stream. Delivery is at least once. Schemas are JSON Schema draft 7.";
 
 /// The document.
 ///

@@ -13,6 +13,8 @@ use crate::tidy::tidied;
 
 /// Where the components of a document are.
 const COMPONENTS: &str = "/components/schemas";
+/// Formats that tell how wide a whole number is kept.
+const WIDTHS: [&str; 8] = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"];
 /// The id of the envelope's schema.
 const ENVELOPE_ID: &str = "urn:anamnesis:schema:envelope";
 
@@ -36,8 +38,26 @@ pub fn of_envelope() -> Value {
     with_id(tidied(generator.into_root_schema_for::<Entry<'_>>().to_value()), ENVELOPE_ID.to_owned())
 }
 
-fn with_id(mut schema: Value, id: String) -> Value {
+fn with_id(schema: Value, id: String) -> Value {
+    let mut schema = of_any_program(schema);
     schema["$id"] = id.into();
+    schema
+}
+
+/// Without how wide our program keeps a whole number, such as `uint32`: JSON Schema has no such formats, and validators
+/// warn of what they do not know. What values there can be, `minimum` and `maximum` say.
+fn of_any_program(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(fields) => {
+            let is_width = |format: &Value| format.as_str().is_some_and(|format| WIDTHS.contains(&format));
+            if fields.get("format").is_some_and(is_width) {
+                fields.remove("format");
+            }
+            fields.values_mut().for_each(|value| *value = of_any_program(value.take()));
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| *value = of_any_program(value.take())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
     schema
 }
 
@@ -80,7 +100,7 @@ pub fn all() -> Vec<(String, Value)> {
     schemas.push(("StoredEvent".to_owned(), component(written.root_schema_for::<Entry<'_>>().to_value())));
     schemas.extend(read.take_definitions(true));
     schemas.extend(written.take_definitions(true));
-    schemas.into_iter().map(|(name, schema)| (name, tidied(schema))).collect()
+    schemas.into_iter().map(|(name, schema)| (name, of_any_program(tidied(schema)))).collect()
 }
 
 /// A root schema without what it refers to: that is a component itself.

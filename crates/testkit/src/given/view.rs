@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use events::envelope::{Actor, Envelope, References, Role};
+use events::identifier;
 use events::ids::StreamKey;
 use events::registry::AnyEvent;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use view_schema::{ColumnValue, ViewRow};
+use view_schema::{Column, ColumnKind, ColumnValue, ViewRow};
 use views::{DynView, Erased, Standing, View};
 
 use super::some_time;
@@ -97,7 +98,7 @@ pub fn given(events: impl IntoIterator<Item = Given>) -> History {
 /// What a view holds under a key, and what an index says of it.
 pub struct Shown {
     row: Option<ViewRow>,
-    columns: Vec<&'static str>,
+    columns: Vec<Column>,
 }
 
 impl History {
@@ -115,7 +116,7 @@ impl History {
             one_by_one.fold(&view, std::slice::from_ref(event));
         }
         assert_eq!(at_once.documents(), one_by_one.documents(), "at once, and one by one");
-        let columns = V::COLUMNS.iter().map(|column| column.declared().name).collect();
+        let columns = V::COLUMNS.iter().map(|column| column.declared()).collect();
         Shown { row: at_once.0.remove(&key), columns }
     }
 }
@@ -156,7 +157,8 @@ fn fields(row: &ViewRow) -> Value {
 }
 
 impl Shown {
-    /// The whole document is this one. A column that is called like a field holds what the field does.
+    /// The whole document is this one. A column that is called like a field holds what the field does,
+    /// names in the form in which they are compared.
     ///
     /// # Panics
     /// Where it is another one, or there is none.
@@ -165,10 +167,13 @@ impl Shown {
         let row = self.row.as_ref().expect("a document");
         let document = fields(row);
         assert_eq!(document, *expected, "\nfound {document:#}\nexpected {expected:#}");
-        for (name, value) in self.columns.iter().zip(&row.columns) {
-            if let Some(field) = document.get(name) {
-                assert_eq!(in_json(value), *field, "column `{name}`");
-            }
+        for (Column { name, kind }, value) in self.columns.iter().zip(&row.columns) {
+            let Some(field) = document.get(name) else { continue };
+            let held = match (kind, field) {
+                (ColumnKind::Identifier, Value::String(shown)) => identifier::key(shown).into(),
+                (_, field) => field.clone(),
+            };
+            assert_eq!(in_json(value), held, "column `{name}`");
         }
         self
     }
@@ -203,7 +208,7 @@ impl Shown {
     #[track_caller]
     pub fn column(&self, name: &str) -> Value {
         let row = self.row.as_ref().expect("a document");
-        let place = self.columns.iter().position(|column| *column == name).expect("a column");
+        let place = self.columns.iter().position(|column| column.name == name).expect("a column");
         in_json(&row.columns[place])
     }
 

@@ -118,7 +118,7 @@ fn a_corrected_end_moves_subjects_between_the_figures() {
     given(course).view::<Subjects>(subject()).then(&json!({
         "subject_id": subject(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
         "subject_number": "0001", "earlier_subject_numbers": [], "status": "discontinued", "eligibility": null,
-        "missing_observations": [], "screen_failure_reasons": [], "arm": "A",
+        "missing_observations": [], "missing_judgements": [], "screen_failure_reasons": [], "arm": "A",
         "discontinuation_reason": "ADVERSE EVENT", "screened_at": minute(2), "enrolled_at": minute(3),
         "randomised_at": minute(4), "ended_at": minute(9)
     }));
@@ -132,9 +132,11 @@ fn a_trial_without_its_first_event_is_none() {
 #[test]
 fn a_subject_goes_from_screening_to_the_end() {
     let undetermined = json!({
-        "criteria_version": 1, "assessments": [], "outcome": "undetermined", "missing_observations": ["AGE"]
+        "criteria_version": 1, "assessments": [], "outcome": "undetermined", "missing_observations": ["AGE"],
+        "missing_judgements": ["EXCL01"]
     });
-    let eligible = json!({"criteria_version": 1, "assessments": [], "outcome": "eligible", "missing_observations": []});
+    let eligible = json!({"criteria_version": 1, "assessments": [], "outcome": "eligible", "missing_observations": [],
+        "missing_judgements": []});
     let course = [
         screened(),
         of_subject("EligibilityRecorded", &undetermined),
@@ -146,13 +148,15 @@ fn a_subject_goes_from_screening_to_the_end() {
     let document = |status: &str| {
         json!({
             "subject_id": subject(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
-            "subject_number": "0001", "earlier_subject_numbers": [], "status": status, "eligibility": null, "missing_observations": [],
+            "subject_number": "0001", "earlier_subject_numbers": [], "status": status, "eligibility": null,
+            "missing_observations": [], "missing_judgements": [],
             "screen_failure_reasons": [], "arm": null, "discontinuation_reason": null, "screened_at": minute(0),
             "enrolled_at": null, "randomised_at": null, "ended_at": null
         })
     };
     given(course[..1].to_vec()).view::<Subjects>(subject()).then(&document("screened"));
-    let waiting = json!({"eligibility": "undetermined", "missing_observations": ["AGE"]});
+    let waiting =
+        json!({"eligibility": "undetermined", "missing_observations": ["AGE"], "missing_judgements": ["EXCL01"]});
     given(course[..2].to_vec()).view::<Subjects>(subject()).then(&with(document("screened"), &waiting));
     let ended = json!({
         "eligibility": "eligible", "arm": "A", "enrolled_at": minute(3), "randomised_at": minute(4),

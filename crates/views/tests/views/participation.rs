@@ -18,7 +18,8 @@ fn a_patient_is_masked_and_shows_the_latest_observations() {
     let of_patient =
         |event_type, payload: Value| event(patient(), References::patient(patient()), event_type, &payload);
     let observed = |value: u32, at| json!({"code": "WEIGHT", "value": value, "unit": "kg", "observed_at": minute(at)});
-    let registered = json!({"name": "Kari Nordmann", "birth_date": "1980-02"});
+    let registered =
+        json!({"name": "Kari Nordmann", "birth_date": "1980-02", "time_zone": "Europe/Oslo", "site_id": site()});
     given([
         of_patient("PatientRegistered", registered),
         of_patient("ObservationRecorded", observed(71, 10)),
@@ -29,6 +30,7 @@ fn a_patient_is_masked_and_shows_the_latest_observations() {
     .view::<Patients>(patient())
     .then(&json!({
         "patient_id": patient(), "registered_at": minute(0), "known": ["name", "birth_date"],
+        "time_zone": "Europe/Oslo", "site_id": site(),
         "observations": {
             "SEX": {"value": "F", "unit": null, "observed_at": minute(1)},
             "WEIGHT": {"value": 71, "unit": "kg", "observed_at": minute(10)}
@@ -169,27 +171,38 @@ fn a_report_keeps_what_its_corrections_replaced() {
     let submitted = json!({
         "subject_id": subject(), "patient_id": patient(), "trial_id": trial(), "site_id": site(),
         "instrument": "PHQ-9", "questionnaire_version": "1", "answers": {"Q1": 1}, "scores": score(1),
-        "triggered_rules": [], "completed_at": minute(-5), "visit": "WEEK 1", "time_zone": "Europe/Oslo"
+        "triggered_rules": [], "completed_at": minute(-5), "completed_on": "2026-01-31", "visit": "WEEK 1", "time_zone": "Europe/Oslo"
     });
     let corrected = json!({
         "correction_number": 1, "changes": {"answers": {"Q1": 2}, "scores": {"TOTAL": 2}},
         "previous": {"answers": {"Q1": 1}, "scores": {"TOTAL": 1}}, "answers": {"Q1": 2}, "scores": score(2),
         "triggered_rules": [], "reason": "misread"
     });
+    let times =
+        json!({"completed_at": minute(-9), "completed_on": "2026-01-30", "started_at": minute(-10), "visit": null});
+    let before =
+        json!({"completed_at": minute(-5), "completed_on": "2026-01-31", "started_at": null, "visit": "WEEK 1"});
+    let moved = json!({
+        "correction_number": 2, "changes": times, "previous": before, "answers": {"Q1": 2}, "scores": score(2),
+        "triggered_rules": [], "reason": "a clock"
+    });
     given([
         event(report, about(), "ReportSubmitted", &submitted).at(minute(-5)),
         event(report, about(), "ReportCorrected", &corrected).by("nurse-one"),
+        event(report, about(), "ReportCorrected", &moved),
     ])
     .view::<Reports>(report)
     .then(&json!({
         "report_id": report, "subject_id": subject(), "patient_id": patient(), "trial_id": trial(),
-        "site_id": site(), "instrument": "PHQ-9", "questionnaire_version": "1", "visit": "WEEK 1",
-        "device": null, "time_zone": "Europe/Oslo", "answers": {"Q1": 2}, "scores": score(2), "started_at": null,
-        "completed_at": minute(-5), "recorded_at": minute(0), "historical": false,
+        "site_id": site(), "instrument": "PHQ-9", "questionnaire_version": "1", "visit": null,
+        "device": null, "time_zone": "Europe/Oslo", "answers": {"Q1": 2}, "scores": score(2), "started_at": minute(-10),
+        "completed_at": minute(-9), "completed_on": "2026-01-30", "recorded_at": minute(0), "historical": false,
         "corrections": [{
             "corrected_at": minute(1), "corrected_by": "nurse-one", "reason": "misread",
             "changes": {"answers": {"Q1": 2}, "scores": {"TOTAL": 2}},
             "previous": {"answers": {"Q1": 1}, "scores": {"TOTAL": 1}}
+        }, {
+            "corrected_at": minute(2), "corrected_by": "tester", "reason": "a clock", "changes": times, "previous": before
         }]
     }));
 }
@@ -226,7 +239,8 @@ fn corrections_show_what_is_true_now() {
     }));
     let of_patient =
         |event_type, payload: Value| event(patient(), References::patient(patient()), event_type, &payload);
-    let person = json!({"changes": {"name": null, "sex": "F"}, "previous": {"name": "K", "sex": null}, "reason": "x"});
+    let person = json!({"changes": {"name": null, "sex": "F", "time_zone": "Asia/Tokyo"},
+        "previous": {"name": "K", "sex": null, "time_zone": null}, "reason": "x"});
     let observation = json!({
         "code": "WEIGHT", "observed_at": minute(10), "changes": {"value": 17}, "previous": {"value": 71}, "reason": "x"
     });
@@ -246,6 +260,7 @@ fn corrections_show_what_is_true_now() {
     .view::<Patients>(patient())
     .then(&json!({
         "patient_id": patient(), "registered_at": minute(0), "known": ["birth_date", "sex"],
+        "time_zone": "Asia/Tokyo", "site_id": null,
         "observations": {"WEIGHT": {"value": 17, "unit": null, "observed_at": minute(10)}},
         "earlier_observations": {"WEIGHT": [{"value": 90, "unit": null, "observed_at": minute(5)}]}
     }));
