@@ -14,6 +14,7 @@ mod contract;
 mod crash;
 mod disk;
 mod documents;
+mod finding;
 mod guides;
 mod import;
 mod loss;
