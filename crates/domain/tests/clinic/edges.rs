@@ -81,6 +81,11 @@ fn texts_have_their_lengths() {
     paused(&"x".repeat(10_000)).then(&["EnrolmentPaused"]);
     paused(&"x".repeat(10_001)).then_refused(Invalid::TOO_LONG);
     paused("one\ntwo\tthree\r\n4").then(&["EnrolmentPaused"]);
+    // Reads as another text than it is; Arabic and Hebrew need no such characters.
+    for turned in ["safe \u{202e}evif\u{202c}", "\u{202d}x"] {
+        paused(turned).then_refused(Invalid::CONTROL_CHARACTER);
+    }
+    paused("\u{645}\u{631}\u{62d}\u{628}\u{627}\u{200f} 1").then(&["EnrolmentPaused"]);
     paused("one\u{b}two").then_refused(Invalid::CONTROL_CHARACTER);
     paused(" one").then_refused(Invalid::BLANK);
     let named = |name: &str| World::new().when(patient(1), &command::<RegisterPatient>(json!({"name": name})));
