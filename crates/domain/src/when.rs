@@ -167,13 +167,13 @@ fn day(text: &str) -> Option<NaiveDate> {
     has_form(text, "0000-00-00").then(|| text.parse().ok())?
 }
 
-/// Whether a text is made of digits and signs as `form` is, as far as it goes: chrono would also take months of one
-/// digit.
+/// Whether a text begins with digits and signs as `form` has them: chrono would also take months of one digit.
 fn has_form(text: &str, form: &str) -> bool {
-    text.bytes().zip(form.bytes()).all(|(given, meant)| match meant {
-        b'0' => given.is_ascii_digit(),
-        sign => given == sign,
-    })
+    text.len() >= form.len()
+        && text.bytes().zip(form.bytes()).all(|(given, meant)| match meant {
+            b'0' => given.is_ascii_digit(),
+            sign => given == sign,
+        })
 }
 
 /// Reads a day of a command's body.
