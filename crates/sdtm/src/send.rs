@@ -15,7 +15,7 @@ use client::{Client, ClientError, CommandRequest};
 use domain::site::SiteError;
 use domain::trial::TrialError;
 use domain::validate::Invalid;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// Rules that mean that what was to be set up is there already: an earlier import, perhaps of
 /// another part of the study, did it.
@@ -217,9 +217,13 @@ impl<'import> Sender<'import> {
 
     fn tell_corrected(&self, step: &Step, request: &CommandRequest, subject: Option<&str>) {
         let Some(first) = step.rows.iter().min() else { return };
-        let body: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&request.body).unwrap_or_default();
-        let fields: Vec<&str> =
-            body.keys().map(String::as_str).filter(|name| !ABOUT_THE_CORRECTION.contains(name)).collect();
+        let body: BTreeMap<String, Value> = serde_json::from_slice(&request.body).unwrap_or_default();
+        // A time that is null is none; of other fields it takes the value away.
+        let is_corrected = |name: &str, value: &Value| {
+            !ABOUT_THE_CORRECTION.contains(&name) && !(name.ends_with("_at") && value.is_null())
+        };
+        let fields = body.iter().filter(|(name, value)| is_corrected(name, value));
+        let fields: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
         let rows = if step.rows.len() > 1 { format!(", {} rows", step.rows.len()) } else { String::new() };
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.correct(*first, subject, format!("{} ({}{rows})", fields.join(", "), request.name));

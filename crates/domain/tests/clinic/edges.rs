@@ -183,11 +183,15 @@ fn what_was_judged_stays_until_the_criteria_change() {
         let assessments = payload["assessments"].as_array().expect("assessments");
         assessments.iter().map(|known| known["result"].as_str().expect("a result").to_owned()).collect()
     };
+    let open = |outcome: &testkit::given::Outcome| outcome.payload("EligibilityRecorded")["missing_judgements"].clone();
+    assert_eq!(open(&world.when(subject(1), &judge(json!({})))), json!(["J1", "J2"]));
     let first = world.when(subject(1), &judge(json!({"J1": true})));
+    assert_eq!(open(&first), json!(["J2"]));
     assert_eq!(results(&first.payload("EligibilityRecorded")), ["met", "unknown", "met"]);
     let world = first.then(&["EligibilityRecorded"]);
     let second = world.when(subject(1), &judge(json!({"J2": false})));
     assert_eq!(results(&second.payload("EligibilityRecorded")), ["met", "not-met", "met"]);
+    assert_eq!(open(&second), json!([]));
     let world = second.then(&["EligibilityRecorded"]);
     // Already so.
     let world = world.when(subject(1), &judge(json!({}))).then(&[]);
