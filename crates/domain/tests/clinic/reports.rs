@@ -92,8 +92,9 @@ fn times_and_visit_are_corrected_and_tell_the_report_from_others() {
     let (changes, previous) = (&payload["changes"], &payload["previous"]);
     assert_eq!(changes["completed_at"], "2026-01-31T13:00:00Z");
     assert_eq!(previous["completed_at"], "2026-01-31T14:00:00Z");
-    assert_eq!((&changes["started_at"], &previous["started_at"]), (&json!("2026-01-31T12:30:00Z"), &Value::Null));
-    assert_eq!((&changes["visit"], &previous["visit"]), (&Value::Null, &json!("WEEK 2")));
+    let both = |field: &str| (changes.get(field).cloned(), previous.get(field).cloned());
+    assert_eq!(both("started_at"), (Some(json!("2026-01-31T12:30:00Z")), Some(Value::Null)));
+    assert_eq!(both("visit"), (Some(Value::Null), Some(json!("WEEK 2"))));
     assert_eq!(changes.get("completed_on"), None);
     let world = corrected.then(&["ReportCorrected", "ReportFiled"]);
     world.assert_snapshots_hold();
@@ -103,6 +104,23 @@ fn times_and_visit_are_corrected_and_tell_the_report_from_others() {
     unnamed(&world).when(report_id(2), &report(same)).then_refused(ReportError::ALREADY_SUBMITTED);
     let ends_before = correction(json!({"completed_at": "2026-01-31T12:10:00Z"}));
     world.when(report_id(1), &ends_before).then_refused(ReportError::COMPLETED_BEFORE_STARTED);
+}
+
+#[test]
+fn whatever_tells_a_report_from_others_is_filed_anew() {
+    let first = json!({"completed_at": "2026-01-31T14:00:00Z"});
+    let world = in_tokyo().minutes_later(20 * 60).when(report_id(1), &report(first));
+    let world = world.then(&["ReportSubmitted", "ReportFiled"]);
+    world.when(report_id(1), &correction(json!({"visit": "WEEK 3"}))).then(&["ReportCorrected", "ReportFiled"]);
+    let only_start = correction(json!({"started_at": "2026-01-31T13:00:00Z"}));
+    world.when(report_id(1), &only_start).then(&["ReportCorrected", "ReportFiled"]);
+    world.when(report_id(1), &correction(json!({"answers": {"PHQ0101": 3}}))).then(&["ReportCorrected"]);
+    // It is the next day already where the patient lives.
+    let next_day = world.when(report_id(1), &correction(json!({"completed_at": "2026-01-31T15:30:00Z"})));
+    let payload = next_day.payload("ReportCorrected");
+    assert_eq!(payload["changes"]["completed_on"], "2026-02-01");
+    assert_eq!(payload["previous"]["completed_on"], "2026-01-31");
+    next_day.then(&["ReportCorrected", "ReportFiled"]).assert_snapshots_hold();
 }
 
 #[test]
