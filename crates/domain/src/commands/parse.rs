@@ -240,6 +240,14 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_none_is_told_in_our_words() {
+        let error = refused(r#"{"subject_id": "701-001", "instrument": "X", "answers": {}}"#);
+        assert_eq!(error.field, "subject_id");
+        assert!(error.message.starts_with("must be a UUID, such as "), "{error}");
+        assert!(refused("\u{feff}{}").message.contains("byte order mark"));
+    }
+
+    #[test]
     fn what_a_reader_would_alter_is_refused() {
         let subject = r#""subject_id": "00000000-0000-0000-0000-000000000001", "instrument": "X""#;
         let body = |answers: &str| format!("{{{subject}, \"answers\": {answers}}}");

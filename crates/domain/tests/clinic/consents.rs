@@ -301,6 +301,10 @@ fn languages_compare_as_bcp_47_says_and_an_outdated_translation_is_told() {
     world.when(patient(1), &sign("1", "de-CH", Value::Null)).then(&["ConsentSigned"]);
     let current = world.when(patient(1), &present(site(), "2", "EN", Value::Null)).payload("ConsentFormPresented");
     assert_eq!(current.get("newer_version"), None);
+    // Whoever asks for a language that there is not is told which ones there are.
+    let other = world.when(patient(1), &present(site(), "1", "fr", Value::Null));
+    assert!(other.refused().message.ends_with("in force on that day in de-CH only"), "{:?}", other.refused());
+    other.then_refused(ConsentError::LANGUAGE_NOT_IN_FORCE);
 }
 
 /// What may happen to a consent, and when: days from the beginning.

@@ -197,6 +197,21 @@ fn what_was_judged_stays_until_the_criteria_change() {
     let world = world.when(subject(1), &judge(json!({}))).then(&[]);
     let third = world.when(subject(1), &judge(json!({"J1": false})));
     assert_eq!(results(&third.payload("EligibilityRecorded")), ["not-met", "not-met", "met"]);
+    // Why somebody cannot be enrolled is told by the criteria.
+    let told = |world: &World| world.when(subject(1), &EnrolSubject::default()).refused().message.clone();
+    let against = third.then(&["EligibilityRecorded"]);
+    assert!(told(&against).ends_with("eligible: J1 speaks against it"), "{}", told(&against));
+    let fresh = open_trial(10, 10).when(trial(), &criteria("first")).then(&["EligibilityDefined"]);
+    let fresh = consented(&fresh, 1, 12).when(patient(1), &screen());
+    let fresh = fresh.then(&["PatientScreened", "SubjectNumberAssigned"]);
+    assert!(told(&fresh).ends_with("eligible: eligibility was not assessed yet"), "{}", told(&fresh));
+    let young = fresh.when(subject(1), &judge(json!({"J1": true}))).then(&["EligibilityRecorded"]);
+    assert!(told(&young).ends_with("eligible: A speaks against it; J2 is not decided"), "{}", told(&young));
+    let open = consented(&fresh, 2, 40).when(patient(2), &screen());
+    let open = open.then(&["PatientScreened", "SubjectNumberAssigned"]);
+    let open = open.when(subject(2), &judge(json!({"J1": true}))).then(&["EligibilityRecorded"]);
+    let undecided = open.when(subject(2), &EnrolSubject::default()).refused().message.clone();
+    assert!(undecided.ends_with("eligible: J2 is not decided"), "{undecided}");
     world.when(subject(1), &EnrolSubject::default()).then(&["SubjectEnrolled", "PlaceTaken"]);
     // Judged on other criteria.
     let world = world.when(trial(), &criteria("second")).then(&["EligibilityDefined"]);
