@@ -219,10 +219,10 @@ impl<'import> Sender<'import> {
         let Some(first) = step.rows.iter().min() else { return };
         let body: BTreeMap<String, Value> = serde_json::from_slice(&request.body).unwrap_or_default();
         // A time that is null is none; of other fields it takes the value away.
-        let is_corrected = |name: &str, value: &Value| {
-            !ABOUT_THE_CORRECTION.contains(&name) && !(name.ends_with("_at") && value.is_null())
+        let says_nothing = |name: &str, value: &Value| {
+            ABOUT_THE_CORRECTION.contains(&name) || (name.ends_with("_at") && value.is_null())
         };
-        let fields = body.iter().filter(|(name, value)| is_corrected(name, value));
+        let fields = body.iter().filter(|(name, value)| !says_nothing(name, value));
         let fields: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
         let rows = if step.rows.len() > 1 { format!(", {} rows", step.rows.len()) } else { String::new() };
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
