@@ -253,7 +253,13 @@ fn fields(event: &Event) -> String {
     if !event.changes.is_empty() {
         let reason = fields.get("reason").and_then(Value::as_str).unwrap_or_default();
         let changes: Vec<String> = event.changes.iter().map(ToString::to_string).collect();
-        return format!("{}, reason: {reason}", changes.join(", "));
+        // Which of several it was.
+        let which = ["signature_number", "code", "observed_at"].iter().filter_map(|name| {
+            let value = fields.get(*name)?;
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Some(format!("{name} {value}: "))
+        });
+        return format!("{}{}, reason: {reason}", which.collect::<String>(), changes.join(", "));
     }
     let telling = fields.iter().filter(|(name, value)| !REPEATED.contains(&name.as_str()) && !is_empty(value));
     let words = telling.map(|(name, value)| match value {

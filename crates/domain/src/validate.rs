@@ -316,6 +316,18 @@ pub fn sha256(field: &str, value: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Nobody is told of alerts about a record of the past: a correction is of the past only where its record is.
+///
+/// # Errors
+/// [`Invalid::OutOfRange`].
+pub fn historical_of(historical: bool, known: bool) -> Result<(), Invalid> {
+    if historical && !known {
+        let expected = "left out: the record is none of the past".to_owned();
+        return Err(Invalid::OutOfRange { field: "historical".to_owned(), expected });
+    }
+    Ok(())
+}
+
 /// A correction of what stands there already.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing changes: every field that is given has that value already")]

@@ -43,6 +43,16 @@ impl When {
         Self(Some(Given::Day(day)))
     }
 
+    /// Whether nothing was given.
+    pub const fn is_now(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether a day alone was given.
+    pub const fn is_day(self) -> bool {
+        matches!(self.0, Some(Given::Day(_)))
+    }
+
     /// The instant that was given, where one was: neither a day nor what clocks showed.
     pub fn instant(self) -> Option<DateTime<Utc>> {
         match self.0? {
@@ -151,6 +161,12 @@ impl<'de> Deserialize<'de> for Given {
                     }
                     Err(_) => Given::Day(day(text).ok_or_else(invalid)?),
                 };
+                if let Given::Instant(time) = given
+                    && !OFFSETS.contains(&time.offset().local_minus_utc())
+                {
+                    let expected = "a time with an offset that there is, from -12:00 to +14:00";
+                    return Err(E::invalid_value(Unexpected::Str(text), &expected));
+                }
                 if given.is_leap_second() {
                     let expected = "a time other than a leap second, which no record keeps: the second before or after";
                     return Err(E::invalid_value(Unexpected::Str(text), &expected));
@@ -175,6 +191,20 @@ fn has_form(text: &str, form: &str) -> bool {
             sign => given == sign,
         })
 }
+
+/// Reads a time that a correction gives: `null` takes no time away, and would be taken for "stays as it is".
+///
+/// # Errors
+/// Where it is none.
+pub fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<When, D::Error> {
+    match When::deserialize(deserializer)? {
+        When::NOW => Err(de::Error::custom("must be a time; leave it out where it does not change")),
+        when => Ok(when),
+    }
+}
+
+/// Offsets from UTC that there are (IANA Time Zone Database): from Baker Island to Kiribati.
+const OFFSETS: std::ops::RangeInclusive<i32> = -12 * 3_600..=14 * 3_600;
 
 /// Reads a day of a command's body.
 ///
@@ -284,6 +314,12 @@ mod tests {
             let error = serde_json::from_value::<When>(json!(given)).expect_err(given);
             assert!(error.to_string().contains("or a day such as `2026-01-31`"), "{error}");
         }
+        for given in ["2026-11-28T10:03:12+23:59", "2026-11-28T10:03:12-12:01", "2026-11-28T10:03:12+14:01"] {
+            let error = serde_json::from_value::<When>(json!(given)).expect_err(given);
+            assert!(error.to_string().contains("-12:00 to +14:00"), "{error}");
+        }
+        when("2026-11-28T10:03:12+14:00");
+        when("2026-11-28T10:03:12-12:00");
         for given in ["2016-12-31T23:59:60Z", "2016-12-31T23:59:60"] {
             let error = serde_json::from_value::<When>(json!(given)).expect_err(given);
             assert!(error.to_string().contains("leap second"), "{error}");

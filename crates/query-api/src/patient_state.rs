@@ -113,6 +113,30 @@ fn tell(fields: &mut Map<String, Value>, event_type: &str, mut told: Map<String,
                 apply(observation, changes);
             }
         }
+        ("ConsentCorrected", Some(Value::Object(changes))) => {
+            // Of an earlier signature nothing stands here any more; `/v1/consents` has them all.
+            if fields.get("signature_number") == told.get("signature_number") {
+                let own_name = |name: String| match name.as_str() {
+                    "withdrawal_scope" => "scope".to_owned(),
+                    "withdrawal_reason" => "reason".to_owned(),
+                    _ => name,
+                };
+                apply_all(fields, changes.into_iter().map(|(name, change)| (own_name(name), change)).collect());
+            }
+        }
+        ("ConsentSigned", _) => {
+            // Of the withdrawal before it.
+            ["scope", "reason", "withdrawn_at", "historical"].iter().for_each(|field| drop(fields.remove(*field)));
+            fields.extend(told);
+        }
+        ("ReportCorrected", Some(Value::Object(mut changes))) => {
+            // These the event tells whole.
+            for whole in ["answers", "scores"] {
+                changes.remove(whole);
+                fields.extend(told.remove_entry(whole));
+            }
+            apply_all(fields, changes);
+        }
         (_, Some(Value::Object(changes))) => apply_all(fields, changes),
         _ => fields.extend(told),
     }

@@ -35,8 +35,8 @@ const NOT_FOUND: &str = "not-found";
 const STANDS_ALREADY: &str = "stands already; a later transfer does not change how the trial was set up";
 
 /// Fields of a correction that say nothing of what was corrected: why, when, and which one of several.
-const ABOUT_THE_CORRECTION: [&str; 6] =
-    ["reason", "historical", "occurred_at", "trial_id", "signature_number", "observed_at"];
+const ABOUT_THE_CORRECTION: [&str; 7] =
+    ["reason", "historical", "occurred_at", "trial_id", "signature_number", "observed_at", "code"];
 
 /// Sends plans and keeps the accounts.
 pub struct Sender<'import> {
@@ -220,7 +220,7 @@ impl<'import> Sender<'import> {
         let body: BTreeMap<String, Value> = serde_json::from_slice(&request.body).unwrap_or_default();
         // A time that is null is none; of other fields it takes the value away.
         let says_nothing = |name: &str, value: &Value| {
-            ABOUT_THE_CORRECTION.contains(&name) || (name.ends_with("_at") && value.is_null())
+            ABOUT_THE_CORRECTION.contains(&name) || (name.contains("_at") && value.is_null())
         };
         let fields = body.iter().filter(|(name, value)| !says_nothing(name, value));
         let fields: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();

@@ -3,6 +3,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::identifier;
+
 use super::accounts::{Accounts, RowId};
 use super::numbers::{self, SdtmNumber};
 use super::rows::{
@@ -154,10 +156,10 @@ impl Collector {
 
     /// The first row tells which study it is; rows of another one do not belong here.
     fn check_study(&mut self, row: Row<'_>) -> Result<(), String> {
-        let Some(id) = row.get("STUDYID") else { return Ok(()) };
+        let Some(id) = row.get("STUDYID").map(numbers::shown) else { return Ok(()) };
         match &self.study.id {
             None => self.study.id = Some(self.texts.keep(id)),
-            Some(known) if **known != *id => {
+            Some(known) if !identifier::same(known, id) => {
                 return Err(format!("the row is of study `{id}`, the export of `{known}`"));
             }
             Some(_) => {}
@@ -168,7 +170,7 @@ impl Collector {
     fn take_demographics(&mut self, at: RowId, row: Row<'_>) -> Result<(), String> {
         let subject = self.texts.keep(subject_id(row)?);
         let demographics = Demographics::read(row, at, subject.clone(), &mut self.texts);
-        match self.study.subjects.entry(subject) {
+        match self.study.subjects.entry(self.texts.keep(&identifier::key(&subject))) {
             Entry::Occupied(taken) => Err(format!("the subject stands at {} already", taken.get().demographics.at)),
             Entry::Vacant(place) => {
                 place.insert(SubjectRows {
@@ -187,7 +189,10 @@ impl Collector {
 
     fn subject(&mut self, row: Row<'_>) -> Result<&mut SubjectRows, String> {
         let subject = subject_id(row)?;
-        self.study.subjects.get_mut(subject).ok_or_else(|| format!("dm has no subject `{subject}`"))
+        self.study
+            .subjects
+            .get_mut(identifier::key(subject).as_str())
+            .ok_or_else(|| format!("dm has no subject `{subject}`"))
     }
 
     fn take_answer(&mut self, at: RowId, row: Row<'_>) -> Result<(), String> {
@@ -289,7 +294,7 @@ mod tests {
                 (6, "USUBJID is empty"),
             ]
         );
-        assert_eq!(collector.study.subjects["T1-01"].visits.len(), 1);
+        assert_eq!(collector.study.subjects["t1-01"].visits.len(), 1);
         assert_eq!(collector.accounts.rows_read(), 6);
     }
 
@@ -299,7 +304,7 @@ mod tests {
         let result = |cells: &[(&str, &str)]| {
             let all = [&[("USUBJID", "S"), ("QSCAT", "C"), ("QSTESTCD", "I")], cells].concat();
             let mut collector = collect(&[dm, (Table::Qs, &all)]);
-            let answer = collector.study.subjects.get_mut("S").and_then(|subject| subject.answers.pop());
+            let answer = collector.study.subjects.get_mut("s").and_then(|subject| subject.answers.pop());
             answer.expect("an answer").result
         };
         let number = |text: &str| QuestionnaireResult::Number(text.parse().expect("a quantity"));

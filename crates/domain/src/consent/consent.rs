@@ -160,6 +160,14 @@ impl Consent {
         Ok(false)
     }
 
+    /// Whether the first signature is later than `time`.
+    ///
+    /// # Errors
+    /// [`Halt::Needs`] where the place is not loaded yet.
+    pub fn begins_after(&self, time: DateTime<Utc>, place: &Place<'_>) -> Result<bool, Halt> {
+        self.spans.first().map_or(Ok(false), |first| place.lies_before(time, first.begin()))
+    }
+
     /// The latest signature, if the consent is in force now.
     pub fn in_force(&self) -> Option<&Signed> {
         self.spans.last().filter(|span| span.withdrawal.is_none()).and_then(Span::latest)

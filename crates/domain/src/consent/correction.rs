@@ -8,6 +8,7 @@ use super::{Consent, ConsentError};
 use crate::prelude::*;
 use crate::trial;
 use crate::validate::Unchanged;
+use crate::when::some_time;
 
 /// Corrects what was recorded of a signature, or of the withdrawal after it. A field that is left out does not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,10 +29,10 @@ pub struct CorrectConsent {
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub signer: Change<Signer>,
     /// When the form was shown in truth.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_time", skip_serializing_if = "When::is_now")]
     pub presented_at: When,
     /// When the signature was given in truth.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_time", skip_serializing_if = "When::is_now")]
     pub signed_at: When,
     /// How far the withdrawal goes.
     #[serde(default, skip_serializing_if = "Change::is_none")]
@@ -40,7 +41,7 @@ pub struct CorrectConsent {
     #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
     pub withdrawal_reason: OptionalChange<String>,
     /// When the patient withdrew in truth.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_time", skip_serializing_if = "When::is_now")]
     pub withdrawn_at: When,
     /// Why it is corrected.
     pub reason: String,

@@ -6,7 +6,7 @@ use events::envelope::References;
 use events::ids::{ConsentId, PatientId, SiteId, SubjectId, TrialId};
 use events::values::PartialDate;
 
-use crate::consent::Consent;
+use crate::consent::{Consent, ConsentError};
 use crate::enrolment::subject::{self, Participation};
 use crate::place::Place;
 use crate::trial::Trial;
@@ -80,6 +80,32 @@ impl Participant {
         let (Some(first), Some(last)) = (zone.begin(day.earliest()), zone.begin(day.latest())) else { return told };
         let consent = facts.get::<Consent>(ConsentId::of(self.patient_id, self.trial_id))?;
         if consent.covers_some_of(first, last, &place)? { Ok(()) } else { told }
+    }
+
+    /// Refuses unless a consent covers the day of a visit. One from before the first signature is told under it: that somebody
+    /// came is not yet a clinical fact. One between a withdrawal and the next signature is not.
+    ///
+    /// # Errors
+    /// As [`Participant::require_consent`].
+    pub fn require_consent_of_visit(
+        &self,
+        facts: &Facts,
+        day: &PartialDate,
+        told_at: DateTime<Utc>,
+    ) -> Result<(), Halt> {
+        let consent_id = ConsentId::of(self.patient_id, self.trial_id);
+        facts.require([Need::of::<Consent>(consent_id), Need::of::<Trial>(self.trial_id)])?;
+        let consent = facts.get::<Consent>(consent_id)?;
+        let place = self.place(facts);
+        let zone = place.zone()?;
+        let (Some(first), Some(last)) = (zone.begin(day.earliest()), zone.begin(day.latest())) else {
+            return self.require_consent(facts, told_at);
+        };
+        match consent.covers_some_of(first, last, &place)? {
+            true => Ok(()),
+            false if consent.begins_after(last, &place)? => self.require_consent(facts, told_at),
+            false => Err(ConsentError::NotInForce.into()),
+        }
     }
 
     /// Where the participant takes part.

@@ -54,16 +54,23 @@ impl VisitMark {
 }
 
 impl Casebook {
-    /// A report that says the same of instrument, times and visit.
+    /// Another report that says the same of instrument, times and visit.
     pub fn report_like(&self, filed: &ReportFiled) -> Option<ReportId> {
         let mark = ReportMark::of(filed);
-        self.reports.iter().find(|(_, known)| *known == mark).map(|(report_id, _)| *report_id)
+        let others = self.reports.iter().filter(|(report_id, _)| *report_id != filed.report_id);
+        others.into_iter().find(|(_, known)| *known == mark).map(|(report_id, _)| *report_id)
     }
 
-    /// A visit of the same name and number on the same day.
+    /// Another visit of the same name on the same day. Numbers tell them apart only where both have one.
     pub fn visit_like(&self, filed: &VisitFiled) -> Option<VisitId> {
         let mark = VisitMark::of(filed);
-        self.visits.iter().find(|(_, known)| *known == mark).map(|(visit_id, _)| *visit_id)
+        let is_like = |known: &VisitMark| {
+            let numbers = known.visit_number.zip(mark.visit_number);
+            (&known.visit, &known.attended_on) == (&mark.visit, &mark.attended_on)
+                && numbers.is_none_or(|(known, filed)| known == filed)
+        };
+        let others = self.visits.iter().filter(|(visit_id, _)| *visit_id != filed.visit_id);
+        others.into_iter().find(|(_, known)| is_like(known)).map(|(visit_id, _)| *visit_id)
     }
 }
 

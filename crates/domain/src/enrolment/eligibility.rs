@@ -11,6 +11,7 @@ use events::patient::Sex;
 use events::trial::{Comparison, Criterion, CriterionCategory, CriterionTest, ObservationValue};
 use events::values::Quantity;
 use methods::unit;
+use rust_decimal::Decimal;
 
 use crate::patient::{Observation, Person};
 use crate::place::Place;
@@ -155,12 +156,12 @@ impl Wanted<'_> {
     fn decides(self, observation: &Observation) -> Option<bool> {
         match (&observation.value, self.value) {
             (ObservationValue::Number(value), ObservationValue::Number(wanted)) => {
-                let usual = if identifier::same(self.code, AGE) { YEAR } else { UNITY };
-                let (from, to) = (observation.unit.as_deref().unwrap_or(usual), self.unit.unwrap_or(usual));
-                let value = unit::convert(value.decimal(), from, to)?;
+                let usual = identifier::same(self.code, AGE).then_some(YEAR);
+                let value = comparable(value.decimal(), observation.unit.as_deref().or(usual), self.unit.or(usual))?;
                 Some(holds(value.cmp(&wanted.decimal()), self.operator))
             }
             // Codes are equal or not; they have no order.
+            (ObservationValue::Code(value), ObservationValue::Code(_)) if is_no_answer(self.code, value) => None,
             (ObservationValue::Code(value), ObservationValue::Code(wanted)) => {
                 code_holds(identifier::same(value, wanted), self.operator)
             }
@@ -168,6 +169,44 @@ impl Wanted<'_> {
             | (ObservationValue::Code(_), ObservationValue::Number(_)) => None,
         }
     }
+}
+
+/// A value as it compares with one in the unit `to`. Nobody knows what a number without a unit was measured in: it compares
+/// with plain numbers only.
+fn comparable(value: Decimal, from: Option<&str>, to: Option<&str>) -> Option<Decimal> {
+    let is_plain = |unit: &str| unit::convert(Decimal::ONE, unit, UNITY) == Some(Decimal::ONE);
+    match (from, to) {
+        (Some(from), Some(to)) => unit::convert(value, from, to),
+        (None, None) => Some(value),
+        (Some(unit), None) | (None, Some(unit)) => is_plain(unit).then_some(value),
+    }
+}
+
+/// Words that stand where nothing is known, was asked or was done (HL7 NullFlavor, and what forms have for it).
+const NO_ANSWERS: [&str; 16] = [
+    "U",
+    "UN",
+    "UNK",
+    "UNKNOWN",
+    "NA",
+    "N/A",
+    "ND",
+    "NI",
+    "NAV",
+    "NASK",
+    "ASKU",
+    "NOT DONE",
+    "NOT KNOWN",
+    "NOT APPLICABLE",
+    ".",
+    "-",
+];
+
+/// Whether a code says nothing: a word for that, or of the sex none of its codes (CDISC codelist SEX, C66731).
+fn is_no_answer(code: &str, value: &str) -> bool {
+    const SEXES: [&str; 4] = ["F", "M", "INTERSEX", "UNDIFFERENTIATED"];
+    let is_one_of = |words: &[&str]| words.iter().any(|word| identifier::same(word, value));
+    is_one_of(&NO_ANSWERS) || (identifier::same(code, SEX) && !is_one_of(&SEXES))
 }
 
 fn demographic(person: &Person, code: &str, day: NaiveDate) -> Observed<'static> {

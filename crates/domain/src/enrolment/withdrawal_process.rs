@@ -1,5 +1,6 @@
 //! Withdrawal: whoever withdraws consent takes part no longer.
 
+use chrono::{DateTime, Utc};
 use decider::Refusal;
 use events::consent::ConsentEvent;
 use events::enrolment::subject::SubjectEvent;
@@ -38,11 +39,12 @@ pub struct Who {
     patient_id: PatientId,
     trial_id: TrialId,
     site_id: Option<SiteId>,
+    withdrawn_at: DateTime<Utc>,
 }
 
 impl ProcessManager for WithdrawalProcess {
     const NAME: &'static str = "withdrawal";
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -61,6 +63,7 @@ impl ProcessManager for WithdrawalProcess {
                 patient_id: withdrawn.patient_id,
                 trial_id: withdrawn.trial_id,
                 site_id: envelope.references.site_id,
+                withdrawn_at: withdrawn.withdrawn_at,
             }),
             (
                 State::Withdrawn(who),
@@ -71,9 +74,17 @@ impl ProcessManager for WithdrawalProcess {
     }
 
     fn react(state: &State, event: &AnyEvent, envelope: &Envelope) -> Vec<Step> {
-        let (State::Withdrawn(who), AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(withdrawn))) = (state, event)
-        else {
-            return Vec::new();
+        let (State::Withdrawn(who) | State::Finished(who)) = state else { return Vec::new() };
+        let withdrawn = match event {
+            AnyEvent::Consent(ConsentEvent::ConsentWithdrawn(withdrawn)) => withdrawn,
+            // Told late, of a time before the withdrawal: that ends it as it ended everything else.
+            AnyEvent::Subject(
+                SubjectEvent::PatientScreened(_)
+                | SubjectEvent::PatientRescreened(_)
+                | SubjectEvent::SubjectEnrolled(_)
+                | SubjectEvent::SubjectRandomised(_),
+            ) => return vec![discontinue("discontinue", who, who.withdrawn_at.into(), true)],
+            _ => return Vec::new(),
         };
         let discontinue = discontinue("discontinue", who, withdrawn.withdrawn_at.into(), false);
         // Of what another system recorded long ago nobody is told.
@@ -99,7 +110,9 @@ impl ProcessManager for WithdrawalProcess {
                 OnRefusal::Ignore
             }
             // The withdrawal was recorded late, and the subject had gone on meanwhile.
-            (SubjectError::OUT_OF_ORDER, State::Withdrawn(who)) if step.name == "discontinue" => {
+            (SubjectError::OUT_OF_ORDER, State::Withdrawn(who) | State::Finished(who))
+                if step.name == "discontinue" =>
+            {
                 OnRefusal::Instead(vec![discontinue("discontinue-as-of-now", who, When::NOW, true)])
             }
             // Or had consented anew.

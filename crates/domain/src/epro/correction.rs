@@ -18,7 +18,7 @@ use crate::consent::participant::participant;
 use crate::enrolment::casebook::Casebook;
 use crate::trial;
 use crate::validate::{self, NotFound, Unchanged, require_import};
-use crate::when::When;
+use crate::when::{When, some_time};
 
 /// Corrects a report; the old answers and scores stay in the history. What is left out stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,10 +28,10 @@ pub struct CorrectReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, Option<Answer>>,
     /// When filling in began in truth.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_time", skip_serializing_if = "When::is_now")]
     pub started_at: When,
     /// When filling in ended in truth.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_time", skip_serializing_if = "When::is_now")]
     pub completed_at: When,
     /// The visit that it belongs to; `null` where it belongs to none.
     #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
@@ -65,7 +65,9 @@ impl Command for CorrectReport {
         let course = trial::registered(facts, participant.trial_id, None)?;
         let questionnaire = content.questionnaire(course).ok_or(ReportError::UnknownQuestionnaire)?;
         let answers = scoring::check_answers(questionnaire, &self.answers_of(content)?)?;
-        place.require_not_before(occurred_at, content.changed_at, ReportError::CorrectedBefore)?;
+        // Not before what was recorded last: what is learnt first may arrive later.
+        place.require_not_before(occurred_at, content.submitted_at, ReportError::CorrectedBefore)?;
+        validate::historical_of(self.historical, content.historical)?;
         let times = self.times(content, context, &filled_in_at(facts, &participant, content.time_zone)?)?;
         let scores = scoring::scores(questionnaire, &answers);
         let (now, before) = (scored(&answers, &scores), scored(&content.answers, &content.scores));
@@ -98,7 +100,9 @@ impl Command for CorrectReport {
             return Ok(decision);
         }
         let casebook_id = CasebookId::of(content.subject_id);
-        facts.get::<Casebook>(casebook_id)?;
+        if let Some(other) = facts.get::<Casebook>(casebook_id)?.report_like(&filed) {
+            return Err(ReportError::AlreadySubmitted(other).into());
+        }
         Ok(decision.append(casebook_id, filed))
     }
 }
@@ -127,7 +131,7 @@ impl CorrectReport {
             times.completed_at = self.completed_at.time(context, "completed_at", place)?;
             times.completed_on = self.completed_at.day(context, place)?;
         }
-        times.require_order()?;
+        times.require_order(place)?;
         Ok(times)
     }
 

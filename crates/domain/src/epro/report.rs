@@ -44,8 +44,9 @@ pub struct Content {
     pub(super) times: Times,
     pub(super) time_zone: Option<TimeZone>,
     pub(super) visit: Option<String>,
-    /// When it was completed, or corrected last.
-    pub(super) changed_at: DateTime<Utc>,
+    /// When it was completed, as it was told first.
+    pub(super) submitted_at: DateTime<Utc>,
+    pub(super) historical: bool,
     pub(super) corrections: u32,
 }
 
@@ -102,7 +103,7 @@ rules! {
         CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started":
             "the report was completed before it was started", field "completed_at";
         CorrectedBefore(on: NaiveDate) => CORRECTED_BEFORE = "report-corrected-before-submitted":
-            "the report was completed or corrected on {0}, later than this", field "occurred_at";
+            "the report was completed on {0}, later than this", field "occurred_at";
         _ => NOT_FOUND = "report-not-found";
     }
 }
@@ -138,8 +139,9 @@ impl Command for SubmitReport {
             started_at => Some(started_at.time(context, "started_at", &place)?),
         };
         let times = Times { started_at, completed_at, completed_on: self.completed_at.day(context, &place)? };
-        times.require_order()?;
-        participant.require_consent(facts, completed_at)?;
+        times.require_order(&place)?;
+        let covered_at = self.covered_at(completed_at, &times, &participant.place(facts))?;
+        participant.require_consent(facts, covered_at)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let questionnaire = self.questionnaire(course, completed_at)?;
         let answers = scoring::check_answers(questionnaire, &self.answers)?;
@@ -189,6 +191,14 @@ pub(super) const fn scored<'report>(answers: &'report Answers, scores: &'report 
 }
 
 impl SubmitReport {
+    /// The time that a consent must cover. A day alone is that day at the site, whose calendar the consent is kept by.
+    fn covered_at(&self, completed_at: DateTime<Utc>, times: &Times, site: &Place<'_>) -> Result<DateTime<Utc>, Halt> {
+        if !self.completed_at.is_day() {
+            return Ok(completed_at);
+        }
+        Ok(site.zone()?.begin(times.completed_on).unwrap_or(completed_at))
+    }
+
     /// The definition by which it is scored.
     fn questionnaire<'course>(
         &self,
@@ -227,11 +237,20 @@ pub(super) fn filled_in_at<'facts>(
 }
 
 impl Times {
+    /// Of two times on one day of which one has no time of day neither lies before the other.
+    ///
     /// # Errors
-    /// [`ReportError::CompletedBeforeStarted`].
-    pub fn require_order(&self) -> Result<(), ReportError> {
-        let ends_before = self.started_at.is_some_and(|started_at| started_at > self.completed_at);
-        if ends_before { Err(ReportError::CompletedBeforeStarted) } else { Ok(()) }
+    /// [`ReportError::CompletedBeforeStarted`]; [`Halt::Needs`] where the place is not loaded yet.
+    pub fn require_order(&self, place: &Place<'_>) -> Result<(), Halt> {
+        let Some(started_at) = self.started_at.filter(|started_at| *started_at > self.completed_at) else {
+            return Ok(());
+        };
+        let zone = place.zone()?;
+        let is_day_alone = zone.is_whole_day(started_at) || zone.is_whole_day(self.completed_at);
+        if is_day_alone && zone.day(started_at) <= zone.day(self.completed_at) {
+            return Ok(());
+        }
+        Err(ReportError::CompletedBeforeStarted.into())
     }
 }
 
@@ -250,7 +269,7 @@ impl Aggregate for Report {
     type Event = ReportEvent;
     const SNAPSHOT_VERSION: u16 = 3;
 
-    fn evolve(self, event: &ReportEvent, occurred_at: DateTime<Utc>) -> Self {
+    fn evolve(self, event: &ReportEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Report::Absent, ReportEvent::ReportSubmitted(submitted)) => Report::Submitted(Box::new(Content {
                 subject_id: submitted.subject_id,
@@ -265,7 +284,8 @@ impl Aggregate for Report {
                 },
                 time_zone: submitted.time_zone,
                 visit: submitted.visit.clone(),
-                changed_at: submitted.completed_at,
+                submitted_at: submitted.completed_at,
+                historical: submitted.historical,
                 corrections: 0,
             })),
             (Report::Submitted(mut content), ReportEvent::ReportCorrected(corrected)) => {
@@ -275,7 +295,6 @@ impl Aggregate for Report {
                 corrected.changes.completed_at.apply(&mut content.times.completed_at);
                 corrected.changes.completed_on.apply(&mut content.times.completed_on);
                 corrected.changes.visit.apply(&mut content.visit);
-                content.changed_at = occurred_at;
                 content.corrections = corrected.correction_number;
                 Report::Submitted(content)
             }

@@ -18,7 +18,7 @@ use super::{Patient, PatientError, registered};
 use crate::place::Place;
 use crate::site::Site;
 use crate::validate::{self, Invalid, Unchanged, past_day};
-use crate::when::When;
+use crate::when::{When, some_time};
 
 /// Registers a person. Every field is personal data and may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,7 +92,7 @@ pub struct CorrectObservation {
     #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
     pub unit: OptionalChange<String>,
     /// When it was observed in truth.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_time", skip_serializing_if = "When::is_now")]
     pub observed_at_corrected: When,
     /// Why it is corrected.
     pub reason: String,

@@ -3,6 +3,7 @@
 mod known;
 
 use events::envelope::Role;
+use events::identifier;
 use events::safety::adverse_event::{
     AdverseEventChange, AdverseEventFields, AdverseEventReported, AdverseEventSeverity, AdverseEventUpdated,
 };
@@ -39,8 +40,8 @@ pub enum AdverseEvent {
 pub struct Known {
     subject_id: SubjectId,
     reported_at: DateTime<Utc>,
-    /// When it was reported or updated last.
-    changed_at: DateTime<Utc>,
+    /// Whether it was brought in from a record of the past.
+    historical: bool,
     term: String,
     reported_term: Option<String>,
     severity: AdverseEventSeverity,
@@ -171,7 +172,7 @@ impl Command for ReportAdverseEvent {
         let mut known = Known {
             subject_id: self.subject_id,
             reported_at: occurred_at,
-            changed_at: occurred_at,
+            historical: self.historical,
             term: self.term.clone(),
             reported_term: self.reported_term.clone(),
             severity: self.severity,
@@ -232,7 +233,9 @@ impl Command for UpdateAdverseEvent {
         let participant = participant(facts, known.subject_id, None)?;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        place.require_not_before(occurred_at, known.changed_at, AdverseEventError::UpdatedBefore)?;
+        // Not before what was recorded last: what is learnt first may arrive later.
+        place.require_not_before(occurred_at, known.reported_at, AdverseEventError::UpdatedBefore)?;
+        validate::historical_of(self.historical, known.historical)?;
         // The report of a record of the past is dated by what it tells, which may have been wrong.
         let told_at = if self.historical { occurred_at } else { known.reported_at };
         let told_on = place.day(told_at)?;
@@ -311,7 +314,7 @@ pub fn subject_of(
 
 impl Known {
     fn is_fatal(&self) -> bool {
-        let outcome = self.outcome.as_ref().is_some_and(|outcome| outcome.eq_ignore_ascii_case(FATAL));
+        let outcome = self.outcome.as_ref().is_some_and(|outcome| identifier::same(outcome, FATAL));
         outcome || self.ctcae_grade == Some(GRADE_OF_DEATH)
     }
 
@@ -359,7 +362,7 @@ impl Known {
 impl Aggregate for AdverseEvent {
     type Id = AdverseEventId;
     type Event = AdverseEventChange;
-    const SNAPSHOT_VERSION: u16 = 3;
+    const SNAPSHOT_VERSION: u16 = 4;
 
     fn evolve(self, event: &AdverseEventChange, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -367,7 +370,7 @@ impl Aggregate for AdverseEvent {
                 AdverseEvent::Reported(Box::new(Known {
                     subject_id: reported.subject_id,
                     reported_at: occurred_at,
-                    changed_at: occurred_at,
+                    historical: reported.historical,
                     term: reported.term.clone(),
                     reported_term: reported.reported_term.clone(),
                     severity: reported.severity,
@@ -381,7 +384,6 @@ impl Aggregate for AdverseEvent {
             }
             (AdverseEvent::Reported(mut known), AdverseEventChange::AdverseEventUpdated(updated)) => {
                 known.apply(&updated.changes);
-                known.changed_at = occurred_at;
                 AdverseEvent::Reported(known)
             }
             // Not decided by any command; the log is read all the same.

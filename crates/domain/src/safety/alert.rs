@@ -47,6 +47,8 @@ pub struct Matter {
     acknowledge_within_minutes: u32,
     acknowledge_by: Option<DateTime<Utc>>,
     level: u32,
+    /// When it was raised.
+    raised_at: DateTime<Utc>,
     /// When it was raised or acknowledged.
     since: DateTime<Utc>,
 }
@@ -172,7 +174,8 @@ impl Command for AcknowledgeAlert {
         validate::optional_prose("note", self.note.as_deref())?;
         let alert = facts.get::<Alert>(alert_id)?;
         let matter = alert.matter(alert_id)?;
-        let occurred_at = matter.handled_at(self.occurred_at, context, facts)?;
+        // Of two who took notice the second to be heard may have been the first.
+        let occurred_at = matter.handled_at(self.occurred_at, matter.raised_at, context, facts)?;
         let decision = Decision::new(matter.references(), occurred_at);
         match (alert, &self.note) {
             (Alert::Open(_), note) => Ok(decision.append(alert_id, AlertAcknowledged { note: note.clone() })),
@@ -218,7 +221,7 @@ impl Command for ResolveAlert {
         validate::prose("action_taken", &self.action_taken)?;
         let alert = facts.get::<Alert>(alert_id)?;
         let matter = alert.matter(alert_id)?;
-        let occurred_at = matter.handled_at(self.occurred_at, context, facts)?;
+        let occurred_at = matter.handled_at(self.occurred_at, matter.since, context, facts)?;
         if let Some(adverse_event_id) = self.adverse_event_id
             && adverse_event::subject_of(facts, adverse_event_id, Some("adverse_event_id"))? != matter.subject_id
         {
@@ -245,11 +248,17 @@ impl Alert {
 }
 
 impl Matter {
-    /// When somebody handled it: not before it was raised, or before it was acknowledged.
-    fn handled_at(&self, when: When, context: &Context, facts: &Facts) -> Result<DateTime<Utc>, Halt> {
+    /// When somebody handled it: not before what that answers.
+    fn handled_at(
+        &self,
+        when: When,
+        earlier: DateTime<Utc>,
+        context: &Context,
+        facts: &Facts,
+    ) -> Result<DateTime<Utc>, Halt> {
         let place = Place::site(facts, self.site_id);
         let time = when.time(context, "occurred_at", &place)?;
-        place.require_not_before(time, self.since, AlertError::HandledBefore)?;
+        place.require_not_before(time, earlier, AlertError::HandledBefore)?;
         Ok(time)
     }
 
@@ -261,7 +270,7 @@ impl Matter {
 impl Aggregate for Alert {
     type Id = AlertId;
     type Event = AlertEvent;
-    const SNAPSHOT_VERSION: u16 = 2;
+    const SNAPSHOT_VERSION: u16 = 3;
 
     fn evolve(self, event: &AlertEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -273,6 +282,7 @@ impl Aggregate for Alert {
                 acknowledge_within_minutes: raised.acknowledge_within_minutes,
                 acknowledge_by: raised.acknowledge_by,
                 level: 0,
+                raised_at: occurred_at,
                 since: occurred_at,
             }),
             (Alert::Open(matter), AlertEvent::AlertAcknowledged(_)) => {

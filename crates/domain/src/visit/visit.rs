@@ -23,8 +23,8 @@ pub enum Visit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attended {
     subject_id: SubjectId,
-    /// When it was recorded or corrected last.
-    changed_at: DateTime<Utc>,
+    /// When it was recorded.
+    recorded_at: DateTime<Utc>,
     visit: String,
     visit_number: Option<Quantity>,
     attended_on: PartialDate,
@@ -74,7 +74,7 @@ rules! {
         RecordedBefore => RECORDED_BEFORE = "visit-recorded-before-attended":
             "the visit cannot be recorded before the day on which the subject came", field "occurred_at";
         CorrectedBefore(on: NaiveDate) => CORRECTED_BEFORE = "visit-corrected-before-recorded":
-            "the visit was recorded or corrected on {0}, later than this", field "occurred_at";
+            "the visit was recorded on {0}, later than this", field "occurred_at";
         _ => NOT_FOUND = "visit-not-found";
     }
 }
@@ -102,7 +102,7 @@ impl Command for RecordVisit {
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         check_day(&self.attended_on, self.occurred_at.day(context, &place)?, context, &place)?;
-        participant.require_consent_for(facts, Some(&self.attended_on), occurred_at)?;
+        participant.require_consent_of_visit(facts, &self.attended_on, occurred_at)?;
         let filed = VisitFiled {
             visit_id,
             visit: self.visit.clone(),
@@ -157,7 +157,7 @@ impl Command for CorrectVisit {
         let participant = participant(facts, attended.subject_id, None)?;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
-        place.require_not_before(occurred_at, attended.changed_at, VisitError::CorrectedBefore)?;
+        place.require_not_before(occurred_at, attended.recorded_at, VisitError::CorrectedBefore)?;
         if let Some(attended_on) = self.attended_on.value() {
             // Not the day of the record: that was dated by what turned out to be wrong.
             check_day(attended_on, self.occurred_at.day(context, &place)?, context, &place)?;
@@ -180,7 +180,10 @@ impl Command for CorrectVisit {
         changes.visit_number.apply(&mut filed.visit_number);
         changes.attended_on.apply(&mut filed.attended_on);
         let casebook_id = CasebookId::of(attended.subject_id);
-        facts.get::<Casebook>(casebook_id)?;
+        let is_exact = filed.attended_on.exact().is_some();
+        if let Some(other) = facts.get::<Casebook>(casebook_id)?.visit_like(&filed).filter(|_| is_exact) {
+            return Err(VisitError::AlreadyRecorded(other).into());
+        }
         let corrected = VisitCorrected { changes, previous, reason: self.reason.clone() };
         Ok(Decision::new(participant.references(), occurred_at).append(visit_id, corrected).append(casebook_id, filed))
     }
@@ -189,13 +192,13 @@ impl Command for CorrectVisit {
 impl Aggregate for Visit {
     type Id = VisitId;
     type Event = VisitEvent;
-    const SNAPSHOT_VERSION: u16 = 3;
+    const SNAPSHOT_VERSION: u16 = 4;
 
     fn evolve(self, event: &VisitEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Visit::Absent, VisitEvent::VisitAttended(attended)) => Visit::Attended(Box::new(Attended {
                 subject_id: attended.subject_id,
-                changed_at: occurred_at,
+                recorded_at: occurred_at,
                 visit: attended.visit.clone(),
                 visit_number: attended.visit_number,
                 attended_on: attended.attended_on.clone(),
@@ -204,7 +207,6 @@ impl Aggregate for Visit {
                 corrected.changes.visit.apply(&mut attended.visit);
                 corrected.changes.visit_number.apply(&mut attended.visit_number);
                 corrected.changes.attended_on.apply(&mut attended.attended_on);
-                attended.changed_at = occurred_at;
                 Visit::Attended(attended)
             }
             // Not decided by any command; the log is read all the same.

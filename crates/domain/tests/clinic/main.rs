@@ -13,6 +13,7 @@ mod escalation;
 mod faults;
 mod forms;
 mod identity;
+mod late;
 mod operation;
 mod processes;
 mod properties;

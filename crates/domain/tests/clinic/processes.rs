@@ -285,6 +285,12 @@ fn withdrawal_ends_participation_and_tells_the_investigator() {
         .then(&[])
         .then_is_about(key, about())
         .then_waits_for(key, "nothing", true);
+    // What is told late of a time before it is ended as well, unless the consent was given anew.
+    let again = discontinue("discontinue", When::at(event_time(0)), true);
+    for course in [vec![withdrawn(false), screened()], vec![withdrawn(false), ended(), screened()]] {
+        let followed = given(course).process::<WithdrawalProcess>().then(std::slice::from_ref(&again));
+        followed.then_on_refusal(key, &again, "consent-in-force", &OnRefusal::Ignore);
+    }
     // Of what was brought in from the past nobody is told.
     given([withdrawn(true)]).process::<WithdrawalProcess>().then(&[step]);
 }

@@ -104,6 +104,11 @@ fn times_and_visit_are_corrected_and_tell_the_report_from_others() {
     unnamed(&world).when(report_id(2), &report(same)).then_refused(ReportError::ALREADY_SUBMITTED);
     let ends_before = correction(json!({"completed_at": "2026-01-31T12:10:00Z"}));
     world.when(report_id(1), &ends_before).then_refused(ReportError::COMPLETED_BEFORE_STARTED);
+    // Another one's times are another one's.
+    let second = json!({"completed_at": "2026-01-31T13:30:00Z"});
+    let world = world.when(report_id(2), &report(second)).then(&["ReportSubmitted", "ReportFiled"]);
+    let onto = json!({"started_at": "2026-01-31T12:30:00Z", "completed_at": "2026-01-31T13:00:00Z"});
+    world.when(report_id(2), &correction(onto)).then_refused(ReportError::ALREADY_SUBMITTED);
 }
 
 #[test]
@@ -121,6 +126,24 @@ fn whatever_tells_a_report_from_others_is_filed_anew() {
     assert_eq!(payload["changes"]["completed_on"], "2026-02-01");
     assert_eq!(payload["previous"]["completed_on"], "2026-01-31");
     next_day.then(&["ReportCorrected", "ReportFiled"]).assert_snapshots_hold();
+}
+
+/// Neither of two times on one day lies before the other where one has no time of day; and the day of consent is one day,
+/// wherever the patient lives.
+#[test]
+fn a_day_alone_is_the_day() {
+    let world = in_tokyo();
+    for times in [
+        json!({"started_at": "2026-01-31T20:00:00", "completed_at": "2026-01-31"}),
+        json!({"completed_at": "2026-01-31"}),
+    ] {
+        let submitted = world.when(report_id(1), &report(times.clone()));
+        assert_eq!(submitted.payload("ReportSubmitted")["completed_on"], "2026-01-31", "{times}");
+    }
+    let backwards = json!({"started_at": "2026-01-31T21:04:00", "completed_at": "2026-01-31T21:03:00"});
+    world.when(report_id(1), &report(backwards)).then_refused(ReportError::COMPLETED_BEFORE_STARTED);
+    let day_before = json!({"started_at": "2026-01-31T20:00:00", "completed_at": "2026-01-30"});
+    world.when(report_id(1), &report(day_before)).then_refused(ReportError::COMPLETED_BEFORE_STARTED);
 }
 
 #[test]

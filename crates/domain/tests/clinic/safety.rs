@@ -126,6 +126,13 @@ fn an_alert_is_handled_after_it_was_raised_and_everybodys_note_is_kept() {
     let second = world.when(alert(), &acknowledge(json!({"note": "me too"})));
     assert_eq!(second.payload("AlertNoteAdded"), json!({"note": "me too"}));
     let world = second.then(&["AlertNoteAdded"]);
+    // Written a minute after it was raised, heard after somebody else's.
+    let late = world.minutes_later(30).when(
+        alert(),
+        &acknowledge(json!({"note": "I was first",
+        "occurred_at": "2026-01-31T12:01:00Z"})),
+    );
+    let world = late.then(&["AlertNoteAdded"]);
     let world = world.when(alert(), &acknowledge(json!({}))).then(&[]);
     // A record that it is linked to exists, and is of the same subject.
     let linked = |id| resolve(json!({"adverse_event_id": id}));

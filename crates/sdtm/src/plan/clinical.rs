@@ -13,6 +13,7 @@ use super::super::accounts::RowId;
 use super::super::numbers::{self, SdtmNumber};
 use super::super::rows::{AdverseEventRow, SubjectVisit, Text};
 use super::super::study::tidy;
+use super::Step;
 use super::subject::{Planner, Rank};
 
 /// What tells a subject's adverse events apart.
@@ -38,11 +39,17 @@ impl Planner<'_> {
     /// Plans the visits; gives their days for forms that have none of their own.
     pub fn visits(&mut self, rows: &[SubjectVisit]) -> VisitDays {
         let mut seen: HashMap<[Option<&Text>; 3], RowId> = HashMap::new();
+        let mut of_day: HashMap<(&Text, Option<&Text>), RowId> = HashMap::new();
         let mut days = VisitDays::new();
         for row in rows {
             let earlier = *seen.entry([row.number.as_ref(), row.name.as_ref(), row.start.as_ref()]).or_insert(row.at);
             if earlier != row.at {
                 self.leave_out(row.at, format!("repeats {earlier}"));
+                continue;
+            }
+            let same = row.number.as_ref().map(|number| (number, row.start.as_ref()));
+            if let Some(other) = same.and_then(|same| of_day.insert(same, row.at)) {
+                self.reject(row.at, format!("the visit of this number and day stands at {other}, under another name"));
                 continue;
             }
             if row.missed {
@@ -101,7 +108,8 @@ impl Planner<'_> {
         let name = if row.number.is_some() { String::new() } else { cell(&row.name) };
         let key = [self.subject.to_string(), cell(&row.number), name, cell(&row.start)];
         let visit_id = VisitId::from(self.frame.id("sdtm-visit", &key.each_ref().map(String::as_str)));
-        self.step(at, Rank::Visit, vec![row.at], visit_id, &visit);
+        let untold = if row.name.is_none() { vec!["visit"] } else { Vec::new() };
+        self.place(at, Rank::Visit, Step { untold, ..Step::new(vec![row.at], visit_id, &visit) });
         Ok(date.moment())
     }
 
@@ -128,7 +136,8 @@ impl Planner<'_> {
                     self.reject(row.at, text);
                 }
                 None => {
-                    self.step(at, Rank::AdverseEvent, vec![row.at], id, &event);
+                    let step = Step { untold: untold(row), ..Step::new(vec![row.at], id, &event) };
+                    self.place(at, Rank::AdverseEvent, step);
                     seen.insert(id, (row.at, event));
                 }
             }
@@ -232,6 +241,16 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Fields of an adverse event that have a value although the row does not tell it.
+fn untold(row: &AdverseEventRow) -> Vec<&'static str> {
+    let fields = [
+        ("serious", row.serious.is_none() && row.criteria.is_empty()),
+        ("term", row.decoded.is_none()),
+        ("severity", row.severity.is_none()),
+    ];
+    fields.into_iter().filter(|(_, is_untold)| *is_untold).map(|(field, _)| field).collect()
 }
 
 fn parsed(column: &str, text: &Text) -> Result<super::super::dates::SdtmDate, String> {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::When;
 use domain::enrolment::subject::{EnrolSubject, RandomiseSubject, RecordEligibility};
+use events::identifier;
 
 use super::super::dates::SdtmDate;
 use super::super::rows::{Demographics, Disposition, ExceptionRow, Text};
@@ -78,13 +79,69 @@ pub(super) fn kind(row: &Disposition) -> Kind {
     };
     match row.category.as_ref() {
         category if is_term(category, "PROTOCOL MILESTONE") => milestone,
+        // The end of an epoch that comes before the trial proper.
+        category if is_term(category, "DISPOSITION EVENT") && is_completion(&term) && is_before_the_trial(row) => {
+            Kind::Milestone
+        }
         category if is_term(category, "DISPOSITION EVENT") => Kind::End,
         None if !matches!(milestone, Kind::Milestone | Kind::Withdrawal) => milestone,
-        None => Kind::End,
+        None if milestone == Kind::Withdrawal || says_participation_ended(&term) => Kind::End,
+        None => Kind::Other,
         Some(_) if milestone == Kind::Withdrawal => milestone,
         Some(_) => Kind::Other,
     }
 }
+
+/// Whether a term says that participation ended as planned.
+pub(super) fn is_completion(term: &str) -> bool {
+    const TERMS: [&str; 6] =
+        ["COMPLETED", "COMPLETE", "COMPLETED STUDY", "COMPLETED TRIAL", "STUDY COMPLETED", "STUDY COMPLETION"];
+    TERMS.contains(&term)
+}
+
+/// Whether the row is about an epoch before treatment.
+fn is_before_the_trial(row: &Disposition) -> bool {
+    let epoch = row.epoch.as_ref().map(|epoch| epoch.to_uppercase()).unwrap_or_default();
+    ["SCREENING", "RUN-IN", "RUN IN", "BASELINE", "LEAD-IN"].iter().any(|early| epoch.contains(early))
+}
+
+/// Whether a term without a category says that participation ended (CDISC codelist NCOMPLT, and what sponsors write).
+fn says_participation_ended(term: &str) -> bool {
+    const TERMS: [&str; 14] = [
+        "ADVERSE EVENT",
+        "DEATH",
+        "LACK OF EFFICACY",
+        "LOST TO FOLLOW-UP",
+        "NON-COMPLIANCE WITH STUDY DRUG",
+        "OTHER",
+        "PHYSICIAN DECISION",
+        "PREGNANCY",
+        "PROGRESSIVE DISEASE",
+        "PROTOCOL DEVIATION",
+        "PROTOCOL VIOLATION",
+        "RECOVERY",
+        "DISEASE RELAPSE",
+        "TECHNICAL PROBLEMS",
+    ];
+    const WORDS: [&str; 6] = ["WITHDR", "DISCONTINU", "TERMINAT", "FAIL", "DIED", "LOST TO"];
+    is_completion(term) || TERMS.contains(&term) || WORDS.iter().any(|word| term.contains(word))
+}
+
+/// What a consent may be withdrawn for alone.
+const PARTS: [&str; 12] = [
+    "OPTIONAL",
+    "GENETIC",
+    "GENOMIC",
+    "PHARMACOGEN",
+    "SUBSTUDY",
+    "SAMPL",
+    "BIOMARKER",
+    "BIOBANK",
+    "BIOPSY",
+    "TREATMENT",
+    "DRUG",
+    "MEDICATION",
+];
 
 /// Whether a row says that the consent was withdrawn, in its term or in the words of the site. `WITHDRAWAL BY SUBJECT`
 /// (codelist NCOMPLT) alone does not: somebody may leave a trial and let it use and ask for data all the same.
@@ -94,6 +151,8 @@ pub(super) fn says_consent_was_withdrawn(row: &Disposition) -> bool {
         let words: Vec<&str> = text.split(|letter: char| !letter.is_alphanumeric()).collect();
         let taken_back = |word: &&str| word.starts_with("WITHDR") || word.starts_with("REVOK");
         let denied = words.iter().any(|word| matches!(*word, "NOT" | "NO" | "WITHOUT" | "NEVER"));
+        // Of a part of the trial only: the consent to the rest stands.
+        let denied = denied || words.iter().any(|word| PARTS.iter().any(|part| word.starts_with(part)));
         words.contains(&"CONSENT") && words.iter().any(taken_back) && !denied
     })
 }
@@ -110,6 +169,11 @@ pub(super) fn reach(row: &Disposition) -> u8 {
         () if subcategory.contains("TREATMENT") || subcategory.contains("DRUG") => 0,
         () => 1,
     }
+}
+
+/// Whether the row tells no day: then the first that it can mean may lie before what certainly came earlier.
+pub(super) fn is_undated(row: &Disposition) -> bool {
+    row.date.as_ref().is_none_or(|text| SdtmDate::parse(text).map_or(true, |date| date.day().is_none()))
 }
 
 pub(super) fn moment(row: &Disposition) -> Option<DateTime<Utc>> {
@@ -172,7 +236,7 @@ impl Planner<'_> {
         let by_code = |wanted: &Text| {
             let arms = &self.frame.arms;
             let exact = arms.iter().find(|(code, _)| code == wanted);
-            exact.or_else(|| arms.iter().find(|(code, _)| code.eq_ignore_ascii_case(wanted)))
+            exact.or_else(|| arms.iter().find(|(code, _)| identifier::same(code, wanted)))
         };
         let by_name = |wanted: &Text| self.frame.arms.iter().find(|(_, name)| name == wanted);
         let found = match code {
@@ -207,6 +271,7 @@ impl Planner<'_> {
             self.note(demographics.at, "no date of randomisation: the date of consent is taken");
             self.consent.at
         });
+        let at = if randomised.is_some_and(is_undated) { at.max(self.consent.at) } else { at };
         let at = self.covered(row, "randomised", at);
         self.enrolment(demographics, rows, at);
         let mut sources = vec![demographics.at];

@@ -12,7 +12,9 @@ use super::super::accounts::RowId;
 use super::super::dates::SdtmDate;
 use super::super::rows::{Demographics, Disposition, ExceptionRow};
 use super::super::study::tidy;
-use super::course::{Kind, SCREEN_FAILURE, kind, moment, reach, says_consent_was_withdrawn, term};
+use super::course::{
+    Kind, SCREEN_FAILURE, is_completion, is_undated, kind, moment, reach, says_consent_was_withdrawn, term,
+};
 use super::subject::{Planner, Rank};
 
 impl Planner<'_> {
@@ -102,17 +104,26 @@ impl Planner<'_> {
             self.reject(end.at, "DSDECOD and DSTERM are empty: no reason is told");
             return None;
         };
-        let at = moment(end).or_else(|| SdtmDate::parse(demographics.reference_end.as_ref()?).ok()?.moment());
-        if end.date.as_ref().is_none_or(|text| SdtmDate::parse(text).map_or(true, |date| date.day().is_none())) {
-            let taken = at.map_or_else(|| "the date of consent".to_owned(), |at| at.date_naive().to_string());
+        let died = || reason.contains("DEATH").then(|| SdtmDate::parse(demographics.death.as_ref()?).ok())?;
+        let at = moment(end).or_else(|| Some(died()?.earliest()));
+        let at = at.or_else(|| SdtmDate::parse(demographics.reference_end.as_ref()?).ok()?.moment());
+        if is_undated(end) {
+            let taken =
+                at.map_or_else(|| "the date of consent or allocation".to_owned(), |at| at.date_naive().to_string());
             self.note(end.at, format!("DSSTDTC tells no day: {taken} is taken"));
         }
-        let at = at.unwrap_or(self.consent.at);
+        let earliest = allocated_at.unwrap_or(self.consent.at);
+        let at = at.unwrap_or(earliest);
+        let at = if is_undated(end) { at.max(earliest) } else { at };
         let at = self.covered(end.at, "ended", at);
+        if !reason.contains("DEATH") && (demographics.died || demographics.death.is_some()) {
+            let text = format!("dm tells of a death, and ds of another end ({reason}): that of ds is kept");
+            self.note(demographics.at, text);
+        }
         // Whatever the dates say: whoever was not allocated cannot end as one who was.
         let place = allocated_at.map_or(at, |allocated_at| at.max(allocated_at));
         let subject_id = self.frame.subject(&self.subject);
-        if reason == "COMPLETED" {
+        if is_completion(&reason) {
             let complete = CompleteSubject { occurred_at: When::at(at) };
             self.step(place, Rank::End, vec![end.at], subject_id, &complete);
             return Some(place);

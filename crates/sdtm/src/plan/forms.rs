@@ -140,7 +140,8 @@ impl Planner<'_> {
         let parts: [&str; 6] = [&self.subject, &key.category, &visit, &evaluator, &timepoint, &day.to_string()];
         let report_id = ReportId::from(self.frame.id("sdtm-report", &parts));
         let step = Step::new(sources.into_iter().collect(), report_id, &report);
-        self.place(completed_at, Rank::Report, Step { unanswered, ..step });
+        let form = parts[..5].iter().map(|part| (*part).to_owned()).collect();
+        self.place(completed_at, Rank::Report, Step { unanswered, form, ..step });
     }
 
     /// An item that was not done is one without an answer, in a form that has others.

@@ -144,9 +144,10 @@ fn shipped(seen: &InstrumentSeen) -> Option<Instrument> {
     Instrument::ALL.into_iter().find(|instrument| {
         let items = instrument.definition().items;
         let asked = seen.items.iter().filter(|(code, item)| !item.derived && beside(Some(*instrument), code).is_none());
-        let mut asked = asked.peekable();
-        asked.peek().is_some()
-            && asked.all(|(code, item)| item.any_number && items.iter().any(|known| *known.code == **code))
+        let (known, others): (Vec<_>, Vec<_>) =
+            asked.partition(|(code, _)| items.iter().any(|known| *known.code == ***code));
+        // A code that strays among the instrument's own is told of at its rows.
+        known.len() > others.len() && known.iter().any(|(_, item)| item.any_number)
     })
 }
 

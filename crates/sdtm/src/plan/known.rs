@@ -287,6 +287,8 @@ impl Known {
                             None => drop(report.answers.remove(item)),
                         }
                     }
+                    corrected.changes.completed_at.apply(&mut report.completed_at);
+                    corrected.changes.visit.apply(&mut report.visit);
                 });
             }
         }

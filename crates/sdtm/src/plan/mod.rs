@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use decider::Command;
 use domain::commands::AnyCommand;
+use events::identifier;
 use events::ids::{PatientId, SiteId, SubjectId, TrialId, derive_id};
 use uuid::Uuid;
 
@@ -62,6 +63,10 @@ pub struct Step {
     pub corrects: Option<u64>,
     /// Items of a form that its rows name and that have no answer.
     pub unanswered: BTreeSet<String>,
+    /// Fields that the rows do not tell and that have a value all the same: it says nothing against what is known.
+    pub untold: Vec<&'static str>,
+    /// What names a form but its day.
+    pub form: Vec<String>,
 }
 
 impl Step {
@@ -72,7 +77,15 @@ impl Step {
         AnyCommand: From<(C::Target, C)>,
     {
         let command = AnyCommand::from((target, command.clone()));
-        Self { rows, command, gate: None, corrects: None, unanswered: BTreeSet::new() }
+        Self {
+            rows,
+            command,
+            gate: None,
+            corrects: None,
+            unanswered: BTreeSet::new(),
+            untold: Vec::new(),
+            form: Vec::new(),
+        }
     }
 
     /// As it is sent.
@@ -138,12 +151,12 @@ impl Frame {
 
     /// The site of a `SITEID`.
     pub fn site(&self, site: &str) -> SiteId {
-        self.id("sdtm-site", &[site]).into()
+        self.id("sdtm-site", &[&identifier::key(site)]).into()
     }
 
     /// The patient of a `USUBJID`.
     pub fn patient(&self, subject: &str) -> PatientId {
-        self.id("sdtm-patient", &[subject]).into()
+        self.id("sdtm-patient", &[&identifier::key(subject)]).into()
     }
 
     /// The subject of a `USUBJID`.
@@ -158,7 +171,8 @@ impl Frame {
 }
 
 fn study_id(kind: &str, study: &str, parts: &[&str]) -> Uuid {
-    let all: Vec<&[u8]> = std::iter::once(study).chain(parts.iter().copied()).map(str::as_bytes).collect();
+    let study = identifier::key(study);
+    let all: Vec<&[u8]> = std::iter::once(study.as_str()).chain(parts.iter().copied()).map(str::as_bytes).collect();
     derive_id(kind, &all)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::NaiveDate;
 use domain::epro::report::SubmitReport;
 use domain::safety::adverse_event::ReportAdverseEvent;
 use domain::visit::RecordVisit;
@@ -43,8 +44,8 @@ fn pair<I: Ord + Copy, P, K: Clone>(
     pairs
 }
 
-/// Adverse events: by the number, where the words or the onset are the same too; else by words and onset, since numbers may
-/// be given anew; else by the number alone.
+/// Adverse events: by words and onset, first with the same number, since numbers may be given anew; then by the number where
+/// the words or the onset are the same; then by the number alone, and what is left by its words.
 pub fn adverse_events(
     planned: &[(AdverseEventId, &ReportAdverseEvent)],
     known: &BTreeMap<AdverseEventId, Both<AdverseEventReported>>,
@@ -56,9 +57,12 @@ pub fn adverse_events(
         planned,
         known,
         &[
-            &|(id, one), (known_id, other)| id == known_id && (words(one, other) || one.onset == other.onset),
+            &|(id, one), (known_id, other)| id == known_id && words(one, other) && one.onset == other.onset,
             &|(_, one), (_, other)| words(one, other) && one.onset == other.onset,
+            &|(id, one), (known_id, other)| id == known_id && words(one, other),
+            &|(id, one), (known_id, other)| id == known_id && one.onset.is_some() && one.onset == other.onset,
             &|(id, _), (known_id, _)| id == known_id,
+            &|(_, one), (_, other)| words(one, other),
         ],
     )
 }
@@ -75,16 +79,30 @@ pub fn visits(planned: &[(VisitId, &RecordVisit)], known: &BTreeMap<VisitId, Bot
     )
 }
 
-/// Forms: by instrument, visit and day, else by instrument and visit.
+/// A form of a transfer.
+pub struct PlannedForm<'plan> {
+    /// What it says.
+    pub body: &'plan SubmitReport,
+    /// The id that it would have, had it been filled in on that day.
+    pub on: &'plan dyn Fn(NaiveDate) -> ReportId,
+}
+
+/// Forms: by instrument, visit, evaluator, time point and day; else by all but the day, which may have been corrected; else
+/// by instrument and visit.
 pub fn reports(
-    planned: &[(ReportId, &SubmitReport)],
+    planned: &[(ReportId, &PlannedForm<'_>)],
     known: &BTreeMap<ReportId, Both<ReportSubmitted>>,
 ) -> Pairs<ReportId> {
+    let same_visit = |one: &SubmitReport, other: &ReportSubmitted| {
+        one.visit.is_some() && (&one.instrument, &one.visit) == (&other.instrument, &other.visit)
+    };
     pair(
         planned,
         known,
-        &[&|(id, _), (known_id, _)| id == known_id, &|(_, one), (_, other)| {
-            one.visit.is_some() && (&one.instrument, &one.visit) == (&other.instrument, &other.visit)
-        }],
+        &[
+            &|(id, _), (known_id, _)| id == known_id,
+            &|(_, one), (known_id, other)| (one.on)(other.completed_at.date_naive()) == known_id,
+            &|(_, one), (_, other)| same_visit(one.body, other),
+        ],
     )
 }

@@ -87,10 +87,19 @@ impl Transfer<'_> {
         let ends = steps.iter().any(|step| {
             matches!(step.command, AnyCommand::CompleteSubject { .. } | AnyCommand::DiscontinueSubject { .. })
         });
+        let withdraws = steps.iter().any(|step| matches!(step.command, AnyCommand::WithdrawConsent { .. }));
+        let allocates = steps.iter().any(|step| matches!(step.command, AnyCommand::RandomiseSubject { .. }));
         for step in steps {
             if self.is_new(&step) {
                 self.steps.push(step);
             }
+        }
+        if self.known.withdrawn && !withdraws && self.frame.columns.contains_key(&Table::Ds) {
+            self.note("the consent was withdrawn: this transfer does not tell it any more; the withdrawal is kept");
+        }
+        let allocated = self.known.course.as_ref().is_some_and(|course| course.randomised_at.is_some());
+        if allocated && !allocates {
+            self.note("the subject was allocated: this transfer does not tell it any more; the allocation is kept");
         }
         let ended = self.known.course.as_ref().and_then(|course| course.ended.as_ref());
         if let Some(ended) = ended.filter(|_| !ends && self.frame.columns.contains_key(&Table::Ds)) {
@@ -148,7 +157,8 @@ impl Transfer<'_> {
                 course.randomised_at.is_none()
             }
             AnyCommand::FailScreening { body, .. } => match &course.failed {
-                Some(reasons) if *reasons == body.reasons => false,
+                // In whatever order they stand there.
+                Some(reasons) if sorted(reasons) == sorted(&body.reasons) => false,
                 Some(reasons) => {
                     let (known, now) = (reasons.join(", "), body.reasons.join(", "));
                     self.fail(step, &format!("screening failed for {known}, and now for {now}: that is kept"));
@@ -226,30 +236,45 @@ impl Transfer<'_> {
         {
             return false;
         }
-        let now = &known.now;
-        if same_day && (told.end, &told.reason, &told.detail) == (now.end, &now.reason, &now.detail) {
-            return false;
-        }
-        let reason = told.reason.filter(|reason| now.reason.as_ref() != Some(reason));
+        // Field by field: what the site corrected stays where the transfer says the same as before.
+        let (before, now) = (&known.told, &known.now);
+        let end = replaced(&told.end, &before.end, &now.end);
+        let ends_as = *end.value().unwrap_or(&now.end);
+        let reason = changed(&told.reason, &before.reason, &now.reason, false);
+        let is_new_day = told.at.date_naive() != now.at.date_naive() && !same_day;
+        let detail = changed(&told.detail, &before.detail, &now.detail, true);
         let correction = CorrectSubjectEnd {
-            end: if told.end == now.end { Change::NONE } else { Change::to(told.end) },
-            discontinuation_reason: reason.map_or(Change::NONE, Change::to),
-            detail: if told.end == SubjectEnd::Completed || told.detail == now.detail {
-                OptionalChange::NONE
-            } else {
-                OptionalChange::to(told.detail)
-            },
-            ended_at: if told.at.date_naive() == now.at.date_naive() { When::NOW } else { When::at(told.at) },
+            end,
+            discontinuation_reason: reason
+                .value()
+                .filter(|_| ends_as == SubjectEnd::Discontinued)
+                .map_or(Change::NONE, |reason| Change::to(reason.clone())),
+            detail: if ends_as == SubjectEnd::Completed { OptionalChange::NONE } else { detail },
+            ended_at: if is_new_day { When::at(told.at) } else { When::NOW },
             reason: TRANSFER.to_owned(),
             occurred_at: When::NOW,
         };
-        self.correct(step.rows.clone(), target, &correction);
+        let changes = [
+            correction.end.is_none(),
+            correction.discontinuation_reason.is_none(),
+            correction.detail.is_none(),
+            correction.ended_at == When::NOW,
+        ];
+        if changes.contains(&false) {
+            self.correct(step.rows.clone(), target, &correction);
+        }
         false
     }
 }
 
 fn ended(end: SubjectEnd, reason: Option<String>, detail: Option<String>, at: When) -> Ended {
     Ended { end, reason, detail, at: at.instant().unwrap_or_default() }
+}
+
+fn sorted(reasons: &[String]) -> Vec<&String> {
+    let mut sorted: Vec<&String> = reasons.iter().collect();
+    sorted.sort_unstable();
+    sorted
 }
 
 fn shown(ended: &Ended) -> &str {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use domain::When;
 use domain::commands::AnyCommand;
 use domain::enrolment::eligibility::AGE;
@@ -9,7 +10,7 @@ use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::patient::{CorrectObservation, RecordObservation};
 use domain::safety::adverse_event::{ReportAdverseEvent, UpdateAdverseEvent};
 use domain::visit::{CorrectVisit, RecordVisit};
-use events::change::{Change, OptionalChange};
+use events::change::Change;
 use events::epro::report::ReportSubmitted;
 use events::ids::{AdverseEventId, PatientId, ReportId, VisitId, derive_id};
 use events::safety::adverse_event::AdverseEventReported;
@@ -18,7 +19,7 @@ use events::trial::questionnaire::Answer;
 use super::super::source::Table;
 use super::Step;
 use super::known::{Both, TRANSFER};
-use super::pairing;
+use super::pairing::{self, PlannedForm};
 use super::reconcile::{Transfer, changed, replaced, was_read};
 
 impl Transfer<'_> {
@@ -43,8 +44,10 @@ impl Transfer<'_> {
     fn observations(&mut self, planned: Vec<(Step, PatientId, RecordObservation)>) {
         let known = &self.known.observations;
         let mut free: Vec<usize> = (0..known.len()).collect();
+        // There is one age, of the day of consent, which may have been corrected.
         let at = |index: usize, body: &RecordObservation| {
-            known[index].code == body.code && Some(known[index].observed_at) == body.observed_at.instant()
+            known[index].code == body.code
+                && (body.code == AGE || Some(known[index].observed_at) == body.observed_at.instant())
         };
         let mut others = Vec::new();
         for (step, target, body) in planned {
@@ -81,17 +84,21 @@ impl Transfer<'_> {
     }
 
     fn correct_observation(&mut self, step: Step, target: PatientId, body: &RecordObservation, index: usize) {
-        let (value, unit) = &self.known.observations[index].value.now;
+        let known = &self.known.observations[index];
+        let ((told_value, told_unit), (value, unit)) = (&known.value.told, &known.value.now);
+        let has_units = ["VSSTRESU", "VSORRESU"].iter().any(|column| self.frame.has_column(Table::Vs, column));
         let correction = CorrectObservation {
             code: body.code.clone(),
-            observed_at: body.observed_at,
-            value: if *value == body.value { Change::NONE } else { Change::to(body.value.clone()) },
-            unit: if *unit == body.unit { OptionalChange::NONE } else { OptionalChange::to(body.unit.clone()) },
+            observed_at: When::at(known.observed_at),
+            value: replaced(&body.value, told_value, value),
+            unit: changed(&body.unit, told_unit, unit, has_units),
             observed_at_corrected: When::NOW,
             reason: TRANSFER.to_owned(),
             occurred_at: When::NOW,
         };
-        self.correct(step.rows, target, &correction);
+        if !(correction.value.is_none() && correction.unit.is_none()) {
+            self.correct(step.rows, target, &correction);
+        }
     }
 
     /// What an earlier transfer told and this one does not.
@@ -118,7 +125,11 @@ impl Transfer<'_> {
                 continue;
             };
             let correction = CorrectVisit {
-                visit: replaced(&body.visit, &known.told.visit, &known.now.visit),
+                visit: if step.untold.contains(&"visit") {
+                    Change::NONE
+                } else {
+                    replaced(&body.visit, &known.told.visit, &known.now.visit)
+                },
                 visit_number: changed(
                     &body.visit_number,
                     &known.told.visit_number,
@@ -157,7 +168,7 @@ impl Transfer<'_> {
                 self.steps.push(step);
                 continue;
             };
-            let update = self.update(&body, known);
+            let update = self.update(&step, &body, known);
             let changes = [
                 update.term.is_none(),
                 update.reported_term.is_none(),
@@ -180,48 +191,71 @@ impl Transfer<'_> {
         }
     }
 
-    fn update(&self, body: &ReportAdverseEvent, known: &Both<AdverseEventReported>) -> UpdateAdverseEvent {
+    fn update(&self, step: &Step, body: &ReportAdverseEvent, known: &Both<AdverseEventReported>) -> UpdateAdverseEvent {
         let (told, now) = (&known.told, &known.now);
+        // What the row does not tell says nothing against what an earlier one told.
+        let tells = |field: &str| !step.untold.contains(&field);
         let has = |column: &str| self.frame.has_column(Table::Ae, column);
         UpdateAdverseEvent {
-            term: replaced(&body.term, &told.term, &now.term),
+            term: if tells("term") || told.reported_term.is_none() {
+                replaced(&body.term, &told.term, &now.term)
+            } else {
+                Change::NONE
+            },
             reported_term: changed(&body.reported_term, &told.reported_term, &now.reported_term, false),
-            severity: replaced(&body.severity, &told.severity, &now.severity),
+            severity: if tells("severity") {
+                replaced(&body.severity, &told.severity, &now.severity)
+            } else {
+                Change::NONE
+            },
             ctcae_grade: changed(&body.ctcae_grade, &told.ctcae_grade, &now.ctcae_grade, has("AETOXGR")),
-            serious: replaced(&body.serious, &told.serious, &now.serious),
+            serious: if tells("serious") { replaced(&body.serious, &told.serious, &now.serious) } else { Change::NONE },
             relatedness: changed(&body.relatedness, &told.relatedness, &now.relatedness, has("AEREL")),
             onset: changed(&body.onset, &told.onset, &now.onset, has("AESTDTC")),
             ended: changed(&body.ended, &told.ended, &now.ended, has("AEENDTC")),
             outcome: changed(&body.outcome, &told.outcome, &now.outcome, has("AEOUT")),
             reason: TRANSFER.to_owned(),
-            historical: true,
+            historical: now.historical,
             occurred_at: When::NOW,
         }
     }
 
     fn reports(&mut self, planned: Vec<(Step, ReportId, SubmitReport)>) {
-        let content: Vec<_> = planned.iter().map(|(_, id, body)| (*id, body)).collect();
+        let frame = self.frame;
+        let on: Vec<_> = planned
+            .iter()
+            .map(|(step, _, _)| {
+                move |day: NaiveDate| {
+                    let day = day.to_string();
+                    let parts: Vec<&str> = step.form.iter().map(String::as_str).chain([day.as_str()]).collect();
+                    ReportId::from(frame.id("sdtm-report", &parts))
+                }
+            })
+            .collect();
+        let forms: Vec<_> =
+            planned.iter().zip(&on).map(|((_, id, body), on)| (*id, PlannedForm { body, on })).collect();
+        let content: Vec<_> = forms.iter().map(|(id, form)| (*id, form)).collect();
         let pairs = pairing::reports(&content, &self.known.reports);
         for ((step, _, body), pair) in planned.into_iter().zip(pairs.of) {
             let Some((known_id, known)) = pair.and_then(|id| Some((id, self.known.reports.get(&id)?))) else {
                 self.steps.push(step);
                 continue;
             };
-            let completed_at = body.completed_at.instant().unwrap_or(known.now.completed_at);
-            if completed_at.date_naive() != known.now.completed_at.date_naive() {
-                let (before, now) = (known.now.completed_at.date_naive(), completed_at.date_naive());
-                let text = format!("{} is dated {before}, and now {now}: the first date is kept", body.instrument);
-                self.note(text);
-            }
+            let day = |time: DateTime<Utc>| time.date_naive();
+            let told = body.completed_at.instant();
+            let moved = told
+                .filter(|told| day(*told) != day(known.told.completed_at) && day(*told) != day(known.now.completed_at));
+            let has_visits = self.frame.has_column(Table::Qs, "VISIT");
+            let visit = changed(&body.visit, &known.told.visit, &known.now.visit, has_visits);
             let answers = self.answers(&step, &body, known);
-            if !answers.is_empty() {
+            if !answers.is_empty() || moved.is_some() || !visit.is_none() {
                 let correction = CorrectReport {
                     answers,
                     started_at: When::NOW,
-                    completed_at: When::NOW,
-                    visit: OptionalChange::NONE,
+                    completed_at: moved.into(),
+                    visit,
                     reason: TRANSFER.to_owned(),
-                    historical: true,
+                    historical: known.now.historical,
                     occurred_at: When::NOW,
                 };
                 self.correct(step.rows, known_id, &correction);

@@ -8,6 +8,7 @@ use domain::site::{ActivateSite, RegisterSite};
 use domain::trial::{AddArm, DefineEligibility, OpenEnrolment, PublishConsentForm, RegisterTrial};
 use domain::validate;
 use events::TimeZone;
+use events::identifier;
 use events::ids::TrialId;
 use events::trial::{Blinding, Criterion, CriterionCategory, CriterionTest, EnrolmentMode};
 
@@ -23,6 +24,9 @@ use super::{
 
 /// Parameters of the trial's summary that the system keeps.
 const KEPT_PARAMETERS: [&str; 5] = ["TITLE", "TPHASE", "TBLIND", "PLANSUB", "SSTDTC"];
+/// How many may take part where the export does not tell: what a later transfer adds is not kept out by a number that this
+/// one would make up.
+const UNTOLD_MAX: u32 = 100_000;
 /// SHA-256 of an empty text: the form's own is not in the export.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -45,13 +49,13 @@ pub fn plan_trial(study: &Study, study_name: &Text, accounts: &mut Accounts) -> 
         },
         start: None,
     };
-    let planned_enrolment = planner.register(study);
+    planner.register(study);
     planner.arms(study);
     planner.criteria(&study.criteria);
     planner.consent_form(study);
     planner.questionnaires(study);
     planner.visits(study);
-    planner.sites(study, planned_enrolment);
+    planner.sites(study);
     planner.trial_step(Vec::new(), &OpenEnrolment { occurred_at: planner.start.into() });
     TrialPlan { steps: planner.steps, rows: planner.rows, frame: planner.frame }
 }
@@ -83,13 +87,12 @@ impl TrialPlanner<'_> {
         self.steps.push(Step::new(rows, self.frame.trial_id, command));
     }
 
-    /// The trial itself, from the summary's parameters; gives the planned number of subjects.
-    fn register(&mut self, study: &Study) -> u32 {
+    /// The trial itself, from the summary's parameters.
+    fn register(&mut self, study: &Study) {
         let summary = Summary::read(&study.parameters, self.accounts);
         let enrolled = study.subjects.values().filter(|subject| has_arm(&subject.demographics)).count();
         let enrolled = u32::try_from(enrolled).unwrap_or(u32::MAX);
-        let subjects = u32::try_from(study.subjects.len()).unwrap_or(u32::MAX);
-        let planned = summary.planned_enrolment.map_or(subjects, |(row, planned)| {
+        let planned = summary.planned_enrolment.map_or(UNTOLD_MAX, |(row, planned)| {
             if planned < enrolled {
                 let text = format!("{enrolled} subjects were enrolled: that many are planned, not {planned}");
                 self.accounts.note(row, None, text);
@@ -111,7 +114,6 @@ impl TrialPlanner<'_> {
         if let Some(register) = self.steps.last_mut() {
             register.gate = Some(REGISTERED);
         }
-        planned.max(1)
     }
 
     /// The arms of TA, and those that only subjects name.
@@ -128,7 +130,7 @@ impl TrialPlanner<'_> {
         }
         for subject in study.subjects.values().map(|subject| &subject.demographics) {
             let Some(code) = planned_arm(subject).cloned() else { continue };
-            if !rows.keys().any(|known| known.eq_ignore_ascii_case(&code)) {
+            if !rows.keys().any(|known| identifier::same(known, &code)) {
                 let text = format!("ta has no arm `{code}`: added from dm");
                 self.accounts.note(subject.at, Some(&subject.subject), text);
                 let name = subject.arm_name.clone().unwrap_or_else(|| code.clone());
@@ -222,15 +224,15 @@ impl TrialPlanner<'_> {
         }
     }
 
-    /// The sites of the subjects. Exports do not tell how many each may enrol: as many as the trial.
-    fn sites(&mut self, study: &Study, planned_enrolment: u32) {
-        let mut sites: BTreeMap<&Text, &Demographics> = BTreeMap::new();
+    /// The sites of the subjects. Exports do not tell how many each may enrol: as many as come, also with a later transfer.
+    fn sites(&mut self, study: &Study) {
+        let mut sites: BTreeMap<String, (&Text, &Demographics)> = BTreeMap::new();
         for subject in study.subjects.values() {
             if let Some(site) = &subject.demographics.site {
-                sites.entry(site).or_insert(&subject.demographics);
+                sites.entry(identifier::key(site)).or_insert((site, &subject.demographics));
             }
         }
-        for (code, subject) in sites {
+        for (code, subject) in sites.into_values() {
             let alpha_3 = |code: &&Text| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
             let site_id = self.frame.site(code);
             let register = RegisterSite {
@@ -243,7 +245,7 @@ impl TrialPlanner<'_> {
                 occurred_at: self.start.into(),
             };
             let activate = ActivateSite {
-                enrolment_cap: planned_enrolment,
+                enrolment_cap: UNTOLD_MAX,
                 investigator: format!("investigator-{code}"),
                 occurred_at: self.start.into(),
             };

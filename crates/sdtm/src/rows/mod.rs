@@ -104,6 +104,8 @@ pub struct Disposition {
     pub category: Option<Text>,
     /// `DSSCAT`.
     pub subcategory: Option<Text>,
+    /// `EPOCH`: the part of the trial that the row is about.
+    pub epoch: Option<Text>,
     /// `DSSTDTC`, else `DSDTC`.
     pub date: Option<Text>,
 }
@@ -228,8 +230,10 @@ pub enum QuestionnaireResult {
     Nothing,
 }
 
+/// Whether a flag is set: SDTM writes `Y`, other programs what they have for it.
 fn is_yes(row: Row<'_>, column: &str) -> bool {
-    row.get(column).is_some_and(|cell| cell.eq_ignore_ascii_case("Y"))
+    const YES: [&str; 4] = ["Y", "YES", "TRUE", "1"];
+    row.get(column).is_some_and(|cell| YES.iter().any(|yes| numbers::shown(cell).eq_ignore_ascii_case(yes)))
 }
 
 fn is_no(row: Row<'_>, column: &str) -> bool {
@@ -240,6 +244,7 @@ impl Demographics {
     /// Reads a row of DM.
     pub fn read(row: Row<'_>, at: RowId, subject: Text, texts: &mut Texts) -> Self {
         let (number, site) = (texts.shown(row, "SUBJID"), texts.shown(row, "SITEID"));
+        let (arm_code, actual_arm_code) = (texts.shown(row, "ARMCD"), texts.shown(row, "ACTARMCD"));
         let mut cell = |column| texts.cell(row, column);
         Self {
             at,
@@ -255,10 +260,10 @@ impl Demographics {
             age: cell("AGE"),
             age_unit: cell("AGEU"),
             sex: cell("SEX"),
-            arm_code: cell("ARMCD"),
+            arm_code,
             arm_name: cell("ARM"),
             arm_null_reason: cell("ARMNRS"),
-            actual_arm_code: cell("ACTARMCD"),
+            actual_arm_code,
             death: cell("DTHDTC"),
             died: is_yes(row, "DTHFL"),
         }
@@ -275,6 +280,7 @@ impl Disposition {
             term: cell("DSTERM"),
             category: cell("DSCAT"),
             subcategory: cell("DSSCAT"),
+            epoch: cell("EPOCH"),
             date: cell("DSSTDTC").or_else(|| cell("DSDTC")),
         }
     }

@@ -67,7 +67,7 @@ impl Parameter {
 impl ArmElement {
     /// Reads a row of TA.
     pub fn read(row: Row<'_>, at: RowId, texts: &mut Texts) -> Self {
-        Self { at, code: texts.cell(row, "ARMCD"), name: texts.cell(row, "ARM") }
+        Self { at, code: texts.shown(row, "ARMCD"), name: texts.cell(row, "ARM") }
     }
 }
 

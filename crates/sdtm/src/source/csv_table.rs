@@ -42,7 +42,40 @@ pub fn read(path: &Path, each: &mut dyn FnMut(Read<'_>)) -> Result<Columns, Sour
         }
         hand_on(line, &columns, &cells, each);
     }
-    Ok(columns)
+    match misplaced_quote(&text, separator) {
+        Some(what) => Err(SourceError::Quotes { path: path.to_owned(), what }),
+        None => Ok(columns),
+    }
+}
+
+/// Where a quote makes one cell of several rows: it is not closed before the file ends, or it closes in the middle of a
+/// text some lines later. The reader takes both without a word.
+fn misplaced_quote(text: &str, separator: u8) -> Option<String> {
+    let (mut line, mut begun) = (1_u64, None);
+    let mut at_cell = true;
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, begun) {
+            (b'"', None) if at_cell => begun = Some(line),
+            (b'"', Some(since)) => {
+                if bytes.peek() == Some(&b'"') {
+                    bytes.next();
+                } else {
+                    begun = None;
+                    let ends = bytes.peek().is_none_or(|next| *next == separator || next.is_ascii_whitespace());
+                    if !ends && since < line {
+                        return Some(format!(
+                            "the quote that begins a cell at line {since} closes within a text at line {line}"
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        at_cell = begun.is_none() && (byte == separator || byte == b'\n' || byte == b'\r');
+        line += u64::from(byte == b'\n');
+    }
+    begun.map(|since| format!("the quote that begins a cell at line {since} is not closed"))
 }
 
 /// What separates the names of the columns: whichever stands there most often outside quotes.

@@ -27,18 +27,21 @@ const SPLIT: [Table; 6] = [Table::Ds, Table::Ie, Table::Sv, Table::Ae, Table::Qs
 /// # Errors
 /// Where the folder cannot be read.
 pub fn find(folder: &Path) -> io::Result<Found> {
-    let mut paths = Vec::new();
+    let (mut paths, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = file_name(&path).to_lowercase();
         let about = name.ends_with(".md") || ABOUT_OTHERS.iter().any(|about| name.starts_with(about));
-        if path.is_file() && !name.starts_with('.') && !about {
+        if path.is_dir() && !name.starts_with('.') {
+            folders.push((path, "not imported: a folder in the folder is not looked into".to_owned()));
+        } else if path.is_file() && !name.starts_with('.') && !about {
             paths.push(path);
         }
     }
+    folders.sort();
     // The folder's own order is by chance.
     paths.sort();
-    let mut found = Found::default();
+    let mut found = Found { ignored: folders, ..Found::default() };
     let mut stems: BTreeMap<String, String> = BTreeMap::new();
     for path in paths {
         let Some(formats) = formats(&path) else {

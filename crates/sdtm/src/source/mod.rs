@@ -89,7 +89,7 @@ impl Table {
             Table::Ta => &["ARMCD", "ARM"],
             Table::Ti => &["IETESTCD", "IETEST", "IECAT", "TIVERS"],
             Table::Tv => &["VISITNUM", "VISIT"],
-            Table::Ds => &["DSSEQ", "DSDECOD", "DSTERM", "DSCAT", "DSSCAT", "DSSTDTC", "DSDTC"],
+            Table::Ds => &["DSSEQ", "DSDECOD", "DSTERM", "DSCAT", "DSSCAT", "EPOCH", "DSSTDTC", "DSDTC"],
             Table::Ie => &["IESEQ", "IETESTCD", "IETEST", "IECAT", "IEORRES", "IESTRESC"],
             Table::Sv => &["VISITNUM", "VISIT", "SVSTDTC", "SVENDTC", "SVOCCUR"],
             Table::Ae => &[
@@ -235,6 +235,17 @@ pub enum SourceError {
     /// The file is not what its name says, or breaks off.
     #[error("{0} is no SAS transport file, or breaks off")]
     Xpt(PathBuf, #[source] sas_xport::sas::xport::XportError),
+    /// The file ends within a row.
+    #[error("{0} breaks off within a row: the file was cut off")]
+    XptCutOff(PathBuf),
+    /// A quote that is not closed, or closes where it cannot.
+    #[error("{path} is not CSV: {what}")]
+    Quotes {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what is wrong.
+        what: String,
+    },
     /// The dataset announces more rows than it holds.
     #[error("{path}: the dataset announces {announced} records and holds {found}: the file was cut off")]
     CutOff {

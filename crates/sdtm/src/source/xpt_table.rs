@@ -1,7 +1,7 @@
 //! Tables as SAS transport files (XPORT, version 5 and 8).
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 use encoding_rs::WINDOWS_1252;
@@ -15,12 +15,16 @@ pub fn read(path: &Path, member: usize, each: &mut dyn FnMut(Read<'_>)) -> Resul
     let mut dataset = open(path)?;
     for _ in 0..member {
         dataset = match dataset {
-            Some(dataset) => dataset.next_dataset().map_err(not_xpt)?,
+            Some(mut dataset) => {
+                dataset.skip_to_end().map_err(not_xpt)?;
+                dataset.next_dataset().map_err(not_xpt)?
+            }
             None => break,
         };
     }
     let Some(mut dataset) = dataset else { return Ok(Columns::default()) };
     let schema = dataset.schema();
+    let row_length: usize = schema.variables().iter().map(|variable| usize::from(variable.value_length())).sum();
     let mut columns = Columns::new(schema.variables().iter().map(|variable| variable.full_name()));
     columns.dataset = Some(schema.dataset_name().trim().to_owned());
     let mut line = 0;
@@ -31,7 +35,40 @@ pub fn read(path: &Path, member: usize, each: &mut dyn FnMut(Read<'_>)) -> Resul
         cells.extend(record.iter().map(cell));
         hand_on(line, &columns, &cells, each);
     }
+    if breaks_off(path, member, row_length).map_err(|source| SourceError::File(path.to_owned(), source))? {
+        return Err(SourceError::XptCutOff(path.to_owned()));
+    }
     Ok(columns)
+}
+
+/// Length of the records that a transport file is made of (SAS technical note TS-140).
+const RECORD: usize = 80;
+
+/// Whether the dataset's last row is cut off. The rows stand one behind the other, and blanks fill the last record: the
+/// library takes what is left of a row for such blanks.
+fn breaks_off(path: &Path, member: usize, row_length: usize) -> std::io::Result<bool> {
+    let mut file = BufReader::new(File::open(path)?);
+    let (mut record, mut observations) = (Vec::with_capacity(RECORD), 0);
+    // What stands behind the last whole row, and whether the rows of the dataset have begun.
+    let (mut rest, mut inside) = (Vec::new(), false);
+    loop {
+        record.clear();
+        let length = file.by_ref().take(RECORD as u64).read_to_end(&mut record)?;
+        let is_header = record.starts_with(b"HEADER RECORD*******");
+        if length == 0 || (inside && is_header) {
+            return Ok(inside && rest.iter().any(|byte| *byte != b' '));
+        }
+        if length < RECORD {
+            return Ok(true);
+        }
+        if inside {
+            rest.extend_from_slice(&record);
+            rest.drain(..rest.len() - rest.len() % row_length.max(1));
+        } else if is_header && record[20..].starts_with(b"OBS") {
+            inside = observations == member;
+            observations += 1;
+        }
+    }
 }
 
 /// How many datasets the file holds.

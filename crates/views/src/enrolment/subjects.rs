@@ -122,11 +122,11 @@ impl View for Subjects {
                 document.ended_at = Some(at);
             }
             SubjectEvent::SubjectEnrolled(_) => {
-                document.status = SubjectStatus::Enrolled;
+                document.reach(SubjectStatus::Enrolled);
                 document.enrolled_at = Some(at);
             }
             SubjectEvent::SubjectRandomised(randomised) => {
-                document.status = SubjectStatus::Randomised;
+                document.reach(SubjectStatus::Randomised);
                 document.arm = Blinded::new(Some(randomised.arm.expose().clone()));
                 document.randomised_at = Some(at);
             }
@@ -142,6 +142,15 @@ impl View for Subjects {
             SubjectEvent::SubjectEndCorrected(corrected) => document.end_corrected(&corrected.changes),
         }
         Some(document)
+    }
+}
+
+impl Subject {
+    /// What is told late, after participation ended, does not begin it anew.
+    fn reach(&mut self, status: SubjectStatus) {
+        if self.ended_at.is_none() {
+            self.status = status;
+        }
     }
 }
 

@@ -116,10 +116,7 @@ impl Command for RecordEligibility {
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         participant.require_consent(facts, occurred_at)?;
-        if participation.stage != Stage::Screening {
-            return Err(SubjectError::NotInScreening(participation.stage).into());
-        }
-        participation.require_after_stage(occurred_at, &place)?;
+        participation.require_in(Stage::Screening, occurred_at, &place, SubjectError::NotInScreening)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let criteria = course.criteria.as_ref().ok_or(SubjectError::NoCriteria)?;
         let person = patient::registered(facts, participant.patient_id, None)?;
@@ -221,14 +218,16 @@ impl Command for EnrolSubject {
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         participant.require_consent(facts, occurred_at)?;
-        if participation.stage != Stage::Screening {
-            return Err(SubjectError::NotInScreening(participation.stage).into());
-        }
-        participation.require_after_stage(occurred_at, &place)?;
+        participation.require_in(Stage::Screening, occurred_at, &place, SubjectError::NotInScreening)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let moment = Moment { time: occurred_at, day: self.occurred_at.day(context, &place)?, place: &place };
         if let Some(why) = why_not_eligible(participation, course, facts, &moment)? {
             return Err(SubjectError::NotEligible(why).into());
+        }
+        let decision = Decision::new(participant.references(), occurred_at).append(subject_id, SubjectEnrolled {});
+        if participation.end.is_some() {
+            // Whoever has left since takes nobody's place.
+            return Ok(decision);
         }
         course.require_open()?;
         let capacity = facts.get::<Site>(participant.site_id)?.require_active()?;
@@ -236,9 +235,7 @@ impl Command for EnrolSubject {
         let ledger = facts.get::<Ledger>(ledger_id)?;
         ledger.require_place(participant.site_id, capacity.enrolment_cap, course.planned_enrolment)?;
         let taken = PlaceTaken { subject_id, site_id: participant.site_id };
-        Ok(Decision::new(participant.references(), occurred_at)
-            .append(subject_id, SubjectEnrolled {})
-            .append(ledger_id, taken))
+        Ok(decision.append(ledger_id, taken))
     }
 }
 
@@ -306,14 +303,18 @@ impl Command for RandomiseSubject {
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         participant.require_consent(facts, occurred_at)?;
-        if participation.stage != Stage::Enrolled {
-            return Err(SubjectError::NotEnrolled(participation.stage).into());
-        }
-        participation.require_after_stage(occurred_at, &place)?;
+        participation.require_in(Stage::Enrolled, occurred_at, &place, SubjectError::NotEnrolled)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
         let arm = course.arm(&self.arm).ok_or(SubjectError::UnknownArm)?;
         let randomised = SubjectRandomised { arm: Blinded::new(arm.to_owned()) };
-        Ok(Decision::new(participant.references(), occurred_at).append(subject_id, randomised))
+        let decision = Decision::new(participant.references(), occurred_at).append(subject_id, randomised);
+        if participation.end.is_none() {
+            return Ok(decision);
+        }
+        // The place was given back with the end, and was taken all the same.
+        let ledger_id = EnrolmentId::of(participant.trial_id);
+        facts.get::<Ledger>(ledger_id)?;
+        Ok(decision.append(ledger_id, PlaceTaken { subject_id, site_id: participant.site_id }))
     }
 }
 

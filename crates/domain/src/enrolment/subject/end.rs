@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Participation, Stage, SubjectError, screened};
 use crate::consent::participant::Participant;
 use crate::validate::{self, Unchanged};
-use crate::when::When;
+use crate::when::{When, some_time};
 
 /// How participation ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct CorrectSubjectEnd {
     #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
     pub detail: OptionalChange<String>,
     /// When it ended; left out, that stays.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_time", skip_serializing_if = "When::is_now")]
     pub ended_at: When,
     /// Why it is corrected.
     pub reason: String,
@@ -75,6 +75,9 @@ impl Command for CorrectSubjectEnd {
         self.end.apply(&mut now.end);
         match now.end {
             SubjectEnd::Completed if !participation.randomised => return Err(SubjectError::NotRandomised.into()),
+            SubjectEnd::Completed if reason.is_some() || self.detail.value().is_some() => {
+                return Err(SubjectError::CompletedForNoReason.into());
+            }
             SubjectEnd::Completed => (now.reason, now.detail) = (None, None),
             SubjectEnd::Discontinued => {
                 now.reason = reason.cloned().or(now.reason);

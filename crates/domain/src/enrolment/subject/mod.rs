@@ -39,6 +39,8 @@ pub struct Participation {
     pub site_id: SiteId,
     /// How many times the patient was screened for the trial.
     pub screening_number: u32,
+    /// Whether the subject was enrolled since the latest screening.
+    pub enrolled: bool,
     /// Whether the subject was ever allocated to an arm.
     pub randomised: bool,
     /// Where the subject stands.
@@ -111,6 +113,9 @@ rules! {
         NotEnded => NOT_ENDED = "subject-not-ended": "the subject's participation has not ended";
         NoReason => NO_REASON = "subject-discontinued-without-reason":
             "a subject that was discontinued has a reason", field "discontinuation_reason";
+        CompletedForNoReason => COMPLETED_FOR_NO_REASON = "subject-completed-with-reason":
+            "a subject that completed the trial has neither a reason for discontinuation nor details of it",
+            field "discontinuation_reason";
         NotRandomised => NOT_RANDOMISED = "subject-not-randomised": "the subject was not randomised";
         OutOfOrder(stage: Stage, since: NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
             "the subject is {0} since {1}, later than this", field "occurred_at";
@@ -137,6 +142,42 @@ impl Participation {
     fn enter(&mut self, stage: Stage, since: DateTime<Utc>) {
         self.stage = stage;
         self.stage_since = since;
+    }
+
+    /// A stage was reached: where participation has ended already, before that end.
+    fn reach(&mut self, stage: Stage, since: DateTime<Utc>) {
+        match &mut self.end {
+            Some(end) => end.not_before = since,
+            None => self.enter(stage, since),
+        }
+    }
+
+    /// Refuses what is neither done in this stage nor told late of it: participation ended since, and what happened before
+    /// its end is taken whenever it arrives.
+    ///
+    /// # Errors
+    /// `otherwise`; [`SubjectError::OutOfOrder`]; [`Halt::Needs`] where the place is not loaded yet.
+    pub fn require_in(
+        &self,
+        stage: Stage,
+        occurred_at: DateTime<Utc>,
+        place: &Place<'_>,
+        otherwise: impl FnOnce(Stage) -> SubjectError,
+    ) -> Result<(), Halt> {
+        if self.stage == stage {
+            return self.require_after_stage(occurred_at, place);
+        }
+        let was_there = match stage {
+            Stage::Screening => !self.enrolled && !self.randomised,
+            Stage::Enrolled => self.enrolled && !self.randomised,
+            Stage::ScreenFailed | Stage::Randomised | Stage::Discontinued | Stage::Completed => false,
+        };
+        match &self.end {
+            Some(end) if was_there && place.is_before_end(occurred_at, self.stage_since)? => {
+                place.require_not_before(occurred_at, end.not_before, |since| SubjectError::OutOfOrder(stage, since))
+            }
+            _ => Err(otherwise(self.stage).into()),
+        }
     }
 
     /// What comes next cannot lie before the stage that it comes after.
@@ -173,7 +214,7 @@ impl Eligibility {
 impl Aggregate for Subject {
     type Id = SubjectId;
     type Event = SubjectEvent;
-    const SNAPSHOT_VERSION: u16 = 4;
+    const SNAPSHOT_VERSION: u16 = 5;
 
     fn evolve(self, event: &SubjectEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut participation = match (self, event) {
@@ -184,6 +225,7 @@ impl Aggregate for Subject {
                     trial_id: screened.trial_id,
                     site_id: screened.site_id,
                     screening_number: 1,
+                    enrolled: false,
                     randomised: false,
                     stage: Stage::Screening,
                     stage_since: occurred_at,
@@ -199,6 +241,7 @@ impl Aggregate for Subject {
                 participation.site_id = again.site_id;
                 participation.screening_number = again.screening_number;
                 participation.eligibility = None;
+                participation.enrolled = false;
                 participation.end = None;
                 participation.enter(Stage::Screening, occurred_at);
             }
@@ -210,10 +253,13 @@ impl Aggregate for Subject {
                 });
             }
             SubjectEvent::ScreeningFailed(_) => participation.enter(Stage::ScreenFailed, occurred_at),
-            SubjectEvent::SubjectEnrolled(_) => participation.enter(Stage::Enrolled, occurred_at),
+            SubjectEvent::SubjectEnrolled(_) => {
+                participation.enrolled = true;
+                participation.reach(Stage::Enrolled, occurred_at);
+            }
             SubjectEvent::SubjectRandomised(_) => {
                 participation.randomised = true;
-                participation.enter(Stage::Randomised, occurred_at);
+                participation.reach(Stage::Randomised, occurred_at);
             }
             SubjectEvent::SubjectDiscontinued(discontinued) => {
                 let (reason, detail) = (Some(discontinued.reason.clone()), discontinued.detail.clone());
