@@ -27,11 +27,13 @@ pub struct Both<T> {
     pub now: T,
     /// As the latest transfer told it.
     pub told: T,
+    /// As it was first recorded, of which its id was made.
+    pub first: T,
 }
 
 impl<T: Clone> Both<T> {
     fn new(value: T) -> Self {
-        Self { now: value.clone(), told: value }
+        Self { now: value.clone(), told: value.clone(), first: value }
     }
 
     /// Changes it, and what was told where a transfer said so.

@@ -4,6 +4,8 @@
 //! ids, so that an import can be run again after whatever happened. What an earlier
 //! transfer brought is compared with what this one says (`reconcile`).
 
+#[cfg(test)]
+mod again_tests;
 mod clinical;
 mod course;
 mod ends;

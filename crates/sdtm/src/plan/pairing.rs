@@ -101,7 +101,7 @@ pub fn reports(
         known,
         &[
             &|(id, _), (known_id, _)| id == known_id,
-            &|(_, one), (known_id, other)| (one.on)(other.completed_at.date_naive()) == known_id,
+            &|(_, one), (known_id, _)| (one.on)(known[&known_id].first.completed_at.date_naive()) == known_id,
             &|(_, one), (_, other)| same_visit(one.body, other),
         ],
     )

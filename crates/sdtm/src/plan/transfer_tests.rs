@@ -16,37 +16,37 @@ use super::{Frame, Known, Step, plan_subject, plan_trial, reconcile};
 
 /// A system into which studies are imported.
 #[derive(Clone, Default)]
-struct System {
+pub(super) struct System {
     world: World,
 }
 
 /// What a transfer did.
-struct Transferred {
+pub(super) struct Transferred {
     /// The commands about subjects that were sent, as name and body.
     sent: Vec<(&'static str, Value)>,
     /// What could not be carried over.
-    failures: Vec<String>,
+    pub(super) failures: Vec<String>,
     accounts: Accounts,
 }
 
 impl Transferred {
-    fn names(&self) -> Vec<&str> {
+    pub(super) fn names(&self) -> Vec<&str> {
         self.sent.iter().map(|(name, _)| *name).collect()
     }
 
     #[track_caller]
-    fn body(&self, name: &str) -> &Value {
+    pub(super) fn body(&self, name: &str) -> &Value {
         let found = self.sent.iter().find(|(sent, _)| *sent == name);
         &found.unwrap_or_else(|| panic!("no {name} in {:?}", self.names())).1
     }
 
-    fn notes(&self) -> String {
+    pub(super) fn notes(&self) -> String {
         self.accounts.notes().iter().map(|remark| remark.text.clone()).collect::<Vec<_>>().join("\n")
     }
 }
 
 impl System {
-    fn transfer(&mut self, rows: &[(Table, String)]) -> Transferred {
+    pub(super) fn transfer(&mut self, rows: &[(Table, String)]) -> Transferred {
         let all: Vec<(Table, &str)> = rows.iter().map(|(table, row)| (*table, row.as_str())).collect();
         let rows: Rows<'_> = &all;
         let Collector { mut study, mut accounts, .. } = collect(rows);
@@ -82,11 +82,18 @@ impl System {
         self.send_any(&step.command)
     }
 
-    fn send_any(&mut self, command: &AnyCommand) -> Result<(), String> {
+    pub(super) fn send_any(&mut self, command: &AnyCommand) -> Result<(), String> {
         let outcome = self.world.when_any(command);
         let refused = outcome.result().as_ref().err().map(|refusal| format!("{refusal:?}"));
         self.world = outcome.then_either();
         refused.map_or(Ok(()), Err)
+    }
+
+    /// The only subject.
+    pub(super) fn subject(&self) -> events::ids::SubjectId {
+        let streams = self.world.streams().keys();
+        let mut subjects = streams.filter(|stream| stream.kind == events::ids::StreamType::Subject);
+        subjects.next().expect("a subject").id.into()
     }
 
     /// As the server tells a patient's history.
@@ -116,7 +123,7 @@ const OTHER_AE: &str =
     "USUBJID=T1-S-01|AESEQ=2|AETERM=cough|AEDECOD=COUGH|AESEV=MILD|AESER=N|AESTDTC=2014-02-20|AEENDTC=|AEOUT=UNKNOWN";
 const END: &str = "USUBJID=T1-S-01|DSDECOD=COMPLETED|DSTERM=COMPLETED|DSCAT=DISPOSITION EVENT|DSSTDTC=2014-06-01";
 
-fn study() -> Vec<(Table, String)> {
+pub(super) fn study() -> Vec<(Table, String)> {
     let first = format!("{SUBJECT}|BRTHDTC=1973-05");
     let rows = [
         (Table::Dm, first.as_str()),
@@ -135,7 +142,7 @@ fn study() -> Vec<(Table, String)> {
 }
 
 /// The study with texts replaced in it, each once.
-fn changed(changes: &[(&str, &str)]) -> Vec<(Table, String)> {
+pub(super) fn changed(changes: &[(&str, &str)]) -> Vec<(Table, String)> {
     let mut rows = study();
     for (old, new) in changes {
         let place = rows.iter_mut().find(|(_, row)| row.contains(old));
@@ -145,7 +152,7 @@ fn changed(changes: &[(&str, &str)]) -> Vec<(Table, String)> {
     rows
 }
 
-fn imported() -> System {
+pub(super) fn imported() -> System {
     let mut system = System::default();
     let first = system.transfer(&study());
     assert_eq!(first.failures, [""; 0]);

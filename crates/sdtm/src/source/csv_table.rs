@@ -130,6 +130,22 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_that_swallows_rows_is_told() {
+        let read_all = |content: &str| {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(content.as_bytes()).expect("written");
+            read(file.path(), &mut |_| {}).map(drop).map_err(|error| error.to_string())
+        };
+        let open = read_all("A,B\n1,\"x\n2,y\n3,z\n").expect_err("it is not closed");
+        assert!(open.ends_with("the quote that begins a cell at line 2 is not closed"), "{open}");
+        let within = read_all("A,B\n1,\"x\n2,y\n3,he said \"no\" to it\n").expect_err("it closes in a text");
+        assert!(within.ends_with("at line 2 closes within a text at line 4"), "{within}");
+        for good in ["A,B\n1,\"x, \"\"y\"\"\"\n", "A,B\n1,\"two\nlines\"\n2,5\" tall\n", "A,B\r\n\"1\",\"\"\r\n"] {
+            read_all(good).expect(good);
+        }
+    }
+
+    #[test]
     fn order_and_case_of_columns_do_not_matter() {
         assert_eq!(rows(b"aeterm,USUBJID\nRASH,S-1\n"), [(2, cells("S-1", "RASH"))]);
     }

@@ -122,7 +122,7 @@ mod tests {
             .dataset_name("AE")
             .add_variable(variable("USUBJID", Some(12)))
             .add_variable(variable("AESEQ", None))
-            .add_variable(variable("AETERM", Some(20)))
+            .add_variable(variable("AETERM", Some(30)))
             .try_build()
             .expect("a schema");
         let metadata = XportMetadata::builder().build();
@@ -151,6 +151,41 @@ mod tests {
         let expected = [(1, "S-1 1 Rash"), (2, "S-2 36.6 "), (3, "S-3  Cough")];
         assert_eq!(rows, expected.map(|(line, row)| (line, row.to_owned())));
         assert_eq!(members(file.path()).expect("a file"), 1);
+    }
+
+    /// Several datasets stand in a file one behind the other.
+    #[test]
+    fn each_dataset_of_a_file_is_read() {
+        let (one, other) = (written(&[("S-1", 1.0, "Rash")]), written(&[("S-2", 2.0, "Cough"), ("S-3", 3.0, "Fever")]));
+        let mut bytes = std::fs::read(one.path()).expect("read");
+        let second = std::fs::read(other.path()).expect("read");
+        let begins = second.windows(20).skip(80).position(|bytes| bytes == b"HEADER RECORD*******").expect("a member");
+        bytes.extend_from_slice(&second[begins + 80..]);
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), bytes).expect("written");
+        assert_eq!(members(file.path()).expect("a file"), 2);
+        let rows = |member| {
+            let mut rows = 0;
+            read(file.path(), member, &mut |_| rows += 1).expect("a dataset");
+            rows
+        };
+        assert_eq!((rows(0), rows(1)), (1, 2));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_told() {
+        let file = written(&[("S-1", 1.0, "Rash"), ("S-2", 2.0, "Cough"), ("S-3", 3.0, "Fever")]);
+        let whole = std::fs::read(file.path()).expect("read");
+        let read_all = |length: usize| {
+            std::fs::write(file.path(), &whole[..length]).expect("written");
+            read(file.path(), 0, &mut |_| {})
+        };
+        read_all(whole.len()).expect("it is whole");
+        // Within a record of the file, and at the end of one that ends within a row.
+        for length in [whole.len() - 10, whole.len() - 80] {
+            let cut = read_all(length);
+            assert!(matches!(cut, Err(SourceError::XptCutOff(_) | SourceError::Xpt(..))), "{length}: {cut:?}");
+        }
     }
 
     #[test]
