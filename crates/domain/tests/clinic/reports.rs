@@ -154,3 +154,11 @@ fn a_version_that_there_is_not_is_named() {
     let of_another = report(json!({"questionnaire_version": "9", "instrument": "X"}));
     world.when(report_id(1), &of_another).then_refused(ReportError::UNKNOWN_QUESTIONNAIRE);
 }
+
+#[test]
+fn a_report_is_corrected_after_it_was_completed() {
+    let submit = report(json!({}));
+    let world = enrolled(&open_trial(10, 10), 1).when(report_id(1), &submit).then(&["ReportSubmitted", "ReportFiled"]);
+    let early = correction(json!({"answers": {"PHQ0101": 3}, "occurred_at": "2026-01-30T00:00:00Z"}));
+    world.when(report_id(1), &early).then_refused(ReportError::CORRECTED_BEFORE);
+}

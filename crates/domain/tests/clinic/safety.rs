@@ -1,7 +1,7 @@
 //! Adverse events, alerts, and what raises them.
 
 use domain::consent::WithdrawConsent;
-use domain::epro::report::{CorrectReport, ReportError, SubmitReport};
+use domain::epro::report::SubmitReport;
 use domain::patient::{RecordObservation, RegisterPatient};
 use domain::safety::adverse_event::{AdverseEventError, ReportAdverseEvent, UpdateAdverseEvent};
 use domain::safety::alert::{AcknowledgeAlert, AlertError, RaiseAlert, ResolveAlert};
@@ -395,12 +395,4 @@ fn an_unknown_sex_stays_unknown() {
             assert_eq!(assessed(&registered.then(&["PatientRegistered"])), expected, "{known}");
         }
     }
-}
-
-#[test]
-fn a_report_is_corrected_after_it_was_completed() {
-    let submit: SubmitReport = command(json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": {}}));
-    let world = enrolled(&open_trial(10, 10), 1).when(report(), &submit).then(&["ReportSubmitted", "ReportFiled"]);
-    let early = json!({"answers": {"PHQ0101": 1}, "reason": "x", "occurred_at": "2026-01-30T00:00:00Z"});
-    world.when(report(), &command::<CorrectReport>(early)).then_refused(ReportError::CORRECTED_BEFORE);
 }
