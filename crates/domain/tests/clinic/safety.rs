@@ -1,7 +1,7 @@
 //! Adverse events, alerts, and what raises them.
 
 use domain::consent::WithdrawConsent;
-use domain::epro::report::SubmitReport;
+use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::patient::{RecordObservation, RegisterPatient};
 use domain::safety::adverse_event::{AdverseEventError, ReportAdverseEvent, UpdateAdverseEvent};
 use domain::safety::alert::{AcknowledgeAlert, AlertError, RaiseAlert, ResolveAlert};
