@@ -288,6 +288,7 @@ mod tests {
             assert_eq!(serde_json::from_value::<Body>(body).expect("a body"), Body { occurred_at });
         }
         assert_eq!([When::from(at.instant()), When::from(None)], [at, When::NOW]);
+        assert_eq!([at.is_now(), When::NOW.is_now()], [false, true]);
         let written = serde_json::to_value(Body { occurred_at: at }).expect("JSON");
         assert_eq!(written, json!({"occurred_at": time}));
         for given in ["2026-01-31T09:30:00.500+05:30", "2026-01-31T09:30:00", "2026-01-31"] {
