@@ -218,12 +218,8 @@ impl<'import> Sender<'import> {
     fn tell_corrected(&self, step: &Step, request: &CommandRequest, subject: Option<&str>) {
         let Some(first) = step.rows.iter().min() else { return };
         let body: BTreeMap<String, Value> = serde_json::from_slice(&request.body).unwrap_or_default();
-        // A time that is null is none; of other fields it takes the value away.
-        let says_nothing = |name: &str, value: &Value| {
-            ABOUT_THE_CORRECTION.contains(&name) || (name.contains("_at") && value.is_null())
-        };
-        let fields = body.iter().filter(|(name, value)| !says_nothing(name, value));
-        let fields: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
+        let fields = body.keys().map(String::as_str).filter(|name| !ABOUT_THE_CORRECTION.contains(name));
+        let fields: Vec<&str> = fields.collect();
         let rows = if step.rows.len() > 1 { format!(", {} rows", step.rows.len()) } else { String::new() };
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.correct(*first, subject, format!("{} ({}{rows})", fields.join(", "), request.name));

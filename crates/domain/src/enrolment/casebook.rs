@@ -57,8 +57,8 @@ impl Casebook {
     /// Another report that says the same of instrument, times and visit.
     pub fn report_like(&self, filed: &ReportFiled) -> Option<ReportId> {
         let mark = ReportMark::of(filed);
-        let others = self.reports.iter().filter(|(report_id, _)| *report_id != filed.report_id);
-        others.into_iter().find(|(_, known)| *known == mark).map(|(report_id, _)| *report_id)
+        let mut others = self.reports.iter().filter(|(report_id, _)| *report_id != filed.report_id);
+        others.find(|(_, known)| *known == mark).map(|(report_id, _)| *report_id)
     }
 
     /// Another visit of the same name on the same day. Numbers tell them apart only where both have one.
@@ -69,8 +69,16 @@ impl Casebook {
             (&known.visit, &known.attended_on) == (&mark.visit, &mark.attended_on)
                 && numbers.is_none_or(|(known, filed)| known == filed)
         };
-        let others = self.visits.iter().filter(|(visit_id, _)| *visit_id != filed.visit_id);
-        others.into_iter().find(|(_, known)| is_like(known)).map(|(visit_id, _)| *visit_id)
+        let mut others = self.visits.iter().filter(|(visit_id, _)| *visit_id != filed.visit_id);
+        others.find(|(_, known)| is_like(known)).map(|(visit_id, _)| *visit_id)
+    }
+}
+
+/// Files a mark under an id, in the place of the one that stood there.
+fn file<I: PartialEq, M>(marks: &mut Vec<(I, M)>, id: I, mark: M) {
+    match marks.iter_mut().find(|(known_id, _)| *known_id == id) {
+        Some((_, known)) => *known = mark,
+        None => marks.push((id, mark)),
     }
 }
 
@@ -81,20 +89,8 @@ impl Aggregate for Casebook {
 
     fn evolve(mut self, event: &CasebookEvent, _occurred_at: DateTime<Utc>) -> Self {
         match event {
-            CasebookEvent::ReportFiled(filed) => {
-                let mark = ReportMark::of(filed);
-                match self.reports.iter_mut().find(|(report_id, _)| *report_id == filed.report_id) {
-                    Some((_, known)) => *known = mark,
-                    None => self.reports.push((filed.report_id, mark)),
-                }
-            }
-            CasebookEvent::VisitFiled(filed) => {
-                let mark = VisitMark::of(filed);
-                match self.visits.iter_mut().find(|(visit_id, _)| *visit_id == filed.visit_id) {
-                    Some((_, known)) => *known = mark,
-                    None => self.visits.push((filed.visit_id, mark)),
-                }
-            }
+            CasebookEvent::ReportFiled(filed) => file(&mut self.reports, filed.report_id, ReportMark::of(filed)),
+            CasebookEvent::VisitFiled(filed) => file(&mut self.visits, filed.visit_id, VisitMark::of(filed)),
         }
         self
     }

@@ -114,8 +114,7 @@ impl CorrectReport {
     /// [`validate::Invalid`] where an item has two forms of its code.
     fn answers_of(&self, content: &Content) -> Result<Answers, validate::Invalid> {
         validate::distinct("answers", self.answers.keys().map(String::as_str))?;
-        let is_same = |known: &str, code: &str| identifier::same(known, code);
-        let stays = |code: &String| !self.answers.keys().any(|corrected| is_same(code, corrected));
+        let stays = |code: &String| !self.answers.keys().any(|corrected| identifier::same(code, corrected));
         let mut answers: Answers = content.answers.clone().into_iter().filter(|(code, _)| stays(code)).collect();
         let given = self.answers.iter().filter_map(|(code, answer)| Some((code.clone(), answer.clone()?)));
         answers.extend(given);

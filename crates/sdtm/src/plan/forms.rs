@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::When;
 use domain::epro::report::SubmitReport;
-use events::ids::ReportId;
 use events::trial::questionnaire::{Answer, Answers};
 
 use super::super::accounts::RowId;
@@ -137,10 +136,9 @@ impl Planner<'_> {
         };
         let part = |text: &Option<Text>| text.as_ref().map_or("", |text| text).to_owned();
         let (visit, evaluator, timepoint) = (part(&key.visit), part(&key.evaluator), part(&key.timepoint));
-        let parts: [&str; 6] = [&self.subject, &key.category, &visit, &evaluator, &timepoint, &day.to_string()];
-        let report_id = ReportId::from(self.frame.id("sdtm-report", &parts));
+        let form = vec![self.subject.to_string(), key.category.to_string(), visit, evaluator, timepoint];
+        let report_id = self.frame.report(&form, day);
         let step = Step::new(sources.into_iter().collect(), report_id, &report);
-        let form = parts[..5].iter().map(|part| (*part).to_owned()).collect();
         self.place(completed_at, Rank::Report, Step { unanswered, form, ..step });
     }
 

@@ -27,10 +27,12 @@ mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use chrono::NaiveDate;
 use decider::Command;
 use domain::commands::AnyCommand;
+use events::change::Change;
 use events::identifier;
-use events::ids::{PatientId, SiteId, SubjectId, TrialId, derive_id};
+use events::ids::{PatientId, ReportId, SiteId, SubjectId, TrialId, derive_id};
 use uuid::Uuid;
 
 use super::accounts::RowId;
@@ -88,6 +90,11 @@ impl Step {
             untold: Vec::new(),
             form: Vec::new(),
         }
+    }
+
+    /// A change of a field, where the rows tell it: what they do not tell says nothing against what earlier ones told.
+    fn told<T>(&self, field: &str, change: Change<T>) -> Change<T> {
+        if self.untold.contains(&field) { Change::NONE } else { change }
     }
 
     /// As it is sent.
@@ -159,6 +166,13 @@ impl Frame {
     /// The patient of a `USUBJID`.
     pub fn patient(&self, subject: &str) -> PatientId {
         self.id("sdtm-patient", &[&identifier::key(subject)]).into()
+    }
+
+    /// The form that its parts but the day name, filled in on that day.
+    pub fn report(&self, form: &[String], day: NaiveDate) -> ReportId {
+        let day = day.to_string();
+        let parts: Vec<&str> = form.iter().map(String::as_str).chain([day.as_str()]).collect();
+        self.id("sdtm-report", &parts).into()
     }
 
     /// The subject of a `USUBJID`.

@@ -10,7 +10,6 @@ use domain::epro::report::{CorrectReport, SubmitReport};
 use domain::patient::{CorrectObservation, RecordObservation};
 use domain::safety::adverse_event::{ReportAdverseEvent, UpdateAdverseEvent};
 use domain::visit::{CorrectVisit, RecordVisit};
-use events::change::Change;
 use events::epro::report::ReportSubmitted;
 use events::ids::{AdverseEventId, PatientId, ReportId, VisitId, derive_id};
 use events::safety::adverse_event::AdverseEventReported;
@@ -125,11 +124,7 @@ impl Transfer<'_> {
                 continue;
             };
             let correction = CorrectVisit {
-                visit: if step.untold.contains(&"visit") {
-                    Change::NONE
-                } else {
-                    replaced(&body.visit, &known.told.visit, &known.now.visit)
-                },
+                visit: step.told("visit", replaced(&body.visit, &known.told.visit, &known.now.visit)),
                 visit_number: changed(
                     &body.visit_number,
                     &known.told.visit_number,
@@ -193,23 +188,15 @@ impl Transfer<'_> {
 
     fn update(&self, step: &Step, body: &ReportAdverseEvent, known: &Both<AdverseEventReported>) -> UpdateAdverseEvent {
         let (told, now) = (&known.told, &known.now);
-        // What the row does not tell says nothing against what an earlier one told.
-        let tells = |field: &str| !step.untold.contains(&field);
+        let term = replaced(&body.term, &told.term, &now.term);
         let has = |column: &str| self.frame.has_column(Table::Ae, column);
         UpdateAdverseEvent {
-            term: if tells("term") || told.reported_term.is_none() {
-                replaced(&body.term, &told.term, &now.term)
-            } else {
-                Change::NONE
-            },
+            // Without a decoded term before, the reporter's words stood for it, as they do now.
+            term: if told.reported_term.is_none() { term } else { step.told("term", term) },
             reported_term: changed(&body.reported_term, &told.reported_term, &now.reported_term, false),
-            severity: if tells("severity") {
-                replaced(&body.severity, &told.severity, &now.severity)
-            } else {
-                Change::NONE
-            },
+            severity: step.told("severity", replaced(&body.severity, &told.severity, &now.severity)),
             ctcae_grade: changed(&body.ctcae_grade, &told.ctcae_grade, &now.ctcae_grade, has("AETOXGR")),
-            serious: if tells("serious") { replaced(&body.serious, &told.serious, &now.serious) } else { Change::NONE },
+            serious: step.told("serious", replaced(&body.serious, &told.serious, &now.serious)),
             relatedness: changed(&body.relatedness, &told.relatedness, &now.relatedness, has("AEREL")),
             onset: changed(&body.onset, &told.onset, &now.onset, has("AESTDTC")),
             ended: changed(&body.ended, &told.ended, &now.ended, has("AEENDTC")),
@@ -222,16 +209,8 @@ impl Transfer<'_> {
 
     fn reports(&mut self, planned: Vec<(Step, ReportId, SubmitReport)>) {
         let frame = self.frame;
-        let on: Vec<_> = planned
-            .iter()
-            .map(|(step, _, _)| {
-                move |day: NaiveDate| {
-                    let day = day.to_string();
-                    let parts: Vec<&str> = step.form.iter().map(String::as_str).chain([day.as_str()]).collect();
-                    ReportId::from(frame.id("sdtm-report", &parts))
-                }
-            })
-            .collect();
+        let on: Vec<_> =
+            planned.iter().map(|(step, _, _)| move |day: NaiveDate| frame.report(&step.form, day)).collect();
         let forms: Vec<_> =
             planned.iter().zip(&on).map(|((_, id, body), on)| (*id, PlannedForm { body, on })).collect();
         let content: Vec<_> = forms.iter().map(|(id, form)| (*id, form)).collect();
