@@ -3,15 +3,13 @@
 use std::time::Instant;
 
 use event_store::log::{Expected, Write};
-use events::envelope::NewEvent;
 use events::ids::StreamKey;
-use events::set::EventSet;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::process::Command;
 
 use crate::measure::{Goal, Row};
 use crate::system::{Client, System};
-use crate::workload::{event, of_writes, patient, references};
+use crate::workload::{event, of_writes, patient, references, stored};
 use crate::works::relay::fill;
 use crate::{Bench, BenchError};
 
@@ -29,15 +27,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let mut version = 0;
     for _ in 0..10 {
         version = fill(&database.store, version, others / 10).await?;
-        let event = event();
-        let new = NewEvent {
-            event_type: event.event_type(),
-            schema_version: event.schema_version(),
-            payload: event.encode(),
-            occurred_at: chrono::DateTime::UNIX_EPOCH,
-            references: references(NUMBER),
-            typed: None,
-        };
+        let new = stored(&event(), references(NUMBER));
         let stream = patient(NUMBER).stream();
         let write = Write { stream, expected: Expected::Any, events: vec![new; EVENTS / 10] };
         database.store.log.append(of_writes(vec![write])).await?;

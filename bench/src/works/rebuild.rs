@@ -4,15 +4,21 @@ use std::time::Instant;
 
 use event_store::Store;
 use event_store::log::{Expected, Write};
-use events::envelope::{NewEvent, References};
+use events::enrolment::subject::{PatientScreened, SubjectEvent};
+use events::envelope::References;
+use events::epro::report::{ReportEvent, ReportSubmitted};
 use events::ids::{PatientId, ReportId, SiteId, StreamKey, SubjectId, TrialId};
+use events::patient::{PatientEvent, PatientRegistered};
 use events::registry::AnyEvent;
+use events::set::EventSet;
+use events::trial::questionnaire::{Answer, Answers, Score};
+use events::trial::{Blinding, EnrolmentMode, TrialEvent, TrialRegistered};
+use events::values::Quantity;
 use futures::StreamExt;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::measure::{Goal, Row};
-use crate::workload::of_writes;
+use crate::workload::{of_writes, stored};
 use crate::{Bench, BenchError};
 
 /// Patients of the trial whose events are folded.
@@ -58,31 +64,29 @@ pub async fn fill(store: &Store, events: usize) -> Result<usize, BenchError> {
     let trial_id = TrialId::from(Uuid::now_v7());
     let site_id = SiteId::from(Uuid::now_v7());
     let references = References::trial(trial_id);
-    let registered = json!({"protocol": "BENCH", "title": "T", "phase": null, "blinding": "open-label",
-        "planned_enrolment": 10_000, "enrolment_mode": "manual"});
-    append(store, vec![write(trial_id, references, "TrialRegistered", &registered)?]).await?;
+    let registered = TrialEvent::from(TrialRegistered {
+        protocol: "BENCH".to_owned(),
+        title: "T".to_owned(),
+        phase: None,
+        blinding: Blinding::OpenLabel,
+        planned_enrolment: 10_000,
+        enrolment_mode: EnrolmentMode::Manual,
+    });
+    append(store, vec![write(trial_id, references, &registered)]).await?;
     let patients: Vec<PatientId> = (0..PATIENTS).map(|_| PatientId::from(Uuid::now_v7())).collect();
     let mut streams = Vec::new();
-    for (number, patient_id) in patients.iter().enumerate() {
-        let references = References::subject(trial_id, site_id, *patient_id);
-        let patient = json!({"name": null, "national_id": null, "mobile": null, "birth_date": null, "sex": null});
-        streams.push(write(*patient_id, References::patient(*patient_id), "PatientRegistered", &patient)?);
-        let screened = json!({"patient_id": patient_id, "trial_id": trial_id, "site_id": site_id,
-            "subject_number": number.to_string()});
-        streams.push(write(SubjectId::of(*patient_id, trial_id), references, "PatientScreened", &screened)?);
+    for (number, patient_id) in patients.iter().copied().enumerate() {
+        let references = References::subject(trial_id, site_id, patient_id);
+        streams.push(write(patient_id, References::patient(patient_id), &PatientEvent::from(registration())));
+        let screened = PatientScreened { patient_id, trial_id, site_id, subject_number: number.to_string() };
+        streams.push(write(SubjectId::of(patient_id, trial_id), references, &SubjectEvent::from(screened)));
     }
     let reports = events.saturating_sub(streams.len() + 1);
     for number in 0..reports {
         let patient_id = patients[number % PATIENTS];
         let references = References::subject(trial_id, site_id, patient_id);
-        let pain = number % 11;
-        let submitted = json!({"subject_id": SubjectId::of(patient_id, trial_id), "trial_id": trial_id,
-            "site_id": site_id, "patient_id": patient_id, "instrument": "PAIN-NRS", "questionnaire_version": "1",
-            "answers": {"PAIN": pain},
-            "scores": [{"code": "PAIN", "value": pain, "band": null, "answered": 1, "items": 1}],
-            "triggered_rules": [], "started_at": null, "completed_at": "2026-01-01T12:00:00Z",
-            "time_zone": null, "device": null, "visit": null});
-        streams.push(write(ReportId::from(Uuid::now_v7()), references, "ReportSubmitted", &submitted)?);
+        let submitted = ReportEvent::from(report(number, patient_id, trial_id, site_id));
+        streams.push(write(ReportId::from(Uuid::now_v7()), references, &submitted));
     }
     let count = streams.len() + 1;
     let batches: Vec<Vec<Write>> = {
@@ -101,27 +105,44 @@ async fn append(store: &Store, writes: Vec<Write>) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// One event for a new stream; its payload is checked against its type.
-fn write(
-    id: impl StreamKey,
-    references: References,
-    event_type: &'static str,
-    payload: &Value,
-) -> Result<Write, BenchError> {
-    let stream = id.stream();
-    let contract = events::registry::contracts()
-        .into_iter()
-        .find(|contract| contract.event_type == event_type && contract.stream_type == stream.kind);
-    let contract = contract.ok_or_else(|| BenchError::Said(format!("there is no event {event_type}")))?;
-    let bytes = payload.to_string().into_bytes();
-    (contract.rewrite)(contract.schema_version, &bytes).map_err(|error| BenchError::Said(format!("{error:?}")))?;
-    let event = NewEvent {
-        event_type,
-        schema_version: contract.schema_version,
-        payload: bytes.into(),
-        occurred_at: chrono::DateTime::UNIX_EPOCH,
-        references,
-        typed: None,
-    };
-    Ok(Write { stream, expected: Expected::NoStream, events: vec![event] })
+/// A patient of whom nothing is told.
+fn registration() -> PatientRegistered {
+    PatientRegistered {
+        name: None,
+        national_id: None,
+        mobile: None,
+        birth_date: None,
+        sex: None,
+        time_zone: None,
+        site_id: None,
+    }
+}
+
+/// A report of pain, from 0 to 10.
+fn report(number: usize, patient_id: PatientId, trial_id: TrialId, site_id: SiteId) -> ReportSubmitted {
+    let pain = Quantity::from((number % 11) as i32);
+    let completed_at = chrono::DateTime::UNIX_EPOCH;
+    ReportSubmitted {
+        subject_id: SubjectId::of(patient_id, trial_id),
+        trial_id,
+        site_id,
+        patient_id,
+        instrument: "PAIN-NRS".to_owned(),
+        questionnaire_version: "1".to_owned(),
+        answers: Answers::from([("PAIN".to_owned(), Answer::Number(pain))]),
+        scores: vec![Score { code: "PAIN".to_owned(), value: Some(pain), band: None, answered: 1, items: 1 }],
+        triggered_rules: Vec::new(),
+        started_at: None,
+        completed_at,
+        completed_on: completed_at.date_naive(),
+        time_zone: None,
+        device: None,
+        visit: None,
+        historical: false,
+    }
+}
+
+/// One event for a new stream.
+fn write(id: impl StreamKey, references: References, event: &impl EventSet) -> Write {
+    Write { stream: id.stream(), expected: Expected::NoStream, events: vec![stored(event, references)] }
 }
