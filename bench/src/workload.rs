@@ -6,7 +6,6 @@ use event_store::log::{Append, Expected, Write};
 use events::envelope::{Actor, NewEvent, References};
 use events::ids::{PatientId, SiteId, StreamKey, TrialId};
 use events::patient::{ObservationRecorded, PatientEvent};
-use events::set::EventSet;
 use events::trial::ObservationValue;
 use uuid::Uuid;
 
@@ -36,21 +35,9 @@ pub fn references(number: usize) -> References {
     References::subject(TrialId::from(id(2, number % 20)), SiteId::from(id(3, number % 200)), patient(number))
 }
 
-/// An event as it is handed to the log.
-pub fn stored(event: &impl EventSet, references: References) -> NewEvent {
-    NewEvent {
-        event_type: event.event_type(),
-        schema_version: event.schema_version(),
-        payload: event.encode(),
-        occurred_at: chrono::DateTime::UNIX_EPOCH,
-        references,
-        typed: None,
-    }
-}
-
 /// One event for a stream that stands at `version`.
 pub fn append(number: usize, version: u64, count: usize) -> Append {
-    let new = stored(&event(), references(number));
+    let new = NewEvent::of(&event(), chrono::DateTime::UNIX_EPOCH, references(number));
     let expected = if version == 0 { Expected::NoStream } else { Expected::Exact(version) };
     of_writes(vec![Write { stream: patient(number).stream(), expected, events: vec![new; count] }])
 }

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use event_store::log::{Expected, Write};
+use events::envelope::NewEvent;
 use events::ids::StreamKey;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::process::Command;
 
 use crate::measure::{Goal, Row};
 use crate::system::{Client, System};
-use crate::workload::{event, of_writes, patient, references, stored};
+use crate::workload::{event, of_writes, patient, references};
 use crate::works::relay::fill;
 use crate::{Bench, BenchError};
 
@@ -27,7 +28,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let mut version = 0;
     for _ in 0..10 {
         version = fill(&database.store, version, others / 10).await?;
-        let new = stored(&event(), references(NUMBER));
+        let new = NewEvent::of(&event(), chrono::DateTime::UNIX_EPOCH, references(NUMBER));
         let stream = patient(NUMBER).stream();
         let write = Write { stream, expected: Expected::Any, events: vec![new; EVENTS / 10] };
         database.store.log.append(of_writes(vec![write])).await?;

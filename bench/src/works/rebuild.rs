@@ -5,7 +5,7 @@ use std::time::Instant;
 use event_store::Store;
 use event_store::log::{Expected, Write};
 use events::enrolment::subject::{PatientScreened, SubjectEvent};
-use events::envelope::References;
+use events::envelope::{NewEvent, References};
 use events::epro::report::{ReportEvent, ReportSubmitted};
 use events::ids::{PatientId, ReportId, SiteId, StreamKey, SubjectId, TrialId};
 use events::patient::{PatientEvent, PatientRegistered};
@@ -18,7 +18,7 @@ use futures::StreamExt;
 use uuid::Uuid;
 
 use crate::measure::{Goal, Row};
-use crate::workload::{of_writes, stored};
+use crate::workload::of_writes;
 use crate::{Bench, BenchError};
 
 /// Patients of the trial whose events are folded.
@@ -77,7 +77,11 @@ pub async fn fill(store: &Store, events: usize) -> Result<usize, BenchError> {
     let mut streams = Vec::new();
     for (number, patient_id) in patients.iter().copied().enumerate() {
         let references = References::subject(trial_id, site_id, patient_id);
-        streams.push(write(patient_id, References::patient(patient_id), &PatientEvent::from(registration())));
+        streams.push(write(
+            patient_id,
+            References::patient(patient_id),
+            &PatientEvent::from(PatientRegistered::default()),
+        ));
         let screened = PatientScreened { patient_id, trial_id, site_id, subject_number: number.to_string() };
         streams.push(write(SubjectId::of(patient_id, trial_id), references, &SubjectEvent::from(screened)));
     }
@@ -103,19 +107,6 @@ pub async fn fill(store: &Store, events: usize) -> Result<usize, BenchError> {
 async fn append(store: &Store, writes: Vec<Write>) -> Result<(), BenchError> {
     store.log.append(of_writes(writes)).await?;
     Ok(())
-}
-
-/// A patient of whom nothing is told.
-fn registration() -> PatientRegistered {
-    PatientRegistered {
-        name: None,
-        national_id: None,
-        mobile: None,
-        birth_date: None,
-        sex: None,
-        time_zone: None,
-        site_id: None,
-    }
 }
 
 /// A report of pain, from 0 to 10.
@@ -144,5 +135,6 @@ fn report(number: usize, patient_id: PatientId, trial_id: TrialId, site_id: Site
 
 /// One event for a new stream.
 fn write(id: impl StreamKey, references: References, event: &impl EventSet) -> Write {
-    Write { stream: id.stream(), expected: Expected::NoStream, events: vec![stored(event, references)] }
+    let event = NewEvent::of(event, chrono::DateTime::UNIX_EPOCH, references);
+    Write { stream: id.stream(), expected: Expected::NoStream, events: vec![event] }
 }

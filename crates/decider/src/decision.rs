@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use events::envelope::{NewEvent, References};
 use events::ids::{StreamId, StreamKey};
-use events::set::EventSet;
 
 /// The events that a decision writes to one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +47,8 @@ impl Decision {
     #[must_use]
     pub fn append<K: StreamKey>(mut self, id: K, event: impl Into<K::Event>) -> Self {
         let event: K::Event = event.into();
-        let new = NewEvent {
-            event_type: event.event_type(),
-            schema_version: event.schema_version(),
-            payload: event.encode(),
-            occurred_at: self.occurred_at,
-            references: self.references,
-            typed: Some(Arc::new(event)),
-        };
+        let new = NewEvent::of(&event, self.occurred_at, self.references);
+        let new = NewEvent { typed: Some(Arc::new(event)), ..new };
         let stream = id.stream();
         match self.writes.iter_mut().find(|write| write.stream == stream) {
             Some(write) => write.events.push(new),

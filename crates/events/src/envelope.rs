@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{PatientId, SiteId, StreamId, TrialId};
+use crate::set::EventSet;
 
 /// What somebody is in a trial; authority hangs on it.
 ///
@@ -147,6 +148,20 @@ pub struct NewEvent {
     pub references: References,
     /// The event itself, kept until the append is done so that nobody has to read its bytes again.
     pub typed: Option<TypedEvent>,
+}
+
+impl NewEvent {
+    /// The event as its stream's type writes it now; not kept as its own type.
+    pub fn of(event: &impl EventSet, occurred_at: DateTime<Utc>, references: References) -> Self {
+        Self {
+            event_type: event.event_type(),
+            schema_version: event.schema_version(),
+            payload: event.encode(),
+            occurred_at,
+            references,
+            typed: None,
+        }
+    }
 }
 
 impl PartialEq for NewEvent {

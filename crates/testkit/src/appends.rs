@@ -5,31 +5,14 @@ use event_store::log::{Append, EventLog, Expected, Guard, Receipt, Write};
 use events::envelope::{Actor, NewEvent, References};
 use events::ids::{PatientId, StreamId, StreamKey, TrialId};
 use events::patient::{PatientEvent, PatientRegistered};
-use events::set::EventSet;
 use uuid::Uuid;
 
 pub use crate::given::some_time;
 
 /// An event about a patient, in a trial where one is given.
 pub fn event(patient_id: PatientId, trial_id: Option<TrialId>) -> NewEvent {
-    let payload = PatientRegistered {
-        name: None,
-        national_id: None,
-        mobile: None,
-        birth_date: None,
-        sex: None,
-        time_zone: None,
-        site_id: None,
-    };
-    let event = PatientEvent::from(payload);
-    NewEvent {
-        event_type: event.event_type(),
-        schema_version: event.schema_version(),
-        payload: event.encode(),
-        occurred_at: some_time(),
-        references: References { trial_id, site_id: None, patient_id: Some(patient_id) },
-        typed: None,
-    }
+    let event = PatientEvent::from(PatientRegistered::default());
+    NewEvent::of(&event, some_time(), References { trial_id, site_id: None, patient_id: Some(patient_id) })
 }
 
 /// A checkpoint of no log at all; of the beginning at 0.

@@ -37,7 +37,7 @@ impl Sex {
 }
 
 /// The person was registered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PatientRegistered {
     /// Full name.
     pub name: Option<Personal<String>>,

@@ -288,13 +288,6 @@ impl Trial {
 }
 
 fn write<E: EventSet>(id: impl StreamKey, references: References, event: &E) -> Write {
-    let event = NewEvent {
-        event_type: event.event_type(),
-        schema_version: event.schema_version(),
-        payload: event.encode(),
-        occurred_at: some_time(),
-        references,
-        typed: None,
-    };
+    let event = NewEvent::of(event, some_time(), references);
     Write { stream: id.stream(), expected: Expected::NoStream, events: vec![event] }
 }

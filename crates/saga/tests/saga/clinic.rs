@@ -8,7 +8,6 @@ use event_store::log::{Expected, Write};
 use events::envelope::{Actor, NewEvent, References, Role};
 use events::ids::{AlertId, PatientId, SiteId, StreamKey, SubjectId, TrialId};
 use events::safety::alert::{AlertEvent, AlertRaised, Severity};
-use events::set::EventSet;
 use serde_json::{Value, json};
 use testkit::appends::{of_writes, some_time};
 use uuid::Uuid;
@@ -102,14 +101,8 @@ impl Clinic {
             acknowledge_within_minutes: 60,
             historical: false,
         });
-        let event = NewEvent {
-            event_type: raised.event_type(),
-            schema_version: raised.schema_version(),
-            payload: raised.encode(),
-            occurred_at: some_time(),
-            references: References::subject(trial_id(), site_id, patient_id),
-            typed: None,
-        };
+        let references = References::subject(trial_id(), site_id, patient_id);
+        let event = NewEvent::of(&raised, some_time(), references);
         let stream = AlertId::of(source_event_id, "overdue").stream();
         let write = Write { stream, expected: Expected::NoStream, events: vec![event] };
         self.store.log.append(of_writes(vec![write])).await.expect("an alert");

@@ -10,7 +10,6 @@ use events::envelope::{Envelope, NewEvent, References, Role};
 use events::ids::{NotificationId, PatientId, StreamKey as _, TrialId};
 use events::patient::PatientEvent;
 use events::registry::AnyEvent;
-use events::set::EventSet as _;
 use events::trial::{EnrolmentClosed, TrialEvent};
 use saga::{DynProcess, Erased};
 use serde::{Deserialize, Serialize};
@@ -101,14 +100,7 @@ async fn everybody_of_a_trial_is_told_once(test: TestStore) {
         append(&test, (0..1_000).map(|_| registered(patient())).collect()).await;
     }
     let closed = TrialEvent::from(EnrolmentClosed { reason: "Enough".to_owned() });
-    let closed = NewEvent {
-        event_type: closed.event_type(),
-        schema_version: closed.schema_version(),
-        payload: closed.encode(),
-        occurred_at: some_time(),
-        references: References::trial(trial_id),
-        typed: None,
-    };
+    let closed = NewEvent::of(&closed, some_time(), References::trial(trial_id));
     let running = start(runner(&test.store, TELLERS));
     eventually("the patients are known", PATIENCE, async || is_quiet(&test.store, TELLERS).await).await;
     append(&test, vec![Write { stream: trial_id.stream(), expected: Expected::NoStream, events: vec![closed] }]).await;
