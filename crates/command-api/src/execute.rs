@@ -8,9 +8,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::access::{Authorised, AuthorityError, Sender};
 use domain::commands::{AnyCommand, CommandSpec};
 use event_store::execute::{Executed, Request};
 use event_store::log::RecordedEvent;
+use events::envelope::{Actor, Role};
 use events::ids::{StreamId, derive_id};
 use serde::Serialize;
 use service::auth::Principal;
@@ -20,7 +22,6 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::CommandApi;
-use crate::authority;
 use crate::headers::{command_id, if_match, require_json};
 use crate::problems::{from_body, from_execute, from_rejection};
 
@@ -102,7 +103,7 @@ async fn decide(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    authority::require(principal.actor.role, spec)?;
+    require_duty(api, &principal, spec).await?;
     require_json(headers)?;
     let body = body.map_err(from_rejection)?;
     let (id, target_named) = match target {
@@ -113,7 +114,8 @@ async fn decide(
     let request = Request {
         command_id,
         fingerprint: fingerprint(&command),
-        actor: principal.actor,
+        // In which role is decided with the command.
+        actor: Actor { id: principal.username.to_string(), role: Role::Participant, organisation: None },
         target: command.target(),
         creates: spec.creates,
         if_match: if_match(headers)?,
@@ -123,8 +125,27 @@ async fn decide(
         keep_refusal: false,
         target_named,
     };
-    let executed = api.executor.execute(&request, &command).await.map_err(from_execute)?;
-    Ok(render(spec, command.target(), executed))
+    let target = command.target();
+    let sender = Sender { identity_id: principal.identity_id, account_id: principal.account_id };
+    let authorised = Authorised::new(command, spec.duty, sender);
+    let executed = api.executor.execute(&request, &authorised).await.map_err(from_execute)?;
+    Ok(render(spec, target, executed))
+}
+
+/// Refuses a command that none of the sender's roles may send, before anything of it is looked at. Whether they may
+/// send this one, is decided with it.
+async fn require_duty(api: &CommandApi, principal: &Principal, spec: &CommandSpec) -> Result<(), Problem> {
+    // Who is asking may be known as of a while ago.
+    if principal.duties.contains(&spec.duty)
+        || api.accounts.of(principal.identity_id).await?.duties.contains(&spec.duty)
+    {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        AuthorityError::NOT_A_DUTY,
+        AuthorityError::NotADuty(spec.name).to_string(),
+    ))
 }
 
 fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response {

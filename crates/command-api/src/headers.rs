@@ -28,7 +28,7 @@ pub fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Pr
             "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
         )
     })?;
-    Ok(derive_id("command", &[principal.actor.id.as_bytes(), key.as_bytes()]))
+    Ok(derive_id("command", &[principal.account_id.uuid().as_bytes(), key.as_bytes()]))
 }
 
 /// What `If-Match` asks for (RFC 9110, section 13.1.1): `*`, or tags of which one must be that of the stream's state.

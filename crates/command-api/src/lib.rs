@@ -1,6 +1,5 @@
 //! The write side's REST interface, made from the domain's list of commands.
 
-pub mod authority;
 mod execute;
 mod faults;
 mod headers;
@@ -10,12 +9,15 @@ use axum::Router;
 use axum::routing::post;
 use domain::commands::COMMANDS;
 use event_store::execute::Executor;
+use service::accounts::Accounts;
 
 /// What the write side needs.
 #[derive(Clone)]
 pub struct CommandApi {
     /// Carries commands out.
     pub executor: Executor,
+    /// Who may send them.
+    pub accounts: Accounts,
 }
 
 /// The routes; each needs an authenticated [`service::auth::Principal`].

@@ -82,6 +82,7 @@ fn from_refusal(refusal: Refusal) -> Problem {
         RefusalKind::Invalid => StatusCode::BAD_REQUEST,
         RefusalKind::NotFound => StatusCode::NOT_FOUND,
         RefusalKind::Rule => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
     };
     let problem = Problem::new(status, refusal.rule.clone(), refusal.message.clone());
     if !refusal.faults.is_empty() {

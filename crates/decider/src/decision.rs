@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use events::envelope::{NewEvent, References};
+use events::envelope::{Actor, NewEvent, References};
 use events::ids::{StreamId, StreamKey};
 
 /// The events that a decision writes to one stream.
@@ -23,6 +23,8 @@ pub struct StreamWrite {
 pub struct Decision {
     /// The streams to write, in the order of the first event for each.
     pub writes: Vec<StreamWrite>,
+    /// Who acts, where the decision found it out: the account in the role by which it may.
+    pub actor: Option<Actor>,
     references: References,
     occurred_at: DateTime<Utc>,
 }
@@ -30,7 +32,18 @@ pub struct Decision {
 impl Decision {
     /// A decision about `references`, whose events happened at `occurred_at`.
     pub const fn new(references: References, occurred_at: DateTime<Utc>) -> Self {
-        Self { writes: Vec::new(), references, occurred_at }
+        Self { writes: Vec::new(), actor: None, references, occurred_at }
+    }
+
+    /// What it is about.
+    pub const fn references(&self) -> References {
+        self.references
+    }
+
+    /// The decision, made for somebody in the role by which they may.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor: Some(actor), ..self }
     }
 
     /// Adds an event to the stream that `id` names; only an event of that kind of stream compiles:

@@ -75,6 +75,11 @@ impl Facts {
         self.entries.get(&stream)
     }
 
+    /// Every stream as it was seen.
+    pub fn all(&self) -> impl Iterator<Item = (StreamId, &Fact)> {
+        self.entries.iter().map(|(stream, fact)| (*stream, fact))
+    }
+
     /// Every stream with the version at which it was seen.
     pub fn versions(&self) -> impl Iterator<Item = (StreamId, u64)> {
         self.entries.iter().map(|(stream, fact)| (*stream, fact.version))
@@ -88,6 +93,18 @@ pub struct Need {
     pub stream: StreamId,
     /// How to fold it.
     pub fold: StreamFold,
+}
+
+impl Fact {
+    /// The state, where it is of this aggregate.
+    pub fn of<A: Aggregate>(&self) -> Option<&A> {
+        self.state.downcast_ref()
+    }
+
+    /// A stream that does not exist.
+    pub fn absent(fold: &StreamFold) -> Self {
+        Self { version: 0, state: (fold.initial)() }
+    }
 }
 
 impl Need {

@@ -14,6 +14,8 @@ pub enum RefusalKind {
     NotFound,
     /// A rule forbids it in the present state (422).
     Rule,
+    /// Whoever sent it may not (403).
+    Forbidden,
 }
 
 /// Why a command was refused.

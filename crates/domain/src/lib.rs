@@ -39,6 +39,15 @@ pub mod prelude {
     pub use crate::when::When;
 }
 
+/// Accounts, what they may do, and what they tried.
+pub mod access {
+    pub mod account;
+    mod authorised;
+    pub mod grant;
+    pub mod incident;
+
+    pub use self::authorised::*;
+}
 /// The consent of patients.
 pub mod consent {
     mod commands;
@@ -114,13 +123,12 @@ pub mod visit {
 /// Every command of the system, in one list: addresses, OpenAPI and process
 /// managers are made from it.
 pub mod commands {
-    mod authority;
     #[macro_use]
     mod list;
     mod parse;
     mod stored;
 
-    pub use authority::Duty;
+    pub use events::access::Duty;
     pub use list::CommandSpec;
     pub use parse::BodyError;
 
@@ -142,6 +150,7 @@ pub mod commands {
         }
         "patients" of patient {
             RegisterPatient by SiteWork at "register-patient", creates: "Registers a person.";
+            AdmitPatient by SiteWork at "admit-patient": "Has a further site take care of a person, who shows their national id there.";
             CorrectDemographics by SiteWork at "correct-demographics": "Corrects what was recorded of a person; the old values stay in the history.";
             RecordObservation by SiteWork at "record-observation": "Records something that was observed about a person.";
             CorrectObservation by SiteWork at "correct-observation": "Corrects an observation; the old values stay in the history.";
@@ -167,7 +176,7 @@ pub mod commands {
         }
         "reports" of epro::report {
             SubmitReport by Participation at "submit-report", creates: "Submits a filled-in questionnaire.";
-            CorrectReport by SiteWork at "correct-report": "Corrects a report; the old answers stay in the history.";
+            CorrectReport by Participation at "correct-report": "Corrects a report; the old answers stay in the history.";
         }
         "adverse-events" of safety::adverse_event {
             ReportAdverseEvent by SiteWork at "report-adverse-event", creates: "Reports an adverse event.";
@@ -185,6 +194,24 @@ pub mod commands {
         }
         "notifications" of messaging::notification {
             RequestNotification by Process at "request-notification": "Asks for a message to a role.";
+        }
+        "accounts" of access::account {
+            RegisterAccount by Access at "register-account", creates: "Opens an account.";
+            LinkIdentity by Access at "link-identity": "Has the tokens of another issuer speak for the account.";
+            UnlinkIdentity by Access at "unlink-identity": "Has them speak for it no longer.";
+            SuspendAccount by Access at "suspend-account": "Has an account do nothing for now.";
+            ReinstateAccount by Access at "reinstate-account": "Lets a suspended or locked account act again.";
+            CloseAccount by Access at "close-account": "Closes an account for good.";
+            LockAccount by Process at "lock-account": "Locks an account by rule.";
+        }
+        "accounts" of access::grant {
+            GrantRole by Access at "grant-role": "Gives an account a role in a scope.";
+            RevokeRole by Access at "revoke-role": "Takes a role from an account.";
+            DelegateDuties by Delegation at "delegate-duties": "Delegates duties at a site.";
+            EndDelegation by Delegation at "end-delegation": "Ends a delegation of duties.";
+        }
+        "incidents" of access::incident {
+            RecordIncident by Process at "record-incident": "Records that somebody tried what they may not.";
         }
         "dead-letters" of operation::dead_letter {
             RecordDeadLetter by Process at "record-dead-letter": "Records that a step failed for good.";

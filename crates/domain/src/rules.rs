@@ -2,7 +2,7 @@
 //! problem document's `type`, and constants of the reasons (`SiteError::NOT_ACTIVE`), so that process managers and
 //! importers that react to one cannot miss it.
 
-use crate::{commands, enrolment, validate};
+use crate::{access, commands, enrolment, validate};
 
 /// The rules of one module.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ macro_rules! rules {
 
 /// The rules of every module: of those with commands and of what their decisions use. A module may come several times.
 pub fn all() -> impl Iterator<Item = &'static Rules> {
-    commands::RULES.iter().chain(&[enrolment::ledger::RULES, validate::RULES])
+    commands::RULES.iter().chain(&[access::RULES, enrolment::ledger::RULES, validate::RULES])
 }
 
 #[cfg(test)]

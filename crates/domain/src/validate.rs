@@ -217,8 +217,16 @@ const fn is_override(character: char) -> bool {
 /// # Errors
 /// [`Invalid::TooMany`].
 pub fn list<T>(field: &str, values: &[T]) -> Result<(), Invalid> {
-    if values.len() > LIST_LENGTH_MAX {
-        return Err(Invalid::TooMany { field: field.to_owned(), max: LIST_LENGTH_MAX });
+    count(field, values.len(), LIST_LENGTH_MAX)
+}
+
+/// As many of something as there may be at most.
+///
+/// # Errors
+/// [`Invalid::TooMany`].
+pub fn count(field: &str, count: usize, max: usize) -> Result<(), Invalid> {
+    if count > max {
+        return Err(Invalid::TooMany { field: field.to_owned(), max });
     }
     Ok(())
 }
@@ -344,8 +352,7 @@ impl Reason for Unchanged {
 /// # Errors
 /// [`Invalid::OutOfRange`].
 pub fn require_import(context: &Context, historical: bool) -> Result<(), Invalid> {
-    let may = matches!(context.actor.role, Role::Integration | Role::Administrator);
-    if historical && !may {
+    if historical && context.actor.role != Role::Integration {
         let expected = "left out: only an integration brings in records of the past".to_owned();
         return Err(Invalid::OutOfRange { field: "historical".to_owned(), expected });
     }

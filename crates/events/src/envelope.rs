@@ -18,7 +18,7 @@ use crate::set::EventSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Runs the installation; may do everything, and sees allocation.
+    /// Runs the installation; does no clinical work, blinded.
     Administrator,
     /// The sponsor's staff; blinded.
     Sponsor,
@@ -62,8 +62,9 @@ impl Role {
     /// ([`Blinding::shows_allocation_to`](crate::trial::Blinding::shows_allocation_to)).
     pub const fn sees_allocation(self) -> bool {
         match self {
-            Role::Administrator | Role::UnblindedStatistician | Role::Integration | Role::System => true,
-            Role::Sponsor
+            Role::UnblindedStatistician | Role::Integration | Role::System => true,
+            Role::Administrator
+            | Role::Sponsor
             | Role::MedicalMonitor
             | Role::Investigator
             | Role::Coordinator
@@ -77,7 +78,7 @@ impl Role {
 /// Who caused an event: an account, never a person's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
-    /// The account's id: the `sub` of the token.
+    /// The account's username.
     pub id: String,
     /// The role in which the actor acted.
     pub role: Role,

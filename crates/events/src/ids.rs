@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::access::identity::OWN_ISSUER;
 use crate::identifier;
 use crate::set::EventSet;
 // All of them: a list here would be a second one to keep.
@@ -113,6 +114,18 @@ impl CasebookId {
     /// The casebook of a subject carries the subject's id.
     pub const fn of(subject_id: SubjectId) -> Self {
         Self::new(subject_id.uuid())
+    }
+}
+
+impl IdentityId {
+    /// One identity per issuer and subject, letter by letter as the issuer writes them.
+    pub fn of(issuer: &str, subject: &str) -> Self {
+        Self::new(derive_id("identity", &[issuer.as_bytes(), subject.as_bytes()]))
+    }
+
+    /// The identity of an account at our own issuer; usernames that look the same are the same.
+    pub fn own(username: &str) -> Self {
+        Self::of(OWN_ISSUER, &identifier::key(username))
     }
 }
 

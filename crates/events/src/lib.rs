@@ -35,6 +35,15 @@ pub mod prelude {
     pub use crate::values::{Blinded, PartialDate, Personal, Quantity};
 }
 
+/// Who acts, what they may do, and what they tried.
+pub mod access {
+    pub mod account;
+    mod duty;
+    pub mod identity;
+    pub mod incident;
+
+    pub use self::duty::Duty;
+}
 /// The consent of patients.
 pub mod consent {
     mod consent;
@@ -120,6 +129,12 @@ pub mod registry {
         Visit(VisitId, "visit", crate::visit::VisitEvent);
         /// One message to one recipient.
         Notification(NotificationId, "notification", crate::messaging::notification::NotificationEvent);
+        /// Who acts, and what they may do.
+        Account(AccountId, "account", crate::access::account::AccountEvent);
+        /// For which account an issuer's subject speaks.
+        Identity(IdentityId, "identity", crate::access::identity::IdentityEvent);
+        /// Something that somebody tried and may not.
+        Incident(IncidentId, "incident", crate::access::incident::IncidentEvent);
         /// A step of a process manager that could not be carried out.
         DeadLetter(DeadLetterId, "dead-letter", crate::operation::dead_letter::DeadLetterEvent);
     }

@@ -39,6 +39,10 @@ pub struct ConnectionLimits {
     pub drain_time_max: Duration,
 }
 
+/// The address from which a request came; that of the proxy, where there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub std::net::IpAddr);
+
 /// The connections that are open.
 pub(crate) struct Connections {
     limits: ConnectionLimits,
@@ -117,11 +121,15 @@ async fn serve(
 ) {
     // Events and answers are written whole: there is nothing to wait for.
     drop(stream.set_nodelay(true));
+    let peer = stream.peer_addr().map(|address| Peer(address.ip())).ok();
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.stalled_time_max));
     let router = TowerToHyperService::new(router);
     let begun = connection.clone();
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let answering = Answering::begin(&begun);
         let answer = answering.is_some().then(|| router.call(request));
         async move {

@@ -1,9 +1,11 @@
 //! What every process shares.
 
+pub mod accounts;
 pub mod auth;
 pub mod connections;
 pub mod cors;
 pub mod health;
+pub mod incidents;
 pub mod interface;
 mod jwt;
 mod key;

@@ -92,7 +92,7 @@ impl Drop for AccountRequest {
 
 /// Refuses requests beyond the limits, at once rather than late.
 pub async fn layer(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let account = request.extensions().get::<Principal>().map(|principal| &*principal.actor.id);
+    let account = request.extensions().get::<Principal>().map(|principal| &*principal.username);
     let begun = account.map(|account| limits.accounts.begin(account, limits.account_requests_max));
     if let Some(None) = begun {
         let detail = "This account has too many requests at once. Send it again when others are answered.";

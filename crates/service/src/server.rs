@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::auth::{self, Account, Authenticator};
+use crate::auth::{self, Account, Gate};
 use crate::connections::{self, ConnectionLimits, Connections};
 use crate::limits::{self, Limits};
 use crate::problem::{BrokenRule, Problem};
@@ -34,14 +34,14 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// `open` is for everybody. `protected` is for who has a token and within the limits, in this
 /// order: who has none takes no part of what the limits share out. `probes` is outside the
 /// limits, too: a process under load is alive and says so.
-pub fn wrap(open: Router, protected: Router, probes: Router, authenticator: Authenticator, limits: Limits) -> Router {
+pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits: Limits) -> Router {
     let protected = if protected.has_routes() {
         protected
             // Innermost: whatever a body unpacks to is measured like any other.
             .route_layer(RequestDecompressionLayer::new())
             .route_layer(DefaultBodyLimit::max(limits.body_bytes_max))
             .route_layer(middleware::from_fn_with_state(limits, limits::layer))
-            .route_layer(middleware::from_fn_with_state(authenticator, auth::require))
+            .route_layer(middleware::from_fn_with_state(gate, auth::require))
     } else {
         protected
     };

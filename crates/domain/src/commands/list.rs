@@ -4,7 +4,9 @@ use events::ids::StreamType;
 use schemars::{Schema, SchemaGenerator};
 use uuid::Uuid;
 
-use super::{AnyCommand, BodyError, Duty};
+use events::access::Duty;
+
+use super::{AnyCommand, BodyError};
 
 /// What is known of a command without carrying it out.
 pub struct CommandSpec {

@@ -8,6 +8,7 @@ use events::consent::{
 use events::envelope::References;
 use events::identifier;
 use events::ids::{ConsentId, PatientId, SiteId, SubjectId, TrialId};
+use events::patient::PatientAdmitted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +102,7 @@ impl Command for PresentConsentForm {
             validate::code("form_version", &self.form_version),
             validate::language("language", &self.language),
         ])?;
-        patient::registered(facts, patient_id, None)?;
+        let person = patient::registered(facts, patient_id, None)?;
         let course = trial::registered(facts, self.trial_id, Some("trial_id"))?;
         let site = facts.get::<Site>(self.site_id)?;
         if site.identity(self.site_id, Some("site_id"))?.trial_id != self.trial_id {
@@ -147,7 +148,12 @@ impl Command for PresentConsentForm {
             text_sha256: form.text_sha256.clone(),
             newer_version: course.newer_form(form, day).map(|newer| newer.form_version.clone()),
         };
-        Ok(decision.append(consent_id, presented))
+        let decision = decision.append(consent_id, presented);
+        if person.places.contains(self.trial_id, self.site_id) {
+            return Ok(decision);
+        }
+        // From here on the site takes care of the person, too.
+        Ok(decision.append(patient_id, PatientAdmitted { trial_id: self.trial_id, site_id: self.site_id }))
     }
 }
 

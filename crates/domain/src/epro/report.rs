@@ -33,6 +33,16 @@ pub enum Report {
     Submitted(Box<Content>),
 }
 
+impl Report {
+    /// Whose it is, where there is one.
+    pub fn subject_id(&self) -> Option<SubjectId> {
+        match self {
+            Report::Absent => None,
+            Report::Submitted(content) => Some(content.subject_id),
+        }
+    }
+}
+
 /// What a report says now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {

@@ -1,12 +1,12 @@
 //! Commands to a patient: registering, observing, correcting.
 
-use decider::{Command, Context, Decision, Facts, Halt};
+use decider::{Command, Context, Decision, Facts, Halt, Need};
 use events::TimeZone;
 use events::change::{Change, OptionalChange};
-use events::envelope::References;
+use events::envelope::{References, Role};
 use events::ids::{PatientId, SiteId};
 use events::patient::{
-    Demographics, DemographicsCorrected, ObservationCorrected, ObservationFields, ObservationRecorded,
+    Demographics, DemographicsCorrected, ObservationCorrected, ObservationFields, ObservationRecorded, PatientAdmitted,
     PatientRegistered, Sex,
 };
 use events::trial::ObservationValue;
@@ -45,6 +45,19 @@ pub struct RegisterPatient {
     /// The site that registers the person.
     #[serde(default)]
     pub site_id: Option<SiteId>,
+    /// When it happened; by default now.
+    pub occurred_at: When,
+}
+
+/// Has a further site take care of a person: whoever may see its patients may see this one from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdmitPatient {
+    /// The site.
+    pub site_id: SiteId,
+    /// The person's national identity number, as the person shows it there and as it is on record.
+    #[serde(default)]
+    pub national_id: Option<Personal<String>>,
     /// When it happened; by default now.
     pub occurred_at: When,
 }
@@ -120,9 +133,10 @@ impl Command for RegisterPatient {
     const NAME: &'static str = "RegisterPatient";
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        if let Some(site_id) = self.site_id {
-            facts.get::<Site>(site_id)?.identity(site_id, Some("site_id"))?;
-        }
+        let trial_id = match self.site_id {
+            Some(site_id) => Some(facts.get::<Site>(site_id)?.identity(site_id, Some("site_id"))?.trial_id),
+            None => None,
+        };
         let place = Place::of_person(facts, self.time_zone, self.site_id);
         let texts = [("name", self.name.as_ref()), ("national_id", self.national_id.as_ref())];
         check(context, &place, texts, self.mobile.as_ref(), self.birth_date.as_ref())?;
@@ -138,8 +152,36 @@ impl Command for RegisterPatient {
             sex: self.sex.clone(),
             time_zone: self.time_zone,
             site_id: self.site_id,
+            trial_id,
         };
         Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, registered))
+    }
+}
+
+impl Command for AdmitPatient {
+    type Target = PatientId;
+    const NAME: &'static str = "AdmitPatient";
+
+    fn reads(&self, patient_id: PatientId) -> Vec<Need> {
+        vec![Need::of::<Patient>(patient_id), Need::of::<Site>(self.site_id)]
+    }
+
+    fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
+        validate::optional_text("national_id", self.national_id.as_ref().map(|id| id.expose().as_str()))?;
+        let person = registered(facts, patient_id, None)?;
+        let trial_id = facts.get::<Site>(self.site_id)?.identity(self.site_id, Some("site_id"))?.trial_id;
+        let place = Place::site(facts, self.site_id);
+        let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        let decision = Decision::new(References::subject(trial_id, self.site_id, patient_id), occurred_at);
+        if person.places.contains(trial_id, self.site_id) {
+            return Ok(decision);
+        }
+        let is_shown = person.national_id.as_ref().is_some_and(|id| self.national_id.as_ref() == Some(id));
+        // Whoever brings over the records of another system has nobody before them.
+        if !is_shown && context.actor.role != Role::Integration {
+            return Err(PatientError::NotShown.into());
+        }
+        Ok(decision.append(patient_id, PatientAdmitted { trial_id, site_id: self.site_id }))
     }
 }
 

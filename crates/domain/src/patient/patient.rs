@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use authority::Places;
 use chrono::{DateTime, Utc};
 use decider::{Aggregate, Facts, Halt};
 use events::TimeZone;
@@ -42,6 +43,8 @@ pub struct Person {
     pub time_zone: Option<TimeZone>,
     /// The site that registered the person, where one did.
     pub site_id: Option<SiteId>,
+    /// The sites that take care of the person.
+    pub places: Places,
     /// The observations of each code, by what codes are compared by, in the order of their times.
     observations: BTreeMap<String, Vec<Observation>>,
 }
@@ -65,6 +68,9 @@ rules! {
         AlreadyRegistered => ALREADY_REGISTERED = "patient-already-registered": "the patient is registered already";
         ObservationNotFound => OBSERVATION_NOT_FOUND = "observation-not-found":
             "nothing was observed of this code at that time", field "observed_at";
+        NotShown => NOT_SHOWN = "national-id-not-shown":
+            "the person's national id must be given as it is on record, so that nobody is taken for somebody else",
+            field "national_id";
         _ => NOT_FOUND = "patient-not-found";
     }
 }
@@ -138,10 +144,15 @@ impl Person {
     }
 }
 
+fn places_after(mut places: Places, event: &PatientEvent) -> Places {
+    places.evolve(event);
+    places
+}
+
 impl Aggregate for Patient {
     type Id = PatientId;
     type Event = PatientEvent;
-    const SNAPSHOT_VERSION: u16 = 5;
+    const SNAPSHOT_VERSION: u16 = 6;
 
     fn evolve(self, event: &PatientEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -154,8 +165,13 @@ impl Aggregate for Patient {
                     sex: registered.sex.clone(),
                     time_zone: registered.time_zone,
                     site_id: registered.site_id,
+                    places: places_after(Places::default(), event),
                     observations: BTreeMap::new(),
                 }))
+            }
+            (Patient::Registered(mut person), PatientEvent::PatientAdmitted(_)) => {
+                person.places = places_after(person.places, event);
+                Patient::Registered(person)
             }
             (Patient::Registered(mut person), PatientEvent::ObservationRecorded(recorded)) => {
                 person.observe(Observation {
@@ -183,6 +199,7 @@ impl Aggregate for Patient {
             (
                 patient,
                 PatientEvent::PatientRegistered(_)
+                | PatientEvent::PatientAdmitted(_)
                 | PatientEvent::DemographicsCorrected(_)
                 | PatientEvent::ObservationRecorded(_)
                 | PatientEvent::ObservationCorrected(_),

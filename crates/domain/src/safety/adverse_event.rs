@@ -35,6 +35,16 @@ pub enum AdverseEvent {
     Reported(Box<Known>),
 }
 
+impl AdverseEvent {
+    /// To whom it happened, where it is reported.
+    pub fn subject_id(&self) -> Option<SubjectId> {
+        match self {
+            AdverseEvent::Absent => None,
+            AdverseEvent::Reported(known) => Some(known.subject_id),
+        }
+    }
+}
+
 /// What is known of an adverse event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {

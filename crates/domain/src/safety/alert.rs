@@ -37,6 +37,16 @@ pub enum Alert {
     Resolved(Matter),
 }
 
+impl Alert {
+    /// What it is about, where it was raised.
+    pub fn references(&self) -> Option<References> {
+        match self {
+            Alert::Absent => None,
+            Alert::Open(matter) | Alert::Acknowledged(matter) | Alert::Resolved(matter) => Some(matter.references()),
+        }
+    }
+}
+
 /// What an alert is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matter {

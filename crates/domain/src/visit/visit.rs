@@ -19,6 +19,16 @@ pub enum Visit {
     Attended(Box<Attended>),
 }
 
+impl Visit {
+    /// Who came, where it is recorded.
+    pub fn subject_id(&self) -> Option<SubjectId> {
+        match self {
+            Visit::Absent => None,
+            Visit::Attended(attended) => Some(attended.subject_id),
+        }
+    }
+}
+
 /// What is known of an attended visit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attended {

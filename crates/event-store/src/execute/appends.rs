@@ -47,7 +47,8 @@ pub(super) fn compose(request: &Request, decision: Decision, seen: &Seen) -> Res
     let written = |stream| writes.iter().any(|write| write.stream == stream);
     let others = seen.facts.versions().filter(|(stream, _)| !written(*stream));
     let guards = others.map(|(stream, version)| Guard { stream, version }).collect();
-    Ok(surroundings(request, guards, writes))
+    let append = surroundings(request, guards, writes);
+    Ok(Append { actor: decision.actor.unwrap_or(append.actor), ..append })
 }
 
 fn surroundings(request: &Request, guards: Vec<Guard>, writes: Vec<Write>) -> Append {

@@ -7,7 +7,7 @@ mod precondition;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use decider::{Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, StreamFold};
+use decider::{Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, RefusalKind, StreamFold};
 use events::envelope::Actor;
 use events::ids::StreamId;
 use futures::future::BoxFuture;
@@ -206,7 +206,12 @@ impl Executor {
                         // appended. An append would have been caught by its
                         // versions; a refusal has to be looked at again.
                         if !inner.is_behind(&seen).await? {
-                            return inner.first_answer(request, error).await;
+                            // Whoever may not send it any more is not told how it ended before either.
+                            return if is_forbidden(&error) {
+                                Err(error)
+                            } else {
+                                inner.first_answer(request, error).await
+                            };
                         }
                     }
                     Err(Failure::Final(error)) => return Err(error),
@@ -220,6 +225,10 @@ impl Executor {
 /// Whether other facts might have led to another end.
 const fn rests_on_facts(error: &ExecuteError) -> bool {
     matches!(error, ExecuteError::Refused(_) | ExecuteError::VersionMismatch { .. })
+}
+
+fn is_forbidden(error: &ExecuteError) -> bool {
+    matches!(error, ExecuteError::Refused(refusal) if refusal.kind == RefusalKind::Forbidden)
 }
 
 enum Failure {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Change, OptionalChange};
-use crate::ids::SiteId;
+use crate::ids::{SiteId, TrialId};
 use crate::time_zone::TimeZone;
 use crate::trial::ObservationValue;
 use crate::values::{PartialDate, Personal};
@@ -55,6 +55,18 @@ pub struct PatientRegistered {
     /// The site that registered the person; its days count where the person's own time zone is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_id: Option<SiteId>,
+    /// The trial of that site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_id: Option<TrialId>,
+}
+
+/// A further site takes care of the person: whoever may see its patients may see this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PatientAdmitted {
+    /// The trial of the site.
+    pub trial_id: TrialId,
+    /// The site.
+    pub site_id: SiteId,
 }
 
 /// Something about the person was observed.
@@ -137,6 +149,7 @@ event_set! {
     /// What can happen to a patient.
     pub enum PatientEvent in Patient {
         PatientRegistered = 1;
+        PatientAdmitted = 1;
         DemographicsCorrected = 1;
         ObservationRecorded = 1;
         ObservationCorrected = 1;
