@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use client::Invocation;
 use client::invocation::{absolute, curl_as_administrator};
-use events::envelope::{Actor, Role};
-use service::auth::{self, Authenticator, Key};
+use service::auth::{self, Key, Verifier};
 use service::listen;
 use service::settings::ServerSettings;
 use tokio_util::sync::CancellationToken;
 
+use crate::administrator;
 use crate::build::VERSION;
 use crate::output::line;
 
@@ -30,11 +30,10 @@ const ADMIN_TOKEN_LOOK: Duration = Duration::from_secs(24 * 3600);
 pub fn keep_admin_token(file: &Path, key: &Key) -> io::Result<()> {
     let kept = std::fs::read_to_string(file).unwrap_or_default();
     let good_until = event_store::clock::now() + 2 * ADMIN_TOKEN_LOOK;
-    if Authenticator::new(key).verify(kept.trim()).is_ok_and(|principal| principal.expires_at > good_until) {
+    if Verifier::new(key).verify(kept.trim()).is_ok_and(|named| named.expires_at > good_until) {
         return Ok(());
     }
-    let actor = Actor { id: "administrator".to_owned(), role: Role::Administrator, organisation: None };
-    let token = key.issue(&actor, ADMIN_TOKEN_LIFETIME).map_err(io::Error::other)?;
+    let token = key.issue(administrator::USERNAME, ADMIN_TOKEN_LIFETIME).map_err(io::Error::other)?;
     // The one that is there has run out, or is of another key.
     if file.exists() {
         std::fs::remove_file(file)?;
@@ -63,7 +62,7 @@ pub fn embedded(settings: &ServerSettings, address: SocketAddr) {
     let simulate = call(&["simulate"]).word("--subjects").word(200).word("--sites").word(5).word("--seed").word(1);
     let curl = curl_as_administrator(folder, &format!("{url}/v1/alerts?open=true"));
     // Where the key is in the environment, another terminal does not have it.
-    let issue = match issue(settings, "investigator", "inv-701") {
+    let issue = match issue(settings, "investigator-701") {
         (issue, None) => format!("\n  {issue}"),
         (_, Some(_)) => String::new(),
     };
@@ -85,7 +84,7 @@ Ctrl-C stops it; everything is kept.",
 
 /// Tells the operator of one of several processes where it is, and how to come by a token.
 pub fn apart(settings: &ServerSettings, address: SocketAddr) {
-    let (url, (issue, with)) = (listen::url(address), issue(settings, "administrator", "admin"));
+    let (url, (issue, with)) = (listen::url(address), issue(settings, "admin"));
     line(&format!(
         "Anamnesis {VERSION} listens on {url}\n  a token{with}: {issue}",
         with = with.map(|with| format!(" ({with})")).unwrap_or_default()
@@ -93,8 +92,8 @@ pub fn apart(settings: &ServerSettings, address: SocketAddr) {
 }
 
 /// The command that issues a token with the key of this server, and what it needs besides. The key itself is not shown.
-fn issue(settings: &ServerSettings, role: &str, account: &str) -> (Invocation, Option<&'static str>) {
-    let issue = Invocation::of(&["token", "--role", role, "--subject", account]);
+fn issue(settings: &ServerSettings, account: &str) -> (Invocation, Option<&'static str>) {
+    let issue = Invocation::of(&["token", "--account", account]);
     match (&settings.key.jwt_key, &settings.key.jwt_key_file) {
         (Some(_), _) => (issue, Some("where ANAMNESIS_JWT_KEY is set as it is here")),
         (None, Some(file)) => (issue.word("--jwt-key-file").word(absolute(file).display()), None),

@@ -9,7 +9,9 @@ use sdtm::ImportArgs;
 use service::settings::{FileSettings, NatsSettings, ServerSettings, StorageSettings};
 use simulation::SimulateArgs;
 
+use crate::account::{self, AccountArgs};
 use crate::admin;
+use crate::administrator::{self, AdministratorArgs};
 use crate::build::VERSION;
 use crate::check_history::{self, CheckHistoryArgs};
 use crate::documents::{self, CompletionsArgs, ManArgs};
@@ -93,6 +95,12 @@ enum Task {
     /// Replays the history of a patient.
     #[command(after_help = examples::REPLAY)]
     Replay(ReplayArgs),
+    /// Makes an administrator, in the storage itself: the first one, or one more where nobody can sign in any more.
+    #[command(after_help = examples::ADMINISTRATOR)]
+    Administrator(AdministratorArgs),
+    /// Opens an account, or grants a role to it, as an administrator.
+    #[command(after_help = examples::ACCOUNT)]
+    Account(AccountArgs),
     /// Issues a token with the key that the servers verify by.
     #[command(after_help = examples::TOKEN)]
     Token(TokenArgs),
@@ -135,8 +143,10 @@ impl Cli {
             Task::Backup { to, json, storage } => admin::backup(&storage, &to, json).await?,
             Task::Recover(args) => recover::run(&args).await?,
             Task::Replay(args) => return Ok(replay::run(args).await?),
+            Task::Administrator(args) => administrator::run(&args).await?,
+            Task::Account(args) => account::run(&args).await?,
             Task::Token(args) => return Ok(token::run(&args)?),
-            Task::Import(args) => return Ok(sdtm::run(args).await?),
+            Task::Import(args) => return Ok(sdtm::run(args, token::issuer).await?),
             Task::Simulate(args) => {
                 let issue = token::issuer(&args.client);
                 return Ok(simulation::run(*args, event_store::clock::now().date_naive(), issue).await?);

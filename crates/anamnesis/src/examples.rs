@@ -38,9 +38,17 @@ pub const RECOVER: &str = "Examples:
 pub const REPLAY: &str = "Examples:
   anamnesis replay patient 0190b8a4-5f6e-7c3d-9a1b-2c3d4e5f6071
   anamnesis replay patient 0190b8a4-5f6e-7c3d-9a1b-2c3d4e5f6071 --as-of 2026-03-09T12:00:00Z --format csv";
+pub const ADMINISTRATOR: &str = "Examples:
+  anamnesis administrator admin --database-url postgres://anamnesis@db/anamnesis
+  anamnesis administrator admin --issuer https://id.example.org --subject 8f2c";
+pub const ACCOUNT: &str = "Examples:
+  anamnesis account audit-1 --role auditor
+  anamnesis account nurse-701-2 --role coordinator --trial 0190b8a4-5f6e-7c3d-9a1b-2c3d4e5f6071 \
+    --site 0190b8a4-5f6e-7c3d-9a1b-2c3d4e5f6072
+  anamnesis account p-17 --role participant --patient 0190b8a4-5f6e-7c3d-9a1b-2c3d4e5f6073";
 pub const TOKEN: &str = "Examples:
-  anamnesis token --role investigator --subject inv-701 --ttl 8h
-  anamnesis token --role auditor --subject audit-1 --data-dir /var/lib/anamnesis --json";
+  anamnesis token --account inv-701 --ttl 8h
+  anamnesis token --account audit-1 --data-dir /var/lib/anamnesis --json";
 pub const IMPORT: &str = "Example:
   anamnesis import sdtm ./study --report rejected.csv";
 pub const SIMULATE: &str = "Examples:

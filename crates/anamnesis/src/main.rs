@@ -1,6 +1,8 @@
 //! `anamnesis`: the whole system in one process, each role by itself, and the operator's commands.
 
+mod account;
 mod admin;
+mod administrator;
 mod banner;
 mod build;
 mod check_history;
@@ -10,6 +12,7 @@ mod clock;
 mod documents;
 mod examples;
 mod gauges;
+mod incidents;
 mod loss;
 mod nats;
 mod output;

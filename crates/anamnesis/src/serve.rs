@@ -9,10 +9,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use command_api::CommandApi;
 use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
-use event_store::execute::{Executor, ExecutorOptions};
+use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{OpenError, Store, StoreOptions};
 use query_api::QueryApi;
-use service::auth::{Authenticator, Key, KeyError};
+use service::accounts::Accounts;
+use service::auth::{Gate, Key, KeyError, Verifier};
 use service::connections::ConnectionLimits;
 use service::health::{Check, Health};
 use service::limits::Limits;
@@ -27,7 +28,8 @@ use crate::build::BUILD;
 use crate::checks::{log_answers, view_stands, views_are_registered, works_beside};
 use crate::clock::ClockWatch;
 use crate::gauges::Watched;
-use crate::{banner, nats, recover};
+use crate::incidents::Incidents;
+use crate::{administrator, banner, nats, recover};
 
 /// How long `at_least` waits where the caller does not say.
 const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -116,6 +118,9 @@ pub enum ServeError {
     /// The process cannot be told to stop.
     #[error("signals cannot be listened to")]
     Signals(#[source] io::Error),
+    /// The first administrator cannot be made.
+    #[error("the first administrator cannot be made")]
+    Administrator(#[from] ExecuteError),
     /// The administrator's token cannot be written.
     #[error("the administrator's token cannot be written")]
     Token(#[source] io::Error),
@@ -157,7 +162,8 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
     let streams_max = usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX);
-    let queries = QueryApi::new(store.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
+    let accounts = Accounts::new(store.log.clone());
+    let queries = QueryApi::new(store.clone(), accounts.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
     let mut checks = vec![log_answers(roles, store.log.clone())];
     let mut supervisor = start(roles, settings, &store, &executor, nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());
@@ -170,9 +176,14 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         supervisor.spawn("gauges", watched.run(shutdown.clone()));
         supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
     }
-    let router = router(roles, settings, &key, &executor, queries, Health::new(checks));
+    let incidents = Incidents::new(executor.clone());
+    supervisor.spawn("security events", incidents.clone().run(shutdown.clone()));
+    let gate = Gate::new(Verifier::new(&key), accounts.clone(), Arc::new(incidents));
+    let commands = CommandApi { executor: executor.clone(), accounts };
+    let router = router(roles, settings, gate, commands, queries, Health::new(checks));
     let address = listener.local_addr().unwrap_or(settings.listen);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
+        administrator::make(&executor, administrator::USERNAME, Vec::new()).await?;
         let file = settings.storage.admin_token_file();
         banner::keep_admin_token(&file, &key).map_err(ServeError::Token)?;
         supervisor.spawn("administrator's token", banner::renew_admin_token(file, key, shutdown.clone()));
@@ -215,14 +226,14 @@ fn key(roles: Roles, settings: &ServerSettings) -> Result<Key, KeyError> {
 fn router(
     roles: Roles,
     settings: &ServerSettings,
-    key: &Key,
-    executor: &Executor,
+    gate: Gate,
+    commands: CommandApi,
     queries: QueryApi,
     health: Health,
 ) -> Router {
     let mut protected = Router::new();
     if roles.command_api {
-        protected = protected.merge(command_api::router(CommandApi { executor: executor.clone() }));
+        protected = protected.merge(command_api::router(commands));
     }
     if roles.query_api {
         protected = protected.merge(query_api::router(queries));
@@ -233,9 +244,7 @@ fn router(
         usize::try_from(settings.requests_max).unwrap_or(usize::MAX),
     );
     let limits = limits.with_account_requests_max(usize::try_from(settings.account_requests_max).unwrap_or(usize::MAX));
-    let authenticator = Authenticator::new(key);
-    let router =
-        server::wrap(query_api::public_router().merge(home()), protected, health.router(), authenticator, limits);
+    let router = server::wrap(query_api::public_router().merge(home()), protected, health.router(), gate, limits);
     cors::allow(router, &settings.cors_origins)
 }
 

@@ -1,5 +1,6 @@
 //! The REST interface as the operator's commands use it: like any other client.
 
+pub mod accounts;
 pub mod console;
 mod error;
 pub mod invocation;

@@ -90,7 +90,8 @@ fn operation_id(spec: &CommandSpec, with_id: bool) -> String {
 
 fn description(spec: &CommandSpec, with_id: bool) -> String {
     let name = |role: Role| serde_json::to_value(role).ok()?.as_str().map(|name| format!("`{name}`"));
-    let roles = Role::ALL.iter().filter(|role| spec.duty.falls_to(**role)).filter_map(|role| name(*role));
+    let roles =
+        Role::ALL.iter().filter(|role| authority::matrix::has_duty(**role, spec.duty)).filter_map(|role| name(*role));
     let roles: Vec<String> = roles.collect();
     let mut description = format!("{} May be sent by {}.", spec.summary, roles.join(", "));
     if spec.creates && with_id {

@@ -84,18 +84,6 @@ impl Blindings {
             _ => Ok(None),
         }
     }
-
-    /// For each of the events whether its treatment allocation is shown to the role.
-    ///
-    /// # Errors
-    /// Where the log does not answer.
-    pub async fn show(&self, events: &[Envelope], role: Role) -> Result<Vec<bool>, LogError> {
-        let mut shown = Vec::with_capacity(events.len());
-        for event in events {
-            shown.push(role.sees_allocation() || shows(self.of_event(event).await?, role));
-        }
-        Ok(shown)
-    }
 }
 
 /// A payload as the caller may see it.
@@ -205,7 +193,7 @@ mod tests {
     #[test]
     fn whatever_holds_allocation_tells_its_trial() {
         for listing in LISTINGS.iter() {
-            assert!(listing.allocation.is_empty() || listing.trial.is_some(), "{}", listing.name);
+            assert!(listing.allocation.is_empty() || listing.scope.trial.is_some(), "{}", listing.name);
         }
     }
 }

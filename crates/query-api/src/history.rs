@@ -16,6 +16,7 @@ use service::problem::Problem;
 use crate::QueryApi;
 use crate::csv;
 use crate::entry::Entry;
+use crate::gaze::{Gaze, Seen};
 use crate::lists::{Page, uuid_in_path};
 use crate::parameters::Parameters;
 use crate::place::Place;
@@ -85,30 +86,82 @@ async fn answer(
     form: Form,
     limit: usize,
 ) -> Result<Response, Problem> {
-    // One more than is shown tells whether more follows.
-    let wanted = if form == Form::Json { limit + 1 } else { PIECE_EVENTS };
-    let events = api.store.log.read_reference(reference, after, to_position, wanted).await.map_err(from_log)?;
-    if events.is_empty() {
-        must_be_known(&api, reference, to_position).await?;
-    }
+    let gaze = Gaze::of(&principal);
     match form {
-        Form::Json => page(&api, &principal, &events, to_position, limit).await,
-        Form::Ndjson | Form::Csv => Ok(streamed(api, principal, reference, events, to_position, form)),
+        Form::Json => {
+            // One more than is shown tells whether more follows.
+            let events = in_sight(&api, &gaze, reference, (after, to_position), limit + 1).await?;
+            if events.is_empty() {
+                must_be_known(&api, &gaze, reference, to_position).await?;
+            }
+            Ok(page(events, to_position, limit))
+        }
+        Form::Ndjson | Form::Csv => {
+            must_be_known(&api, &gaze, reference, to_position).await?;
+            let events = api.store.log.read_reference(reference, after, to_position, PIECE_EVENTS).await;
+            Ok(streamed(api, gaze, reference, events.map_err(from_log)?, to_position, form))
+        }
     }
 }
 
-/// Refuses to answer about whom nothing is known up to the position.
+/// An event that is in sight, and whether its treatment allocation is shown.
+pub type InSight = (Envelope, bool);
+
+/// The first events in sight between two positions, as many as are wanted.
+///
+/// # Errors
+/// Where the log does not answer.
+pub async fn in_sight(
+    api: &QueryApi,
+    gaze: &Gaze,
+    reference: Reference,
+    (mut after, to_position): (u64, u64),
+    wanted: usize,
+) -> Result<Vec<InSight>, Problem> {
+    let mut found = Vec::new();
+    loop {
+        let events = api.store.log.read_reference(reference, after, to_position, wanted).await.map_err(from_log)?;
+        let is_last = events.len() < wanted;
+        after = events.last().map_or(to_position, |last| last.position);
+        found.extend(seen(api, gaze, events).await?);
+        if is_last || found.len() >= wanted {
+            found.truncate(wanted);
+            return Ok(found);
+        }
+    }
+}
+
+/// Those of the events that are in sight.
+///
+/// # Errors
+/// Where the log does not answer.
+pub async fn seen(api: &QueryApi, gaze: &Gaze, events: Vec<Envelope>) -> Result<Vec<InSight>, Problem> {
+    let seen = api.eyes.look(gaze, &events).await.map_err(from_log)?;
+    Ok(shown(events, seen))
+}
+
+fn shown(events: Vec<Envelope>, seen: Vec<Seen>) -> Vec<InSight> {
+    let shown = events.into_iter().zip(seen).filter_map(|(event, seen)| match seen {
+        Seen::Shown { allocation } => Some((event, allocation)),
+        Seen::Hidden => None,
+    });
+    shown.collect()
+}
+
+/// Refuses to answer about whom nothing is known, or in sight, up to the position.
 ///
 /// # Errors
 /// A 404 problem.
-pub async fn must_be_known(api: &QueryApi, reference: Reference, to_position: u64) -> Result<(), Problem> {
-    let first = api.store.log.read_reference(reference, 0, to_position, 1).await.map_err(from_log)?;
-    if !first.is_empty() {
-        return Ok(());
-    }
+pub async fn must_be_known(api: &QueryApi, gaze: &Gaze, reference: Reference, to_position: u64) -> Result<(), Problem> {
+    let first = in_sight(api, gaze, reference, (0, to_position), 1).await?;
+    if first.is_empty() { Err(unknown(reference, to_position)) } else { Ok(()) }
+}
+
+/// Nothing is known, or in sight, about whoever is asked for.
+pub fn unknown(reference: Reference, to_position: u64) -> Problem {
     let (_, id) = reference.column();
     let detail = format!("Nothing is known about a patient {id} up to position {to_position}.");
-    Err(Problem::not_found("not-found", detail))
+    Problem::not_found("not-found", detail)
 }
 
 /// The position up to which the caller wants to know: now, or as of a time or position.
@@ -174,43 +227,36 @@ fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Proble
     }
 }
 
-async fn page(
-    api: &QueryApi,
-    principal: &Principal,
-    events: &[Envelope],
-    to_position: u64,
-    limit: usize,
-) -> Result<Response, Problem> {
+fn page(events: Vec<InSight>, to_position: u64, limit: usize) -> Response {
     let shown = &events[..events.len().min(limit)];
-    let next = shown.last().filter(|_| events.len() > limit).map(|event| event.event_id.to_string());
-    let allocation = api.blindings.show(shown, principal.actor.role).await.map_err(from_log)?;
-    let items: Vec<Entry<'_>> = shown.iter().zip(allocation).map(|(event, shown)| Entry::new(event, shown)).collect();
-    Ok(from_the_log(&Page { items, next, position: to_position }))
+    let next = shown.last().filter(|_| events.len() > limit).map(|(event, _)| event.event_id.to_string());
+    let items: Vec<Entry<'_>> = shown.iter().map(|(event, allocation)| Entry::new(event, *allocation)).collect();
+    from_the_log(&Page { items, next, position: to_position })
 }
 
 /// The whole history piece by piece, `first` the first of them: memory stays
 /// the same however long it is.
 fn streamed(
     api: QueryApi,
-    principal: Principal,
+    gaze: Gaze,
     reference: Reference,
     first: Vec<Envelope>,
     to_position: u64,
     form: Form,
 ) -> Response {
     let pieces = stream::unfold(Some(Ok(first)), move |piece: Option<Result<Vec<Envelope>, LogError>>| {
-        let (api, principal) = (api.clone(), principal.clone());
+        let (api, gaze) = (api.clone(), gaze.clone());
         async move {
             let piece = piece?;
-            let allocation = match &piece {
-                Ok(events) => api.blindings.show(events, principal.actor.role).await,
+            let seen = match &piece {
+                Ok(events) => api.eyes.look(&gaze, events).await,
                 Err(_) => Ok(Vec::new()),
             };
-            match piece.and_then(|events| Ok((events, allocation?))) {
-                Ok((events, allocation)) => {
+            match piece.and_then(|events| Ok((events, seen?))) {
+                Ok((events, seen)) => {
                     let last = events.last()?.position;
-                    let written = Bytes::from(lines(&events, &allocation, form));
                     let more = events.len() == PIECE_EVENTS;
+                    let written = Bytes::from(lines(&shown(events, seen), form));
                     let next = api.store.log.read_reference(reference, last, to_position, PIECE_EVENTS);
                     Some((Ok(written), if more { Some(next.await) } else { None }))
                 }
@@ -230,13 +276,12 @@ fn streamed(
     private((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
-/// For each event whether its treatment allocation is shown tells `allocation`.
-fn lines(events: &[Envelope], allocation: &[bool], form: Form) -> String {
+fn lines(events: &[InSight], form: Form) -> String {
     let mut text = String::new();
-    for (event, shown) in events.iter().zip(allocation) {
+    for (event, allocation) in events {
         match form {
-            Form::Csv => text.push_str(&csv::rows(event, *shown)),
-            Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, *shown).to_string(), "\n"]),
+            Form::Csv => text.push_str(&csv::rows(event, *allocation)),
+            Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, *allocation).to_string(), "\n"]),
         }
     }
     text

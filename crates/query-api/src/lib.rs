@@ -15,6 +15,7 @@ mod declared;
 mod description;
 mod entity_tag;
 mod entry;
+mod gaze;
 mod history;
 mod listing;
 mod lists;
@@ -36,7 +37,8 @@ use axum::routing::get;
 use event_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use blinding::Blindings;
+use gaze::Eyes;
+use service::accounts::Accounts;
 pub use stream::EventStreams;
 
 /// What the read side needs.
@@ -45,16 +47,22 @@ pub struct QueryApi {
     store: Store,
     at_least_patience: Duration,
     streams: EventStreams,
-    blindings: Blindings,
+    eyes: Eyes,
 }
 
 impl QueryApi {
-    /// Reads from `store`. `at_least` waits for so long, at most so many follow the log at once, and those end when
+    /// Reads from `store`; who may see what, `accounts` tell. `at_least` waits for so long, at most so many follow the log at once, and those end when
     /// `shutdown` is cancelled.
-    pub fn new(store: Store, at_least_patience: Duration, streams_max: usize, shutdown: CancellationToken) -> Self {
-        let blindings = Blindings::new(store.log.clone());
-        let streams = EventStreams::new(store.log.clone(), blindings.clone(), streams_max, shutdown);
-        Self { store, at_least_patience, streams, blindings }
+    pub fn new(
+        store: Store,
+        accounts: Accounts,
+        at_least_patience: Duration,
+        streams_max: usize,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let eyes = Eyes::new(store.log.clone());
+        let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), streams_max, shutdown);
+        Self { store, at_least_patience, streams, eyes }
     }
 
     /// Those who follow the log.

@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
+use authority::Area;
 use view_schema::ColumnKind;
-use views::{Collection, Comparison, DynTable, Place};
+use views::{Collection, Comparison, DynTable, Scope};
 
 use crate::allocation::Allocation;
 use crate::declared::DOCUMENTS;
@@ -33,8 +34,10 @@ pub struct Listing {
     pub parameters: Vec<Parameter>,
     /// Where its documents hold treatment allocation.
     pub allocation: Allocation,
-    /// Where its rows tell their trial.
-    pub trial: Option<Place>,
+    /// What kind of thing it is.
+    pub area: Area,
+    /// What its documents belong to.
+    pub scope: Scope,
 }
 
 /// A parameter that filters.
@@ -76,7 +79,8 @@ impl Listing {
             collection,
             parameters: collection.filters.iter().filter_map(parameter).collect(),
             allocation: declared.map_or(Allocation::EVERYTHING, |declared| declared.allocation),
-            trial: table.scope().trial,
+            area: table.area(),
+            scope: table.scope(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Lists and documents of every collection.
 
+use authority::Sight;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
@@ -22,6 +23,7 @@ use views::{Collection, Comparison, Standing};
 use crate::QueryApi;
 use crate::blinding::shows;
 use crate::entity_tag::EntityTag;
+use crate::gaze::{Gaze, about};
 use crate::listing::{Listing, Parameter};
 use crate::parameters::Parameters;
 use crate::place::Place;
@@ -52,8 +54,11 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let at_least = parameters.at_least(api.at_least_patience)?;
-    let query = list_query(listing, &mut parameters)?;
+    let mut query = list_query(listing, &mut parameters)?;
     parameters.finish()?;
+    let gaze = Gaze::of(&principal);
+    let sight = gaze.on(listing.area);
+    query.within = api.eyes.within(sight, listing.area, listing.scope).await.map_err(from_log)?;
     if let Some(seen) = query.after.as_ref().and_then(Cursor::seen) {
         // Of a log that went back, a page is not gone on from.
         Place::Event(seen).position(&*api.store.log).await?;
@@ -62,7 +67,10 @@ pub async fn list(
     let page = api.store.views.list(listing.name, &query).await.map_err(from_view)?;
     let mut items = Vec::with_capacity(page.rows.len());
     for (key, document) in page.rows {
-        items.push(shown(&api, listing, &principal, &key, document).await?.0);
+        // What is written is what decides; the statement only leaves out what cannot be in sight.
+        if let Some((document, _)) = shown(&api, listing, sight, &key, document).await? {
+            items.push(document);
+        }
     }
     let next = page.next.map(|cursor| cursor.encode());
     let tag = EntityTag::of_page(items.iter().map(|item| item.get()).chain(next.as_deref()));
@@ -95,8 +103,7 @@ pub async fn document(
     principal: &Principal,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let (checkpoint, document) = found(api, listing, id, at_least).await?;
-    let (document, is_whole) = shown(api, listing, principal, &id.to_string(), document).await?;
+    let (checkpoint, document, is_whole) = found(api, listing, id, at_least, principal).await?;
     let tag = match serde_json::from_str::<Standing>(document.get()) {
         Ok(standing) => EntityTag::of_document(id, standing, !is_whole),
         Err(_) => EntityTag::of_content(document.get()),
@@ -104,21 +111,26 @@ pub async fn document(
     Ok(as_of(checkpoint, &tag, headers, Written(Box::<str>::from(document).into_string())))
 }
 
-/// The document as it is stored, and where the view stands.
+/// The document as the caller may see it, whether it is the whole, and where the view stands.
 ///
 /// # Errors
-/// A 404 problem, and those of [`wait`].
+/// A 404 problem where there is none or it lies outside the caller's sight, and those of [`wait`].
 pub async fn found(
     api: &QueryApi,
     listing: &Listing,
     id: Uuid,
     at_least: Option<(Place, std::time::Duration)>,
-) -> Result<(Checkpoint, Box<RawValue>), Problem> {
+    principal: &Principal,
+) -> Result<(Checkpoint, Box<RawValue>, bool), Problem> {
     wait(api, listing.name, at_least).await?;
     let found = api.store.views.get(listing.name, &id.to_string()).await.map_err(from_view)?;
     let what = listing.collection.summary;
     let missing = || Problem::not_found("not-found", format!("There is no {what} with the id {id}."));
-    Ok((found.checkpoint, found.document.ok_or_else(missing)?))
+    let document = found.document.ok_or_else(missing)?;
+    let gaze = Gaze::of(principal);
+    let seen = shown(api, listing, gaze.on(listing.area), &id.to_string(), document).await?;
+    let (document, is_whole) = seen.ok_or_else(missing)?;
+    Ok((found.checkpoint, document, is_whole))
 }
 
 /// The id in an address.
@@ -129,33 +141,38 @@ pub fn uuid_in_path(id: &str) -> Result<Uuid, Problem> {
     Uuid::try_parse(id).map_err(|_| Problem::invalid("id", "malformed", "The id in the address must be a UUID."))
 }
 
-/// A document as the caller may see it, and whether it is the whole: byte by byte as it was written.
+/// A document as somebody with this sight may see it, and whether it is the whole: byte by byte as it was written.
+/// Nothing where it is outside.
 async fn shown(
     api: &QueryApi,
     listing: &Listing,
-    principal: &Principal,
+    sight: &Sight,
     key: &str,
     document: Box<RawValue>,
-) -> Result<(Box<RawValue>, bool), Problem> {
-    let role = principal.actor.role;
-    if role.sees_allocation() || listing.allocation.is_empty() {
-        return Ok((document, true));
+) -> Result<Option<(Box<RawValue>, bool)>, Problem> {
+    let sees_all = sight.is_everywhere()
+        && sight.roles().into_iter().any(|role| role.sees_allocation() && sight.by(role).is_everywhere());
+    if sees_all || (sight.is_everywhere() && listing.allocation.is_empty()) {
+        return Ok(Some((document, true)));
     }
     let mut fields: Value = read(document.get())?;
-    let trial = match listing.trial {
-        Some(views::Place::Key) => Some(key),
-        Some(views::Place::Column(column)) => fields[column].as_str(),
+    let about = about(listing.scope, key, &fields);
+    let roles = api.eyes.roles(sight, listing.area, &about).await.map_err(from_log)?;
+    if roles.is_empty() {
+        return Ok(None);
+    }
+    if listing.allocation.is_empty() || roles.iter().any(|role| role.sees_allocation()) {
+        return Ok(Some((document, true)));
+    }
+    let blinding = match about.trial_id {
+        Some(trial_id) => api.eyes.blindings.of_trial(trial_id).await.map_err(from_log)?,
         None => None,
     };
-    let blinding = match trial.and_then(|trial| Uuid::try_parse(trial).ok()) {
-        Some(trial) => api.blindings.of_trial(trial.into()).await.map_err(from_log)?,
-        None => None,
-    };
-    if shows(blinding, role) {
-        return Ok((document, true));
+    if roles.iter().any(|role| shows(blinding, *role)) {
+        return Ok(Some((document, true)));
     }
     listing.allocation.strip(&mut fields);
-    Ok((to_raw_value(&fields).map_err(unreadable)?, false))
+    Ok(Some((to_raw_value(&fields).map_err(unreadable)?, false)))
 }
 
 /// Reads a stored document.
@@ -195,7 +212,7 @@ fn list_query(listing: &Listing, parameters: &mut Parameters) -> Result<ListQuer
         filters.push(Filter { column: parameter.column.to_owned(), op, values });
     }
     let sort = Some(sort(listing.collection, parameters)?);
-    Ok(ListQuery { filters, sort, after: cursor(parameters)?, limit: limit(parameters)? })
+    Ok(ListQuery { filters, within: None, sort, after: cursor(parameters)?, limit: limit(parameters)? })
 }
 
 fn values_of(parameter: &Parameter, parameters: &mut Parameters) -> Result<Vec<ColumnValue>, Problem> {

@@ -17,7 +17,8 @@ use service::problem::Problem;
 
 use crate::QueryApi;
 use crate::blinding::Payload;
-use crate::history::{PIECE_EVENTS, must_be_known, until};
+use crate::gaze::{Gaze, Seen};
+use crate::history::{PIECE_EVENTS, unknown, until};
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
 use crate::render::{from_log, from_the_log};
@@ -56,22 +57,26 @@ pub async fn patient(
     let mut parameters = Parameters::of(&uri)?;
     let position = until(&api, &mut parameters).await?;
     parameters.finish()?;
+    let gaze = Gaze::of(&principal);
     let mut streams = BTreeMap::new();
     let mut after = 0;
     loop {
         let read = api.store.log.read_reference(reference, after, position, PIECE_EVENTS).await;
         let events = read.map_err(from_log)?;
-        let allocation = api.blindings.show(&events, principal.actor.role).await.map_err(from_log)?;
+        let seen = api.eyes.look(&gaze, &events).await.map_err(from_log)?;
         // The casebook only tells which reports and visits there are: they have streams of their own.
-        let about = events.iter().zip(allocation).filter(|(event, _)| event.stream.kind != StreamType::Casebook);
-        about.for_each(|(event, shown)| fold(&mut streams, event, shown));
+        for (event, seen) in events.iter().zip(seen).filter(|(event, _)| event.stream.kind != StreamType::Casebook) {
+            if let Seen::Shown { allocation } = seen {
+                fold(&mut streams, event, allocation);
+            }
+        }
         match events.last() {
             Some(last) if events.len() == PIECE_EVENTS => after = last.position,
             _ => break,
         }
     }
     if streams.is_empty() {
-        must_be_known(&api, reference, position).await?;
+        return Err(unknown(reference, position));
     }
     Ok(from_the_log(&PatientState { streams: streams.into_values().collect(), position }))
 }

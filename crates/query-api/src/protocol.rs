@@ -9,6 +9,7 @@ use axum::response::Response;
 use event_store::checkpoints::Checkpoint;
 use events::identifier::{same, same_language};
 use serde::Serialize;
+use service::auth::Principal;
 use service::problem::Problem;
 
 use crate::QueryApi;
@@ -39,6 +40,7 @@ impl AsOf {
 /// Reads the protocol; all parameters must have been taken but those that say how fresh it must be.
 async fn asked(
     api: &QueryApi,
+    principal: &Principal,
     id: &str,
     mut parameters: Parameters,
     headers: HeaderMap,
@@ -47,7 +49,7 @@ async fn asked(
     let at_least = parameters.at_least(api.at_least_patience)?;
     parameters.finish()?;
     let listing = Listing::named(Protocols::NAME).ok_or_else(Problem::internal)?;
-    let (checkpoint, document) = found(api, listing, id, at_least).await?;
+    let (checkpoint, document, _) = found(api, listing, id, at_least, principal).await?;
     let tag = EntityTag::of_document(id, read::<Standing>(document.get())?, false);
     Ok((read(document.get())?, AsOf { checkpoint, tag, headers }))
 }
@@ -55,24 +57,26 @@ async fn asked(
 /// `GET /v1/trials/<id>/arms`.
 pub async fn arms(
     State(api): State<QueryApi>,
+    principal: Principal,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (protocol, as_of) = asked(&api, &id, Parameters::of(&uri)?, headers).await?;
+    let (protocol, as_of) = asked(&api, &principal, &id, Parameters::of(&uri)?, headers).await?;
     Ok(as_of.page::<Arm>(protocol.arms))
 }
 
 /// `GET /v1/trials/<id>/eligibility`: the criteria in force, or those of a `version`.
 pub async fn eligibility(
     State(api): State<QueryApi>,
+    principal: Principal,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let version: Option<u32> = parameters.parsed("version", "a version of the criteria: a whole number from 1")?;
-    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &principal, &id, parameters, headers).await?;
     let wanted = |definition: &&Eligibility| version.is_none_or(|version| definition.criteria_version == version);
     let found = protocol.eligibility.iter().rev().find(wanted);
     let missing = || match version {
@@ -86,13 +90,14 @@ pub async fn eligibility(
 /// `GET /v1/trials/<id>/consent-forms`: all of them, or those of a `form_version` or `language`.
 pub async fn consent_forms(
     State(api): State<QueryApi>,
+    principal: Principal,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let (versions, languages) = (parameters.texts("form_version")?, parameters.list("language")?);
-    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &principal, &id, parameters, headers).await?;
     let wanted = |form: &ConsentForm| {
         (versions.is_empty() || versions.iter().any(|version| same(&form.form_version, version)))
             && (languages.is_empty() || languages.iter().any(|language| same_language(&form.language, language)))
@@ -103,13 +108,14 @@ pub async fn consent_forms(
 /// `GET /v1/trials/<id>/questionnaires`: all of them in every version, or those of an `instrument`.
 pub async fn questionnaires(
     State(api): State<QueryApi>,
+    principal: Principal,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let instruments = parameters.texts("instrument")?;
-    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &principal, &id, parameters, headers).await?;
     let wanted = |form: &Questionnaire| {
         instruments.is_empty() || instruments.iter().any(|instrument| same(&form.instrument, instrument))
     };
@@ -119,13 +125,14 @@ pub async fn questionnaires(
 /// `GET /v1/trials/<id>/questionnaires/<instrument>`: the newest, or that of a `version`.
 pub async fn questionnaire(
     State(api): State<QueryApi>,
+    principal: Principal,
     Path((id, instrument)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&uri)?;
     let version = parameters.text("version")?;
-    let (protocol, as_of) = asked(&api, &id, parameters, headers).await?;
+    let (protocol, as_of) = asked(&api, &principal, &id, parameters, headers).await?;
     let wanted = |form: &&Questionnaire| {
         same(&form.instrument, &instrument) && version.as_ref().is_none_or(|version| same(&form.version, version))
     };

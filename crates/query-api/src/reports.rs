@@ -2,6 +2,7 @@
 
 use ::views::Table;
 use ::views::trial::trial_enrolment::TrialEnrolment;
+use authority::Area;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
@@ -15,7 +16,8 @@ use service::problem::Problem;
 
 use crate::QueryApi;
 use crate::entry::TimelineEntry;
-use crate::history;
+use crate::gaze::Gaze;
+use crate::history::{self, InSight};
 use crate::listing::Listing;
 use crate::lists::{Page, document, uuid_in_path};
 use crate::parameters::Parameters;
@@ -41,7 +43,7 @@ pub async fn enrolment(
 /// unless `sort=position` asks otherwise. Read from the log: nothing lags behind it.
 pub async fn timeline(
     State(api): State<QueryApi>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
@@ -61,20 +63,41 @@ pub async fn timeline(
         None => None,
     };
     let head = log.head().await.map_err(from_log)?;
+    let gaze = Gaze::of(&principal);
     // One more than is shown tells whether more follows.
     let events = if ascending {
-        log.read_reference(reference, after.unwrap_or(0), head, limit + 1).await
+        history::in_sight(&api, &gaze, reference, (after.unwrap_or(0), head), limit + 1).await?
     } else {
-        log.read_reference_back(reference, after.unwrap_or(head + 1), limit + 1).await
+        latest_in_sight(&api, &gaze, reference, after.unwrap_or(head + 1), limit + 1).await?
     };
-    let events = events.map_err(from_log)?;
     if events.is_empty() {
-        history::must_be_known(&api, reference, head).await?;
+        history::must_be_known(&api, &gaze, reference, head).await?;
     }
     let shown = &events[..events.len().min(limit)];
-    let next = shown.last().filter(|_| events.len() > limit).map(|event| event.event_id.to_string());
-    let items: Vec<TimelineEntry<'_>> = shown.iter().map(TimelineEntry::new).collect();
+    let next = shown.last().filter(|_| events.len() > limit).map(|(event, _)| event.event_id.to_string());
+    let items: Vec<TimelineEntry<'_>> = shown.iter().map(|(event, _)| TimelineEntry::new(event)).collect();
     Ok(from_the_log(&Page { items, next, position: head }))
+}
+
+/// The last events in sight before a position, newest first, as many as are wanted.
+async fn latest_in_sight(
+    api: &QueryApi,
+    gaze: &Gaze,
+    reference: Reference,
+    mut before: u64,
+    wanted: usize,
+) -> Result<Vec<InSight>, Problem> {
+    let mut found = Vec::new();
+    loop {
+        let events = api.store.log.read_reference_back(reference, before, wanted).await.map_err(from_log)?;
+        let is_last = events.len() < wanted;
+        before = events.last().map_or(0, |last| last.position);
+        found.extend(history::seen(api, gaze, events).await?);
+        if is_last || found.len() >= wanted {
+            found.truncate(wanted);
+            return Ok(found);
+        }
+    }
 }
 
 /// Where a view stands.
@@ -100,8 +123,11 @@ struct Rebuilding {
 }
 
 /// `GET /v1/views`: where every view stands.
-pub async fn views(State(api): State<QueryApi>, _principal: Principal, uri: Uri) -> Result<Response, Problem> {
+pub async fn views(State(api): State<QueryApi>, principal: Principal, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri)?.finish()?;
+    if Gaze::of(&principal).on(Area::Operation).is_empty() {
+        return Err(Problem::forbidden("None of the roles that the account holds looks after the program."));
+    }
     let states = api.store.views.states().await.map_err(from_view)?;
     let head = api.store.log.head().await.map_err(from_log)?;
     let status = |state: ViewState| ViewStatus {

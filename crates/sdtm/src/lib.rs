@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use events::access::account::Scope;
+use events::envelope::Role;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
@@ -28,6 +30,7 @@ use self::send::{Sender, Sent};
 use self::source::{Found, SourceError, Table, file_name};
 use self::study::Collector;
 use client::ToolError;
+use client::accounts::{Issue, Member};
 use client::console;
 use client::invocation::{absolute, curl};
 use client::{Client, ClientArgs, Invocation};
@@ -82,10 +85,14 @@ struct SdtmArgs {
 ///
 /// # Errors
 /// [`ToolError`] where it could not begin.
-pub fn run(args: ImportArgs) -> BoxFuture<'static, Result<ExitCode, ToolError>> {
+pub fn run(
+    args: ImportArgs,
+    issue: impl FnOnce(&ClientArgs) -> Option<Issue>,
+) -> BoxFuture<'static, Result<ExitCode, ToolError>> {
+    let Source::Sdtm(args) = args.source;
+    let issue = issue(&args.client);
     Box::pin(async move {
-        let Source::Sdtm(args) = args.source;
-        match console::unless_interrupted(import(&args)).await {
+        match console::unless_interrupted(import(&args, issue)).await {
             None => {
                 eprintln!("\nstopped; what was sent is kept: run the same command again to go on");
                 Ok(ExitCode::from(console::INTERRUPTED))
@@ -99,7 +106,7 @@ pub fn run(args: ImportArgs) -> BoxFuture<'static, Result<ExitCode, ToolError>> 
     })
 }
 
-async fn import(args: &SdtmArgs) -> Result<ExitCode, ToolError> {
+async fn import(args: &SdtmArgs, issue: Option<Issue>) -> Result<ExitCode, ToolError> {
     let client = Client::new(&args.client)?;
     let found = source::find(&args.folder).map_err(ToolError::file(&args.folder, "read"))?;
     if let Some(report) = &args.report {
@@ -111,6 +118,7 @@ async fn import(args: &SdtmArgs) -> Result<ExitCode, ToolError> {
     let (Collector { mut study, mut accounts, .. }, unreadable) = read(collector, &found, &args.folder)?;
     let name = study.id.clone().ok_or_else(|| ToolError::Input("no row has a STUDYID".to_owned()))?;
     let plan = plan_trial(&study, &name, &mut accounts);
+    let client = as_importer(client, issue).await?;
     let sender = Sender::new(&client, accounts);
     let subjects = std::mem::take(&mut study.subjects);
     drop(study);
@@ -128,6 +136,14 @@ async fn import(args: &SdtmArgs) -> Result<ExitCode, ToolError> {
     }
     let refused = sent.accounts.rows_settled() > 0 && sent.position == 0;
     Ok(if whole && !refused { ExitCode::SUCCESS } else { ExitCode::from(COULD_NOT_GO_ON) })
+}
+
+/// Who brings records over acts as an integration: an account of its own, where one can be opened.
+async fn as_importer(client: Client, issue: Option<Issue>) -> Result<Client, ToolError> {
+    let Some(issue) = issue else { return Ok(client) };
+    let importer = Member { username: "importer".to_owned(), role: Role::Integration, scope: Scope::Installation };
+    let opened = client::accounts::Accounts::new(client.clone(), issue).client(&importer).await?;
+    Ok(opened.unwrap_or(client))
 }
 
 fn tell_what_is_there(found: &Found, accounts: &mut Accounts) {

@@ -57,6 +57,8 @@ pub struct Part {
     pub number: u32,
     /// The site that the patient comes to.
     pub site_id: SiteId,
+    /// The trial.
+    pub trial_id: TrialId,
     /// The site's code.
     pub site_code: String,
     /// Up to the signed consent; the rest of enrolment is the process manager's.
@@ -70,7 +72,11 @@ pub struct Part {
 impl Part {
     /// Who is at hand where something is done to this patient.
     pub fn scene(&self) -> Scene<'_> {
-        Scene { site: Some(&self.site_code), participant: Some(self.number) }
+        Scene {
+            trial_id: self.trial_id,
+            site: Some((self.site_id, &self.site_code)),
+            participant: Some((self.patient_id, self.number)),
+        }
     }
 }
 
@@ -91,9 +97,10 @@ impl Cast {
         Self { trial_id, subjects, seed, start, sites: (0..sites).map(site).collect(), protocol }
     }
 
-    /// The code of the site with this id.
-    pub fn code_of(&self, site_id: &str) -> Option<String> {
-        self.sites.iter().position(|site| site.to_string() == site_id).map(site_code)
+    /// The site with this id, and its code.
+    pub fn site_of(&self, site_id: &str) -> Option<(SiteId, String)> {
+        let index = self.sites.iter().position(|site| site.to_string() == site_id)?;
+        Some((self.sites[index], site_code(index)))
     }
 
     /// The commands that set the trial up.
@@ -169,6 +176,7 @@ impl Cast {
         let mut story = Story { cast: self, random, patient_id, subject_id, commands: Vec::new(), alerts: 0 };
         story.tell(randomised_on);
         Part {
+            trial_id: self.trial_id,
             patient_id,
             subject_id,
             number,
@@ -195,6 +203,7 @@ impl Cast {
         let register = RegisterPatient {
             birth_date: Some(Personal::new(PartialDate::from(born))),
             sex: Some(Personal::new(sex)),
+            site_id: Some(site_id),
             occurred_at: When::at(at),
             ..RegisterPatient::default()
         };

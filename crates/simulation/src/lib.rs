@@ -15,7 +15,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use clap::Args;
 use futures::future::BoxFuture;
 
-use accounts::{Accounts, Person};
+use accounts::{Accounts, monitor};
 use cast::{Cast, LENGTH_DAYS};
 use client::ToolError;
 use client::console::{INTERRUPTED, print, table, unless_interrupted};
@@ -24,7 +24,7 @@ use events::envelope::Role;
 use play::{Outcome, play};
 use serde_json::{Value, json};
 
-pub use accounts::Issue;
+use client::accounts::Issue;
 
 /// Plays a believable trial from a seed.
 #[derive(Clone, Debug, Args)]
@@ -125,7 +125,7 @@ async fn start(
         }
         return Ok(start);
     }
-    let reader = accounts.client(&Person::monitor())?;
+    let reader = accounts.client(&monitor()).await?;
     let page: Value = reader.get("/v1/trials", &[("protocol", protocol)]).await?;
     let played = page["items"][0]["registered_at"].as_str().and_then(|time| time.parse::<DateTime<Utc>>().ok());
     Ok(played.map_or(latest, |time| time.date_naive()))

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::accounts::{Accounts, Person, Scene};
+use super::accounts::{Accounts, Scene, monitor, player};
 use super::cast::{Cast, Part};
 use client::ToolError;
 use client::console::Progress;
@@ -48,24 +48,24 @@ struct Player<'play> {
 
 /// Plays the whole trial.
 pub async fn play(accounts: &Accounts, cast: &Cast, concurrency: usize) -> Result<Outcome, ToolError> {
-    let player = Player {
+    let playing = Player {
         accounts,
-        reader: accounts.client(&Person::monitor())?,
+        reader: accounts.client(&monitor()).await?,
         cast,
         new_events: AtomicU64::new(0),
         position: AtomicU64::new(0),
         alerts: AtomicUsize::new(0),
     };
     for command in cast.setting() {
-        player.send(&command, Scene::TRIAL).await?;
+        playing.send(&command, Scene::trial(cast.trial_id)).await?;
     }
     let progress = Progress::new("consents", cast.subjects.into());
-    let intakes = by_site(cast).into_iter().map(|numbers| player.take_in(numbers, &progress));
+    let intakes = by_site(cast).into_iter().map(|numbers| playing.take_in(numbers, &progress));
     stream::iter(intakes).buffer_unordered(concurrency).try_collect::<Vec<()>>().await?;
     progress.finish();
     let progress = Progress::new("subjects", cast.subjects.into());
     let parts = stream::iter(0..cast.subjects).map(|number| {
-        let (player, progress) = (&player, &progress);
+        let (player, progress) = (&playing, &progress);
         async move {
             player.play(&cast.part(number)).await?;
             progress.advance(1);
@@ -74,13 +74,13 @@ pub async fn play(accounts: &Accounts, cast: &Cast, concurrency: usize) -> Resul
     });
     parts.buffer_unordered(concurrency).try_collect::<Vec<()>>().await?;
     progress.finish();
-    player.look_after_alerts().await?;
-    let position = player.position.load(Ordering::Relaxed).to_string();
+    playing.look_after_alerts().await?;
+    let position = playing.position.load(Ordering::Relaxed).to_string();
     let path = format!("/v1/trials/{}/enrolment", cast.trial_id);
-    let enrolment = player.reader.get(&path, &[("at_least", &position), ("timeout_ms", "30000")]).await?;
-    let alerts = player.alerts.load(Ordering::Relaxed);
-    let new_events = player.new_events.load(Ordering::Relaxed);
-    Ok(Outcome { enrolment, alerts, new_events, patient_with_alert: player.patient_with_alert().await? })
+    let enrolment = playing.reader.get(&path, &[("at_least", &position), ("timeout_ms", "30000")]).await?;
+    let alerts = playing.alerts.load(Ordering::Relaxed);
+    let new_events = playing.new_events.load(Ordering::Relaxed);
+    Ok(Outcome { enrolment, alerts, new_events, patient_with_alert: playing.patient_with_alert().await? })
 }
 
 /// The patients of each site, in the order in which they come.
@@ -95,7 +95,7 @@ fn by_site(cast: &Cast) -> Vec<Vec<u32>> {
 impl Player<'_> {
     /// Sends a command as whoever's work it is there.
     async fn send(&self, command: &CommandRequest, scene: Scene<'_>) -> Result<(), ClientError> {
-        let answer = self.accounts.client(&Person::of(command, scene))?.send(command).await?;
+        let answer = self.accounts.client(&player(command, scene)).await?.send(command).await?;
         self.position.fetch_max(answer.position, Ordering::Relaxed);
         if !answer.repeated {
             self.new_events.fetch_add(answer.events.len() as u64, Ordering::Relaxed);
@@ -181,8 +181,9 @@ impl Player<'_> {
                 continue;
             };
             let alert_id = events::ids::AlertId::from(alert_id);
-            let site = alert["site_id"].as_str().and_then(|id| self.cast.code_of(id));
-            let scene = Scene { site: site.as_deref(), participant: None };
+            let site = alert["site_id"].as_str().and_then(|id| self.cast.site_of(id));
+            let site = site.as_ref().map(|(site_id, code)| (*site_id, code.as_str()));
+            let scene = Scene { trial_id: self.cast.trial_id, site, participant: None };
             if index % 3 < 2 {
                 let acknowledge = domain::safety::alert::AcknowledgeAlert {
                     note: Some("Called the participant.".to_owned()),

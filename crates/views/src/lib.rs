@@ -15,6 +15,7 @@ mod view;
 
 /// What a view is written with.
 pub mod prelude {
+    pub use authority::Area;
     pub use chrono::{DateTime, NaiveDate, Utc};
     pub use events::envelope::Envelope;
     pub use events::ids::*;
@@ -28,6 +29,11 @@ pub mod prelude {
     pub use crate::view::View;
 }
 
+/// Who acts, what they may do, and what they tried.
+pub mod access {
+    pub mod accounts;
+    pub mod incidents;
+}
 /// The consent of patients.
 pub mod consent {
     pub mod consents;
@@ -75,6 +81,8 @@ pub use view::{Changes, DynView, Erased, Standing, Touched, View, ViewFault};
 /// Every view that is folded from the log, by context.
 pub static ALL: &[&dyn DynView] = &[
     // tidy: sorted
+    &Erased::<access::accounts::Accounts>::new(),
+    &Erased::<access::incidents::Incidents>::new(),
     &Erased::<consent::consents::Consents>::new(),
     &Erased::<enrolment::subjects::Subjects>::new(),
     &Erased::<epro::reports::Reports>::new(),

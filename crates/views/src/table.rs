@@ -1,5 +1,6 @@
 //! What is declared of documents beside how they come about: where they are kept, how they are listed.
 
+use authority::Area;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,8 @@ pub trait Table: Send + Sync + 'static {
     const ACCESS_PATHS: &'static [&'static [&'static str]];
     /// How they are listed.
     const COLLECTION: Collection;
+    /// What kind of thing it is: which roles read it.
+    const AREA: Area;
     /// What a document belongs to.
     const SCOPE: Scope;
 }
@@ -200,6 +203,9 @@ pub trait DynTable: Send + Sync + 'static {
 
     /// How it is listed.
     fn collection(&self) -> &'static Collection;
+
+    /// What kind of thing it is.
+    fn area(&self) -> Area;
 
     /// What a document belongs to.
     fn scope(&self) -> Scope;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
+use authority::Area;
 use events::Misfit;
 use events::envelope::Envelope;
 use events::ids::StreamType;
@@ -172,6 +173,10 @@ impl<T: Table> DynTable for Erased<T> {
 
     fn collection(&self) -> &'static Collection {
         const { &T::COLLECTION }
+    }
+
+    fn area(&self) -> Area {
+        T::AREA
     }
 
     fn scope(&self) -> Scope {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::checkpoints::Checkpoint;
 
-pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError};
+pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError, Within};
 pub use query::{Dialect, ListSql, STRETCHES_MAX};
 pub(crate) use query::{SortKey, cursor_behind};
 pub use view_schema::{Column, ColumnKind, ColumnValue, ViewRow, ViewSchema};

@@ -29,6 +29,15 @@ pub struct Filter {
     pub values: Vec<ColumnValue>,
 }
 
+/// One way in which a row may lie within what is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// The column; without it the key.
+    pub column: Option<String>,
+    /// What it may be.
+    pub values: Vec<ColumnValue>,
+}
+
 /// Which way a list runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,6 +53,8 @@ pub enum Direction {
 pub struct ListQuery {
     /// All must hold.
     pub filters: Vec<Filter>,
+    /// At least one of them must hold, where it is given: what lies in sight of who is asking.
+    pub within: Option<Vec<Within>>,
     /// The column to sort by; without it the order is by key. Rows without a value come last.
     pub sort: Option<(String, Direction)>,
     /// Where the page begins: the `next` of the page before.
@@ -154,7 +165,7 @@ impl ListSql {
         if query.limit == 0 || query.limit > LIST_LIMIT_MAX {
             return Err(QueryError::Limit);
         }
-        let wanted = combinations(columns, &query.filters)?;
+        let mut wanted = combinations(columns, &query.filters)?;
         let sort = match &query.sort {
             Some((column, _)) => Some((column.clone(), kind_of(columns, column)?)),
             None => None,
@@ -165,6 +176,17 @@ impl ListSql {
             return Err(QueryError::ForeignCursor);
         }
         let mut builder = Builder::new(view, dialect, query.limit + 1);
+        match query.within.as_deref() {
+            None => {}
+            // As if it were a filter: an index begins with it.
+            Some([Within { column: Some(column), values }]) if values.len() == 1 => {
+                kind_of(columns, column)?;
+                for combination in &mut wanted {
+                    combination.push((column, FilterOp::Equals, &values[0]));
+                }
+            }
+            Some(within) => builder.keep_within(columns, within)?,
+        }
         let mut stretches = Vec::new();
         for combination in &wanted {
             builder.narrow(combination);
@@ -206,6 +228,8 @@ struct Builder<'view> {
     // One row more than asked for tells whether there is a next page.
     limit: u32,
     conditions: String,
+    // What every row must lie within.
+    within: String,
     // Columns that must have one value, and what is bound for it.
     equal: Vec<(String, String)>,
     values: Vec<ColumnValue>,
@@ -213,7 +237,15 @@ struct Builder<'view> {
 
 impl<'view> Builder<'view> {
     const fn new(view: &'view str, dialect: Dialect, limit: u32) -> Self {
-        Self { view, dialect, limit, conditions: String::new(), equal: Vec::new(), values: Vec::new() }
+        Self {
+            view,
+            dialect,
+            limit,
+            conditions: String::new(),
+            within: String::new(),
+            equal: Vec::new(),
+            values: Vec::new(),
+        }
     }
 
     /// The rows behind a place, as a comparison of rows.
@@ -231,6 +263,23 @@ impl<'view> Builder<'view> {
         self.values.push(value);
         // $1 is the view's name.
         format!("${}", self.values.len() + 1)
+    }
+
+    /// Only rows that lie within one of these.
+    fn keep_within(&mut self, columns: &[(String, ColumnKind)], within: &[Within]) -> Result<(), QueryError> {
+        let mut alternatives = Vec::with_capacity(within.len());
+        for Within { column, values } in within.iter().filter(|within| !within.values.is_empty()) {
+            if let Some(column) = column {
+                kind_of(columns, column)?;
+            }
+            let bound: Vec<String> = values.iter().map(|value| self.bind(value.clone())).collect();
+            alternatives.push(format!("{} IN ({})", column.as_deref().unwrap_or("key"), bound.join(", ")));
+        }
+        self.within = match alternatives.as_slice() {
+            [] => " AND 1 = 0".to_owned(),
+            alternatives => format!(" AND ({})", alternatives.join(" OR ")),
+        };
+        Ok(())
     }
 
     /// From now on only rows that fit these conditions.
@@ -257,14 +306,14 @@ impl<'view> Builder<'view> {
 
     /// A stretch of the view's rows; `sort_value` is what the cursor keeps of each.
     fn stretch(&self, part: u8, sort_value: &str, condition: &str, order: &str) -> String {
-        let Self { view, limit, conditions, .. } = self;
+        let Self { view, limit, conditions, within, .. } = self;
         let document = match self.dialect {
             Dialect::Postgres => "document::text",
             Dialect::Sqlite => "document",
         };
         format!(
             "SELECT {part} AS part, key, {document} AS document, {sort_value} AS sort_value FROM view_{view}
-             WHERE generation = (SELECT generation FROM views WHERE name = $1){conditions}{condition}
+             WHERE generation = (SELECT generation FROM views WHERE name = $1){within}{conditions}{condition}
              ORDER BY {order} LIMIT {limit}"
         )
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use event_store::clock;
 use event_store::log::{EventLog, LogError};
+use events::envelope::Envelope;
+use events::ids::StreamKey as _;
 use futures::{Stream, stream};
+use service::accounts::Accounts;
 use service::auth::Principal;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -13,7 +16,7 @@ use uuid::Uuid;
 
 use super::window::{Read, Rendered, Window};
 use super::{Filter, PIECE};
-use crate::blinding::Blindings;
+use crate::gaze::{Eyes, Gaze, Seen};
 use crate::render::log as log_error;
 use crate::sse::{HEARTBEAT, RETRY};
 
@@ -23,17 +26,20 @@ const SKIPPED_MAX: usize = 1_000;
 /// A client of the event stream.
 pub struct Client {
     log: Arc<dyn EventLog>,
-    blindings: Blindings,
+    accounts: Accounts,
+    eyes: Eyes,
     window: Arc<Window>,
     end: watch::Receiver<u64>,
     // The log's when the client came: it ends where the log goes back, and whoever comes again is told.
     incarnation: u64,
     principal: Principal,
+    gaze: Gaze,
     filter: Filter,
     position: u64,
     // The last event that was looked at, and how many since the last frame.
     last: Option<Uuid>,
     skipped: usize,
+    has_changed: bool,
     said: Instant,
     greeted: bool,
     // Held for as long as the stream lasts.
@@ -46,7 +52,7 @@ impl Client {
     /// # Errors
     /// Where the log does not answer.
     pub async fn new(
-        (log, blindings): (Arc<dyn EventLog>, Blindings),
+        (log, accounts, eyes): (Arc<dyn EventLog>, Accounts, Eyes),
         window: &Arc<Window>,
         principal: Principal,
         filter: Filter,
@@ -58,23 +64,26 @@ impl Client {
         let (last, skipped, greeted) = (None, 0, false);
         Ok(Self {
             log,
-            blindings,
+            accounts,
+            eyes,
             window,
             end,
             incarnation,
+            gaze: Gaze::of(&principal),
             principal,
             filter,
             position,
             last,
             skipped,
+            has_changed: false,
             said,
             greeted,
             _room: room,
         })
     }
 
-    /// Piece after piece; a slow client reads slower, nothing piles up. Ends with the token, and
-    /// where the log does not answer: the client comes again where it stopped.
+    /// Piece after piece; a slow client reads slower, nothing piles up. Ends with the token, with a change of what the
+    /// account may do, and where the log does not answer: the client comes again where it stopped.
     pub fn frames(self) -> impl Stream<Item = Result<Bytes, LogError>> + Send {
         stream::unfold(self, |mut client| async move {
             let frame = client.next().await?;
@@ -88,13 +97,16 @@ impl Client {
             return Some(format!("retry: {}\n\n", RETRY.as_millis()).into());
         }
         loop {
-            if self.principal.expires_at <= clock::now() || self.window.incarnation() != self.incarnation {
+            let is_over = self.has_changed || self.principal.expires_at <= clock::now();
+            if is_over || self.window.incarnation() != self.incarnation {
                 return None;
             }
             self.end.borrow_and_update();
             let events = match self.window.read(self.position) {
                 Read::Events(events) => events,
                 Read::Gone => match self.read_log().await {
+                    // What the account may do may have changed in what was passed over.
+                    Ok(_) if !self.may_go_on().await => return None,
                     Ok(events) if events.is_empty() => match self.wait().await {
                         Some(frame) => return Some(frame),
                         None => continue,
@@ -114,8 +126,13 @@ impl Client {
                 // It went back while they were read.
                 return None;
             }
-            if let Some(frame) = self.take(&events) {
-                return Some(frame);
+            match self.take(&events).await {
+                Ok(Some(frame)) => return Some(frame),
+                Ok(None) => {}
+                Err(error) => {
+                    log_error(&error);
+                    return None;
+                }
             }
         }
     }
@@ -131,23 +148,46 @@ impl Client {
     }
 
     /// The frames of those that pass; how far the client has come where none did for long.
-    fn take(&mut self, events: &[Arc<Rendered>]) -> Option<Bytes> {
+    async fn take(&mut self, events: &[Arc<Rendered>]) -> Result<Option<Bytes>, LogError> {
         let mut passing = Vec::new();
         for rendered in events {
             self.position = rendered.event.position;
             self.last = Some(rendered.event.event_id);
-            if self.filter.passes(&rendered.event) {
-                passing.push(rendered);
-                self.skipped = 0;
-            } else {
-                self.skipped += 1;
+            if self.is_of_the_account(&rendered.event) {
+                // What came before is still told; whoever comes again is looked at anew.
+                self.has_changed = true;
+                break;
+            }
+            let seen = match self.filter.passes(&rendered.event) {
+                true => self.eyes.look_at(&self.gaze, &rendered.event).await?,
+                false => Seen::Hidden,
+            };
+            match seen {
+                Seen::Shown { allocation } => {
+                    passing.push(rendered.frame(allocation));
+                    self.skipped = 0;
+                }
+                Seen::Hidden => self.skipped += 1,
             }
         }
-        match passing.as_slice() {
-            [] if self.skipped >= SKIPPED_MAX => Some(self.sign_of_life()),
-            [] => None,
-            [one] => Some(one.frame(&self.principal)),
-            many => Some(many.iter().flat_map(|rendered| rendered.frame(&self.principal)).collect()),
+        Ok(match passing.len() {
+            0 if self.skipped >= SKIPPED_MAX => Some(self.sign_of_life()),
+            0 => None,
+            1 => passing.pop(),
+            _ => Some(passing.concat().into()),
+        })
+    }
+
+    /// Whether the event changes what the account may do.
+    fn is_of_the_account(&self, event: &Envelope) -> bool {
+        event.stream == self.principal.account_id.stream() || event.stream == self.principal.identity_id.stream()
+    }
+
+    /// Whether the account may do what it might when the client came.
+    async fn may_go_on(&self) -> bool {
+        match self.accounts.of(self.principal.identity_id).await {
+            Ok(known) => known.account_id == self.principal.account_id && known.sight == self.principal.sight,
+            Err(_) => false,
         }
     }
 
@@ -176,6 +216,6 @@ impl Client {
                 events
             }
         };
-        Rendered::all(events, &self.blindings).await
+        Ok(Rendered::all(events))
     }
 }

@@ -13,6 +13,7 @@ use axum::response::Response;
 use event_store::log::EventLog;
 use events::envelope::Envelope;
 use futures::StreamExt;
+use service::accounts::Accounts;
 use service::auth::Principal;
 use service::problem::Problem;
 use tokio::sync::Semaphore;
@@ -23,8 +24,9 @@ use self::client::Client;
 use self::filter::Filter;
 use self::window::Window;
 use crate::QueryApi;
-use crate::blinding::{Blindings, Payload, shows};
+use crate::blinding::Payload;
 use crate::entry::Entry;
+use crate::gaze::{Eyes, Gaze, Seen};
 use crate::lists::uuid_in_path;
 use crate::parameters::Parameters;
 use crate::place::Place;
@@ -39,6 +41,8 @@ const FULL_SECONDS: u32 = 5;
 #[derive(Clone)]
 pub struct EventStreams {
     window: Arc<Window>,
+    accounts: Accounts,
+    eyes: Eyes,
     room: Arc<Semaphore>,
     streams_max: usize,
     shutdown: CancellationToken,
@@ -46,9 +50,15 @@ pub struct EventStreams {
 
 impl EventStreams {
     /// At most `streams_max` at once; all end when `shutdown` is cancelled.
-    pub fn new(log: Arc<dyn EventLog>, blindings: Blindings, streams_max: usize, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        accounts: Accounts,
+        eyes: Eyes,
+        streams_max: usize,
+        shutdown: CancellationToken,
+    ) -> Self {
         let room = Arc::new(Semaphore::new(streams_max));
-        Self { window: Window::new(log, blindings), room, streams_max, shutdown }
+        Self { window: Window::new(log), accounts, eyes, room, streams_max, shutdown }
     }
 
     /// How many clients follow now.
@@ -84,9 +94,12 @@ async fn found(api: &QueryApi, principal: &Principal, id: &str, uri: &Uri) -> Re
     let id = uuid_in_path(id)?;
     Parameters::of(uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
-    let event = event.ok_or_else(|| Problem::not_found("not-found", format!("There is no event with the id {id}.")))?;
-    let blinding = api.blindings.of_event(&event).await.map_err(from_log)?;
-    Ok((event, shows(blinding, principal.actor.role)))
+    let missing = || Problem::not_found("not-found", format!("There is no event with the id {id}."));
+    let event = event.ok_or_else(missing)?;
+    match api.eyes.look_at(&Gaze::of(principal), &event).await.map_err(from_log)? {
+        Seen::Shown { allocation } => Ok((event, allocation)),
+        Seen::Hidden => Err(missing()),
+    }
 }
 
 /// `GET /v1/events`: from a position on, then live. Each frame's id is the event's own id, so
@@ -108,8 +121,8 @@ pub async fn stream(
     let streams = &api.streams;
     let full = |_| Problem::unavailable("too-many-streams", "This server follows for as many as it can.", FULL_SECONDS);
     let room = streams.room.clone().try_acquire_owned().map_err(full)?;
-    let log = (api.store.log.clone(), api.blindings.clone());
-    let client = Client::new(log, &streams.window, principal, filter, (incarnation, start), room);
+    let sources = (api.store.log.clone(), streams.accounts.clone(), streams.eyes.clone());
+    let client = Client::new(sources, &streams.window, principal, filter, (incarnation, start), room);
     let client = client.await.map_err(from_log)?;
     let live = client.frames().take_until(streams.shutdown.clone().cancelled_owned()).fuse();
     let mut response = Response::new(Body::from_stream(live));

@@ -8,13 +8,10 @@ use std::time::Duration;
 use axum::body::Bytes;
 use event_store::log::{EventLog, LogError};
 use events::envelope::Envelope;
-use events::trial::Blinding;
-use service::auth::Principal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::PIECE;
-use crate::blinding::{Blindings, shows};
 use crate::entry::Entry;
 use crate::render::log as log_error;
 
@@ -32,28 +29,19 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub struct Rendered {
     /// The event.
     pub event: Envelope,
-    blinding: Option<Blinding>,
     open: OnceLock<Bytes>,
     blinded: OnceLock<Bytes>,
 }
 
 impl Rendered {
-    /// Renders nothing yet; for each event looks up how the trial is blinded whose allocation it tells.
-    ///
-    /// # Errors
-    /// Where the log does not answer.
-    pub async fn all(events: Vec<Envelope>, blindings: &Blindings) -> Result<Vec<Arc<Self>>, LogError> {
-        let mut rendered = Vec::with_capacity(events.len());
-        for event in events {
-            let blinding = blindings.of_event(&event).await?;
-            rendered.push(Arc::new(Self { event, blinding, open: OnceLock::new(), blinded: OnceLock::new() }));
-        }
-        Ok(rendered)
+    /// Renders nothing yet.
+    pub fn all(events: Vec<Envelope>) -> Vec<Arc<Self>> {
+        let rendered = |event| Arc::new(Self { event, open: OnceLock::new(), blinded: OnceLock::new() });
+        events.into_iter().map(rendered).collect()
     }
 
-    /// The event as a frame of the stream.
-    pub fn frame(&self, principal: &Principal) -> Bytes {
-        let allocation_is_shown = shows(self.blinding, principal.actor.role);
+    /// The event as a frame of the stream, with treatment allocation or without.
+    pub fn frame(&self, allocation_is_shown: bool) -> Bytes {
         let form = if allocation_is_shown { &self.open } else { &self.blinded };
         form.get_or_init(|| {
             // JSON holds no line break, so one `data` line is enough.
@@ -77,7 +65,6 @@ pub enum Read {
 /// The newest events of the log, without a gap.
 pub struct Window {
     log: Arc<dyn EventLog>,
-    blindings: Blindings,
     kept: RwLock<Kept>,
     end: watch::Sender<u64>,
     incarnation: watch::Receiver<u64>,
@@ -94,9 +81,9 @@ struct Kept {
 
 impl Window {
     /// A window over `log`; it is read from the first time that somebody follows.
-    pub fn new(log: Arc<dyn EventLog>, blindings: Blindings) -> Arc<Self> {
+    pub fn new(log: Arc<dyn EventLog>) -> Arc<Self> {
         let (end, incarnation) = (watch::Sender::new(0), log.incarnation());
-        Arc::new(Self { log, blindings, kept: RwLock::default(), end, incarnation, reader: Mutex::default() })
+        Arc::new(Self { log, kept: RwLock::default(), end, incarnation, reader: Mutex::default() })
     }
 
     /// Tells where the window ends, as it moves. Begins to read where nobody has followed before.
@@ -204,7 +191,7 @@ impl Window {
         let position = *self.end.borrow();
         let events = self.log.follow(position, PIECE).await?;
         let are_some = !events.is_empty();
-        self.add(Rendered::all(events, &self.blindings).await?, incarnation);
+        self.add(Rendered::all(events), incarnation);
         Ok(are_some)
     }
 }

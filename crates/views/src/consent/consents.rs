@@ -1,5 +1,6 @@
 //! Consents: which form is in force for whom.
 
+use authority::Area;
 use chrono::{DateTime, Utc};
 use events::consent::{ConsentCorrected, ConsentEvent, SignaturePurpose, Signer, WithdrawalScope};
 use events::envelope::Envelope;
@@ -132,6 +133,7 @@ impl Table for Consents {
     ];
     const COLLECTION: Collection =
         Collection::new("consents", "consent", &[TRIAL, SITE, PATIENT, STATUS], &[Sort::by_greatest("signed_at")]);
+    const AREA: Area = Area::Clinical;
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

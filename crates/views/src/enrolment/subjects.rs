@@ -1,5 +1,6 @@
 //! Subjects: where everybody in a trial stands.
 
+use authority::Area;
 use chrono::{DateTime, Utc};
 use events::enrolment::subject::{EligibilityOutcome, PatientScreened, SubjectEnd, SubjectEndFields, SubjectEvent};
 use events::envelope::Envelope;
@@ -88,6 +89,7 @@ impl Table for Subjects {
         &[TRIAL, SITE, PATIENT, STATUS, is("subject_number")],
         &[Sort::by("subject_number"), Sort::by("screened_at")],
     );
+    const AREA: Area = Area::Clinical;
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

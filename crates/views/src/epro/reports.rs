@@ -1,5 +1,6 @@
 //! Reports with their scores; earlier answers and scores stay in the history.
 
+use authority::Area;
 use chrono::{DateTime, NaiveDate, Utc};
 use events::TimeZone;
 use events::envelope::Envelope;
@@ -81,6 +82,7 @@ impl Table for Reports {
         &[TRIAL, SITE, PATIENT, SUBJECT, is("instrument"), since("completed_at"), until("completed_at")],
         &[Sort::by_greatest("completed_at")],
     );
+    const AREA: Area = Area::Clinical;
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

@@ -1,5 +1,6 @@
 //! Steps of process managers that wait for an operator, and what became of them.
 
+use authority::Area;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::{DeadLetterId, StreamId, StreamType};
@@ -63,6 +64,7 @@ impl Table for DeadLetters {
         &[is("saga"), STATUS, is("open").meaning("Whether it waits for an operator")],
         &[Sort::by_greatest("failed_at")],
     );
+    const AREA: Area = Area::Operation;
     const SCOPE: Scope = Scope::INSTALLATION;
 }
 

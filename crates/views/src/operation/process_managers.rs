@@ -1,5 +1,6 @@
 //! Instances of process managers, as whoever runs them keeps them: what each waits for and what it did.
 
+use authority::Area;
 use chrono::{DateTime, Utc};
 use events::ids::{PatientId, TrialId};
 use schemars::JsonSchema;
@@ -113,6 +114,7 @@ impl Table for ProcessManagers {
         &[is("saga"), STATUS, TRIAL, PATIENT],
         &[Sort::by_greatest("waiting_since")],
     );
+    const AREA: Area = Area::Operation;
     const SCOPE: Scope = Scope {
         trial: Some(Place::Column("trial_id")),
         patient: Some(Place::Column("patient_id")),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use authority::Area;
 use chrono::{DateTime, Utc};
 use events::TimeZone;
 use events::envelope::Envelope;
 use events::identifier;
-use events::ids::{PatientId, SiteId, StreamType};
+use events::ids::{PatientId, SiteId, StreamType, TrialId};
 use events::patient::{ObservationCorrected, PatientEvent};
 use events::registry::AnyEvent;
 use events::trial::ObservationValue;
@@ -14,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, time, uuid};
-use crate::table::{Collection, Place, SITE, Scope, Sort, Table, since, until};
+use crate::table::{Collection, Place, SITE, Scope, Sort, TRIAL, Table, since, until};
 use crate::view::View;
 
 /// The view.
@@ -28,8 +29,10 @@ pub struct Patient {
     known: Vec<String>,
     /// The time zone in which the patient lives, where it is known.
     time_zone: Option<TimeZone>,
-    /// The site that registered the patient, where one did.
+    /// The site that registered the patient, or else the first that takes care of them.
     site_id: Option<SiteId>,
+    /// The trial of that site.
+    trial_id: Option<TrialId>,
     /// The latest observation of each code.
     observations: BTreeMap<String, PatientObservation>,
     /// The ones before, in the order of their times.
@@ -47,19 +50,31 @@ struct PatientObservation {
 impl Table for Patients {
     type Document = Patient;
     const NAME: &'static str = "patients";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const COLUMNS: &'static [Column<Patient>] = &[
         uuid("site_id", |patient| patient.site_id.map(|site_id| site_id.uuid())),
+        uuid("trial_id", |patient| patient.trial_id.map(|trial_id| trial_id.uuid())),
         time("registered_at", |patient| patient.registered_at.into()),
     ];
-    const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["site_id", "registered_at"], &["registered_at"]];
+    const ACCESS_PATHS: &'static [&'static [&'static str]] =
+        &[&["site_id", "registered_at"], &["trial_id", "registered_at"], &["registered_at"]];
     const COLLECTION: Collection = Collection::new(
         "patients",
         "patient",
-        &[SITE.meaning("Only those whom this site registered"), since("registered_at"), until("registered_at")],
+        &[
+            SITE.meaning("Only those whom this site registered"),
+            TRIAL.meaning("Only those whom a site of this trial registered"),
+            since("registered_at"),
+            until("registered_at"),
+        ],
         &[Sort::by_greatest("registered_at")],
     );
-    const SCOPE: Scope = Scope { patient: Some(Place::Key), ..Scope::INSTALLATION };
+    const AREA: Area = Area::Clinical;
+    const SCOPE: Scope = Scope {
+        trial: Some(Place::Column("trial_id")),
+        site: Some(Place::Column("site_id")),
+        patient: Some(Place::Key),
+    };
 }
 
 impl Patient {
@@ -140,9 +155,18 @@ impl View for Patients {
                     known: known.collect(),
                     time_zone: registered.time_zone,
                     site_id: registered.site_id,
+                    trial_id: registered.trial_id,
                     observations: BTreeMap::new(),
                     earlier_observations: BTreeMap::new(),
                 })
+            }
+            PatientEvent::PatientAdmitted(admitted) => {
+                let mut document = document?;
+                // Whom no site registered belongs to the first that takes care of them.
+                if document.site_id.is_none() {
+                    (document.site_id, document.trial_id) = (Some(admitted.site_id), Some(admitted.trial_id));
+                }
+                Some(document)
             }
             PatientEvent::DemographicsCorrected(corrected) => {
                 let mut document = document?;

@@ -1,5 +1,6 @@
 //! Adverse events as they are known now.
 
+use authority::Area;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::{AdverseEventId, PatientId, SiteId, StreamType, SubjectId, TrialId};
@@ -71,6 +72,7 @@ impl Table for AdverseEvents {
         &[TRIAL, SITE, PATIENT, SUBJECT, is("severity"), is("serious")],
         &[Sort::by_greatest("reported_at")],
     );
+    const AREA: Area = Area::Clinical;
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

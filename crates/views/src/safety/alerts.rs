@@ -1,5 +1,6 @@
 //! The inbox of alerts.
 
+use authority::Area;
 use chrono::{DateTime, SecondsFormat, Utc};
 use events::envelope::{Envelope, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, StreamType, SubjectId, TrialId};
@@ -127,6 +128,7 @@ impl Table for Alerts {
             Sort::by_greatest("severity_rank").called("severity").meaning("from low to critical"),
         ],
     );
+    const AREA: Area = Area::Clinical;
     const SCOPE: Scope = Scope::SUBJECT;
 }
 

@@ -1,5 +1,6 @@
 //! The sites of all trials.
 
+use authority::Area;
 use events::TimeZone;
 use events::envelope::Envelope;
 use events::ids::{SiteId, StreamType, TrialId};
@@ -52,6 +53,7 @@ impl Table for Sites {
     ];
     const ACCESS_PATHS: &'static [&'static [&'static str]] = &[&["trial_id", "site"], &["status", "site"], &["site"]];
     const COLLECTION: Collection = Collection::new("sites", "site", &[TRIAL, is("site"), STATUS], &[Sort::by("site")]);
+    const AREA: Area = Area::Conduct;
     const SCOPE: Scope =
         Scope { trial: Some(Place::Column("trial_id")), site: Some(Place::Key), ..Scope::INSTALLATION };
 }

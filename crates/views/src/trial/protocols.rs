@@ -1,5 +1,6 @@
 //! What each trial is by its protocol: everything that was defined for it, in every version.
 
+use authority::Area;
 use events::trial::questionnaire::{AlertRule, Item, QuestionnaireDefinition, ScoreDefinition};
 use events::trial::{Blinding, Criterion, EnrolmentMode, TrialEvent};
 
@@ -101,6 +102,7 @@ impl Table for Protocols {
         &[is("protocol").meaning("The sponsor's protocol number")],
         &[Sort::by("protocol"), Sort::by("registered_at")],
     );
+    const AREA: Area = Area::Protocol;
     const SCOPE: Scope = Scope { trial: Some(Place::Key), ..Scope::INSTALLATION };
 }
 

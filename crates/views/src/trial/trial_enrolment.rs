@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use authority::Area;
 use chrono::{DateTime, Utc};
 use events::consent::ConsentEvent;
 use events::enrolment::subject::{SubjectEnd, SubjectEndCorrected, SubjectEvent};
@@ -99,6 +100,7 @@ impl Table for TrialEnrolment {
         &[is("protocol"), STATUS],
         &[Sort::by("protocol"), Sort::by("registered_at"), Sort::by("enrolled")],
     );
+    const AREA: Area = Area::Conduct;
     const SCOPE: Scope = Scope { trial: Some(Place::Key), ..Scope::INSTALLATION };
 }
 

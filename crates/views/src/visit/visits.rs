@@ -1,5 +1,6 @@
 //! Attended visits.
 
+use authority::Area;
 use events::visit::VisitEvent;
 
 use crate::prelude::*;
@@ -41,6 +42,7 @@ impl Table for Visits {
     ];
     const COLLECTION: Collection =
         Collection::new("visits", "visit", &[TRIAL, SITE, PATIENT, SUBJECT], &[Sort::by_greatest("attended_on")]);
+    const AREA: Area = Area::Clinical;
     const SCOPE: Scope = Scope::SUBJECT;
 }
 
