@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::extract::Path as Address;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use domain::epro::report::SubmitReport;
-use service::auth::{self, Authenticator, Key, Principal};
+use event_store::{Store, StoreOptions};
+use service::accounts::Accounts;
+use service::auth::{self, Gate, Key, Principal, Verifier};
+use service::incidents::Unrecorded;
 use tokio::net::TcpListener;
 
 use crate::BenchError;
@@ -17,7 +21,13 @@ pub async fn serve(listen: SocketAddr, key_file: &Path) -> Result<(), BenchError
     let key = Key::load_or_create(key_file).map_err(|error| BenchError::Said(error.to_string()))?;
     let echo = async |_: Principal, Address(_): Address<String>, Json(body): Json<SubmitReport>| Json(body);
     let protected = Router::new().route("/v1/reports/{id}/submit-report", post(echo));
-    let protected = protected.route_layer(middleware::from_fn_with_state(Authenticator::new(&key), auth::require));
+    let folder = tempfile::tempdir()?;
+    let said = |error: &dyn std::error::Error| BenchError::Said(error.to_string());
+    let url = format!("sqlite:{}", folder.path().display());
+    let store = Store::open(&url, &StoreOptions::default()).await.map_err(|error| said(&error))?;
+    crate::system::open_account(&store).await?;
+    let gate = Gate::new(Verifier::new(&key), Accounts::new(store.log.clone()), Arc::new(Unrecorded));
+    let protected = protected.route_layer(middleware::from_fn_with_state(gate, auth::require));
     let router = protected.route("/readyz", get(async || "ready"));
     axum::serve(TcpListener::bind(listen).await?, router).await?;
     Ok(())

@@ -5,6 +5,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use event_store::execute::{Executor, ExecutorOptions};
+use event_store::{Store, StoreOptions};
+use events::access::account::Scope;
+use events::envelope::Role;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -55,26 +59,27 @@ impl System {
             command.args(["--database-url", url, "--nats-url", &server.url()]);
             nats = Some(server);
         }
-        Self::start(command, nats, READY).await
+        Self::start(command, Some(Storage(database_url)), nats, READY).await
     }
 
     /// `anamnesis query-api` over this database, for what is read from the log: nobody fills views meanwhile.
     pub async fn query_api(bench: &Bench, database_url: &str) -> Result<Self, BenchError> {
         let mut command = Command::new(bench.anamnesis()?);
         command.args(["query-api", "--database-url", database_url]);
-        Self::start(command, None, "/healthz").await
+        Self::start(command, Some(Storage(Some(database_url))), None, "/healthz").await
     }
 
     /// A bare handler that authenticates, parses and echoes the same JSON.
     pub async fn echo() -> Result<Self, BenchError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--echo");
-        Self::start(command, None, READY).await
+        Self::start(command, None, None, READY).await
     }
 
     /// Starts the program and waits until it answers under `sign_of_life`.
     async fn start(
         mut command: Command,
+        storage: Option<Storage<'_>>,
         nats: Option<NatsServer>,
         sign_of_life: &'static str,
     ) -> Result<Self, BenchError> {
@@ -82,12 +87,14 @@ impl System {
         let address = format!("127.0.0.1:{}", xtask::servers::free_port()?);
         let key_file = folder.path().join("jwt.key");
         let key = service::auth::Key::load_or_create(&key_file).map_err(|error| BenchError::Said(error.to_string()))?;
-        let actor = events::envelope::Actor {
-            id: "bench".to_owned(),
-            role: events::envelope::Role::Administrator,
-            organisation: None,
-        };
-        let token = key.issue(&actor, Duration::from_secs(86_400));
+        if let Some(storage) = storage {
+            let url = storage.0.map_or_else(|| format!("sqlite:{}", folder.path().join(DATA).display()), str::to_owned);
+            let said = |error: event_store::OpenError| BenchError::Said(error.to_string());
+            let store = Store::open(&url, &StoreOptions::default()).await.map_err(said)?;
+            open_account(&store).await?;
+            store.close().await;
+        }
+        let token = key.issue(ACCOUNT, Duration::from_secs(86_400));
         let token = token.map_err(|error| BenchError::Said(error.to_string()))?;
         command.args(["--listen", &address]).arg("--jwt-key-file").arg(&key_file).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
@@ -138,7 +145,7 @@ impl System {
 
     /// The folder of the embedded engine's files.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("anamnesis-data")
+        self.folder.path().join(DATA)
     }
 
     /// Resident memory in MiB.
@@ -156,6 +163,22 @@ impl System {
         drop(self.folder);
         Ok(())
     }
+}
+
+/// Where a program keeps what it is told: in this database, or by the embedded engine.
+struct Storage<'url>(Option<&'url str>);
+
+/// The folder of the embedded engine's files.
+const DATA: &str = "anamnesis-data";
+/// The username of the account that asks for everything.
+const ACCOUNT: &str = "bench";
+
+/// Opens the account that asks for everything, with every role that it takes.
+pub async fn open_account(store: &Store) -> Result<(), BenchError> {
+    let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+    let roles = [Role::Integration, Role::Investigator, Role::Administrator].map(|role| (role, Scope::Installation));
+    let opened = command_api::accounts::open(&executor, ACCOUNT, Vec::new(), &roles).await;
+    opened.map(drop).map_err(|error| BenchError::Said(error.to_string()))
 }
 
 /// One keep-alive connection.

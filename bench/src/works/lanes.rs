@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use authority::Area;
 use event_bus::LogFeedSource;
 use event_store::Store;
 use event_store::log::Expected;
@@ -186,6 +187,10 @@ impl DynTable for Disturbed {
 
     fn collection(&self) -> &'static Collection {
         self.inner.collection()
+    }
+
+    fn area(&self) -> Area {
+        self.inner.area()
     }
 
     fn scope(&self) -> Scope {

@@ -1,13 +1,12 @@
 //! `anamnesis account`: opens an account and grants a role to it, over REST like any other administrator.
 
 use clap::Args;
-use client::accounts::Member;
 use client::{Client, ClientArgs, ClientError, CommandRequest};
 use domain::access::account::{AccountError, RegisterAccount};
 use domain::access::grant::GrantRole;
 use events::access::account::{LinkedIdentity, Scope};
 use events::envelope::Role;
-use events::ids::{PatientId, SiteId, TrialId};
+use events::ids::{AccountId, PatientId, SiteId, TrialId};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -50,7 +49,7 @@ pub struct AccountArgs {
 /// [`ClientError`].
 pub async fn run(args: &AccountArgs) -> Result<(), ClientError> {
     let client = Client::new(&args.client)?;
-    let account_id = Member::account_id(&args.username);
+    let account_id = AccountId::of(&args.username);
     let identity = args.issuer.clone().zip(args.subject.clone());
     let register = RegisterAccount {
         username: args.username.clone(),
@@ -61,7 +60,8 @@ pub async fn run(args: &AccountArgs) -> Result<(), ClientError> {
     match client.send(&CommandRequest::new(account_id, &register)).await {
         Ok(_) => line(&format!("account {account_id} ({})", args.username)),
         // Opened before, perhaps with more said of it: it is granted the role.
-        Err(ClientError::Refused(problem)) if problem.rule == AccountError::ALREADY_REGISTERED && args.role.is_some() => {}
+        Err(ClientError::Refused(problem))
+            if problem.rule == AccountError::ALREADY_REGISTERED && args.role.is_some() => {}
         Err(error) => return Err(error),
     }
     if let Some(role) = args.role {

@@ -1,18 +1,14 @@
 //! The first administrator: whoever has the storage may make one, since nobody is there yet who could.
 
-use domain::access::account::RegisterAccount;
-use domain::access::grant::GrantRole;
-use domain::commands::AnyCommand;
-use event_store::execute::{ExecuteError, Executor, ExecutorOptions, Precondition, Request};
+use command_api::accounts;
+use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{OpenError, Store};
 use events::access::account::{LinkedIdentity, Scope};
-use events::envelope::{Actor, Role};
-use events::ids::{AccountId, StreamKey as _, derive_id};
+use events::envelope::Role;
+use events::ids::AccountId;
 use service::settings::StorageSettings;
-use sha2::{Digest, Sha256};
 
 use clap::Args;
-use client::accounts::Member;
 
 use crate::admin;
 use crate::output::line;
@@ -72,27 +68,5 @@ pub async fn make(
     username: &str,
     identities: Vec<LinkedIdentity>,
 ) -> Result<AccountId, ExecuteError> {
-    let account_id = Member::account_id(username);
-    let register =
-        RegisterAccount { username: username.to_owned(), printed_name: None, organisation: None, identities };
-    let grant = GrantRole { role: Role::Administrator, scope: Scope::Installation, from: None, until: None };
-    let commands: [(&str, AnyCommand); 2] =
-        [("register", (account_id, register).into()), ("grant", (account_id, grant).into())];
-    for (step, command) in commands {
-        let request = Request {
-            command_id: derive_id("first-administrator", &[username.as_bytes(), step.as_bytes()]),
-            fingerprint: Sha256::digest(command.to_json()).into(),
-            actor: Actor::system("operator"),
-            target: account_id.stream(),
-            creates: false,
-            if_match: Precondition::None,
-            correlation_id: None,
-            causation_id: None,
-            trace_context: None,
-            keep_refusal: false,
-            target_named: true,
-        };
-        executor.execute(&request, &command).await?;
-    }
-    Ok(account_id)
+    accounts::open(executor, username, identities, &[(Role::Administrator, Scope::Installation)]).await
 }

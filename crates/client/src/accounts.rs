@@ -7,8 +7,7 @@ use domain::access::account::RegisterAccount;
 use domain::access::grant::GrantRole;
 use events::access::account::Scope;
 use events::envelope::Role;
-use events::identifier;
-use events::ids::{AccountId, derive_id};
+use events::ids::AccountId;
 use tokio::sync::Mutex;
 
 use crate::{Client, ClientError, CommandRequest};
@@ -25,13 +24,6 @@ pub struct Member {
     pub role: Role,
     /// Where.
     pub scope: Scope,
-}
-
-impl Member {
-    /// The id of the account that tools open for a username.
-    pub fn account_id(username: &str) -> AccountId {
-        derive_id("account", &[identifier::key(username).as_bytes()]).into()
-    }
 }
 
 /// Lets members act, whose accounts it opens.
@@ -61,7 +53,7 @@ impl Accounts {
         }
         let Some(token) = (self.issue)(&member.username) else { return Ok(None) };
         let client = self.administrator.with_token(&token)?;
-        let account_id = Member::account_id(&member.username);
+        let account_id = AccountId::of(&member.username);
         let register = RegisterAccount {
             username: member.username.clone(),
             printed_name: None,

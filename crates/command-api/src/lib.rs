@@ -1,5 +1,6 @@
 //! The write side's REST interface, made from the domain's list of commands.
 
+pub mod accounts;
 mod execute;
 mod faults;
 mod headers;

@@ -117,6 +117,13 @@ impl CasebookId {
     }
 }
 
+impl AccountId {
+    /// The id that our own tools give to the account of a username.
+    pub fn of(username: &str) -> Self {
+        Self::new(derive_id("account", &[identifier::key(username).as_bytes()]))
+    }
+}
+
 impl IdentityId {
     /// One identity per issuer and subject, letter by letter as the issuer writes them.
     pub fn of(issuer: &str, subject: &str) -> Self {

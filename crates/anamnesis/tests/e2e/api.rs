@@ -45,6 +45,11 @@ impl Api {
         Self { http, command_urls, query_urls, token: Some(token), turn: Default::default() }
     }
 
+    /// Where commands are sent to.
+    pub fn command_url(&self) -> &str {
+        &self.command_urls[0]
+    }
+
     /// The same system with another token, or none.
     pub fn with_token(&self, token: Option<String>) -> Self {
         Self { token, ..self.clone() }

@@ -175,10 +175,12 @@ pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
 
 /// A running system.
 pub struct System {
+    /// The system as seen by somebody who has every role that can be had everywhere.
     pub api: Api,
     pub processes: Vec<Process>,
     pub folder: TempDir,
     key_file: PathBuf,
+    administrator: String,
     /// The nats-server of its own, where it has one.
     pub nats: Option<NatsServer>,
     /// The database of its own, where it has one; it outlives the processes.
@@ -189,6 +191,12 @@ pub struct System {
 const DEPLOYED_URL: &str = "ANAMNESIS_E2E_URL";
 /// The key of that system, as `ANAMNESIS_JWT_KEY` gave it.
 const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_JWT_KEY";
+/// The username of its administrator.
+const DEPLOYED_ADMINISTRATOR: &str = "ANAMNESIS_E2E_ADMINISTRATOR";
+/// The username of the administrator whom the embedded engine makes.
+const ADMINISTRATOR: &str = "administrator";
+/// The username of the account of [`System::api`].
+const TESTER: &str = "tester";
 
 impl System {
     /// Everything in one process on the embedded engine, with these settings.
@@ -216,15 +224,55 @@ impl System {
         let token = std::fs::read_to_string(data.join("admin.token")).expect("the administrator's token");
         let urls = vec![process.url.clone()];
         let api = Api::new(urls.clone(), urls, token.trim().to_owned());
-        Self { api, processes: vec![process], folder, key_file: data.join("jwt.key"), database: None, nats: None }
+        let (key_file, administrator) = (data.join("jwt.key"), ADMINISTRATOR.to_owned());
+        Self { api, processes: vec![process], folder, key_file, administrator, database: None, nats: None }.peopled()
     }
 
     fn deployed(folder: TempDir, url: String, key: &str) -> Self {
         let key_file = folder.path().join("jwt.key");
         std::fs::write(&key_file, key).expect("the key is written");
-        let token = issue_token(&key_file.to_string_lossy(), "administrator", folder.path());
+        let administrator = std::env::var(DEPLOYED_ADMINISTRATOR).unwrap_or_else(|_| ADMINISTRATOR.to_owned());
+        let token = issue(&key_file.to_string_lossy(), &administrator, folder.path(), &[]);
         let api = Api::new(vec![url.clone()], vec![url], token);
-        Self { api, processes: Vec::new(), folder, key_file, database: None, nats: None }
+        Self { api, processes: Vec::new(), folder, key_file, administrator, database: None, nats: None }.peopled()
+    }
+
+    /// The same, with the account of [`System::api`].
+    fn peopled(self) -> Self {
+        for role in ["integration", "investigator", "unblinded-statistician", "administrator"] {
+            self.open_account(TESTER, &["--role", role]);
+        }
+        let token = self.token(TESTER, &[]);
+        Self { api: self.api.with_token(Some(token)), ..self }
+    }
+
+    /// Opens an account as the administrator, or grants it more.
+    pub fn open_account(&self, username: &str, words: &[&str]) {
+        let token = self.token(&self.administrator, &[]);
+        let arguments = ["account", username, "--url", self.api.command_url(), "--token", &token];
+        let output = run(&[&arguments, words].concat(), self.folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A token of an account.
+    pub fn token(&self, username: &str, more: &[&str]) -> String {
+        issue(&self.key_file.to_string_lossy(), username, self.folder.path(), more)
+    }
+
+    /// The system as seen by the administrator, who has no other role.
+    pub fn as_administrator(&self) -> Api {
+        self.api.with_token(Some(self.token(&self.administrator, &[])))
+    }
+
+    /// The system as seen by a participant.
+    pub fn as_participant(&self, patient: uuid::Uuid) -> Api {
+        self.as_member(&format!("participant-{patient}"), "participant", &["--patient", &patient.to_string()])
+    }
+
+    /// The system as seen by somebody of a role in a scope.
+    pub fn as_member(&self, username: &str, role: &str, scope: &[&str]) -> Api {
+        self.open_account(username, &[&["--role", role], scope].concat());
+        self.api.with_token(Some(self.token(username, &[])))
     }
 
     /// Everything in one process over PostgreSQL and NATS.
@@ -259,9 +307,11 @@ impl System {
         .collect();
         let key = key_file.to_string_lossy().into_owned();
         std::fs::write(&key_file, "0f".repeat(32)).expect("the key is written");
-        let token = issue_token(&key, "administrator", folder.path());
-        let migrated = run(&["migrate", "--database-url", &database.url], folder.path());
-        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        for words in [&["migrate"] as &[&str], &["administrator", ADMINISTRATOR]] {
+            let done = run(&[words, &["--database-url", &database.url]].concat(), folder.path());
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+        let token = issue(&key, ADMINISTRATOR, folder.path(), &[]);
         let mut processes: Vec<Process> =
             roles.iter().map(|role| Process::start(role, folder.path(), &arguments)).collect();
         for process in &mut processes {
@@ -272,18 +322,18 @@ impl System {
             processes.iter().filter(of_side).map(|process| process.url.clone()).collect()
         };
         let api = Api::new(urls("command-api"), urls("query-api"), token);
-        Self { api, folder, key_file, processes, database: Some(database), nats: Some(nats) }
+        let administrator = ADMINISTRATOR.to_owned();
+        Self { api, folder, key_file, administrator, processes, database: Some(database), nats: Some(nats) }.peopled()
     }
 
-    /// The system as seen by somebody of another role.
+    /// The system as seen by somebody who has one role, everywhere.
     pub fn as_role(&self, role: &str) -> Api {
-        self.api.with_token(Some(issue_token(&self.key_file.to_string_lossy(), role, self.folder.path())))
+        self.as_member(&format!("test-{role}"), role, &[])
     }
 
-    /// The system as seen by an administrator whose token lasts only so long, such as `2s`.
+    /// The same as [`System::api`], with a token that lasts only so long, such as `2s`.
     pub fn for_a_time(&self, lifetime: &str) -> Api {
-        let key_file = self.key_file.to_string_lossy();
-        self.api.with_token(Some(issue(&key_file, "administrator", self.folder.path(), &["--ttl", lifetime])))
+        self.api.with_token(Some(self.token(TESTER, &["--ttl", lifetime])))
     }
 
     /// Loses all that is derived, while nothing runs: the file, or the schema.
@@ -308,13 +358,8 @@ impl System {
     }
 }
 
-fn issue_token(key_file: &str, role: &str, folder: &Path) -> String {
-    issue(key_file, role, folder, &[])
-}
-
-fn issue(key_file: &str, role: &str, folder: &Path, more: &[&str]) -> String {
-    let subject = format!("test-{role}");
-    let arguments = ["token", "--jwt-key-file", key_file, "--role", role, "--subject", &subject];
+fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {
+    let arguments = ["token", "--jwt-key-file", key_file, "--account", username];
     let output = run(&[&arguments, more].concat(), folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()

@@ -18,7 +18,7 @@ pub async fn a_filter_takes_several_values(test: TestStore) {
     let fits = |n: &u32| [trial(1), trial(2)].contains(&trial(*n)) && matches!(rank(n), None | Some(1 | 3));
     let by_key: Vec<u32> = (0..60).filter(fits).collect();
     assert!(by_key.len() > 5 && by_key.len() < 60, "{by_key:?}");
-    let query = |limit, sort| ListQuery { filters: filters.clone(), sort, limit, after: None };
+    let query = |limit, sort| ListQuery { filters: filters.clone(), within: None, sort, limit, after: None };
     for limit in [1, 3, 60] {
         assert_eq!(numbers(store, query(limit, None)).await, by_key, "pages of {limit}");
         let mut expected = by_key.clone();

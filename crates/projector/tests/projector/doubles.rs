@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 
+use authority::Area;
 use event_store::views::ViewSchema;
 use events::envelope::Envelope;
 use events::registry::AnyEvent;
@@ -58,6 +59,10 @@ impl DynTable for Odd {
 
     fn collection(&self) -> &'static Collection {
         self.inner.collection()
+    }
+
+    fn area(&self) -> Area {
+        Area::Operation
     }
 
     fn scope(&self) -> Scope {

@@ -5,7 +5,7 @@
 use std::process::{Command, Output};
 
 use axum::Router;
-use service::auth::{Authenticator, Key};
+use service::auth::Key;
 use service::health::Health;
 use service::limits::Limits;
 use service::supervise::{END_MAX, Supervisor};
@@ -29,9 +29,9 @@ async fn serve(task: &str) -> i32 {
         "returns" => supervisor.spawn("hasty", async {}),
         _ => rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).expect("it is"),
     }
-    let authenticator = Authenticator::new(&Key::parse(&"0f".repeat(32)).expect("a key"));
+    let (gate, _store) = crate::server::gate(&Key::parse(&"0f".repeat(32)).expect("a key"), &[]).await;
     let probes = Health::new(vec![supervisor.check()]).router();
-    let router = server::wrap(Router::new(), Router::new(), probes, authenticator, Limits::new(1024, LONG, 1));
+    let router = server::wrap(Router::new(), Router::new(), probes, gate, Limits::new(1024, LONG, 1));
     server::serve(listener, router, CONNECTIONS, shutdown).await;
     match supervisor.end(END_MAX).await {
         Ok(()) => 0,

@@ -8,14 +8,18 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use axum::routing::{get, post};
-use events::envelope::{Actor, Role};
+use command_api::accounts;
+use event_store::execute::{Executor, ExecutorOptions};
 use futures::stream;
-use service::auth::{Authenticator, Key};
+use service::accounts::Accounts;
+use service::auth::{Gate, Key, Verifier};
 use service::connections::ConnectionLimits;
 use service::cors;
 use service::health::Health;
+use service::incidents::Unrecorded;
 use service::limits::Limits;
 use service::server;
+use testkit::stores::{self, TestStore};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -48,6 +52,18 @@ pub struct Server {
     pub endless: watch::Receiver<usize>,
     pub shutdown: CancellationToken,
     pub ended: JoinHandle<()>,
+    _store: TestStore,
+}
+
+/// Lets in whose token `key` signed and who has an account of one of these usernames.
+pub async fn gate(key: &Key, usernames: &[&str]) -> (Gate, TestStore) {
+    let store = stores::sqlite().await;
+    let log = store.store.log.clone();
+    let executor = Executor::new(log.clone(), ExecutorOptions::default());
+    for username in usernames {
+        accounts::open(&executor, username, Vec::new(), &[]).await.expect("an account");
+    }
+    (Gate::new(Verifier::new(key), Accounts::new(log), Arc::new(Unrecorded)), store)
 }
 
 impl Server {
@@ -66,13 +82,14 @@ impl Server {
             .route("/endless", get(move || async move { endless_answer(count) }));
         let protected = Router::new().route("/echo", post(|body: Bytes| async { body }));
         let probes = Health::new(Vec::new()).router();
-        let router = server::wrap(open, protected, probes, Authenticator::new(&key), limits);
+        let (gate, store) = gate(&key, &["tester", "other"]).await;
+        let router = server::wrap(open, protected, probes, gate, limits);
         let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         let shutdown = CancellationToken::new();
         let ended = tokio::spawn(server::serve(listener, router, connections, shutdown.clone()));
-        Self { address, token: token(&key, "tester"), key, go, slow, endless, shutdown, ended }
+        Self { _store: store, address, token: token(&key, "tester"), key, go, slow, endless, shutdown, ended }
     }
 
     /// The header of a request with a token and a body of this length.
@@ -92,8 +109,7 @@ fn post_header(token: &str, length: usize) -> String {
 
 /// A token of this account.
 fn token(key: &Key, account: &str) -> String {
-    let actor = Actor { id: account.to_owned(), role: Role::Administrator, organisation: None };
-    key.issue(&actor, LONG).expect("a token")
+    key.issue(account, LONG).expect("a token")
 }
 
 struct Counted(watch::Sender<usize>);
