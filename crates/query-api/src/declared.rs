@@ -19,6 +19,7 @@ pub const PAYLOADS: &[(&str, u16, Allocation)] = &[
     ("SiteActivated", 1, Allocation(&[])),
     ("SiteSuspended", 1, Allocation(&[])),
     ("PatientRegistered", 1, Allocation(&[])),
+    ("PatientAdmitted", 1, Allocation(&[])),
     ("DemographicsCorrected", 1, Allocation(&[])),
     ("ObservationRecorded", 1, Allocation(&[])),
     ("ObservationCorrected", 1, Allocation(&[])),
@@ -53,6 +54,18 @@ pub const PAYLOADS: &[(&str, u16, Allocation)] = &[
     ("VisitAttended", 1, Allocation(&[])),
     ("VisitCorrected", 1, Allocation(&[])),
     ("NotificationRequested", 1, Allocation(&[])),
+    ("AccountRegistered", 1, Allocation(&[])),
+    ("IdentityLinked", 1, Allocation(&[])),
+    ("IdentityUnlinked", 1, Allocation(&[])),
+    ("RoleGranted", 1, Allocation(&[])),
+    ("RoleRevoked", 1, Allocation(&[])),
+    ("AccountSuspended", 1, Allocation(&[])),
+    ("AccountReinstated", 1, Allocation(&[])),
+    ("AccountClosed", 1, Allocation(&[])),
+    ("AccountLocked", 1, Allocation(&[])),
+    ("IdentityClaimed", 1, Allocation(&[])),
+    ("IdentityReleased", 1, Allocation(&[])),
+    ("IncidentRecorded", 1, Allocation(&[])),
     ("StepDeadLettered", 1, Allocation(&[])),
     ("DeadLetterRetried", 1, Allocation(&[])),
     ("DeadLetterDropped", 1, Allocation(&[])),
@@ -60,6 +73,18 @@ pub const PAYLOADS: &[(&str, u16, Allocation)] = &[
 
 /// What the documents of each view and version say.
 pub const DOCUMENTS: &[Document] = &[
+    Document {
+        view: "accounts",
+        version: 1,
+        allocation: Allocation(&[]),
+        words: &[("status", &["active", "suspended", "closed"])],
+    },
+    Document {
+        view: "incidents",
+        version: 1,
+        allocation: Allocation(&[]),
+        words: &[("kind", &["authentication-failed", "authority-refused"])],
+    },
     Document {
         view: "consents",
         version: 1,
@@ -86,7 +111,7 @@ pub const DOCUMENTS: &[Document] = &[
     },
     Document {
         view: "patients",
-        version: 1,
+        version: 2,
         allocation: Allocation(&[]),
         words: &[],
     },
