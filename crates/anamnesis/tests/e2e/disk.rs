@@ -74,7 +74,7 @@ async fn commands(process: &Process, outcome: &str) -> Option<f64> {
 }
 
 async fn readiness(process: &Process) -> Option<StatusCode> {
-    Some(reqwest::get(format!("{}/readyz", process.url)).await.ok()?.status())
+    Some(http().get(format!("{}/readyz", process.url)).send().await.ok()?.status())
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod declared;
 mod executor;
 mod history;
 mod immutable;
+mod keys;
 mod log_contract;
 mod opening;
 mod plan;
