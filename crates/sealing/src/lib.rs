@@ -18,7 +18,7 @@ mod private_file;
 mod sealed;
 mod store;
 
-pub use key::{Key, NotAuthentic, NoRandomness};
+pub use key::{Key, NoRandomness, NotAuthentic};
 pub use keyring::{DataKey, KeyError, Keyring, KeyringOptions, OwnerKeys, Rewrapped};
 pub use mac::{Mac, Purpose};
 pub use master::{Context, Master, MasterError, MasterVersion, Wrapped};

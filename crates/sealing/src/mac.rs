@@ -161,13 +161,8 @@ pub mod tests {
     #[test]
     fn a_mac_proves_one_text_for_one_purpose_under_one_secret() {
         let secret = Key::from_bytes(&[7; 32]).expect("a key");
-        let purposes = [
-            Purpose::BusMessage,
-            Purpose::CommandId,
-            Purpose::EntityTag,
-            Purpose::Fingerprint,
-            Purpose::SearchKey,
-        ];
+        let purposes =
+            [Purpose::BusMessage, Purpose::CommandId, Purpose::EntityTag, Purpose::Fingerprint, Purpose::SearchKey];
         let made = Mac::new(&secret, Purpose::SearchKey).of(&[b"national-id", b"110101"]);
         for purpose in purposes {
             let verified = Mac::new(&secret, purpose).verify(&[b"national-id", b"110101"], &made);

@@ -42,8 +42,7 @@ impl OpenBao {
         }
         let folder = scratch_folder("openbao")?;
         let root_token = String::new();
-        let mut server =
-            Self { program: program.to_owned(), folder, port: free_port()?, tls, root_token, child: None };
+        let mut server = Self { program: program.to_owned(), folder, port: free_port()?, tls, root_token, child: None };
         server.configure()?;
         server.spawn()?;
         let told = server.run(&["operator", "init", "-recovery-shares=1", "-recovery-threshold=1"])?;

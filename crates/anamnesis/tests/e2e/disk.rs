@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::fresh;
-use crate::system::Process;
+use crate::system::{Process, http};
 
 /// The user who owns nothing.
 const NOBODY: u32 = 65_534;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::system::{System, run, text};
+use crate::system::{System, http, run, text};
 
 fn told(arguments: &[&str]) -> String {
     let output = run(arguments, Path::new("/tmp"));

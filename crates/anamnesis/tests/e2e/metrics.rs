@@ -11,7 +11,7 @@ use service::metrics::{Kind, METRICS};
 use testkit::eventually;
 
 use crate::clinic::{Clinic, Plan, fresh};
-use crate::system::{Process, System};
+use crate::system::{Process, System, http};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::system::{Process, run, run_with_file, text};
+use crate::system::{Process, http, run, run_with_file, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

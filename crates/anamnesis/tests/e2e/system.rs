@@ -13,6 +13,11 @@ use crate::api::Api;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
 
+/// A client of HTTP without any settings.
+pub fn http() -> reqwest::Client {
+    client::http().build().expect("a client")
+}
+
 /// One running process of the binary; killed on drop.
 pub struct Process {
     child: Child,

@@ -19,9 +19,7 @@ pub enum OpenError {
     )]
     Engines,
     /// The keys are to be kept by another engine.
-    #[error(
-        "the keys must be kept by the same engine as the log: give both addresses as `postgres://…`, or none"
-    )]
+    #[error("the keys must be kept by the same engine as the log: give both addresses as `postgres://…`, or none")]
     KeyEngines,
     /// PostgreSQL's address cannot be read, or asks for what is not supported.
     #[error(transparent)]

@@ -84,10 +84,7 @@ impl Keyring {
             store,
             master,
             former: Vec::new(),
-            remembered: Cache::builder()
-                .max_capacity(options.owners_max)
-                .time_to_live(options.remembered_for)
-                .build(),
+            remembered: Cache::builder().max_capacity(options.owners_max).time_to_live(options.remembered_for).build(),
             forgotten: RwLock::new(0),
             turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
         }

@@ -69,10 +69,7 @@ impl Keyring {
     }
 
     /// Wraps keys again: by the master key itself what it wrapped, so that it need not be unwrapped here.
-    async fn wrap_again(
-        &self,
-        keys: Vec<StoredKey>,
-    ) -> Result<Vec<(StoredKey, Result<Wrapped, KeyError>)>, KeyError> {
+    async fn wrap_again(&self, keys: Vec<StoredKey>) -> Result<Vec<(StoredKey, Result<Wrapped, KeyError>)>, KeyError> {
         let (own, other): (Vec<_>, Vec<_>) =
             keys.into_iter().partition(|key| key.wrapped.by.name == self.master.name());
         let asked: Vec<_> = own.iter().map(|key| (key.wrapped.clone(), key.context)).collect();

@@ -181,7 +181,9 @@ impl TransitMaster {
         let mut answers = Vec::with_capacity(items.len());
         for batch in items.chunks(BATCH) {
             // The text holds keys where some are wrapped.
-            let body = Zeroizing::new(serde_json::to_string(&Batch { batch_input: batch }).expect("texts are JSON by construction"));
+            let body = Zeroizing::new(
+                serde_json::to_string(&Batch { batch_input: batch }).expect("texts are JSON by construction"),
+            );
             let path = format!("{}/{what}/{}", self.mount, self.key);
             let told: Answers = self.connection.ask(Method::POST, &path, Some(&body)).await?;
             if told.batch_results.len() != batch.len() {

@@ -146,8 +146,7 @@ async fn the_master_key_rotates_under_load(test: TestStore) {
         assert_eq!(keeper.rewrap(|_| {}).await.expect("wrapped again").failed, 0);
     }
     stop.store(true, Ordering::Relaxed);
-    let values: Vec<Sealed> =
-        join_all(makers).await.into_iter().flat_map(|values| values.expect("no panic")).collect();
+    let values: Vec<Sealed> = join_all(makers).await.into_iter().flat_map(|values| values.expect("no panic")).collect();
     assert!(values.len() >= 120);
     let done = keeper.rewrap(|_| {}).await.expect("wrapped again");
     assert_eq!((done.to.version, done.seen, done.failed), (4, values.len() as u64, 0));

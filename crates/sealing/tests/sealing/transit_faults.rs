@@ -47,7 +47,10 @@ async fn nothing_is_lost_while_it_is_away(test: TestStore) {
     server.kill();
     assert_eq!(here.key(known).await.expect("it is remembered").key.bytes(), before.key.bytes());
     for away in join_all([fresh.key(known), here.key(new), here.key(new)]).await {
-        assert!(matches!(&away, Err(error @ KeyError::Master(MasterError::Away { .. })) if error.may_pass()), "{away:?}");
+        assert!(
+            matches!(&away, Err(error @ KeyError::Master(MasterError::Away { .. })) if error.may_pass()),
+            "{away:?}"
+        );
     }
     assert!(here.find_all(&[known, new]).await.expect("what is remembered, and nothing").contains_key(&known));
     assert!(fresh.find_all(&[known]).await.is_err_and(|error| error.may_pass()));
