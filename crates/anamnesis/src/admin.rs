@@ -85,7 +85,7 @@ pub async fn backup(storage: &StorageSettings, to: &Path, json: bool) -> Result<
 
 /// Brings the schemas up to date.
 pub async fn migrate(storage: &StorageSettings) -> Result<(), AdminError> {
-    event_store::migrate(&storage.url(), storage.derived_url.clone()).await?;
+    event_store::migrate(&storage.url(), &options(storage)).await?;
     line("The schemas are up to date.");
     Ok(())
 }

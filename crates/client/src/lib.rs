@@ -148,7 +148,7 @@ impl Client {
             }
         };
         let bearer = bearer(&token)?;
-        let http = reqwest::Client::builder()
+        let http = http()
             .user_agent(concat!("anamnesis/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIME_MAX)
             .timeout(REQUEST_TIME_MAX)
@@ -272,6 +272,14 @@ impl Client {
             _ => ClientError::Refused(problem),
         }
     }
+}
+
+/// A client of HTTP, to be set up further. Who makes one without this panics where the program has been built with TLS
+/// for others of its parts.
+pub fn http() -> reqwest::ClientBuilder {
+    // Whoever was first installed one; all of them are the same.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, ClientError> {

@@ -3,6 +3,7 @@
 pub mod checkpoints;
 pub mod clock;
 pub mod execute;
+mod keys;
 pub mod leases;
 pub mod log;
 mod migrations;

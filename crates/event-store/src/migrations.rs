@@ -1,5 +1,5 @@
-//! What brings the storage up to date: log and derived data apart (docs/adr/0018), for each engine, in the order of
-//! their history.
+//! What brings the storage up to date: log, derived data (docs/adr/0018) and keys (docs/adr/0036) apart, for each engine,
+//! in the order of their history.
 //!
 //! Listed here and not by `sqlx::migrate!`: that macro has sqlx and its engines compiled a second
 //! time, for the compiler.
@@ -14,6 +14,8 @@ pub enum Part {
     Log,
     /// Views, process managers, leases.
     Derived,
+    /// Wrapped data keys.
+    Keys,
 }
 
 impl Part {
@@ -22,6 +24,7 @@ impl Part {
         match self {
             Part::Log => "log",
             Part::Derived => "derived",
+            Part::Keys => "keys",
         }
     }
 }
@@ -53,6 +56,9 @@ pub fn postgres(part: Part) -> Migrator {
             1 "0001_views.sql" "views";
             2 "0002_process_managers.sql" "process managers";
         },
+        Part::Keys => migrations! {"postgres/keys":
+            1 "0001_keys.sql" "keys";
+        },
     };
     let schema = part.schema();
     migrator.create_schema(schema);
@@ -70,6 +76,9 @@ pub fn sqlite(part: Part) -> Migrator {
             1 "0001_views.sql" "views";
             2 "0002_process_managers.sql" "process managers";
         },
+        Part::Keys => migrations! {"sqlite/keys":
+            1 "0001_keys.sql" "keys";
+        },
     }
 }
 
@@ -81,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_file_is_listed_under_its_number() {
-        for part in [Part::Log, Part::Derived] {
+        for part in [Part::Log, Part::Derived, Part::Keys] {
             for (engine, listed) in [("postgres", postgres(part)), ("sqlite", sqlite(part))] {
                 let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
                 let folder = migrations.join(engine).join(part.schema());

@@ -21,4 +21,7 @@ pub use eventually::eventually;
 #[cfg(feature = "servers")]
 pub use history_checker as history;
 #[cfg(feature = "servers")]
-pub use servers::{NatsServer, PgBouncer, PostgresCluster, TestDatabase, nats, nats_cluster, nats_with, postgres};
+pub use servers::{
+    NatsServer, OpenBao, PgBouncer, PostgresCluster, TestDatabase, Tls, nats, nats_cluster, nats_with, openbao,
+    openbao_with_tls, postgres,
+};

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use xtask::process::TaskError;
-pub use xtask::servers::{NatsServer, PgBouncer, PostgresCluster};
+pub use xtask::servers::{NatsServer, OpenBao, PgBouncer, PostgresCluster, Tls};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
 const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
@@ -110,6 +110,28 @@ pub async fn nats_with(further: &str) -> NatsServer {
 /// As [`nats`].
 pub async fn nats_cluster(size: usize) -> Vec<NatsServer> {
     start_nats(move |binary| NatsServer::start_cluster(binary, size)).await
+}
+
+/// An OpenBao of its own: unsealed, with the engine `transit`.
+///
+/// # Panics
+/// Where `cargo xtask test` has not named the program, or it does not start.
+pub async fn openbao() -> OpenBao {
+    start_openbao(None).await
+}
+
+/// An OpenBao that speaks TLS; see [`openbao`].
+///
+/// # Panics
+/// As [`openbao`].
+pub async fn openbao_with_tls(tls: Tls) -> OpenBao {
+    start_openbao(Some(tls)).await
+}
+
+async fn start_openbao(tls: Option<Tls>) -> OpenBao {
+    let program = PathBuf::from(required(xtask::install::OPENBAO_VARIABLE));
+    let started = tokio::task::spawn_blocking(move || OpenBao::start(&program, tls)).await;
+    started.expect("the start does not panic").expect("OpenBao starts")
 }
 
 async fn start_nats<S: Send + 'static>(start: impl FnOnce(&Path) -> Result<S, TaskError> + Send + 'static) -> S {

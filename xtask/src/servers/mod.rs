@@ -1,17 +1,20 @@
 //! Private servers on free ports in temporary folders; a server that already runs is never touched.
 
 mod nats;
+mod openbao;
 mod pgbouncer;
 mod postgres;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::process::TaskError;
+use crate::process::{TaskError, output};
 
 pub use nats::NatsServer;
+pub use openbao::{OpenBao, Tls};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresCluster;
 
@@ -63,6 +66,17 @@ fn abandoned_folders(server: &str) -> Vec<PathBuf> {
         owner.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
     };
     entries.flatten().map(|entry| entry.path()).filter(owner_is_gone).collect()
+}
+
+/// Ends the `program` that a dead process left running, whose process id is in the file `pid`, and removes its folder.
+fn remove_abandoned(folder: &Path, program: &str) {
+    let pid = std::fs::read_to_string(folder.join("pid")).unwrap_or_default();
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.trim())).unwrap_or_default();
+    // The number may belong to another program by now.
+    if name.trim() == program {
+        drop(output(Command::new("kill").args(["-9", pid.trim()])));
+    }
+    drop(std::fs::remove_dir_all(folder));
 }
 
 /// Waits until `ready` says so.

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{abandoned_folders, free_port, scratch_folder, wait_until};
-use crate::process::{TaskError, output};
+use super::{abandoned_folders, free_port, remove_abandoned, scratch_folder, wait_until};
+use crate::process::TaskError;
 
 /// A private nats-server: free port, temporary folder, every message synced
 /// to disk before it is acknowledged. Stopped and removed on drop.
@@ -56,7 +56,7 @@ impl NatsServer {
 
     fn prepare(binary: &Path, further: &str) -> Result<Self, TaskError> {
         for folder in abandoned_folders("nats") {
-            remove_abandoned(&folder);
+            remove_abandoned(&folder, "nats-server");
         }
         let folder = scratch_folder("nats")?;
         let server = Self { binary: binary.to_owned(), folder, port: free_port()?, child: None };
@@ -118,15 +118,4 @@ impl Drop for NatsServer {
         self.kill();
         drop(std::fs::remove_dir_all(&self.folder));
     }
-}
-
-/// Ends the server that a dead process left running, and removes its folder.
-fn remove_abandoned(folder: &Path) {
-    let pid = std::fs::read_to_string(folder.join("pid")).unwrap_or_default();
-    let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.trim())).unwrap_or_default();
-    // The number may belong to another program by now.
-    if name.trim() == "nats-server" {
-        drop(output(Command::new("kill").args(["-9", pid.trim()])));
-    }
-    drop(std::fs::remove_dir_all(folder));
 }

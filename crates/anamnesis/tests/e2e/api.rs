@@ -41,7 +41,7 @@ impl Answer {
 
 impl Api {
     pub fn new(command_urls: Vec<String>, query_urls: Vec<String>, token: String) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
+        let http = client::http().timeout(Duration::from_secs(60)).build().expect("a client");
         Self { http, command_urls, query_urls, token: Some(token), turn: Default::default() }
     }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::fresh;
-use crate::system::Process;
+use crate::system::{Process, http};
 
 /// The user who owns nothing.
 const NOBODY: u32 = 65_534;
@@ -74,7 +74,7 @@ async fn commands(process: &Process, outcome: &str) -> Option<f64> {
 }
 
 async fn readiness(process: &Process) -> Option<StatusCode> {
-    Some(reqwest::get(format!("{}/readyz", process.url)).await.ok()?.status())
+    Some(http().get(format!("{}/readyz", process.url)).send().await.ok()?.status())
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::system::{System, run, text};
+use crate::system::{System, http, run, text};
 
 fn told(arguments: &[&str]) -> String {
     let output = run(arguments, Path::new("/tmp"));
@@ -80,10 +80,10 @@ fn the_lists_of_metrics_and_settings_are_in_the_documents() {
 async fn addresses_are_given_as_people_write_them() {
     let system = System::embedded_with(&[]).await;
     let root: serde_json::Value =
-        reqwest::get(&system.processes[0].url).await.expect("an answer").json().await.expect("JSON");
+        http().get(&system.processes[0].url).send().await.expect("an answer").json().await.expect("JSON");
     for (what, link) in root["links"].as_object().expect("links") {
         let address = format!("{}{}", system.processes[0].url, link.as_str().expect("an address"));
-        assert!(reqwest::get(&address).await.expect("an answer").status().is_success(), "{what}: {address}");
+        assert!(http().get(&address).send().await.expect("an answer").status().is_success(), "{what}: {address}");
     }
     let told = system.processes[0].told();
     assert!(told.contains("started version=\"") && told.contains("listen=127.0.0.1:"), "{told}");

@@ -11,7 +11,7 @@ use service::metrics::{Kind, METRICS};
 use testkit::eventually;
 
 use crate::clinic::{Clinic, Plan, fresh};
-use crate::system::{Process, System};
+use crate::system::{Process, System, http};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -177,7 +177,7 @@ async fn the_relays_lag_is_true_while_nats_is_away() {
     }
     is_behind(&system.processes[0], 7.0).await;
     let relay = async || {
-        let ready = reqwest::get(format!("{}/readyz", system.processes[0].url)).await.expect("an answer");
+        let ready = http().get(format!("{}/readyz", system.processes[0].url)).send().await.expect("an answer");
         let ready: serde_json::Value = ready.json().await.expect("JSON");
         let relay =
             ready["checks"].as_array().and_then(|checks| checks.iter().find(|check| check["name"] == "relay").cloned());

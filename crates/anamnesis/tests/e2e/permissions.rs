@@ -28,7 +28,11 @@ async fn health_data_belong_to_one_account() {
     let system = System::embedded_with(&[]).await;
     Clinic::open(&system.api, Plan::default()).await.enrolled_subject().await;
     let data = system.folder.path().join("data");
-    assert!(["log.db", "log.db-wal", "derived.db-shm", "jwt.key"].iter().all(|name| data.join(name).exists()));
+    assert!(
+        ["log.db", "log.db-wal", "derived.db-shm", "keys.db", "keys.db-wal", "jwt.key"]
+            .iter()
+            .all(|name| data.join(name).exists())
+    );
     assert_eq!(open_to_others(&data), Vec::<String>::new());
     assert_eq!(std::fs::metadata(&data).expect("its rights").permissions().mode() & 0o777, 0o700);
 
@@ -46,7 +50,7 @@ async fn a_restored_file_that_others_could_read_is_taken_from_them() {
     let mut process = Process::start("serve", folder.path(), &arguments);
     process.ready().await;
     assert!(process.terminate().await.success());
-    for name in ["log.db", "derived.db"] {
+    for name in ["log.db", "derived.db", "keys.db"] {
         std::fs::set_permissions(data.join(name), PermissionsExt::from_mode(0o644)).expect("its rights");
     }
     process.restart().await;

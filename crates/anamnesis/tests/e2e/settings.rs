@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::system::{Process, run, run_with_file, text};
+use crate::system::{Process, http, run, run_with_file, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -62,7 +62,7 @@ async fn why_a_database_went_away_is_in_the_log() {
     let issue = ["token", "--jwt-key", &key, "--role", "auditor", "--subject", "audit-1"];
     let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
     let ask = async || {
-        let asked = reqwest::Client::new().get(format!("{}/v1/views", process.url)).bearer_auth(&token).send().await;
+        let asked = http().get(format!("{}/v1/views", process.url)).bearer_auth(&token).send().await;
         asked.map(|answer| answer.status().as_u16()).unwrap_or_default()
     };
     testkit::eventually("it answers", PATIENCE, async || ask().await == 200).await;

@@ -13,6 +13,11 @@ use crate::api::Api;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
 
+/// A client of HTTP without any settings.
+pub fn http() -> reqwest::Client {
+    client::http().build().expect("a client")
+}
+
 /// One running process of the binary; killed on drop.
 pub struct Process {
     child: Child,
@@ -57,7 +62,7 @@ impl Process {
         // Said when it started, the last time that it did.
         let (_, address) = told.rsplit_once("metrics_listen=")?;
         let address = address.split_whitespace().next()?;
-        reqwest::get(format!("http://{address}/metrics")).await.ok()?.text().await.ok()
+        http().get(format!("http://{address}/metrics")).send().await.ok()?.text().await.ok()
     }
 
     /// The value of one series, such as `anamnesis_relay_lag_events` or one with labels as they are told.
@@ -76,7 +81,7 @@ impl Process {
     /// Waits until the process says that it is ready.
     pub async fn ready(&mut self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-        let http = reqwest::Client::new();
+        let http = http();
         loop {
             let answer = http.get(format!("{}/readyz", self.url)).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {

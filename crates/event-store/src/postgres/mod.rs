@@ -6,6 +6,7 @@ mod batch;
 mod coordination;
 mod generations;
 mod head;
+mod keys;
 mod log;
 mod notices;
 mod pool;
@@ -21,6 +22,7 @@ use sqlx::postgres::PgPoolOptions;
 
 pub use address::AddressError;
 pub use coordination::{PostgresCheckpoints, PostgresLeases};
+pub use keys::PostgresKeys;
 pub use log::PostgresLog;
 pub use pool::Pool;
 pub use primary::Primary;

@@ -1,4 +1,4 @@
-//! The embedded engine's folder: its two files, who has them open, and bringing their schemas up to date.
+//! The embedded engine's folder: its files, who has them open, and bringing their schemas up to date.
 
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -15,6 +15,8 @@ use crate::store::{OpenError, Said};
 const LOG_FILE: &str = "log.db";
 /// The name of the file of what is derived.
 const DERIVED_FILE: &str = "derived.db";
+/// The name of the file of wrapped data keys.
+const KEYS_FILE: &str = "keys.db";
 /// Held by one process at a time while it opens or closes the files: SQLite's migrations are several transactions.
 const OPENING_FILE: &str = "opening.lock";
 /// Shared by all processes that have the files open.
@@ -27,17 +29,31 @@ pub struct Folder {
     pub log: SqliteFile,
     /// What is derived.
     pub derived: SqliteFile,
+    /// Wrapped data keys.
+    pub keys: SqliteFile,
     path: Arc<Path>,
     in_use: Arc<File>,
 }
 
-/// Opens the files in `path`, and those of what is derived in `derived`; folders and files are made where they are
-/// missing. Files that were not closed are looked through first.
+/// The folders in which the files are; they may be the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Folders<'path> {
+    /// The log's.
+    pub log: &'path Path,
+    /// That of what is derived.
+    pub derived: &'path Path,
+    /// That of the keys.
+    pub keys: &'path Path,
+}
+
+/// Opens the files; folders and files are made where they are missing. Files that were not closed are looked through
+/// first.
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn open(path: &Path, derived: &Path, migrate: bool) -> Result<Folder, OpenError> {
-    for folder in [path, derived] {
+pub async fn open(folders: Folders<'_>, migrate: bool) -> Result<Folder, OpenError> {
+    let path = folders.log;
+    for folder in [path, folders.derived, folders.keys] {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -46,16 +62,16 @@ pub async fn open(path: &Path, derived: &Path, migrate: bool) -> Result<Folder, 
     }
     let opening = lock(path.join(OPENING_FILE)).await?;
     let (in_use, alone) = enter(path.join(IN_USE_FILE))?;
-    let (log_path, derived_path) = (path.join(LOG_FILE), derived.join(DERIVED_FILE));
-    let log = open_file(&log_path, Content::Log, alone).await?;
-    let derived = open_file(&derived_path, Content::Derived, alone).await?;
+    let log = open_file(&path.join(LOG_FILE), Content::Log, alone).await?;
+    let derived = open_file(&folders.derived.join(DERIVED_FILE), Content::Derived, alone).await?;
+    let keys = open_file(&folders.keys.join(KEYS_FILE), Content::Keys, alone).await?;
     if migrate {
-        for (file, part) in [(&log, Part::Log), (&derived, Part::Derived)] {
+        for (file, part) in [(&log, Part::Log), (&derived, Part::Derived), (&keys, Part::Keys)] {
             run(file, part).await.map_err(OpenError::Migrate)?;
         }
     }
     drop(opening);
-    Ok(Folder { log, derived, path: path.into(), in_use: Arc::new(in_use) })
+    Ok(Folder { log, derived, keys, path: path.into(), in_use: Arc::new(in_use) })
 }
 
 async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteFile, OpenError> {
@@ -77,14 +93,15 @@ async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteF
 }
 
 /// Makes the file where it is missing, and keeps it and what SQLite puts beside it from every other account: it holds
-/// health data. SQLite gives its other files the rights of this one.
+/// health data, or keys. SQLite gives its other files the rights of this one.
 fn keep_private(path: &Path) -> std::io::Result<()> {
     own_file(path)?;
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         let Ok(metadata) = std::fs::metadata(&name) else { continue };
-        if metadata.permissions().mode() & 0o077 != 0 {
+        // Others must not, and under a strict umask not even its owner could.
+        if metadata.permissions().mode() & 0o777 != 0o600 {
             match std::fs::set_permissions(&name, Permissions::from_mode(0o600)) {
                 // Another account's file, lent to this one: its owner decides.
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
@@ -105,6 +122,7 @@ fn torn(path: &Path, content: Content, what: String) -> OpenError {
     match content {
         Content::Log => OpenError::Torn { file, what },
         Content::Derived => OpenError::TornDerived { file, what },
+        Content::Keys => OpenError::TornKeys { file, what },
     }
 }
 
@@ -121,10 +139,11 @@ impl Folder {
             && self.in_use.unlock().is_ok()
             && self.in_use.try_lock().is_ok()
         {
-            for file in [&self.log, &self.derived] {
+            for file in [&self.log, &self.derived, &self.keys] {
                 drop(soundness::mark_closed(file).await);
             }
         }
+        self.keys.close().await;
         self.derived.close().await;
         self.log.close().await;
         drop(self.in_use.unlock());

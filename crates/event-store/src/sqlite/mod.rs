@@ -1,10 +1,12 @@
-//! The embedded engine: a SQLite file for the log, and one for what is derived from it (docs/adr/0018).
+//! The embedded engine: a SQLite file for the log, one for what is derived from it (docs/adr/0018), and one for keys
+//! (docs/adr/0036).
 
 mod backup;
 mod batch;
 mod coordination;
 mod declared;
 mod folder;
+mod keys;
 mod log;
 mod references;
 mod rows;
@@ -23,7 +25,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 pub use backup::{BackedUp, BackupError, backup};
 pub use coordination::{SqliteCheckpoints, SqliteLeases};
 pub use declared::forget_derived;
-pub use folder::{Folder, open};
+pub use folder::{Folder, Folders, open};
+pub use keys::SqliteKeys;
 pub use log::SqliteLog;
 pub use sagas::SqliteSagas;
 pub use views::SqliteViews;
@@ -51,16 +54,23 @@ pub enum Content {
     /// What can be made again from the log. It need not wait for the disk (docs/adr/0010); a power cut takes
     /// the last commits back, never a part of one.
     Derived,
+    /// Wrapped data keys: what was sealed under one that a power cut takes back is lost.
+    Keys,
 }
 
 /// How to open a file.
 pub fn connect_options(path: &Path, content: Content) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+    let options = match content {
+        // Where a destroyed key was there are zeros.
+        Content::Keys => SqliteConnectOptions::new().pragma("secure_delete", "on"),
+        Content::Log | Content::Derived => SqliteConnectOptions::new(),
+    };
+    options
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(match content {
-            Content::Log => SqliteSynchronous::Full,
+            Content::Log | Content::Keys => SqliteSynchronous::Full,
             Content::Derived => SqliteSynchronous::Normal,
         })
         .busy_timeout(BUSY_WAIT_MAX)

@@ -5,7 +5,7 @@ use super::{Engine, Store};
 /// The shared connections to one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionUse {
-    /// What is kept there: `log` or `derived`; `all` where both are in one.
+    /// What is kept there: `log`, `derived` or `keys`; `all` where log and derived data are in one.
     pub database: &'static str,
     /// Connections that wait for somebody.
     pub idle: u32,
@@ -27,12 +27,15 @@ impl Store {
     /// How the shared connections are used at the moment.
     pub fn connections(&self) -> Vec<ConnectionUse> {
         match &self.engine {
-            Engine::Postgres { log, together: true, .. } => vec![ConnectionUse::of("all", &**log)],
-            Engine::Postgres { log, derived, together: false } => {
-                vec![ConnectionUse::of("log", &**log), ConnectionUse::of("derived", &**derived)]
+            Engine::Postgres { log, derived, keys } => {
+                let one = if derived.is_none() { "all" } else { "log" };
+                let apart = [("derived", derived), ("keys", keys)].into_iter();
+                let apart = apart.filter_map(|(name, pool)| Some(ConnectionUse::of(name, &**pool.as_ref()?)));
+                std::iter::once(ConnectionUse::of(one, &**log)).chain(apart).collect()
             }
             Engine::Sqlite(folder) => {
-                vec![ConnectionUse::of("log", &folder.log.read), ConnectionUse::of("derived", &folder.derived.read)]
+                let files = [("log", &folder.log), ("derived", &folder.derived), ("keys", &folder.keys)];
+                files.into_iter().map(|(name, file)| ConnectionUse::of(name, &file.read)).collect()
             }
         }
     }

@@ -18,6 +18,9 @@ pub enum OpenError {
         "the derived data must be kept by the same engine as the log: give both addresses as `postgres://…`, or none"
     )]
     Engines,
+    /// The keys are to be kept by another engine.
+    #[error("the keys must be kept by the same engine as the log: give both addresses as `postgres://…`, or none")]
+    KeyEngines,
     /// PostgreSQL's address cannot be read, or asks for what is not supported.
     #[error(transparent)]
     Unreadable(AddressError),
@@ -44,6 +47,17 @@ pub enum OpenError {
     /// Derived data that cannot be read any more.
     #[error("{file} is damaged: {what}. Remove it with its `-wal` and `-shm`: all of it comes back from the log")]
     TornDerived {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Keys that cannot be read any more.
+    #[error(
+        "the keys in {file} are damaged: {what}. It was copied while it was in use, or its disk fails; nothing was \
+         changed. Restore a copy: what was sealed under a key that is in none cannot be read any more"
+    )]
+    TornKeys {
         /// The file.
         file: PathBuf,
         /// What is wrong.

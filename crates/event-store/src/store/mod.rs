@@ -1,4 +1,4 @@
-//! Opening the storage: one address for the log, one for what is derived from it, all ports.
+//! Opening the storage: one address for the log, one for what is derived from it, one for keys, all ports.
 
 mod connections;
 mod error;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
+use sealing::KeyStore;
 
 use crate::checkpoints::CheckpointStore;
 use crate::leases::LeaseStore;
@@ -27,6 +28,9 @@ pub use open::migrate;
 pub struct StoreOptions {
     /// Where views, process managers and leases are kept. By default beside the log: in the same folder or database.
     pub derived_url: Option<String>,
+    /// Where wrapped data keys are kept. By default beside the log: in the same folder or database. Elsewhere, no one
+    /// backup holds what is sealed together with its keys.
+    pub keys_url: Option<String>,
     /// Brings the schemas up to date first.
     pub migrate: bool,
     /// Connections to PostgreSQL beside the writer's, to each server.
@@ -42,6 +46,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             derived_url: None,
+            keys_url: None,
             migrate: true,
             connections_max: 16,
             append_give_up_after: Duration::from_secs(15),
@@ -68,13 +73,16 @@ pub struct Store {
     pub sagas: Arc<dyn SagaStore>,
     /// The leases.
     pub leases: Arc<dyn LeaseStore>,
+    /// The wrapped data keys.
+    pub keys: Arc<dyn KeyStore>,
     engine: Engine,
 }
 
-/// The connections, by what they lead to. On PostgreSQL both are one where log and derived data are in one database.
+/// The connections, by what they lead to. On PostgreSQL derived data and keys have their own where they are in another
+/// database than the log.
 #[derive(Clone)]
 enum Engine {
-    Postgres { log: Pool, derived: Pool, together: bool },
+    Postgres { log: Pool, derived: Option<Pool>, keys: Option<Pool> },
     Sqlite(Folder),
 }
 
@@ -98,7 +106,7 @@ impl Store {
     /// [`ViewError`]; then nothing is forgotten.
     pub async fn forget_derived(&self) -> Result<(), ViewError> {
         match &self.engine {
-            Engine::Postgres { derived, .. } => postgres::forget_derived(derived).await,
+            Engine::Postgres { log, derived, .. } => postgres::forget_derived(derived.as_ref().unwrap_or(log)).await,
             Engine::Sqlite(folder) => sqlite::forget_derived(&folder.derived).await,
         }
     }
@@ -120,9 +128,10 @@ impl Store {
     pub async fn close(&self) {
         let closing = async {
             match &self.engine {
-                Engine::Postgres { log, derived, .. } => {
-                    log.close().await;
-                    derived.close().await;
+                Engine::Postgres { log, derived, keys } => {
+                    for pool in [Some(log), derived.as_ref(), keys.as_ref()].into_iter().flatten() {
+                        pool.close().await;
+                    }
                 }
                 Engine::Sqlite(folder) => folder.close().await,
             }

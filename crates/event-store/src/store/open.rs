@@ -6,16 +6,24 @@ use std::sync::Arc;
 use super::{Engine, OpenError, Said, Store, StoreOptions};
 use crate::migrations::{self, Part};
 use crate::postgres::{
-    self, Pool, PostgresCheckpoints, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary,
+    self, Pool, PostgresCheckpoints, PostgresKeys, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary,
 };
-use crate::sqlite::{self, SqliteCheckpoints, SqliteLeases, SqliteLog, SqliteSagas, SqliteViews};
+use crate::sqlite::{self, Folders, SqliteCheckpoints, SqliteKeys, SqliteLeases, SqliteLog, SqliteSagas, SqliteViews};
 use crate::views::ViewWaits;
 
 pub async fn open(url: &str, options: &StoreOptions) -> Result<Store, OpenError> {
     let derived = options.derived_url.as_deref().unwrap_or(url);
-    let store = match (Address::parse(url)?, Address::parse(derived)?) {
-        (Address::Postgres(url), Address::Postgres(derived)) => open_postgres(url, derived, options).await?,
-        (Address::Sqlite(path), Address::Sqlite(derived)) => open_sqlite(path, derived, options).await?,
+    let keys = options.keys_url.as_deref().unwrap_or(url);
+    let store = match (Address::parse(url)?, Address::parse(derived)?, Address::parse(keys)?) {
+        (Address::Postgres(log), Address::Postgres(derived), Address::Postgres(keys)) => {
+            open_postgres(log, derived, keys, options).await?
+        }
+        (Address::Sqlite(log), Address::Sqlite(derived), Address::Sqlite(keys)) => {
+            open_sqlite(Folders { log, derived, keys }, options).await?
+        }
+        (Address::Postgres(_), Address::Postgres(_), _) | (Address::Sqlite(_), Address::Sqlite(_), _) => {
+            return Err(OpenError::KeyEngines);
+        }
         _ => return Err(OpenError::Engines),
     };
     match require_one_log(&store).await {
@@ -27,16 +35,26 @@ pub async fn open(url: &str, options: &StoreOptions) -> Result<Store, OpenError>
     }
 }
 
-async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> Result<Store, OpenError> {
-    let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
-    let log = postgres::connect(&primary, options.connections_max).await.map_err(unreachable(&primary))?;
-    let together = derived_url == url;
-    let derived = match together {
-        true => log.clone(),
-        false => open_derived(derived_url, options).await?,
+async fn open_postgres(
+    url: &str,
+    derived_url: &str,
+    keys_url: &str,
+    options: &StoreOptions,
+) -> Result<Store, OpenError> {
+    let (primary, log) = connect(url, options).await?;
+    let derived_apart = match derived_url == url {
+        true => None,
+        false => Some(connect(derived_url, options).await?.1),
     };
+    let derived = derived_apart.clone().unwrap_or_else(|| log.clone());
+    let keys_apart = match keys_url == url || keys_url == derived_url {
+        true => None,
+        false => Some(connect(keys_url, options).await?.1),
+    };
+    let beside = if keys_url == url { &log } else { &derived };
+    let keys = keys_apart.clone().unwrap_or_else(|| beside.clone());
     if options.migrate {
-        for (pool, part) in [(&log, Part::Log), (&derived, Part::Derived)] {
+        for (pool, part) in [(&log, Part::Log), (&derived, Part::Derived), (&keys, Part::Keys)] {
             migrations::postgres(part).run(&**pool).await.map_err(OpenError::Migrate)?;
         }
     }
@@ -47,14 +65,16 @@ async fn open_postgres(url: &str, derived_url: &str, options: &StoreOptions) -> 
         sagas: Arc::new(PostgresSagas::open(derived.clone(), views.clone())),
         view_waits: ViewWaits::new(views.clone()),
         views,
-        leases: Arc::new(PostgresLeases::open(derived.clone())),
-        engine: Engine::Postgres { log, derived, together },
+        leases: Arc::new(PostgresLeases::open(derived)),
+        keys: Arc::new(PostgresKeys::open(keys)),
+        engine: Engine::Postgres { log, derived: derived_apart, keys: keys_apart },
     })
 }
 
-async fn open_derived(url: &str, options: &StoreOptions) -> Result<Pool, OpenError> {
+async fn connect(url: &str, options: &StoreOptions) -> Result<(Arc<Primary>, Pool), OpenError> {
     let primary = Primary::new(url).map_err(OpenError::Unreadable)?;
-    postgres::connect(&primary, options.connections_max).await.map_err(unreachable(&primary))
+    let pool = postgres::connect(&primary, options.connections_max).await.map_err(unreachable(&primary))?;
+    Ok((primary, pool))
 }
 
 fn unreachable(primary: &Primary) -> impl Fn(sqlx::Error) -> OpenError {
@@ -62,8 +82,8 @@ fn unreachable(primary: &Primary) -> impl Fn(sqlx::Error) -> OpenError {
     move |source| OpenError::Connect { servers: servers.clone(), source: Said(source) }
 }
 
-async fn open_sqlite(path: &Path, derived: &Path, options: &StoreOptions) -> Result<Store, OpenError> {
-    let folder = sqlite::open(path, derived, options.migrate).await?;
+async fn open_sqlite(folders: Folders<'_>, options: &StoreOptions) -> Result<Store, OpenError> {
+    let folder = sqlite::open(folders, options.migrate).await?;
     let (log, derived) = (folder.log.clone(), folder.derived.clone());
     let views = Arc::new(SqliteViews::open(derived.clone()));
     Ok(Store {
@@ -73,6 +93,7 @@ async fn open_sqlite(path: &Path, derived: &Path, options: &StoreOptions) -> Res
         view_waits: ViewWaits::new(views.clone()),
         views,
         leases: Arc::new(SqliteLeases::open(derived)),
+        keys: Arc::new(SqliteKeys::open(folder.keys.clone())),
         engine: Engine::Sqlite(folder),
     })
 }
@@ -86,12 +107,12 @@ async fn require_one_log(store: &Store) -> Result<(), OpenError> {
     }
 }
 
-/// Brings the schemas at `url`, and at `derived_url` where that is another place, up to date and does nothing else.
+/// Brings the schemas at `url`, and at the other addresses of `options`, up to date and does nothing else.
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn migrate(url: &str, derived_url: Option<String>) -> Result<(), OpenError> {
-    let store = open(url, &StoreOptions { derived_url, migrate: true, ..StoreOptions::default() }).await?;
+pub async fn migrate(url: &str, options: &StoreOptions) -> Result<(), OpenError> {
+    let store = open(url, &StoreOptions { migrate: true, ..options.clone() }).await?;
     store.close().await;
     Ok(())
 }

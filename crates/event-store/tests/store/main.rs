@@ -6,6 +6,8 @@ mod declared;
 mod executor;
 mod history;
 mod immutable;
+mod keyring;
+mod keys;
 mod log_contract;
 mod opening;
 mod plan;

@@ -3,6 +3,7 @@
 use event_store::log::Expected;
 use event_store::views::{Column, ColumnKind, ColumnValue, ViewBatch, ViewRow, ViewSchema};
 use event_store::{Store, StoreOptions};
+use sealing::{Context, MasterVersion, Owner, Standing, StoredKey, Wrapped};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use testkit::appends::{append, fill, patient, place};
 use testkit::stores::postgres;
@@ -21,6 +22,17 @@ fn grants(role: &str) -> String {
     let sql = GUIDE.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).expect("statements");
     assert!(sql.contains("GRANT INSERT ON log.events"));
     sql.replace("TO anamnesis;", &format!("TO {role};"))
+}
+
+/// A key is kept, replaced and destroyed.
+async fn keys_are_kept(store: &Store) {
+    let patient = Owner::patient(Uuid::from_u128(7));
+    let by = MasterVersion { name: "local".to_owned(), version: 1 };
+    let wrapped = Wrapped { by, text: "wrapped".to_owned() };
+    let key = StoredKey { context: Context { owner: patient, version: 1 }, wrapped: wrapped.clone() };
+    assert_eq!(store.keys.insert(&key).await.expect("kept"), Standing::Kept(vec![key.clone()]));
+    assert!(store.keys.replace(key.context, &wrapped, &wrapped).await.expect("replaced"));
+    assert!(store.keys.destroy(patient).await.expect("destroyed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +80,7 @@ async fn the_role_that_serves_has_all_rights_that_it_needs_and_changes_no_event(
     views.sweep(SOME.name).await.expect("swept");
     store.forget_derived().await.expect("forgotten");
     views.register(&SOME).await.expect("registered anew");
+    keys_are_kept(&store).await;
     store.close().await;
 
     let mut served = PgConnection::connect(&url).await.expect("the database");
@@ -83,6 +96,8 @@ async fn the_role_that_serves_has_all_rights_that_it_needs_and_changes_no_event(
         "DROP TABLE log.events",
         "CREATE TABLE log.mine (id bigint)",
         "SET session_replication_role = replica",
+        "DELETE FROM keys.key_owners",
+        "TRUNCATE keys.data_keys",
     ] {
         let refused = served.execute(forbidden).await.expect_err(forbidden);
         let code = refused.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned);

@@ -1,0 +1,6 @@
+//! Master keys, against a real OpenBao and real files.
+
+mod file;
+mod sealed;
+mod transit;
+mod transit_faults;
