@@ -4,6 +4,7 @@ pub mod auth;
 pub mod connections;
 pub mod cors;
 pub mod health;
+pub mod identity;
 pub mod interface;
 mod jwt;
 mod key;

@@ -8,6 +8,8 @@ pub mod contract;
 mod eventually;
 pub mod given;
 #[cfg(feature = "servers")]
+mod oidc;
+#[cfg(feature = "servers")]
 pub mod proxy;
 #[cfg(feature = "servers")]
 pub mod recorder;
@@ -20,5 +22,7 @@ pub mod stores;
 pub use eventually::eventually;
 #[cfg(feature = "servers")]
 pub use history_checker as history;
+#[cfg(feature = "servers")]
+pub use oidc::{Oidc, oidc};
 #[cfg(feature = "servers")]
 pub use servers::{NatsServer, PgBouncer, PostgresCluster, TestDatabase, nats, nats_cluster, nats_with, postgres};

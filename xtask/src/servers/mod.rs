@@ -1,6 +1,7 @@
 //! Private servers on free ports in temporary folders; a server that already runs is never touched.
 
 mod nats;
+mod oidc;
 mod pgbouncer;
 mod postgres;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::process::TaskError;
 
 pub use nats::NatsServer;
+pub use oidc::{OidcOptions, OidcProvider};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresCluster;
 
