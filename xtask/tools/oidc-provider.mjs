@@ -1,8 +1,8 @@
 // A real OpenID Connect provider for tests: npm's `oidc-provider`, whose keys can be changed while it runs.
 //
 // Its issuer listens on PORT, by TLS where CERT and KEY name PEM files. ADMIN_PORT, always without TLS, answers as well:
-// POST /token (client_credentials), POST /admin/rotate?keep=true|false, GET /admin/looked-up. Keys are kept in KEYS, so that it comes
-// back with them after it was ended.
+// POST /token (client_credentials), POST /admin/rotate?keep=true|false, GET /admin/looked-up. Keys are kept in KEYS, so that
+// it comes back with them after it was ended.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -74,6 +74,9 @@ const administer = (request, response) => {
   }
   return answer(request, response)
 }
+
+// Whoever started it is gone.
+process.stdin.resume().on('end', () => process.exit())
 
 renew()
 const server = CERT ? createTlsServer({ cert: readFileSync(CERT), key: readFileSync(KEY) }, serve) : createServer(serve)

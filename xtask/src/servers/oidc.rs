@@ -90,7 +90,8 @@ impl OidcProvider {
         if self.options.tls.is_some() {
             command.env("CERT", "certificate.pem").env("KEY", "key.pem");
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        // It ends when its input does: with this process, however that ends.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn();
         self.child = Some(child.map_err(|source| TaskError::Start { program: "node".to_owned(), source })?);
         // The last that it does.
