@@ -6,6 +6,7 @@ pub mod connections;
 pub mod cors;
 pub mod health;
 pub mod incidents;
+pub mod identity;
 pub mod interface;
 mod jwt;
 mod key;

@@ -10,10 +10,12 @@ use crate::{cors, listen};
 
 mod environment;
 mod file;
+mod identity;
 mod nats;
 
 pub use environment::{UnknownVariable, check_environment};
 pub use file::{FileSettings, SettingsError, with_file};
+pub use identity::{IdentitySettings, OidcIssuer, SigningKeySettings, oidc_issuer};
 pub use nats::NatsSettings;
 
 /// How logs are written.

@@ -8,6 +8,8 @@ pub mod contract;
 mod eventually;
 pub mod given;
 #[cfg(feature = "servers")]
+mod oidc;
+#[cfg(feature = "servers")]
 pub mod proxy;
 #[cfg(feature = "servers")]
 pub mod recorder;
@@ -25,3 +27,5 @@ pub use servers::{
     NatsServer, OpenBao, PgBouncer, PostgresCluster, TestDatabase, Tls, nats, nats_cluster, nats_with, openbao,
     openbao_with_tls, postgres,
 };
+#[cfg(feature = "servers")]
+pub use oidc::{Oidc, oidc};

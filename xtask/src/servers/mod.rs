@@ -2,6 +2,7 @@
 
 mod nats;
 mod openbao;
+mod oidc;
 mod pgbouncer;
 mod postgres;
 
@@ -15,6 +16,7 @@ use crate::process::{TaskError, output};
 
 pub use nats::NatsServer;
 pub use openbao::{OpenBao, Tls};
+pub use oidc::{OidcOptions, OidcProvider};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresCluster;
 

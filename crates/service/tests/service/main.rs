@@ -3,6 +3,9 @@
 mod client;
 mod connections;
 mod cors;
+mod hostile_tokens;
+mod identity;
 mod limits;
+mod odd_providers;
 mod process;
 mod server;
