@@ -37,7 +37,7 @@ use event_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use blinding::Blindings;
-pub use stream::EventStreams;
+pub use stream::{EventStreams, StreamsMax};
 
 /// What the read side needs.
 #[derive(Clone)]
@@ -51,9 +51,9 @@ pub struct QueryApi {
 impl QueryApi {
     /// Reads from `store`. `at_least` waits for so long, at most so many follow the log at once, and those end when
     /// `shutdown` is cancelled.
-    pub fn new(store: Store, at_least_patience: Duration, streams_max: usize, shutdown: CancellationToken) -> Self {
+    pub fn new(store: Store, at_least_patience: Duration, max: StreamsMax, shutdown: CancellationToken) -> Self {
         let blindings = Blindings::new(store.log.clone());
-        let streams = EventStreams::new(store.log.clone(), blindings.clone(), streams_max, shutdown);
+        let streams = EventStreams::new(store.log.clone(), blindings.clone(), max, shutdown);
         Self { store, at_least_patience, streams, blindings }
     }
 

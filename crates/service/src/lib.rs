@@ -1,8 +1,11 @@
 //! What every process shares.
 
 pub mod auth;
+mod body;
 pub mod connections;
 pub mod cors;
+mod guarded;
+pub mod headers;
 pub mod health;
 pub mod interface;
 mod jwt;
@@ -12,8 +15,11 @@ pub mod limits;
 pub mod listen;
 pub mod metrics;
 pub mod problem;
+pub mod rate;
 pub mod server;
 pub mod settings;
+pub mod shares;
 pub mod supervise;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;

@@ -7,6 +7,7 @@ use event_store::clock;
 use event_store::log::{EventLog, LogError};
 use futures::{Stream, stream};
 use service::auth::Principal;
+use service::shares::Share;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -36,8 +37,8 @@ pub struct Client {
     skipped: usize,
     said: Instant,
     greeted: bool,
-    // Held for as long as the stream lasts.
-    _room: OwnedSemaphorePermit,
+    // Held for as long as the stream lasts: of the account's and of everybody's.
+    _room: (Share, OwnedSemaphorePermit),
 }
 
 impl Client {
@@ -51,7 +52,7 @@ impl Client {
         principal: Principal,
         filter: Filter,
         (incarnation, position): (u64, u64),
-        room: OwnedSemaphorePermit,
+        room: (Share, OwnedSemaphorePermit),
     ) -> Result<Self, LogError> {
         let end = window.follow().await?;
         let (window, said) = (window.clone(), Instant::now());

@@ -3,6 +3,8 @@
 mod client;
 mod connections;
 mod cors;
+mod headers;
 mod limits;
 mod process;
 mod server;
+mod tls;

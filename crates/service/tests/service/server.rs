@@ -13,9 +13,11 @@ use futures::stream;
 use service::auth::{Authenticator, Key};
 use service::connections::ConnectionLimits;
 use service::cors;
+use service::headers;
 use service::health::Health;
 use service::limits::Limits;
 use service::server;
+use service::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -52,6 +54,11 @@ pub struct Server {
 
 impl Server {
     pub async fn start(connections: ConnectionLimits, limits: Limits) -> Self {
+        Self::start_with(connections, limits, None).await
+    }
+
+    /// The same, with TLS.
+    pub async fn start_with(connections: ConnectionLimits, limits: Limits, tls: Option<Tls>) -> Self {
         let key = Key::parse(&"0f".repeat(32)).expect("a key");
         let go = Arc::new(Notify::new());
         let (count, endless) = watch::channel(0);
@@ -61,17 +68,22 @@ impl Server {
             let _counted = Counted::new(waiting);
             asked.notified().await;
         };
+        let exported = count.clone();
         let open = Router::new()
-            .route("/slow", get(wait))
+            .route("/slow", get(wait.clone()))
             .route("/endless", get(move || async move { endless_answer(count) }));
-        let protected = Router::new().route("/echo", post(|body: Bytes| async { body }));
+        let protected = Router::new()
+            .route("/echo", post(|body: Bytes| async { body }))
+            .route("/wait", get(wait))
+            .route("/export", get(move || async move { endless_answer(exported) }));
         let probes = Health::new(Vec::new()).router();
         let router = server::wrap(open, protected, probes, Authenticator::new(&key), limits);
         let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
+        let router = headers::secure(router, tls.is_some());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         let shutdown = CancellationToken::new();
-        let ended = tokio::spawn(server::serve(listener, router, connections, shutdown.clone()));
+        let ended = tokio::spawn(server::serve(listener, tls, router, connections, shutdown.clone()));
         Self { address, token: token(&key, "tester"), key, go, slow, endless, shutdown, ended }
     }
 
@@ -83,6 +95,12 @@ impl Server {
     /// The same of another account.
     pub fn post_as(&self, account: &str, length: usize) -> String {
         post_header(&token(&self.key, account), length)
+    }
+
+    /// A request without a body, of this account.
+    pub fn get_as(&self, account: &str, path: &str) -> String {
+        let token = token(&self.key, account);
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")
     }
 }
 
