@@ -9,12 +9,14 @@ use clap::{Args, ValueEnum};
 use crate::{cors, listen};
 
 mod account;
+mod command_line;
 mod environment;
 mod file;
 mod nats;
 mod tls;
 
 pub use account::AccountSettings;
+pub use command_line::{SecretOnCommandLine, check_command_line};
 pub use environment::{UnknownVariable, check_environment};
 pub use file::{FileSettings, SettingsError, with_file};
 pub use nats::NatsSettings;
@@ -68,7 +70,7 @@ impl StorageSettings {
 /// The key that signs tokens.
 #[derive(Clone, Debug, Args)]
 pub struct KeySettings {
-    /// Key that signs tokens, 64 hexadecimal digits.
+    /// Key that signs tokens, 64 hexadecimal digits; by variable or settings file only, never as a flag.
     #[arg(
         long,
         env = "ANAMNESIS_JWT_KEY",

@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::clinic::{Clinic, Plan};
-use crate::system::{Process, System, run, text};
+use crate::system::{BINARY, Process, System, clean, run, text};
 
 /// Files that others may read, below a folder.
 fn open_to_others(folder: &Path) -> Vec<String> {
@@ -36,6 +37,51 @@ async fn health_data_belong_to_one_account() {
     let backup = run(&["backup", "copies/first", "--data-dir", &data], system.folder.path());
     assert!(backup.status.success(), "{}", text(&backup.stderr));
     assert_eq!(open_to_others(&system.folder.path().join("copies")), Vec::<String>::new());
+}
+
+/// Runs an operator's command to its end, started by who lets others read new files.
+fn run_with_umask(umask: &str, arguments: &[&str], folder: &Path) {
+    let lax = format!("umask {umask} && exec \"$0\" \"$@\"");
+    let output = clean(Command::new("sh"), folder).args(["-c", &lax, BINARY]).args(arguments).output().expect("sh");
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn under_any_umask_what_is_written_belongs_to_one_account() {
+    for umask in ["000", "022"] {
+        let folder = TempDir::new().expect("a folder");
+        let data = folder.path().join("made/data");
+        let arguments = ["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
+        let mut process = Process::start_with_umask(umask, "serve", folder.path(), &arguments);
+        process.ready().await;
+        for name in ["log.db", "log.db-wal", "log.db-shm", "derived.db", "derived.db-wal", "jwt.key", "admin.token"] {
+            assert!(data.join(name).exists(), "{name}");
+        }
+        let path = |name: &str| folder.path().join("made").join(name).to_string_lossy().into_owned();
+        run_with_umask(umask, &["backup", &path("copy"), "--data-dir", &arguments[1]], folder.path());
+        run_with_umask(umask, &["migrate", "--data-dir", &path("other")], folder.path());
+        assert!(process.terminate().await.success());
+        let made = std::fs::read_dir(folder.path().join("made")).expect("a folder").count();
+        assert_eq!(made, 3, "data, copy, other");
+        assert_eq!(open_to_others(&folder.path().join("made")), Vec::<String>::new(), "{umask}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_taken_from_the_command_line() {
+    let folder = TempDir::new().expect("a folder");
+    for (arguments, variable) in [
+        (["serve", "--jwt-key", "0f0f"], "ANAMNESIS_JWT_KEY"),
+        (["migrate", "--database-url", "postgres://u:0f0f@127.0.0.1/x"], "ANAMNESIS_DATABASE_URL"),
+        (["relay", "--nats-password", "0f0f"], "ANAMNESIS_NATS_PASSWORD"),
+        (["simulate", "--token", "0f0f"], "ANAMNESIS_TOKEN"),
+    ] {
+        let output = run(&arguments, folder.path());
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(variable) && told.contains(arguments[1]) && !told.contains("0f0f"), "{told}");
+        assert!(output.stdout.is_empty() && std::fs::read_dir(folder.path()).expect("the folder").count() == 0);
+    }
 }
 
 #[tokio::test]
