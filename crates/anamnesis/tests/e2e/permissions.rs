@@ -4,10 +4,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
 use crate::system::{BINARY, Process, System, clean, run, text};
+
+const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
+const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");
 
 /// Files that others may read, below a folder.
 fn open_to_others(folder: &Path) -> Vec<String> {
@@ -97,4 +102,60 @@ async fn a_restored_file_that_others_could_read_is_taken_from_them() {
     }
     process.restart().await;
     assert_eq!(open_to_others(&data), Vec::<String>::new());
+}
+
+/// Runs statements as who has this address.
+async fn run_sql(url: &str, sql: String) {
+    let mut connection = PgConnection::connect(url).await.expect("the database");
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("the statements");
+}
+
+#[tokio::test]
+async fn a_trial_is_run_by_processes_that_have_a_role_each() {
+    let folder = TempDir::new().expect("a folder");
+    let (database, nats) = (testkit::postgres().await, testkit::nats().await);
+    // Roles are those of the whole server.
+    let prefix = format!("e2e_{}_", database.url.rsplit('_').next().expect("a name"));
+    let url = |role: &str| database.url.replace("postgres://postgres@", &format!("postgres://{prefix}{role}@"));
+    run_sql(&database.url, ROLES.replace("anamnesis_", &prefix)).await;
+    let migrated = run(&["migrate", "--database-url", &url("owner")], folder.path());
+    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    run_sql(&url("owner"), GRANTS.replace("anamnesis_", &prefix)).await;
+
+    let key = folder.path().join("jwt.key");
+    std::fs::write(&key, "0f".repeat(32)).expect("a key");
+    let key = key.to_string_lossy().into_owned();
+    let issue = ["token", "--jwt-key-file", &key, "--role", "administrator", "--subject", "admin"];
+    let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
+    let mut processes = Vec::new();
+    for (process, role) in [
+        ("command-api", "commands"),
+        ("query-api", "queries"),
+        ("projector", "views"),
+        ("saga", "sagas"),
+        ("relay", "relay"),
+    ] {
+        let settings = [
+            ("--database-url", url(role)),
+            ("--nats-url", nats.url()),
+            ("--jwt-key-file", key.clone()),
+            ("--migrate", "false".to_owned()),
+        ];
+        let settings: Vec<String> = settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+        processes.push(Process::start(process, folder.path(), &settings));
+    }
+    for process in &mut processes {
+        process.ready().await;
+    }
+    let api = Api::new(vec![processes[0].url.clone()], vec![processes[1].url.clone()], token);
+    let clinic = Clinic::open(&api, Plan::default()).await;
+    // The process manager enrols, the views show it.
+    let (_, subject) = clinic.randomised_subject("ARMACTIVE").await;
+    clinic.enrolment_until("randomised", |figures| figures["randomised"] == 1).await;
+    assert_eq!(api.get(&format!("/v1/subjects/{subject}")).await.ok()["status"], "randomised");
+    let published =
+        async || processes[4].metric("anamnesis_relay_published_total").await.is_some_and(|many| many > 0.0);
+    testkit::eventually("the relay publishes", std::time::Duration::from_secs(60), published).await;
+    let refused = processes.iter().find(|process| process.told().contains("permission denied"));
+    assert!(refused.is_none(), "{}", refused.map(Process::told).unwrap_or_default());
 }
