@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the .env of docker-compose.yml: a key that signs tokens and a password of the database. What stands there
-# already is kept, so that running it again changes nothing: the database keeps the password that it was made with,
-# and tokens hold as long as the key is the same.
+# Makes the .env of docker-compose.yml: a key that signs tokens and a password for the database's administrator and
+# each of its roles. What stands there already is kept, so that running it again changes nothing: the database keeps the
+# passwords that it was made with, and tokens hold as long as the key is the same.
 #
 #   sh deploy/init-env.sh [FILE]     by default .env beside docker-compose.yml
 set -eu
@@ -13,7 +13,8 @@ random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
 [ -e "$file" ] || : > "$file"
 chmod 600 "$file"
-for name in ANAMNESIS_JWT_KEY POSTGRES_PASSWORD; do
+for name in ANAMNESIS_JWT_KEY POSTGRES_PASSWORD OWNER_PASSWORD COMMANDS_PASSWORD QUERIES_PASSWORD VIEWS_PASSWORD \
+    SAGAS_PASSWORD RELAY_PASSWORD; do
     if grep -q "^$name=..*" "$file"; then
         echo "$name: kept"
     else
@@ -21,4 +22,4 @@ for name in ANAMNESIS_JWT_KEY POSTGRES_PASSWORD; do
         echo "$name: made"
     fi
 done
-echo "in $file. Keep a copy in a safe place: without the key no token holds, without the password the database is shut."
+echo "in $file. Keep a copy in a safe place: without the key no token holds, without the passwords the database is shut."

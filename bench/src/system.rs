@@ -52,7 +52,8 @@ impl System {
     /// `anamnesis serve`: embedded, or over this database and a nats-server of its own.
     pub async fn serve(bench: &Bench, database_url: Option<&str>) -> Result<Self, BenchError> {
         let mut command = Command::new(bench.anamnesis()?);
-        command.arg("serve");
+        // All that is measured is asked by one account.
+        command.args(["serve", "--account-event-streams-max", "1024"]);
         let mut nats = None;
         if let Some(url) = database_url {
             let server = bench.nats()?;

@@ -3,6 +3,7 @@
 mod bench;
 mod codegen;
 mod policy;
+mod sbom;
 mod test;
 
 use std::process::ExitCode;
@@ -27,8 +28,10 @@ enum Task {
     Codegen(codegen::Arguments),
     /// Measures figures beside a limit or a peer, and prints one table.
     Bench(bench::Arguments),
-    /// Checks format, lints, generated files and licences.
+    /// Checks format, lints, generated files, licences and advisories.
     Check,
+    /// Writes what is in the program (CycloneDX).
+    Sbom(sbom::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Task::Codegen(arguments) => codegen::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Check => policy::run(),
+        Task::Sbom(arguments) => sbom::run(&arguments),
     };
     match result {
         Ok(code) => code,

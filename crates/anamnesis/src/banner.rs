@@ -56,7 +56,7 @@ pub async fn renew_admin_token(file: std::path::PathBuf, key: Key, shutdown: Can
 
 /// Tells the reader of the embedded engine where it is and what to do next.
 pub fn embedded(settings: &ServerSettings, address: SocketAddr) {
-    let (url, folder) = (listen::url(address), &settings.storage.data_dir);
+    let (url, folder) = (listen::url(address, settings.tls.is_on()), &settings.storage.data_dir);
     let token = absolute(&settings.storage.admin_token_file());
     let call = |words: &[&str]| Invocation::of(words).at(&url).data_dir(folder);
     let simulate = call(&["simulate"]).word("--subjects").word(200).word("--sites").word(5).word("--seed").word(1);
@@ -84,7 +84,7 @@ Ctrl-C stops it; everything is kept.",
 
 /// Tells the operator of one of several processes where it is, and how to come by a token.
 pub fn apart(settings: &ServerSettings, address: SocketAddr) {
-    let (url, (issue, with)) = (listen::url(address), issue(settings, "admin"));
+    let (url, (issue, with)) = (listen::url(address, settings.tls.is_on()), issue(settings, "admin"));
     line(&format!(
         "Anamnesis {VERSION} listens on {url}\n  a token{with}: {issue}",
         with = with.map(|with| format!(" ({with})")).unwrap_or_default()

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use rustix::fs::Mode;
-use service::settings::{check_environment, with_file};
+use service::settings::{check_command_line, check_environment, with_file};
 
 use cli::Cli;
 
@@ -38,7 +38,11 @@ fn main() -> ExitCode {
     if let Err(error) = check_environment(&Cli::command()) {
         return fail(&error);
     }
-    let arguments = match with_file(with_command(std::env::args_os().collect()), &Cli::command()) {
+    let arguments = with_command(std::env::args_os().collect());
+    if let Err(error) = check_command_line(&arguments, &Cli::command()) {
+        return fail(&error);
+    }
+    let arguments = match with_file(arguments, &Cli::command()) {
         Ok(arguments) => arguments,
         Err(error) => return fail(&error),
     };

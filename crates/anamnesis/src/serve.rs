@@ -11,7 +11,7 @@ use command_api::CommandApi;
 use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
 use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{OpenError, Store, StoreOptions};
-use query_api::QueryApi;
+use query_api::{QueryApi, StreamsMax};
 use service::accounts::Accounts;
 use service::auth::{Gate, Key, KeyError, Verifier};
 use service::connections::ConnectionLimits;
@@ -20,7 +20,8 @@ use service::limits::Limits;
 use service::settings::{OnLoss, ServerSettings};
 use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
-use service::{cors, lifecycle, metrics, server, telemetry};
+use service::tls::TlsError;
+use service::{cors, headers, lifecycle, metrics, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -115,6 +116,9 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// TLS cannot be spoken.
+    #[error("TLS cannot be spoken with --tls-cert and --tls-key")]
+    Tls(#[from] TlsError),
     /// The process cannot be told to stop.
     #[error("signals cannot be listened to")]
     Signals(#[source] io::Error),
@@ -143,6 +147,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     telemetry::init(&settings.log, settings.log_format)?;
     let measured = settings.metrics_listen.map(|address| metrics::install(BUILD).map(|handle| (address, handle)));
     let measured = measured.transpose()?;
+    let tls = settings.tls.load()?;
     // Before anything is made: whoever chose a port that is taken finds no half-made folder.
     let listener = listen(settings.listen, "--listen").await?;
     let measured = match measured {
@@ -161,7 +166,10 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
-    let streams_max = usize::try_from(settings.event_streams_max).unwrap_or(usize::MAX);
+    let streams_max = StreamsMax {
+        in_all: size(settings.event_streams_max),
+        of_an_account: size(settings.account.account_event_streams_max),
+    };
     let accounts = Accounts::new(store.log.clone());
     let queries = QueryApi::new(store.clone(), accounts.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
     let mut checks = vec![log_answers(roles, store.log.clone())];
@@ -175,6 +183,9 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         let watched = Watched::new(roles, &store, queries.streams(), nats);
         supervisor.spawn("gauges", watched.run(shutdown.clone()));
         supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
+    }
+    if let Some(tls) = tls.clone() {
+        supervisor.spawn("certificate", tls.keep_current(shutdown.clone()));
     }
     let incidents = Incidents::new(executor.clone());
     supervisor.spawn("security events", incidents.clone().run(shutdown.clone()));
@@ -199,7 +210,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         metrics_listen = metrics_address.map(tracing::field::display),
         "started"
     );
-    server::serve(listener, router, connection_limits(settings), shutdown.clone()).await;
+    server::serve(listener, tls, router, connection_limits(settings), shutdown.clone()).await;
     let ended = supervisor.end(supervise::END_MAX).await;
     store.close().await;
     ended.map_err(ServeError::Supervision)
@@ -238,14 +249,20 @@ fn router(
     if roles.query_api {
         protected = protected.merge(query_api::router(queries));
     }
-    let limits = Limits::new(
-        usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
-        Duration::from_secs(settings.request_seconds_max),
-        usize::try_from(settings.requests_max).unwrap_or(usize::MAX),
-    );
-    let limits = limits.with_account_requests_max(usize::try_from(settings.account_requests_max).unwrap_or(usize::MAX));
+    let account = &settings.account;
+    let request_time_max = Duration::from_secs(settings.request_seconds_max);
+    let limits = Limits::new(size(settings.body_bytes_max), request_time_max, size(settings.requests_max))
+        .with_body_time_max(Duration::from_secs(settings.body_seconds_max))
+        .with_account_requests_max(size(account.account_requests_max))
+        .with_account_waiting_max(size(account.account_waiting_max))
+        .with_rates(account.rates());
     let router = server::wrap(query_api::public_router().merge(home()), protected, health.router(), gate, limits);
-    cors::allow(router, &settings.cors_origins)
+    headers::secure(cors::allow(router, &settings.cors_origins), settings.tls.is_on())
+}
+
+/// A setting as a size.
+fn size(setting: u64) -> usize {
+    usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
 /// `GET /`: whoever opens the address sees what it is and where to go on.
@@ -269,7 +286,7 @@ fn connection_limits(settings: &ServerSettings) -> ConnectionLimits {
     let others = FILES_OF_ITS_OWN + u64::from(settings.database_connections);
     let connections = settings.connections_max.min(lifecycle::raise_open_files().saturating_sub(others)).max(1);
     ConnectionLimits {
-        connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
+        connections_max: size(connections),
         header_time_max: Duration::from_secs(settings.header_seconds_max),
         stalled_time_max: STALLED_MAX,
         drain_time_max: DRAIN_MAX,

@@ -77,7 +77,8 @@ const PLAYERS_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// Issues tokens by the key in the data folder where the server is the embedded engine of it: where nobody gave a token
 /// of another.
 pub fn issuer(client: &ClientArgs) -> Option<Issue> {
-    let key = client.token.is_none().then(|| Key::load(&client.data_dir.join("jwt.key")).ok())??;
+    let key = (client.token.is_none() && client.token_file.is_none())
+        .then(|| Key::load(&client.data_dir.join("jwt.key")).ok())??;
     Some(Arc::new(move |username| key.issue(username, PLAYERS_LIFETIME).ok()))
 }
 

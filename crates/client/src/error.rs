@@ -15,7 +15,7 @@ pub enum ClientError {
     Address(Url),
     /// Nobody said who is asking.
     #[error(
-        "no token: give --token or ANAMNESIS_TOKEN, or name by --data-dir the data folder of the embedded engine ({path} cannot be read)"
+        "no token: give ANAMNESIS_TOKEN or --token-file, or name by --data-dir the data folder of the embedded engine ({path} cannot be read)"
     )]
     NoToken {
         /// Where the administrator's token was looked for.

@@ -12,8 +12,7 @@ use crate::ClientArgs;
 const NAME: &str = "anamnesis";
 /// Where the tools look for a server without `--url`.
 const URL: &str = "http://127.0.0.1:8080";
-/// Flags that are carried over as they were given: a token only, since an address or a folder is known otherwise.
-const TOKEN: &str = "--token";
+/// A flag that is carried over as it was given: the settings file may hold the token.
 const CONFIG: &str = "--config";
 
 /// A word as a shell reads it back: as it is, or in quotes.
@@ -79,14 +78,15 @@ impl Invocation {
 
     fn server_as(self, args: &ClientArgs, given: &[OsString], environment: Option<&str>) -> Self {
         let invocation = self.at(url_text(&args.url));
-        let Some(token) = &args.token else { return invocation.data_dir(&args.data_dir) };
-        if let Some(typed) = value_of(given, TOKEN) {
-            return invocation.word(TOKEN).word(typed);
-        }
+        let token = match (&args.token, &args.token_file) {
+            (Some(token), _) => token,
+            (None, Some(file)) => return invocation.word("--token-file").word(absolute(file).display()),
+            (None, None) => return invocation.data_dir(&args.data_dir),
+        };
         if environment == Some(token) {
             return invocation;
         }
-        // Neither typed nor in the environment: of the settings file.
+        // Not in the environment: of the settings file.
         let file = value_of(given, CONFIG).or_else(|| std::env::var("ANAMNESIS_CONFIG").ok()).unwrap_or_default();
         invocation.word(CONFIG).word(absolute(Path::new(&file)).display())
     }
@@ -102,20 +102,19 @@ impl fmt::Display for Invocation {
 /// A line that asks the server for `path` with curl, as the same account.
 pub fn curl(args: &ClientArgs, path: &str) -> String {
     let token = match &args.token {
-        Some(_) => value_of(&std::env::args_os().collect::<Vec<_>>(), TOKEN)
-            .map_or_else(|| "$ANAMNESIS_TOKEN".to_owned(), |typed| quoted(&typed)),
-        None => token_of(&args.data_dir),
+        Some(_) => "$ANAMNESIS_TOKEN".to_owned(),
+        None => token_in(&args.token_file()),
     };
     curl_with(&token, &format!("{}{path}", url_text(&args.url)))
 }
 
 /// A line that asks with the administrator's token of a data folder.
 pub fn curl_as_administrator(folder: &Path, url: &str) -> String {
-    curl_with(&token_of(folder), url)
+    curl_with(&token_in(&folder.join("admin.token")), url)
 }
 
-fn token_of(folder: &Path) -> String {
-    format!("$(cat {})", quoted(&absolute(&folder.join("admin.token")).display().to_string()))
+fn token_in(file: &Path) -> String {
+    format!("$(cat {})", quoted(&absolute(file).display().to_string()))
 }
 
 fn curl_with(token: &str, url: &str) -> String {
@@ -146,7 +145,7 @@ mod tests {
 
     fn args(url: &str, token: Option<&str>) -> ClientArgs {
         let url = url.parse().expect("an address");
-        ClientArgs { url, token: token.map(str::to_owned), data_dir: "/data/it's here".into() }
+        ClientArgs { url, token: token.map(str::to_owned), token_file: None, data_dir: "/data/it's here".into() }
     }
 
     fn shown(args: &ClientArgs, given: &[&str], environment: Option<&str>) -> Vec<String> {
@@ -167,10 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_repeated_only_where_it_was_typed() {
+    fn a_token_is_not_repeated_but_where_it_is() {
         let with_token = args(URL, Some("t"));
-        assert_eq!(shown(&with_token, &["--token", "t"], None), ["replay", "--token", "t"]);
-        assert_eq!(shown(&with_token, &["--token=t"], None), ["replay", "--token", "t"]);
+        let in_a_file = ClientArgs { token_file: Some("/t/token".into()), ..args(URL, None) };
+        assert_eq!(shown(&in_a_file, &[], None), ["replay", "--token-file", "/t/token"]);
         assert_eq!(shown(&with_token, &[], Some("t")), ["replay"]);
         assert_eq!(shown(&with_token, &["--config=/etc/a.toml"], None), ["replay", "--config", "/etc/a.toml"]);
     }

@@ -40,12 +40,23 @@ pub struct ClientArgs {
     /// Address of the server, such as `http://127.0.0.1:8080` or `localhost:8080`.
     #[arg(long, env = "ANAMNESIS_URL", default_value = "http://127.0.0.1:8080", value_parser = server_url, value_name = "URL")]
     pub url: Url,
-    /// Token; by default the administrator's, which the embedded engine leaves in its data folder.
-    #[arg(long, env = "ANAMNESIS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    /// Token; by variable or settings file only, never as a flag. By default the administrator's, which the embedded
+    /// engine leaves in its data folder.
+    #[arg(long, env = "ANAMNESIS_TOKEN", value_name = "TOKEN", hide_env_values = true, conflicts_with = "token_file")]
     pub token: Option<String>,
+    /// File of the token.
+    #[arg(long, env = "ANAMNESIS_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Data folder of the embedded engine, where the administrator's token is.
     #[arg(long, env = "ANAMNESIS_DATA_DIR", default_value = "anamnesis-data", value_name = "FOLDER")]
     pub data_dir: PathBuf,
+}
+
+impl ClientArgs {
+    /// Where the token is, if it is not given itself.
+    fn token_file(&self) -> PathBuf {
+        self.token_file.clone().unwrap_or_else(|| self.data_dir.join("admin.token"))
+    }
 }
 
 /// An address as people write it, also without its scheme.
@@ -143,7 +154,7 @@ impl Client {
         let token = match &args.token {
             Some(token) => token.clone(),
             None => {
-                let path = args.data_dir.join("admin.token");
+                let path = args.token_file();
                 std::fs::read_to_string(&path).map_err(|source| ClientError::NoToken { path, source })?
             }
         };

@@ -52,7 +52,8 @@ fn operation(spec: &CommandSpec, schema: &Value, with_id: bool) -> Value {
         parameters.push(id());
     }
     let success = if spec.creates { "201" } else { "200" };
-    let mut responses = problems(&["400", "401", "403", "404", "409", "412", "413", "415", "422", "429", "500", "503"]);
+    let mut responses =
+        problems(&["400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "500", "503"]);
     let replayed = json!({"description": "`true` where it was carried out before by the same Idempotency-Key.",
         "schema": {"type": "string", "enum": ["true"]}});
     let mut headers = json!({"Idempotency-Replayed": replayed});

@@ -3,17 +3,22 @@
 use serde_json::{Map, Value, json};
 
 /// Of each status that is a problem: the response's name and what it means.
-const PROBLEMS: [(&str, &str, &str); 12] = [
+const PROBLEMS: [(&str, &str, &str); 13] = [
     ("400", "Malformed", "A parameter, header or field is not what it must be; `errors` names every one of them."),
     ("401", "Unauthenticated", "No token, or one that is malformed, forged or has run out."),
     ("403", "Forbidden", "The role may not send this command."),
     ("404", "NotFound", "There is no such thing."),
+    ("408", "BodyTimeout", "The body did not come in time."),
     ("409", "Conflict", "Others changed it at the same time, or the log does not hold what it was asked for."),
     ("412", "PreconditionFailed", "The stream is not at a version that `If-Match` allows."),
     ("413", "TooLarge", "The body is larger than this server takes."),
     ("415", "UnsupportedMediaType", "The body is not JSON, or compressed in a way that this server does not know."),
     ("422", "Refused", "A rule forbids it; `rule` names it."),
-    ("429", "TooManyRequests", "This account has too many requests at once."),
+    (
+        "429",
+        "TooManyRequests",
+        "This account has as much at once, or as much of a second, as one may; `rule` and `detail` name the limit.",
+    ),
     ("500", "Failed", "The server failed; the cause is in its log under `trace_id`."),
     ("503", "Unavailable", "Not now: the database is away, a view is behind, or there are too many requests."),
 ];

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use gaze::Eyes;
 use service::accounts::Accounts;
-pub use stream::EventStreams;
+pub use stream::{EventStreams, StreamsMax};
 
 /// What the read side needs.
 #[derive(Clone)]
@@ -57,11 +57,11 @@ impl QueryApi {
         store: Store,
         accounts: Accounts,
         at_least_patience: Duration,
-        streams_max: usize,
+        max: StreamsMax,
         shutdown: CancellationToken,
     ) -> Self {
         let eyes = Eyes::new(store.log.clone());
-        let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), streams_max, shutdown);
+        let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), max, shutdown);
         Self { store, at_least_patience, streams, eyes }
     }
 

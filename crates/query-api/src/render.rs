@@ -75,9 +75,10 @@ pub fn from_the_log(body: &impl Serialize) -> Response {
     private(Json(body).into_response())
 }
 
-/// Marks an answer as clinical data: a client may keep it to compare, nobody in between may.
+/// Marks an answer as clinical data: no cache keeps it, also not the asker's own on its disk. What a program keeps to
+/// itself it may compare by the tag.
 pub fn private(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // The answer depends on who asks: blinded roles get less.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("authorization"));
     response

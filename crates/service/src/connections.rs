@@ -7,23 +7,25 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::guarded::Guarded;
+use crate::tls::Tls;
 
 /// Limits of a server's connections.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ pub struct ConnectionLimits {
     /// Connections that may be open at once.
     pub connections_max: usize,
     /// How long a request's header may take from when the connection is free for it; so also how
-    /// long a connection that is not used is kept.
+    /// long a connection that is not used is kept. TLS may take as long to come about.
     pub header_time_max: Duration,
     /// How long a client may take nothing of an answer that is ready for it.
     pub stalled_time_max: Duration,
@@ -46,6 +48,7 @@ pub struct Peer(pub std::net::IpAddr);
 /// The connections that are open.
 pub(crate) struct Connections {
     limits: ConnectionLimits,
+    tls: Option<Tls>,
     room: Arc<Semaphore>,
     idle: Arc<Idle>,
 }
@@ -70,8 +73,8 @@ impl Idle {
 }
 
 impl Connections {
-    pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, room: Arc::new(Semaphore::new(limits.connections_max)), idle: Arc::default() }
+    pub(crate) fn new(limits: ConnectionLimits, tls: Option<Tls>) -> Self {
+        Self { limits, tls, room: Arc::new(Semaphore::new(limits.connections_max)), idle: Arc::default() }
     }
 
     /// Room for one more connection; where there is none the longest idle one makes it, and
@@ -108,20 +111,36 @@ impl Connections {
         router: Router,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        serve(stream, Arc::new(connection), self.limits, router, shutdown)
+        let (connection, limits, tls) = (Arc::new(connection), self.limits, self.tls.clone());
+        async move {
+            // Events and answers are written whole: there is nothing to wait for.
+            drop(stream.set_nodelay(true));
+            let peer = stream.peer_addr().map(|address| Peer(address.ip())).ok();
+            let Some(tls) = tls else { return serve((stream, peer), connection, limits, router, shutdown).await };
+            let greeted = tokio::time::timeout(limits.header_time_max, tls.accept(stream));
+            let greeted = tokio::select! {
+                greeted = greeted => greeted,
+                () = connection.close.cancelled() => return,
+                () = shutdown.cancelled() => return,
+            };
+            match greeted {
+                Ok(Ok(stream)) => serve((stream, peer), connection, limits, router, shutdown).await,
+                Ok(Err(error)) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "TLS did not come about");
+                }
+                Err(_) => tracing::debug!("TLS did not come about in time"),
+            }
+        }
     }
 }
 
 async fn serve(
-    stream: TcpStream,
+    (stream, peer): (impl AsyncRead + AsyncWrite + Send + 'static, Option<Peer>),
     connection: Arc<Connection>,
     limits: ConnectionLimits,
     router: Router,
     shutdown: CancellationToken,
 ) {
-    // Events and answers are written whole: there is nothing to wait for.
-    drop(stream.set_nodelay(true));
-    let peer = stream.peer_addr().map(|address| Peer(address.ip())).ok();
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.stalled_time_max));
     let router = TowerToHyperService::new(router);
@@ -138,7 +157,8 @@ async fn serve(
                 return std::future::pending().await;
             };
             let response = answer.await?;
-            Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: answering }))
+            // The request is answered when its body ends.
+            Ok::<_, Infallible>(response.map(|body| Guarded::new(body, answering)))
         }
     });
     let mut http = http1::Builder::new();
@@ -222,32 +242,6 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.rest();
-    }
-}
-
-/// The body of an answer; the request is answered when it ends.
-struct Answer {
-    body: Body,
-    _answering: Answering,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -2,8 +2,11 @@
 
 pub mod accounts;
 pub mod auth;
+mod body;
 pub mod connections;
 pub mod cors;
+mod guarded;
+pub mod headers;
 pub mod health;
 pub mod incidents;
 pub mod identity;
@@ -15,8 +18,11 @@ pub mod limits;
 pub mod listen;
 pub mod metrics;
 pub mod problem;
+pub mod rate;
 pub mod server;
 pub mod settings;
+pub mod shares;
 pub mod supervise;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;

@@ -1,137 +1,128 @@
-//! Limits that every server sets: how many requests at once, in all and of one account, and how long each may take.
+//! Limits that every server sets: how much at once, in all and of one account, how often, and how long each may take.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
 use tokio::sync::Semaphore;
 
 use crate::auth::Principal;
+use crate::body::Bodies;
+use crate::guarded::Guarded;
 use crate::problem::Problem;
+use crate::rate::{Class, Rates};
+use crate::shares::{Limit, Share, Shares};
 
-/// How much of a body that is too large is read and thrown away, so that a
-/// client that is still sending hears the answer.
-const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const REQUESTS: Limit =
+    Limit { setting: "account_requests_max", rule: "too-many-requests", of: "requests that are worked on at once" };
+const WAITING: Limit = Limit {
+    setting: "account_waiting_max",
+    rule: "too-many-waiting",
+    of: "queries with `at_least` at once, which may wait for a view",
+};
 
 /// The limits of a server.
 #[derive(Clone)]
 pub struct Limits {
-    /// Greatest size of a body.
-    pub body_bytes_max: usize,
-    /// How long a request may take until its answer begins.
-    pub request_time_max: Duration,
+    /// How long a request may take from when its body is there until its answer begins.
+    request_time_max: Duration,
+    bodies: Bodies,
     concurrent: Arc<Semaphore>,
-    account_requests_max: usize,
-    accounts: Accounts,
+    requests: Shares,
+    waiting: Shares,
+    rates: Option<Rates>,
 }
 
-/// How many requests of each account are worked on.
-#[derive(Clone, Default)]
-struct Accounts(Arc<Mutex<HashMap<String, usize>>>);
-
 impl Limits {
-    /// Limits of these sizes, and none of its own for an account.
+    /// Limits of these sizes, and none of its own for an account. A body may take as long as the request.
     pub fn new(body_bytes_max: usize, request_time_max: Duration, concurrent_max: usize) -> Self {
         Self {
-            body_bytes_max,
             request_time_max,
+            bodies: Bodies::new(body_bytes_max, request_time_max, concurrent_max),
             concurrent: Arc::new(Semaphore::new(concurrent_max)),
-            account_requests_max: usize::MAX,
-            accounts: Accounts::default(),
+            requests: Shares::new(REQUESTS, usize::MAX),
+            waiting: Shares::new(WAITING, usize::MAX),
+            rates: None,
         }
+    }
+
+    /// Greatest size of a body.
+    pub const fn body_bytes_max(&self) -> usize {
+        self.bodies.bytes_max
+    }
+
+    /// How long a request's body may take to come.
+    #[must_use]
+    pub const fn with_body_time_max(mut self, max: Duration) -> Self {
+        self.bodies.time_max = max;
+        self
     }
 
     /// No account takes more than so many requests at once, so that one does not take them all.
     #[must_use]
     pub fn with_account_requests_max(mut self, max: usize) -> Self {
-        self.account_requests_max = max;
+        self.requests = Shares::new(REQUESTS, max);
         self
     }
-}
 
-impl Accounts {
-    fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// No account has more than so many queries at once that may wait for a view.
+    #[must_use]
+    pub fn with_account_waiting_max(mut self, max: usize) -> Self {
+        self.waiting = Shares::new(WAITING, max);
+        self
     }
 
-    /// A request of this account; `None` where it has `max` already.
-    fn begin(&self, account: &str, max: usize) -> Option<AccountRequest> {
-        let mut counts = self.counts();
-        match counts.get_mut(account) {
-            Some(count) if *count >= max => return None,
-            Some(count) => *count += 1,
-            None => drop(counts.insert(account.to_owned(), 1)),
+    /// No account asks more often than this.
+    #[must_use]
+    pub fn with_rates(mut self, rates: Rates) -> Self {
+        self.rates = Some(rates);
+        self
+    }
+
+    /// Answers within the limits. What is the account's own is looked at first; of what all share, nothing is taken
+    /// before the whole request is there.
+    async fn answer(&self, account: &str, request: Request, next: Next) -> Result<Response, Problem> {
+        if let Some(rates) = &self.rates {
+            rates.take(Class::of(&request), account)?;
         }
-        drop(counts);
-        Some(AccountRequest { accounts: self.clone(), account: account.to_owned() })
+        let share = self.requests.take(account)?;
+        let _waiting = if may_wait(&request) { Some(self.waiting.take(account)?) } else { None };
+        let (request, _memory) = self.bodies.read(request).await?;
+        let overloaded = |_| Problem::unavailable("overloaded", "Too many requests at once.", 1);
+        let _permit = self.concurrent.try_acquire().map_err(overloaded)?;
+        let timed_out = |_| {
+            let detail = "The request took too long. A command may have been carried out: send it again with the \
+                          same Idempotency-Key.";
+            Problem::unavailable("timed-out", detail, 1)
+        };
+        let response = tokio::time::timeout(self.request_time_max, next.run(request)).await.map_err(timed_out)?;
+        Ok(held_while_sent(response, share))
     }
 }
 
-/// One request of an account.
-struct AccountRequest {
-    accounts: Accounts,
-    account: String,
+/// Whether the query asks for a view that has seen something (`at_least`).
+fn may_wait(request: &Request) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("at_least=")))
 }
 
-impl Drop for AccountRequest {
-    fn drop(&mut self) {
-        let mut counts = self.accounts.counts();
-        if let Some(count) = counts.get_mut(&self.account) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.account);
-            }
-        }
+/// An answer of which nobody knows how long it is counts until it ends; event streams have a limit of their own.
+fn held_while_sent(response: Response, share: Share) -> Response {
+    let is_followed =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"text/event-stream");
+    match response.body().size_hint().exact() {
+        None if !is_followed => response.map(|body| Body::new(Guarded::new(body, share))),
+        _ => response,
     }
 }
 
 /// Refuses requests beyond the limits, at once rather than late.
 pub async fn layer(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let account = request.extensions().get::<Principal>().map(|principal| &*principal.username);
-    let begun = account.map(|account| limits.accounts.begin(account, limits.account_requests_max));
-    if let Some(None) = begun {
-        let detail = "This account has too many requests at once. Send it again when others are answered.";
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail);
-        return problem.retry_after(1).into_response();
-    }
-    let Ok(_permit) = limits.concurrent.try_acquire() else {
-        return Problem::unavailable("overloaded", "Too many requests at once.", 1).into_response();
-    };
-    let answered = async {
-        match announced_bytes(&request) {
-            Some(bytes) if bytes > limits.body_bytes_max as u64 => too_large(request, limits.body_bytes_max).await,
-            _ => next.run(request).await,
-        }
-    };
-    match tokio::time::timeout(limits.request_time_max, answered).await {
-        Ok(response) => response,
-        Err(_) => Problem::unavailable(
-            "timed-out",
-            "The request took too long. A command may have been carried out: send it again with the same Idempotency-Key.",
-            1,
-        )
-        .into_response(),
-    }
-}
-
-fn announced_bytes(request: &Request) -> Option<u64> {
-    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-async fn too_large(request: Request, max: usize) -> Response {
-    let mut drained = 0;
-    let mut body = request.into_body().into_data_stream();
-    while let Some(Ok(piece)) = body.next().await {
-        drained += piece.len();
-        if drained > DRAINED_BYTES_MAX {
-            break;
-        }
-    }
-    let detail = format!("The body must have at most {max} bytes.");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail).into_response()
+    let account = request.extensions().get::<Principal>().map(|principal| principal.username.to_string());
+    // Without a token only `OPTIONS` gets here: no handler answers it, and no body is read.
+    let Some(account) = account else { return next.run(request).await };
+    limits.answer(&account, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }

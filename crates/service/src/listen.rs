@@ -32,14 +32,15 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// The address at which somebody on this machine reaches who listens on `address`.
-pub fn url(address: SocketAddr) -> String {
+/// The address at which somebody on this machine reaches who listens on `address`, with TLS or without.
+pub fn url(address: SocketAddr, is_tls: bool) -> String {
     let host = match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         other => other.ip(),
     };
-    format!("http://{}", SocketAddr::new(host, address.port()))
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(host, address.port()))
 }
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn who_listens_everywhere_is_reached_here() {
-        let shown = |text: &str| url(text.parse().expect("an address"));
+        let shown = |text: &str| url(text.parse().expect("an address"), false);
         assert_eq!(shown("0.0.0.0:81"), "http://127.0.0.1:81");
         assert_eq!(shown("[::]:81"), "http://[::1]:81");
         assert_eq!(shown("10.0.0.7:81"), "http://10.0.0.7:81");

@@ -21,6 +21,7 @@ use crate::auth::{self, Account, Gate};
 use crate::connections::{self, ConnectionLimits, Connections};
 use crate::limits::{self, Limits};
 use crate::problem::{BrokenRule, Problem};
+use crate::tls::Tls;
 use crate::trace;
 
 /// How long accepting rests after it failed, such as for want of file descriptors.
@@ -39,7 +40,7 @@ pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits:
         protected
             // Innermost: whatever a body unpacks to is measured like any other.
             .route_layer(RequestDecompressionLayer::new())
-            .route_layer(DefaultBodyLimit::max(limits.body_bytes_max))
+            .route_layer(DefaultBodyLimit::max(limits.body_bytes_max()))
             .route_layer(middleware::from_fn_with_state(limits, limits::layer))
             .route_layer(middleware::from_fn_with_state(gate, auth::require))
     } else {
@@ -52,8 +53,14 @@ pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits:
 
 /// Serves until asked to stop, then lets requests end within a bound. Where connections are
 /// not accepted or find no room it goes on, and tells so once in a while.
-pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, shutdown: CancellationToken) {
-    let connections = Connections::new(limits);
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    limits: ConnectionLimits,
+    shutdown: CancellationToken,
+) {
+    let connections = Connections::new(limits, tls);
     let tasks = TaskTracker::new();
     let (mut failing, mut full) = (Seldom::default(), Seldom::default());
     let accepting = async {

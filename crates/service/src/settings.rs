@@ -8,15 +8,21 @@ use clap::{Args, ValueEnum};
 
 use crate::{cors, listen};
 
+mod account;
+mod command_line;
 mod environment;
 mod file;
 mod identity;
 mod nats;
+mod tls;
 
+pub use account::AccountSettings;
+pub use command_line::{SecretOnCommandLine, check_command_line};
 pub use environment::{UnknownVariable, check_environment};
 pub use file::{FileSettings, SettingsError, with_file};
 pub use identity::{IdentitySettings, OidcIssuer, SigningKeySettings, oidc_issuer};
 pub use nats::NatsSettings;
+pub use tls::TlsSettings;
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,7 +72,7 @@ impl StorageSettings {
 /// The key that signs tokens.
 #[derive(Clone, Debug, Args)]
 pub struct KeySettings {
-    /// Key that signs tokens, 64 hexadecimal digits.
+    /// Key that signs tokens, 64 hexadecimal digits; by variable or settings file only, never as a flag.
     #[arg(
         long,
         env = "ANAMNESIS_JWT_KEY",
@@ -97,6 +103,9 @@ pub struct ServerSettings {
     /// the public: it asks for no token.
     #[arg(long, env = "ANAMNESIS_METRICS_LISTEN", value_parser = listen::address, value_name = "ADDRESS:PORT")]
     pub metrics_listen: Option<SocketAddr>,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsSettings,
     /// NATS; without its address events are not published.
     #[command(flatten)]
     pub nats: NatsSettings,
@@ -125,12 +134,15 @@ pub struct ServerSettings {
     /// Clients that follow the event stream at once; more are answered 503.
     #[arg(long, env = "ANAMNESIS_EVENT_STREAMS_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
     pub event_streams_max: u64,
-    /// Seconds that a request may take.
+    /// Seconds that a request may take once its body is there.
     #[arg(long, env = "ANAMNESIS_REQUEST_SECONDS_MAX", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub request_seconds_max: u64,
-    /// Requests of one account that are worked on at once; more are answered 429.
-    #[arg(long, env = "ANAMNESIS_ACCOUNT_REQUESTS_MAX", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=100_000), value_name = "N")]
-    pub account_requests_max: u64,
+    /// Seconds that a request's body may take to come; where it does not it is answered 408.
+    #[arg(long, env = "ANAMNESIS_BODY_SECONDS_MAX", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    pub body_seconds_max: u64,
+    /// What one account may have of everything.
+    #[command(flatten)]
+    pub account: AccountSettings,
     /// Origin whose web pages may use the interface, such as `https://trials.example.org`; several separated by
     /// commas, or the flag several times.
     #[arg(long = "cors-origin", env = "ANAMNESIS_CORS_ORIGIN", value_delimiter = ',', value_parser = cors::origin, value_name = "ORIGIN,…")]

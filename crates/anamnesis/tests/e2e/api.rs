@@ -55,6 +55,11 @@ impl Api {
         Self { token, ..self.clone() }
     }
 
+    /// The token.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Sends a command.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.post_with(path, body, &[]).await

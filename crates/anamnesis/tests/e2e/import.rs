@@ -148,9 +148,11 @@ async fn where_it_cannot_go_on_the_import_ends_with_2() {
     let url = &system.processes[0].url;
     let nowhere = system.folder.path().join("nowhere");
     let nowhere = nowhere.to_string_lossy();
-    let output = run(&["import", "sdtm", &nowhere, "--url", url, "--token", "none"], system.folder.path());
+    let data = system.folder.path().join("data");
+    let data = data.to_string_lossy();
+    let output = run(&["import", "sdtm", &nowhere, "--url", url, "--data-dir", &data], system.folder.path());
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     let empty = system.folder.path().to_string_lossy().into_owned();
-    let output = run(&["import", "sdtm", &empty, "--url", url, "--token", "none"], system.folder.path());
+    let output = run(&["import", "sdtm", &empty, "--url", url, "--data-dir", &data], system.folder.path());
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }

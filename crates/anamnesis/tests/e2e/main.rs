@@ -16,6 +16,7 @@ mod disk;
 mod documents;
 mod finding;
 mod guides;
+mod hardening;
 mod import;
 mod loss;
 mod metrics;

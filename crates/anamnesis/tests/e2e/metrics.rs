@@ -16,9 +16,10 @@ use crate::system::{Process, System, http};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Series that only what went wrong brings about.
-const OF_FAULTS: [&str; 5] = [
+const OF_FAULTS: [&str; 6] = [
     "anamnesis_feed_foreign_messages_total",
     "anamnesis_http_connections_given_up_total",
+    "anamnesis_http_limited_total",
     "anamnesis_log_rewinds_total",
     "anamnesis_relay_failures_total",
     "anamnesis_relay_referenced_total",

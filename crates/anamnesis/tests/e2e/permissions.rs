@@ -2,11 +2,17 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
-use crate::system::{Process, System, run, text};
+use crate::system::{BINARY, Process, System, clean, run, text};
+
+const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
+const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");
 
 /// Files that others may read, below a folder.
 fn open_to_others(folder: &Path) -> Vec<String> {
@@ -42,6 +48,51 @@ async fn health_data_belong_to_one_account() {
     assert_eq!(open_to_others(&system.folder.path().join("copies")), Vec::<String>::new());
 }
 
+/// Runs an operator's command to its end, started by who lets others read new files.
+fn run_with_umask(umask: &str, arguments: &[&str], folder: &Path) {
+    let lax = format!("umask {umask} && exec \"$0\" \"$@\"");
+    let output = clean(Command::new("sh"), folder).args(["-c", &lax, BINARY]).args(arguments).output().expect("sh");
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn under_any_umask_what_is_written_belongs_to_one_account() {
+    for umask in ["000", "022"] {
+        let folder = TempDir::new().expect("a folder");
+        let data = folder.path().join("made/data");
+        let arguments = ["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
+        let mut process = Process::start_with_umask(umask, "serve", folder.path(), &arguments);
+        process.ready().await;
+        for name in ["log.db", "log.db-wal", "log.db-shm", "derived.db", "derived.db-wal", "jwt.key", "admin.token"] {
+            assert!(data.join(name).exists(), "{name}");
+        }
+        let path = |name: &str| folder.path().join("made").join(name).to_string_lossy().into_owned();
+        run_with_umask(umask, &["backup", &path("copy"), "--data-dir", &arguments[1]], folder.path());
+        run_with_umask(umask, &["migrate", "--data-dir", &path("other")], folder.path());
+        assert!(process.terminate().await.success());
+        let made = std::fs::read_dir(folder.path().join("made")).expect("a folder").count();
+        assert_eq!(made, 3, "data, copy, other");
+        assert_eq!(open_to_others(&folder.path().join("made")), Vec::<String>::new(), "{umask}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_taken_from_the_command_line() {
+    let folder = TempDir::new().expect("a folder");
+    for (arguments, variable) in [
+        (["serve", "--jwt-key", "0f0f"], "ANAMNESIS_JWT_KEY"),
+        (["migrate", "--database-url", "postgres://u:0f0f@127.0.0.1/x"], "ANAMNESIS_DATABASE_URL"),
+        (["relay", "--nats-password", "0f0f"], "ANAMNESIS_NATS_PASSWORD"),
+        (["simulate", "--token", "0f0f"], "ANAMNESIS_TOKEN"),
+    ] {
+        let output = run(&arguments, folder.path());
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(variable) && told.contains(arguments[1]) && !told.contains("0f0f"), "{told}");
+        assert!(output.stdout.is_empty() && std::fs::read_dir(folder.path()).expect("the folder").count() == 0);
+    }
+}
+
 #[tokio::test]
 async fn a_restored_file_that_others_could_read_is_taken_from_them() {
     let folder = TempDir::new().expect("a folder");
@@ -55,4 +106,60 @@ async fn a_restored_file_that_others_could_read_is_taken_from_them() {
     }
     process.restart().await;
     assert_eq!(open_to_others(&data), Vec::<String>::new());
+}
+
+/// Runs statements as who has this address.
+async fn run_sql(url: &str, sql: String) {
+    let mut connection = PgConnection::connect(url).await.expect("the database");
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("the statements");
+}
+
+#[tokio::test]
+async fn a_trial_is_run_by_processes_that_have_a_role_each() {
+    let folder = TempDir::new().expect("a folder");
+    let (database, nats) = (testkit::postgres().await, testkit::nats().await);
+    // Roles are those of the whole server.
+    let prefix = format!("e2e_{}_", database.url.rsplit('_').next().expect("a name"));
+    let url = |role: &str| database.url.replace("postgres://postgres@", &format!("postgres://{prefix}{role}@"));
+    run_sql(&database.url, ROLES.replace("anamnesis_", &prefix)).await;
+    let migrated = run(&["migrate", "--database-url", &url("owner")], folder.path());
+    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    run_sql(&url("owner"), GRANTS.replace("anamnesis_", &prefix)).await;
+
+    let key = folder.path().join("jwt.key");
+    std::fs::write(&key, "0f".repeat(32)).expect("a key");
+    let key = key.to_string_lossy().into_owned();
+    let issue = ["token", "--jwt-key-file", &key, "--role", "administrator", "--subject", "admin"];
+    let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
+    let mut processes = Vec::new();
+    for (process, role) in [
+        ("command-api", "commands"),
+        ("query-api", "queries"),
+        ("projector", "views"),
+        ("saga", "sagas"),
+        ("relay", "relay"),
+    ] {
+        let settings = [
+            ("--database-url", url(role)),
+            ("--nats-url", nats.url()),
+            ("--jwt-key-file", key.clone()),
+            ("--migrate", "false".to_owned()),
+        ];
+        let settings: Vec<String> = settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+        processes.push(Process::start(process, folder.path(), &settings));
+    }
+    for process in &mut processes {
+        process.ready().await;
+    }
+    let api = Api::new(vec![processes[0].url.clone()], vec![processes[1].url.clone()], token);
+    let clinic = Clinic::open(&api, Plan::default()).await;
+    // The process manager enrols, the views show it.
+    let (_, subject) = clinic.randomised_subject("ARMACTIVE").await;
+    clinic.enrolment_until("randomised", |figures| figures["randomised"] == 1).await;
+    assert_eq!(api.get(&format!("/v1/subjects/{subject}")).await.ok()["status"], "randomised");
+    let published =
+        async || processes[4].metric("anamnesis_relay_published_total").await.is_some_and(|many| many > 0.0);
+    testkit::eventually("the relay publishes", std::time::Duration::from_secs(60), published).await;
+    let refused = processes.iter().find(|process| process.told().contains("permission denied"));
+    assert!(refused.is_none(), "{}", refused.map(Process::told).unwrap_or_default());
 }

@@ -272,9 +272,9 @@ async fn a_correction_is_told_field_by_field_in_every_form() {
     let number = clinic.api.get(&format!("/v1/subjects/{subject}")).await.ok()["subject_number"].clone();
     let url = system.processes[0].url.clone();
     let token = system.folder.path().join("data/admin.token");
-    let token = std::fs::read_to_string(token).expect("the token");
+    let token = token.to_string_lossy();
     let replay = |what: &str| {
-        let arguments = ["replay", "patient", what, "--url", &url, "--token", token.trim(), "--as-of", &now[..10]];
+        let arguments = ["replay", "patient", what, "--url", &url, "--token-file", &token, "--as-of", &now[..10]];
         crate::system::run(&arguments, system.folder.path())
     };
     let told = replay(number.as_str().expect("text"));

@@ -56,10 +56,12 @@ async fn why_a_database_cannot_be_used_is_told_once_and_in_its_own_words() {
 async fn why_a_database_went_away_is_in_the_log() {
     let cluster = tokio::task::block_in_place(xtask::servers::PostgresCluster::start).expect("a server");
     let folder = TempDir::new().expect("a folder");
-    let key = "0f".repeat(32);
-    let arguments = ["--database-url", &cluster.url("postgres"), "--jwt-key", &key].map(str::to_owned);
+    let key = folder.path().join("jwt.key");
+    std::fs::write(&key, "0f".repeat(32)).expect("a key");
+    let key = key.to_string_lossy();
+    let arguments = ["--database-url", &cluster.url("postgres"), "--jwt-key-file", &key].map(str::to_owned);
     let mut process = Process::start("query-api", folder.path(), &arguments);
-    let issue = ["token", "--jwt-key", &key, "--role", "auditor", "--subject", "audit-1"];
+    let issue = ["token", "--jwt-key-file", &key, "--role", "auditor", "--subject", "audit-1"];
     let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
     let ask = async || {
         let asked = http().get(format!("{}/v1/views", process.url)).bearer_auth(&token).send().await;

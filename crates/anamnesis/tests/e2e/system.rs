@@ -39,6 +39,13 @@ impl Process {
         Self::start_by(clean(Command::new("sh"), folder), &words, role, folder, arguments)
     }
 
+    /// The same, started by who lets others read new files.
+    pub fn start_with_umask(umask: &str, role: &str, folder: &Path, arguments: &[String]) -> Self {
+        let lax = format!("umask {umask} && exec \"$0\" \"$@\"");
+        let words = ["-c".to_owned(), lax, BINARY.to_owned()];
+        Self::start_by(clean(Command::new("sh"), folder), &words, role, folder, arguments)
+    }
+
     /// The same, as another user.
     pub fn start_as(user: u32, role: &str, folder: &Path, arguments: &[String]) -> Self {
         let mut program = program(folder);
@@ -125,6 +132,11 @@ impl Process {
     /// Whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("the process's state").is_some()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("an id")
     }
 
     /// What the process logged and printed.

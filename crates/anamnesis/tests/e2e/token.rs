@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::system::{System, run, text};
+use crate::system::{System, program, run, text};
 
 #[test]
 fn in_a_wrong_folder_no_key_is_made() {
@@ -91,7 +91,8 @@ fn the_secrets_of_compose_are_made_once() {
     let value = |name: &str| made.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned).expect(name);
     assert!(value("POSTGRES_PASSWORD=").bytes().all(|byte| byte.is_ascii_hexdigit()), "it stands in an address");
     let key = value("ANAMNESIS_JWT_KEY=");
-    let token = run(&["token", "--jwt-key", &key, "--role", "administrator", "--subject", "admin"], folder.path());
+    let issue = ["token", "--role", "administrator", "--subject", "admin"];
+    let token = program(folder.path()).env("ANAMNESIS_JWT_KEY", &key).args(issue).output().expect("it starts");
     assert!(token.status.success(), "{}", text(&token.stderr));
 
     // What was there before is kept, what was missing is made.

@@ -1,4 +1,4 @@
-//! The rights that docs/guides/least-privilege.md gives are enough, and no more than that.
+//! The rights that deploy/postgres gives are enough, and no more than that.
 
 use event_store::log::Expected;
 use event_store::views::{Column, ColumnKind, ColumnValue, ViewBatch, ViewRow, ViewSchema};
@@ -6,10 +6,10 @@ use event_store::{Store, StoreOptions};
 use sealing::{Context, MasterVersion, Owner, Standing, StoredKey, Wrapped};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use testkit::appends::{append, fill, patient, place};
-use testkit::stores::postgres;
 use uuid::Uuid;
 
-const GUIDE: &str = include_str!("../../../../docs/guides/least-privilege.md");
+const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
+const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");
 const SOME: ViewSchema = ViewSchema {
     name: "some",
     version: 1,
@@ -17,11 +17,132 @@ const SOME: ViewSchema = ViewSchema {
     access_paths: &[&["count"]],
 };
 
-/// The statements of the guide, for a role of this test alone.
-fn grants(role: &str) -> String {
-    let sql = GUIDE.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).expect("statements");
-    assert!(sql.contains("GRANT INSERT ON log.events"));
-    sql.replace("TO anamnesis;", &format!("TO {role};"))
+/// Every role, so that they can be removed.
+const ALL: [&str; 12] = [
+    "owner",
+    "log_read",
+    "log_append",
+    "derived_read",
+    "derived_write",
+    "keys",
+    "commands",
+    "queries",
+    "views",
+    "sagas",
+    "relay",
+    "serve",
+];
+
+/// A migrated database with the roles, under names of their own: roles are those of the whole server.
+struct Installation {
+    test: testkit::TestDatabase,
+    prefix: String,
+    administrator: PgConnection,
+}
+
+impl Installation {
+    async fn new() -> Self {
+        let test = testkit::postgres().await;
+        let prefix = format!("role_{}_", test.url.rsplit('_').next().expect("a name"));
+        let mut administrator = PgConnection::connect(&test.url).await.expect("the database");
+        let roles = ROLES.replace("anamnesis_", &prefix);
+        assert_eq!(ROLES.matches("CREATE ROLE anamnesis_").count(), ALL.len());
+        administrator.execute(sqlx::raw_sql(AssertSqlSafe(roles))).await.expect("the roles are made");
+        let installation = Self { test, prefix, administrator };
+        let owner = installation.url("owner");
+        event_store::migrate(&owner, &StoreOptions::default()).await.expect("the owner migrates");
+        let mut owner = PgConnection::connect(&owner).await.expect("the database");
+        // As after every migration.
+        for _ in 0..2 {
+            let grants = GRANTS.replace("anamnesis_", &installation.prefix);
+            owner.execute(sqlx::raw_sql(AssertSqlSafe(grants))).await.expect("the rights are given");
+        }
+        installation
+    }
+
+    fn url(&self, role: &str) -> String {
+        let url = self.test.url.replace("postgres://postgres@", &format!("postgres://{}{role}@", self.prefix));
+        assert_ne!(url, self.test.url);
+        url
+    }
+
+    async fn store(&self, role: &str) -> Store {
+        let options = StoreOptions { migrate: false, ..StoreOptions::default() };
+        Store::open(&self.url(role), &options).await.expect("the store opens")
+    }
+
+    /// Asserts that the role may do none of these.
+    async fn may_not(&self, role: &str, statements: &[&str]) {
+        let mut connection = PgConnection::connect(&self.url(role)).await.expect("the database");
+        for forbidden in statements {
+            let refused = connection.execute(sqlx::raw_sql(AssertSqlSafe((*forbidden).to_owned()))).await;
+            let refused = refused.err().unwrap_or_else(|| panic!("{role} may {forbidden}"));
+            let code = refused.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned);
+            assert_eq!(code.as_deref(), Some("42501"), "{role} {forbidden}: {refused}");
+        }
+    }
+
+    async fn remove(mut self) {
+        let of_all = |what: &str, how: &str| ALL.map(|role| format!("{what} {}{role}{how};", self.prefix)).concat();
+        let sql = of_all("DROP OWNED BY", " CASCADE") + &of_all("DROP ROLE", "");
+        self.administrator.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("removed");
+    }
+}
+
+/// What changes the truth, or who may.
+const NOBODY: [&str; 13] = [
+    "UPDATE log.events SET payload = ''",
+    "DELETE FROM log.events",
+    "TRUNCATE log.events",
+    "UPDATE log.commands SET position = 0",
+    "DELETE FROM log.commands",
+    "DELETE FROM log.log_head",
+    "ALTER TABLE log.events DISABLE TRIGGER ALL",
+    "DROP TRIGGER events_are_immutable ON log.events",
+    "DROP TABLE log.events",
+    "CREATE TABLE log.mine (id bigint)",
+    "SET session_replication_role = replica",
+    "DELETE FROM keys.key_owners",
+    "TRUNCATE keys.data_keys",
+];
+/// What appends to the log.
+const WRITING: [&str; 5] = [
+    "INSERT INTO log.events SELECT * FROM log.events",
+    "INSERT INTO log.commands SELECT * FROM log.commands",
+    "UPDATE log.log_head SET position = position",
+    "DELETE FROM log.snapshots",
+    "DELETE FROM log.checkpoints",
+];
+/// What changes what is derived.
+const DERIVING: [&str; 3] =
+    ["DELETE FROM derived.views", "DELETE FROM derived.saga_steps", "CREATE TABLE derived.mine (id bigint)"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_may_what_its_process_does_and_nobody_changes_an_event() {
+    let installation = Installation::new().await;
+    for role in ["commands", "queries", "views", "sagas", "relay", "serve"] {
+        installation.may_not(role, &NOBODY).await;
+    }
+    for role in ["views", "relay"] {
+        installation.may_not(role, &WRITING).await;
+    }
+    for role in ["queries", "commands", "relay"] {
+        installation.may_not(role, &DERIVING).await;
+    }
+    let (commands, relay) = (installation.store("commands").await, installation.store("relay").await);
+    fill(&*commands.log, 3).await;
+    assert!(relay.checkpoints.advance("relay", 0, 3).await.expect("a checkpoint"));
+    let lease = relay.leases.acquire("relay", Uuid::from_u128(7), std::time::Duration::from_secs(5)).await;
+    assert!(lease.expect("a lease").is_some());
+    let views = installation.store("views").await;
+    views.views.register(&SOME).await.expect("registered");
+    let queries = installation.store("queries").await;
+    assert!(queries.views.get(SOME.name, "key").await.expect("it is read").document.is_none());
+    assert_eq!(queries.log.read_all(0, 10).await.expect("it is read").len(), 3);
+    for store in [commands, relay, views, queries] {
+        store.close().await;
+    }
+    installation.remove().await;
 }
 
 /// A key is kept, replaced and destroyed.
@@ -36,18 +157,10 @@ async fn keys_are_kept(store: &Store) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_role_that_serves_has_all_rights_that_it_needs_and_changes_no_event() {
-    let test = postgres().await;
-    fill(&*test.store.log, 3).await;
-    let role = format!("serves_{}", test.url.rsplit('_').next().expect("a name"));
-    let mut owner = PgConnection::connect(&test.url).await.expect("the database");
-    let sql = format!("CREATE ROLE {role} LOGIN; {}", grants(&role));
-    owner.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("rights");
-    let url = test.url.replace("postgres://postgres@", &format!("postgres://{role}@"));
-    assert_ne!(url, test.url);
-
-    let options = StoreOptions { migrate: false, ..StoreOptions::default() };
-    let store = Store::open(&url, &options).await.expect("the store opens");
+async fn the_role_that_serves_has_all_rights_that_it_needs() {
+    let installation = Installation::new().await;
+    let store = installation.store("serve").await;
+    fill(&*store.log, 3).await;
     let (log, views) = (&store.log, &store.views);
     let command = append(patient(), Expected::NoStream, 2);
     log.append(command.clone()).await.expect("an append");
@@ -83,27 +196,5 @@ async fn the_role_that_serves_has_all_rights_that_it_needs_and_changes_no_event(
     keys_are_kept(&store).await;
     store.close().await;
 
-    let mut served = PgConnection::connect(&url).await.expect("the database");
-    for forbidden in [
-        "UPDATE log.events SET payload = ''",
-        "DELETE FROM log.events",
-        "TRUNCATE log.events",
-        "UPDATE log.commands SET position = 0",
-        "DELETE FROM log.commands",
-        "DELETE FROM log.log_head",
-        "ALTER TABLE log.events DISABLE TRIGGER ALL",
-        "DROP TRIGGER events_are_immutable ON log.events",
-        "DROP TABLE log.events",
-        "CREATE TABLE log.mine (id bigint)",
-        "SET session_replication_role = replica",
-        "DELETE FROM keys.key_owners",
-        "TRUNCATE keys.data_keys",
-    ] {
-        let refused = served.execute(forbidden).await.expect_err(forbidden);
-        let code = refused.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned);
-        assert_eq!(code.as_deref(), Some("42501"), "{forbidden}: {refused}");
-    }
-    drop(served);
-    let sql = format!("DROP OWNED BY {role}; DROP ROLE {role}");
-    owner.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("removed");
+    installation.remove().await;
 }

@@ -10,6 +10,7 @@ use events::ids::StreamKey as _;
 use futures::{Stream, stream};
 use service::accounts::Accounts;
 use service::auth::Principal;
+use service::shares::Share;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -42,8 +43,8 @@ pub struct Client {
     has_changed: bool,
     said: Instant,
     greeted: bool,
-    // Held for as long as the stream lasts.
-    _room: OwnedSemaphorePermit,
+    // Held for as long as the stream lasts: of the account's and of everybody's.
+    _room: (Share, OwnedSemaphorePermit),
 }
 
 impl Client {
@@ -57,7 +58,7 @@ impl Client {
         principal: Principal,
         filter: Filter,
         (incarnation, position): (u64, u64),
-        room: OwnedSemaphorePermit,
+        room: (Share, OwnedSemaphorePermit),
     ) -> Result<Self, LogError> {
         let end = window.follow().await?;
         let (window, said) = (window.clone(), Instant::now());

@@ -16,6 +16,7 @@ use futures::StreamExt;
 use service::accounts::Accounts;
 use service::auth::Principal;
 use service::problem::Problem;
+use service::shares::{Limit, Shares};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,6 +37,18 @@ use crate::render::{beyond_head, from_log, from_the_log};
 const PIECE: usize = 256;
 /// Seconds after which a stream that found no room is worth another try.
 const FULL_SECONDS: u32 = 5;
+/// Of one account.
+const STREAMS: Limit =
+    Limit { setting: "account_event_streams_max", rule: "too-many-streams", of: "event streams open at once" };
+
+/// How many clients may follow at once.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamsMax {
+    /// In all.
+    pub in_all: usize,
+    /// Of one account.
+    pub of_an_account: usize,
+}
 
 /// The event streams of one process.
 #[derive(Clone)]
@@ -44,21 +57,23 @@ pub struct EventStreams {
     accounts: Accounts,
     eyes: Eyes,
     room: Arc<Semaphore>,
+    shares: Shares,
     streams_max: usize,
     shutdown: CancellationToken,
 }
 
 impl EventStreams {
-    /// At most `streams_max` at once; all end when `shutdown` is cancelled.
+    /// At most so many at once; all end when `shutdown` is cancelled.
     pub fn new(
         log: Arc<dyn EventLog>,
         accounts: Accounts,
         eyes: Eyes,
-        streams_max: usize,
+        max: StreamsMax,
         shutdown: CancellationToken,
     ) -> Self {
-        let room = Arc::new(Semaphore::new(streams_max));
-        Self { window: Window::new(log), accounts, eyes, room, streams_max, shutdown }
+        let room = Arc::new(Semaphore::new(max.in_all));
+        let shares = Shares::new(STREAMS, max.of_an_account);
+        Self { window: Window::new(log), accounts, eyes, room, shares, streams_max: max.in_all, shutdown }
     }
 
     /// How many clients follow now.
@@ -120,7 +135,8 @@ pub async fn stream(
     let start = start(&*api.store.log, headers.get("last-event-id"), after).await?;
     let streams = &api.streams;
     let full = |_| Problem::unavailable("too-many-streams", "This server follows for as many as it can.", FULL_SECONDS);
-    let room = streams.room.clone().try_acquire_owned().map_err(full)?;
+    let share = streams.shares.take(&principal.username)?;
+    let room = (share, streams.room.clone().try_acquire_owned().map_err(full)?);
     let sources = (api.store.log.clone(), streams.accounts.clone(), streams.eyes.clone());
     let client = Client::new(sources, &streams.window, principal, filter, (incarnation, start), room);
     let client = client.await.map_err(from_log)?;
@@ -128,7 +144,7 @@ pub async fn stream(
     let mut response = Response::new(Body::from_stream(live));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that gather answers would hold events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)

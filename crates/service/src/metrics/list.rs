@@ -34,6 +34,7 @@ pub const METRICS: &[Metric] = &[
     metric("anamnesis_feed_foreign_messages_total", COUNTER, &[], "Messages of the stream that are not this log's"),
     metric("anamnesis_http_connections", GAUGE, &[], "Open connections of clients"),
     metric("anamnesis_http_connections_given_up_total", COUNTER, &[], "Idle connections that were closed to make room for others"),
+    metric("anamnesis_http_limited_total", COUNTER, &["limit"], "Requests that were answered 429, by the setting of the account's limit that they reached"),
     metric("anamnesis_http_request_duration_seconds", LATENCY, &["method", "route", "status_class"], "Time until an answer began"),
     metric("anamnesis_http_requests_total", COUNTER, &["method", "route", "status"], "Requests that were answered"),
     metric("anamnesis_log_append_batch_size", SIZE, &[], "Appends that were committed together"),

@@ -137,7 +137,7 @@ fn config_file(arguments: &[OsString]) -> Option<PathBuf> {
 }
 
 /// What stands behind a flag.
-fn value_of(arguments: &[OsString], name: &str) -> Option<OsString> {
+pub(super) fn value_of(arguments: &[OsString], name: &str) -> Option<OsString> {
     let flag = format!("--{name}");
     let mut arguments = arguments.iter().take_while(|argument| *argument != "--");
     while let Some(argument) = arguments.next() {

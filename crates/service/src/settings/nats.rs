@@ -9,13 +9,13 @@ use clap::Args;
 #[derive(Clone, Debug, Args)]
 pub struct NatsSettings {
     /// NATS servers, as `nats://host:port` or `tls://host:port`, several of one cluster separated by commas; may
-    /// hold a user (`nats://user:password@host`) or a token (`nats://token@host`).
+    /// hold a user (`nats://user:password@host`) or a token (`nats://token@host`) where it is not given as a flag.
     #[arg(long, env = "ANAMNESIS_NATS_URL", value_name = "URL,…", hide_env_values = true)]
     pub nats_url: Option<String>,
     /// User at NATS.
     #[arg(long, env = "ANAMNESIS_NATS_USER", requires = "nats_url", value_name = "NAME")]
     pub nats_user: Option<String>,
-    /// The user's password; better given by the variable than as a flag, which others can read.
+    /// The user's password; by variable or settings file only, never as a flag.
     #[arg(
         long,
         env = "ANAMNESIS_NATS_PASSWORD",
@@ -24,7 +24,7 @@ pub struct NatsSettings {
         hide_env_values = true
     )]
     pub nats_password: Option<String>,
-    /// Token for NATS, instead of a user.
+    /// Token for NATS, instead of a user; by variable or settings file only, never as a flag.
     #[arg(long, env = "ANAMNESIS_NATS_TOKEN", requires = "nats_url", value_name = "TOKEN", hide_env_values = true)]
     pub nats_token: Option<String>,
     /// File with the seed of a user's nkey.

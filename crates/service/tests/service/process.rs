@@ -32,7 +32,7 @@ async fn serve(task: &str) -> i32 {
     let (gate, _store) = crate::server::gate(&Key::parse(&"0f".repeat(32)).expect("a key"), &[]).await;
     let probes = Health::new(vec![supervisor.check()]).router();
     let router = server::wrap(Router::new(), Router::new(), probes, gate, Limits::new(1024, LONG, 1));
-    server::serve(listener, router, CONNECTIONS, shutdown).await;
+    server::serve(listener, None, router, CONNECTIONS, shutdown).await;
     match supervisor.end(END_MAX).await {
         Ok(()) => 0,
         Err(error) => {

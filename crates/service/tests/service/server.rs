@@ -15,11 +15,13 @@ use service::accounts::Accounts;
 use service::auth::{Gate, Key, Verifier};
 use service::connections::ConnectionLimits;
 use service::cors;
+use service::headers;
 use service::health::Health;
 use service::incidents::Unrecorded;
 use service::limits::Limits;
 use service::server;
 use testkit::stores::{self, TestStore};
+use service::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -68,6 +70,11 @@ pub async fn gate(key: &Key, usernames: &[&str]) -> (Gate, TestStore) {
 
 impl Server {
     pub async fn start(connections: ConnectionLimits, limits: Limits) -> Self {
+        Self::start_with(connections, limits, None).await
+    }
+
+    /// The same, with TLS.
+    pub async fn start_with(connections: ConnectionLimits, limits: Limits, tls: Option<Tls>) -> Self {
         let key = Key::parse(&"0f".repeat(32)).expect("a key");
         let go = Arc::new(Notify::new());
         let (count, endless) = watch::channel(0);
@@ -77,18 +84,23 @@ impl Server {
             let _counted = Counted::new(waiting);
             asked.notified().await;
         };
+        let exported = count.clone();
         let open = Router::new()
-            .route("/slow", get(wait))
+            .route("/slow", get(wait.clone()))
             .route("/endless", get(move || async move { endless_answer(count) }));
-        let protected = Router::new().route("/echo", post(|body: Bytes| async { body }));
+        let protected = Router::new()
+            .route("/echo", post(|body: Bytes| async { body }))
+            .route("/wait", get(wait))
+            .route("/export", get(move || async move { endless_answer(exported) }));
         let probes = Health::new(Vec::new()).router();
-        let (gate, store) = gate(&key, &["tester", "other"]).await;
+        let (gate, store) = gate(&key, &["tester", "other", "a", "b"]).await;
         let router = server::wrap(open, protected, probes, gate, limits);
         let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
+        let router = headers::secure(router, tls.is_some());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         let shutdown = CancellationToken::new();
-        let ended = tokio::spawn(server::serve(listener, router, connections, shutdown.clone()));
+        let ended = tokio::spawn(server::serve(listener, tls, router, connections, shutdown.clone()));
         Self { _store: store, address, token: token(&key, "tester"), key, go, slow, endless, shutdown, ended }
     }
 
@@ -100,6 +112,12 @@ impl Server {
     /// The same of another account.
     pub fn post_as(&self, account: &str, length: usize) -> String {
         post_header(&token(&self.key, account), length)
+    }
+
+    /// A request without a body, of this account.
+    pub fn get_as(&self, account: &str, path: &str) -> String {
+        let token = token(&self.key, account);
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")
     }
 }
 
