@@ -39,14 +39,14 @@ struct Arguments {
     #[arg(long, value_name = "PROGRAM", value_parser = program)]
     anamnesis: Option<PathBuf>,
     /// Serves the bare handler of the figures over HTTP.
-    #[arg(long, hide = true, requires_all = ["listen", "jwt_key_file"])]
+    #[arg(long, hide = true, requires_all = ["listen", "signing_key_file"])]
     echo: bool,
     /// Where the bare handler listens.
     #[arg(long, hide = true)]
     listen: Option<std::net::SocketAddr>,
     /// The key by which the bare handler verifies.
     #[arg(long, hide = true)]
-    jwt_key_file: Option<PathBuf>,
+    signing_key_file: Option<PathBuf>,
     /// Writes the rows as JSON, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -95,7 +95,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
-    if let (true, Some(listen), Some(key)) = (arguments.echo, arguments.listen, &arguments.jwt_key_file) {
+    if let (true, Some(listen), Some(key)) = (arguments.echo, arguments.listen, &arguments.signing_key_file) {
         echo::serve(listen, key).await?;
         return Ok(ExitCode::SUCCESS);
     }

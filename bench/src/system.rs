@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use service::identity::SigningKeys;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -86,8 +87,8 @@ impl System {
     ) -> Result<Self, BenchError> {
         let folder = tempfile::tempdir()?;
         let address = format!("127.0.0.1:{}", xtask::servers::free_port()?);
-        let key_file = folder.path().join("jwt.key");
-        let key = service::auth::Key::load_or_create(&key_file).map_err(|error| BenchError::Said(error.to_string()))?;
+        let key_file = folder.path().join("signing.pem");
+        let keys = SigningKeys::load_or_create(&key_file).map_err(|error| BenchError::Said(error.to_string()))?;
         if let Some(storage) = storage {
             let url = storage.0.map_or_else(|| format!("sqlite:{}", folder.path().join(DATA).display()), str::to_owned);
             let said = |error: event_store::OpenError| BenchError::Said(error.to_string());
@@ -95,9 +96,9 @@ impl System {
             open_account(&store).await?;
             store.close().await;
         }
-        let token = key.issue(ACCOUNT, Duration::from_secs(86_400));
+        let token = keys.signing().issue(ACCOUNT, Duration::from_secs(86_400), None);
         let token = token.map_err(|error| BenchError::Said(error.to_string()))?;
-        command.args(["--listen", &address]).arg("--jwt-key-file").arg(&key_file).current_dir(folder.path());
+        command.args(["--listen", &address]).arg("--signing-key-file").arg(&key_file).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let child = command.spawn()?;
         let mut system = Self { address, token, nats, command, sign_of_life, child, folder };

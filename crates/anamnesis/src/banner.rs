@@ -3,13 +3,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use client::Invocation;
 use client::invocation::{absolute, curl_as_administrator};
-use service::auth::{self, Key, Verifier};
+use service::identity::{SigningKeys, Verifier};
 use service::listen;
+use service::private::write_private;
 use service::settings::ServerSettings;
 use tokio_util::sync::CancellationToken;
 
@@ -18,38 +19,55 @@ use crate::build::VERSION;
 use crate::output::line;
 
 /// How long the administrator's token of the embedded engine is good for.
-const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How often it is looked whether it has run out; a new one is good for far longer.
-const ADMIN_TOKEN_LOOK: Duration = Duration::from_secs(24 * 3600);
+const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// How often it is looked whether it runs out; a new one is good for far longer.
+const ADMIN_TOKEN_LOOK: Duration = Duration::from_secs(3600);
 
-/// Keeps a good token of the administrator's in `file`: the one that is there for as long as it is good for two more
-/// looks.
-///
-/// # Errors
-/// Where it cannot be written.
-pub fn keep_admin_token(file: &Path, key: &Key) -> io::Result<()> {
-    let kept = std::fs::read_to_string(file).unwrap_or_default();
-    let good_until = event_store::clock::now() + 2 * ADMIN_TOKEN_LOOK;
-    if Verifier::new(key).verify(kept.trim()).is_ok_and(|named| named.expires_at > good_until) {
-        return Ok(());
-    }
-    let token = key.issue(administrator::USERNAME, ADMIN_TOKEN_LIFETIME).map_err(io::Error::other)?;
-    // The one that is there has run out, or is of another key.
-    if file.exists() {
-        std::fs::remove_file(file)?;
-    }
-    auth::write_private(file, &token)
+/// The administrator's token of the embedded engine, in a file.
+pub struct AdminToken {
+    file: PathBuf,
+    keys: SigningKeys,
 }
 
-/// Keeps it so for as long as the process lives.
-pub async fn renew_admin_token(file: std::path::PathBuf, key: Key, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(ADMIN_TOKEN_LOOK) => {}
+impl AdminToken {
+    /// In this file, signed by these keys.
+    pub const fn new(file: PathBuf, keys: SigningKeys) -> Self {
+        Self { file, keys }
+    }
+
+    /// Keeps a good token there: the one that is there for as long as it is good for two more looks.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn keep(&self) -> io::Result<()> {
+        let kept = std::fs::read_to_string(&self.file).unwrap_or_default();
+        let good_until = event_store::clock::now() + 2 * ADMIN_TOKEN_LOOK;
+        let identity = Verifier::own(self.keys.clone()).verify(kept.trim()).await;
+        if identity.is_ok_and(|identity| identity.expires_at > good_until) {
+            return Ok(());
         }
-        if let Err(error) = keep_admin_token(&file, &key) {
-            tracing::error!(error = &error as &dyn std::error::Error, "the administrator's token cannot be renewed");
+        let token = self.keys.signing().issue(administrator::USERNAME, ADMIN_TOKEN_LIFETIME, None);
+        let token = token.map_err(io::Error::other)?;
+        // The one that is there runs out, or is of another key.
+        if self.file.exists() {
+            std::fs::remove_file(&self.file)?;
+        }
+        write_private(&self.file, &token)
+    }
+
+    /// Keeps it so for as long as the process lives.
+    pub async fn renew(self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(ADMIN_TOKEN_LOOK) => {}
+            }
+            if let Err(error) = self.keep().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the administrator's token cannot be renewed"
+                );
+            }
         }
     }
 }
@@ -94,9 +112,9 @@ pub fn apart(settings: &ServerSettings, address: SocketAddr) {
 /// The command that issues a token with the key of this server, and what it needs besides. The key itself is not shown.
 fn issue(settings: &ServerSettings, account: &str) -> (Invocation, Option<&'static str>) {
     let issue = Invocation::of(&["token", "--account", account]);
-    match (&settings.key.jwt_key, &settings.key.jwt_key_file) {
-        (Some(_), _) => (issue, Some("where ANAMNESIS_JWT_KEY is set as it is here")),
-        (None, Some(file)) => (issue.word("--jwt-key-file").word(absolute(file).display()), None),
+    match (&settings.signing.signing_key, &settings.signing.signing_key_file) {
+        (Some(_), _) => (issue, Some("where ANAMNESIS_SIGNING_KEY is set as it is here")),
+        (None, Some(file)) => (issue.word("--signing-key-file").word(absolute(file).display()), None),
         (None, None) => (issue.data_dir(&settings.storage.data_dir), None),
     }
 }

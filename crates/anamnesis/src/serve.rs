@@ -13,9 +13,10 @@ use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{OpenError, Store, StoreOptions};
 use query_api::{QueryApi, StreamsMax};
 use service::accounts::Accounts;
-use service::auth::{Gate, Key, KeyError, Verifier};
+use service::auth::Gate;
 use service::connections::ConnectionLimits;
 use service::health::{Check, Health};
+use service::identity::{SetupError, SigningKeyError, Verifier};
 use service::limits::Limits;
 use service::settings::{OnLoss, ServerSettings};
 use service::supervise::{self, SupervisionError, Supervisor};
@@ -25,6 +26,7 @@ use service::{cors, headers, lifecycle, metrics, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::banner::AdminToken;
 use crate::build::BUILD;
 use crate::checks::{log_answers, view_stands, views_are_registered, works_beside};
 use crate::clock::ClockWatch;
@@ -99,9 +101,12 @@ pub enum ServeError {
     /// Metrics cannot be set up.
     #[error("metrics cannot be set up")]
     Metrics(#[from] metrics::BuildError),
-    /// The key cannot be used.
-    #[error("the key that signs tokens cannot be used")]
-    Key(#[from] KeyError),
+    /// The keys that sign tokens cannot be used.
+    #[error("the keys that sign tokens cannot be used")]
+    Key(#[from] SigningKeyError),
+    /// Tokens cannot be verified as the settings say.
+    #[error("tokens cannot be verified as the settings say")]
+    Identity(#[from] SetupError),
     /// The storage cannot be opened.
     #[error("the storage cannot be opened")]
     Open(#[from] OpenError),
@@ -154,7 +159,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         Some((address, handle)) => Some((listen(address, "--metrics-listen").await?, handle)),
         None => None,
     };
-    let key = key(roles, settings)?;
+    let verifier = verifier(roles, settings)?;
     let options = StoreOptions {
         derived_url: settings.storage.derived_url.clone(),
         migrate: settings.migrate,
@@ -187,17 +192,19 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     if let Some(tls) = tls.clone() {
         supervisor.spawn("certificate", tls.keep_current(shutdown.clone()));
     }
+    supervisor.spawn("issuers' keys", verifier.clone().keep_fresh(shutdown.clone()));
     let incidents = Incidents::new(executor.clone());
     supervisor.spawn("security events", incidents.clone().run(shutdown.clone()));
-    let gate = Gate::new(Verifier::new(&key), accounts.clone(), Arc::new(incidents));
+    let gate = Gate::new(verifier.clone(), accounts.clone(), Arc::new(incidents));
     let commands = CommandApi { executor: executor.clone(), accounts };
     let router = router(roles, settings, gate, commands, queries, Health::new(checks));
     let address = listener.local_addr().unwrap_or(settings.listen);
     if roles == Roles::ALL && settings.storage.database_url.is_none() {
         administrator::make(&executor, administrator::USERNAME, Vec::new()).await?;
-        let file = settings.storage.admin_token_file();
-        banner::keep_admin_token(&file, &key).map_err(ServeError::Token)?;
-        supervisor.spawn("administrator's token", banner::renew_admin_token(file, key, shutdown.clone()));
+        let keys = settings.signing.keys(&settings.storage.data_dir)?;
+        let kept = AdminToken::new(settings.storage.admin_token_file(), keys);
+        kept.keep().await.map_err(ServeError::Token)?;
+        supervisor.spawn("administrator's token", kept.renew(shutdown.clone()));
         banner::embedded(settings, address);
     } else {
         banner::apart(settings, address);
@@ -220,18 +227,12 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
 }
 
-/// The key that is named; one is made only for a server that is alone, and only where none is named: several that make
-/// their own refuse each other's tokens.
-fn key(roles: Roles, settings: &ServerSettings) -> Result<Key, KeyError> {
-    let default = settings.storage.data_dir.join("jwt.key");
-    match (&settings.key.jwt_key, &settings.key.jwt_key_file) {
-        (Some(text), _) => Key::parse(text),
-        (None, Some(file)) => Key::load(file),
-        (None, None) if roles == Roles::ALL => Key::load_or_create(&default),
-        (None, None) if roles.answers() => Key::load(&default),
-        // Whoever answers nobody verifies nothing.
-        (None, None) => Key::random(),
-    }
+/// What verifies tokens, and our own keys where the process has those that sign. Keys are made only for a server that is
+/// alone, and only where none are named: several that make their own refuse each other's tokens.
+fn verifier(roles: Roles, settings: &ServerSettings) -> Result<Verifier, ServeError> {
+    // Whoever answers nobody verifies nothing.
+    let own = roles.answers().then(|| settings.signing.source(&settings.storage.data_dir, roles == Roles::ALL));
+    Ok(Verifier::new(own.transpose()?, &settings.identity)?)
 }
 
 fn router(

@@ -9,14 +9,14 @@ use clap::Args;
 use client::ClientArgs;
 use client::accounts::Issue;
 use serde_json::json;
-use service::auth::Key;
-use service::settings::KeySettings;
+use service::identity::{IssueError, SigningKeyError, SigningKeys};
+use service::settings::SigningKeySettings;
 
 use crate::output::line;
 
-/// The longest lifetime of a token, in seconds: 90 days. Whoever has a token has it until it expires, so it must be
-/// renewed as a password is.
-const LIFETIME_SECONDS_MAX: u64 = 90 * 24 * 3_600;
+/// The longest lifetime of a token, in seconds: a day, beyond which servers take none unless they are set to. Whoever
+/// has a token has it until it expires.
+const LIFETIME_SECONDS_MAX: u64 = 24 * 3_600;
 
 /// Issues a token.
 #[derive(Clone, Debug, Args)]
@@ -24,15 +24,15 @@ pub struct TokenArgs {
     /// The account that the token names, by its username. What it may do is not in the token: roles are granted to it.
     #[arg(long, value_parser = username, value_name = "USERNAME")]
     account: String,
-    /// How long the token is good for, such as `15m`, `8h` or `30d`; at most 90 days.
-    #[arg(long, default_value = "8h", value_parser = lifetime, value_name = "TIME")]
+    /// How long the token is good for, such as `15m` or `8h`; at most a day.
+    #[arg(long, default_value = "1h", value_parser = lifetime, value_name = "TIME")]
     ttl: Duration,
     /// Prints a JSON object: `token`, `account`, `expires_at`.
     #[arg(long)]
     json: bool,
-    /// The key that signs.
+    /// The keys that sign.
     #[command(flatten)]
-    key: KeySettings,
+    signing: SigningKeySettings,
     /// Data folder of the embedded engine, where its key is.
     #[arg(long, env = "ANAMNESIS_DATA_DIR", default_value = "anamnesis-data", value_name = "FOLDER")]
     data_dir: PathBuf,
@@ -43,10 +43,10 @@ pub struct TokenArgs {
 pub enum TokenError {
     /// The key that signs tokens cannot be used.
     #[error(transparent)]
-    Key(#[from] service::auth::KeyError),
+    Key(#[from] SigningKeyError),
     /// A token could not be signed.
-    #[error("the token could not be signed")]
-    Signing(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Signing(#[from] IssueError),
 }
 
 /// Prints a token.
@@ -54,14 +54,8 @@ pub enum TokenError {
 /// # Errors
 /// [`TokenError`] where the key cannot be used.
 pub fn run(args: &TokenArgs) -> Result<ExitCode, TokenError> {
-    let key = match &args.key.jwt_key {
-        Some(key) => Key::parse(key)?,
-        None => {
-            let file = args.key.jwt_key_file.clone();
-            Key::load(&file.unwrap_or_else(|| args.data_dir.join("jwt.key")))?
-        }
-    };
-    let token = key.issue(&args.account, args.ttl).map_err(|error| TokenError::Signing(Box::new(error)))?;
+    let keys = args.signing.keys(&args.data_dir)?;
+    let token = keys.signing().issue(&args.account, args.ttl, None)?;
     if args.json {
         let expires_at = event_store::clock::now() + args.ttl;
         line(&json!({"token": token, "account": args.account, "expires_at": expires_at}).to_string());
@@ -77,9 +71,9 @@ const PLAYERS_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// Issues tokens by the key in the data folder where the server is the embedded engine of it: where nobody gave a token
 /// of another.
 pub fn issuer(client: &ClientArgs) -> Option<Issue> {
-    let key = (client.token.is_none() && client.token_file.is_none())
-        .then(|| Key::load(&client.data_dir.join("jwt.key")).ok())??;
-    Some(Arc::new(move |username| key.issue(username, PLAYERS_LIFETIME).ok()))
+    let keys = (client.token.is_none() && client.token_file.is_none())
+        .then(|| SigningKeys::load(&client.data_dir.join("signing.pem")).ok())??;
+    Some(Arc::new(move |username| keys.signing().issue(username, PLAYERS_LIFETIME, None).ok()))
 }
 
 fn username(text: &str) -> Result<String, String> {
@@ -87,7 +81,7 @@ fn username(text: &str) -> Result<String, String> {
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time such as 90s, 15m, 8h or 30d, of at most 90 days");
+    let wrong = || format!("`{text}` is not a time such as 90s, 15m or 8h, of at most a day");
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
     let unit_seconds = match &text[digits.len()..] {
         "s" => 1,
@@ -108,8 +102,8 @@ mod tests {
     #[test]
     fn lifetimes_have_a_unit_and_bounds() {
         assert_eq!(lifetime("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(lifetime("30d"), Ok(Duration::from_secs(2_592_000)));
-        for text in ["", "8", "h", "-1h", "0s", "1y", "91d", "99999999999999999999d"] {
+        assert_eq!(lifetime("1d"), Ok(Duration::from_secs(86_400)));
+        for text in ["", "8", "h", "-1h", "0s", "1y", "2d", "99999999999999999999d"] {
             assert!(lifetime(text).is_err(), "{text}");
         }
     }

@@ -17,6 +17,7 @@ mod token;
 mod verifier;
 
 use chrono::{DateTime, Utc};
+use events::ids::IdentityId;
 
 pub use algorithm::Algorithm;
 pub use claims::{Rules, Subject, SubjectError, TokenType};
@@ -28,7 +29,7 @@ pub use source::Source;
 pub use verifier::{SetupError, Verifier};
 
 /// The issuer that this program is itself.
-pub const OWN_ISSUER: &str = "anamnesis";
+pub use events::access::identity::OWN_ISSUER;
 /// For whom this program's own tokens are meant: itself.
 pub const OWN_AUDIENCE: &str = "anamnesis";
 
@@ -48,4 +49,14 @@ pub struct Identity {
     pub expires_at: DateTime<Utc>,
     /// The token's id (`jti`), where it has one.
     pub token_id: Option<String>,
+}
+
+impl Identity {
+    /// The id under which the log keeps for whom it speaks.
+    pub fn id(&self) -> IdentityId {
+        match self.issuer.as_str() {
+            OWN_ISSUER => IdentityId::own(&self.subject),
+            issuer => IdentityId::of(issuer, &self.subject),
+        }
+    }
 }

@@ -7,12 +7,12 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind, Result, new_error};
 use jsonwebtoken::signature::{self, Signer, Verifier};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
+use ring::error;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
     VerificationAlgorithm,
 };
-use ring::{error, hmac};
 
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
@@ -23,24 +23,20 @@ pub fn install() {
     let _ = PROVIDER.install_default();
 }
 
-/// What signs: HS256 by a secret, EdDSA by an Ed25519 key in PKCS #8.
+/// What signs: EdDSA, by an Ed25519 key in PKCS #8.
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     match (algorithm, key.family()) {
-        (Algorithm::HS256, AlgorithmFamily::Hmac) => Ok(Box::new(Hs256::new(key.as_bytes()))),
         (Algorithm::EdDSA, AlgorithmFamily::Ed) => {
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.as_bytes()).map_err(|_| unfit())?;
             Ok(Box::new(Ed25519(pair)))
         }
-        (algorithm, _) => Err(not_by(*algorithm, &[Algorithm::HS256, Algorithm::EdDSA])),
+        (algorithm, _) => Err(not_by(*algorithm, &[Algorithm::EdDSA])),
     }
 }
 
 /// What verifies: the algorithm has to fit the kind of key, so that no public key is ever taken for a secret.
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     match (algorithm, key.family(), key.kind()) {
-        (Algorithm::HS256, AlgorithmFamily::Hmac, DecodingKeyKind::SecretOrDer(secret)) => {
-            Ok(Box::new(Hs256::new(secret)))
-        }
         (Algorithm::RS256, AlgorithmFamily::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => {
             Ok(Box::new(Rs256(PublicKeyComponents { n: n.clone(), e: e.clone() })))
         }
@@ -50,9 +46,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
         (Algorithm::EdDSA, AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(point)) => {
             Ok(Box::new(Curve::new(Algorithm::EdDSA, &ED25519, point)))
         }
-        (algorithm, ..) => {
-            Err(not_by(*algorithm, &[Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]))
-        }
+        (algorithm, ..) => Err(not_by(*algorithm, &[Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA])),
     }
 }
 
@@ -67,39 +61,6 @@ fn unfit() -> Error {
 
 fn verdict(result: std::result::Result<(), error::Unspecified>) -> std::result::Result<(), signature::Error> {
     result.map_err(|_| signature::Error::new())
-}
-
-/// HMAC with SHA-256.
-struct Hs256(hmac::Key);
-
-impl Hs256 {
-    fn new(key: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
-    }
-}
-
-impl Signer<Vec<u8>> for Hs256 {
-    fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, signature::Error> {
-        Ok(hmac::sign(&self.0, message).as_ref().to_vec())
-    }
-}
-
-impl Verifier<Vec<u8>> for Hs256 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), signature::Error> {
-        verdict(hmac::verify(&self.0, message, signature))
-    }
-}
-
-impl JwtSigner for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
-}
-
-impl JwtVerifier for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
 }
 
 /// Signs by Ed25519.
@@ -164,23 +125,6 @@ mod tests {
     /// The message of RFC 7515, appendices A.2 and A.3, after their headers.
     const CLAIMS: &str =
         "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-
-    /// The example of RFC 7515, appendix A.1.
-    #[test]
-    fn what_is_signed_is_what_the_standard_says() {
-        super::install();
-        let key = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow==";
-        let message = concat!(
-            "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.",
-            "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
-        );
-        let signed = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let encoding = EncodingKey::from_urlsafe_base64_secret(key).expect("a key");
-        let made = sign(message.as_bytes(), &encoding, Algorithm::HS256).expect("a signature");
-        assert_eq!(made, signed);
-        let decoding = DecodingKey::from_secret(encoding.as_bytes());
-        holds(signed, message, &decoding, Algorithm::HS256);
-    }
 
     /// The example of RFC 7515, appendix A.2.
     #[test]

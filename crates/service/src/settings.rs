@@ -69,32 +69,18 @@ impl StorageSettings {
     }
 }
 
-/// The key that signs tokens.
-#[derive(Clone, Debug, Args)]
-pub struct KeySettings {
-    /// Key that signs tokens, 64 hexadecimal digits; by variable or settings file only, never as a flag.
-    #[arg(
-        long,
-        env = "ANAMNESIS_JWT_KEY",
-        value_name = "HEX",
-        hide_env_values = true,
-        conflicts_with = "jwt_key_file"
-    )]
-    pub jwt_key: Option<String>,
-    /// File of the key that signs tokens. By default `jwt.key` in the data folder, which `serve` makes where it is missing.
-    #[arg(long, env = "ANAMNESIS_JWT_KEY_FILE", value_name = "FILE")]
-    pub jwt_key_file: Option<PathBuf>,
-}
-
 /// What every server process needs.
 #[derive(Clone, Debug, Args)]
 pub struct ServerSettings {
     /// Storage.
     #[command(flatten)]
     pub storage: StorageSettings,
-    /// Key.
+    /// The keys of this program's own tokens.
     #[command(flatten)]
-    pub key: KeySettings,
+    pub signing: SigningKeySettings,
+    /// Who else vouches for people.
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     /// Address to listen on, such as `127.0.0.1:8080`, `localhost:8080`, `[::1]:8080` or `8080`; for every
     /// interface `0.0.0.0:8080`.
     #[arg(long, env = "ANAMNESIS_LISTEN", default_value = "127.0.0.1:8080", value_parser = listen::address, value_name = "ADDRESS:PORT")]

@@ -23,9 +23,9 @@ pub use eventually::eventually;
 #[cfg(feature = "servers")]
 pub use history_checker as history;
 #[cfg(feature = "servers")]
+pub use oidc::{Oidc, oidc};
+#[cfg(feature = "servers")]
 pub use servers::{
     NatsServer, OpenBao, PgBouncer, PostgresCluster, TestDatabase, Tls, nats, nats_cluster, nats_with, openbao,
     openbao_with_tls, postgres,
 };
-#[cfg(feature = "servers")]
-pub use oidc::{Oidc, oidc};

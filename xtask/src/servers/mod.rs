@@ -1,8 +1,8 @@
 //! Private servers on free ports in temporary folders; a server that already runs is never touched.
 
 mod nats;
-mod openbao;
 mod oidc;
+mod openbao;
 mod pgbouncer;
 mod postgres;
 
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use crate::process::{TaskError, output};
 
 pub use nats::NatsServer;
-pub use openbao::{OpenBao, Tls};
 pub use oidc::{OidcOptions, OidcProvider};
+pub use openbao::{OpenBao, Tls};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresCluster;
 

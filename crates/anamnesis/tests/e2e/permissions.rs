@@ -80,7 +80,7 @@ async fn under_any_umask_what_is_written_belongs_to_one_account() {
 fn a_secret_is_not_taken_from_the_command_line() {
     let folder = TempDir::new().expect("a folder");
     for (arguments, variable) in [
-        (["serve", "--jwt-key", "0f0f"], "ANAMNESIS_JWT_KEY"),
+        (["serve", "--signing-key", "0f0f"], "ANAMNESIS_SIGNING_KEY"),
         (["migrate", "--database-url", "postgres://u:0f0f@127.0.0.1/x"], "ANAMNESIS_DATABASE_URL"),
         (["relay", "--nats-password", "0f0f"], "ANAMNESIS_NATS_PASSWORD"),
         (["simulate", "--token", "0f0f"], "ANAMNESIS_TOKEN"),
@@ -129,7 +129,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     let key = folder.path().join("jwt.key");
     std::fs::write(&key, "0f".repeat(32)).expect("a key");
     let key = key.to_string_lossy().into_owned();
-    let issue = ["token", "--jwt-key-file", &key, "--role", "administrator", "--subject", "admin"];
+    let issue = ["token", "--signing-key-file", &key, "--role", "administrator", "--subject", "admin"];
     let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
     let mut processes = Vec::new();
     for (process, role) in [
@@ -142,7 +142,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
         let settings = [
             ("--database-url", url(role)),
             ("--nats-url", nats.url()),
-            ("--jwt-key-file", key.clone()),
+            ("--signing-key-file", key.clone()),
             ("--migrate", "false".to_owned()),
         ];
         let settings: Vec<String> = settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::system::{Process, http, run, run_with_file, text};
+use crate::system::{Process, http, make_key, run, run_with_file, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -15,8 +15,8 @@ fn a_servers_file_serves_every_command() {
     let settings = "listen = \"127.0.0.1:1\"\ndata_dir = \"kept\"\nrequests_max = 7\nurl = \"http://127.0.0.1:1\"\n";
     std::fs::write(&file, settings).expect("it is written");
     std::fs::create_dir(folder.path().join("kept")).expect("a folder");
-    std::fs::write(folder.path().join("kept/jwt.key"), "0f".repeat(32)).expect("a key");
-    let commands: [&[&str]; 2] = [&["migrate"], &["token", "--role", "auditor", "--subject", "a"]];
+    make_key(&folder.path().join("kept/signing.pem"));
+    let commands: [&[&str]; 2] = [&["migrate"], &["token", "--account", "a"]];
     for command in commands {
         let output = run_with_file(&file, command, folder.path());
         assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
@@ -56,12 +56,16 @@ async fn why_a_database_cannot_be_used_is_told_once_and_in_its_own_words() {
 async fn why_a_database_went_away_is_in_the_log() {
     let cluster = tokio::task::block_in_place(xtask::servers::PostgresCluster::start).expect("a server");
     let folder = TempDir::new().expect("a folder");
-    let key = folder.path().join("jwt.key");
-    std::fs::write(&key, "0f".repeat(32)).expect("a key");
+    let key = folder.path().join("signing.pem");
+    make_key(&key);
     let key = key.to_string_lossy();
-    let arguments = ["--database-url", &cluster.url("postgres"), "--jwt-key-file", &key].map(str::to_owned);
+    let url = cluster.url("postgres");
+    for words in [&["migrate"] as &[&str], &["administrator", "audit-1"]] {
+        assert!(run(&[words, &["--database-url", &url]].concat(), folder.path()).status.success(), "{words:?}");
+    }
+    let arguments = ["--database-url", &url, "--signing-key-file", &key].map(str::to_owned);
     let mut process = Process::start("query-api", folder.path(), &arguments);
-    let issue = ["token", "--jwt-key-file", &key, "--role", "auditor", "--subject", "audit-1"];
+    let issue = ["token", "--signing-key-file", &key, "--account", "audit-1"];
     let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
     let ask = async || {
         let asked = http().get(format!("{}/v1/views", process.url)).bearer_auth(&token).send().await;

@@ -206,8 +206,8 @@ pub struct System {
 
 /// Address of a system that runs somewhere, to be tested in place of one of our own.
 const DEPLOYED_URL: &str = "ANAMNESIS_E2E_URL";
-/// The key of that system, as `ANAMNESIS_JWT_KEY` gave it.
-const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_JWT_KEY";
+/// The key of that system, as `ANAMNESIS_SIGNING_KEY` gave it.
+const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_SIGNING_KEY";
 /// The username of its administrator.
 const DEPLOYED_ADMINISTRATOR: &str = "ANAMNESIS_E2E_ADMINISTRATOR";
 /// The username of the administrator whom the embedded engine makes.
@@ -241,12 +241,12 @@ impl System {
         let token = std::fs::read_to_string(data.join("admin.token")).expect("the administrator's token");
         let urls = vec![process.url.clone()];
         let api = Api::new(urls.clone(), urls, token.trim().to_owned());
-        let (key_file, administrator) = (data.join("jwt.key"), ADMINISTRATOR.to_owned());
+        let (key_file, administrator) = (data.join("signing.pem"), ADMINISTRATOR.to_owned());
         Self { api, processes: vec![process], folder, key_file, administrator, database: None, nats: None }.peopled()
     }
 
     fn deployed(folder: TempDir, url: String, key: &str) -> Self {
-        let key_file = folder.path().join("jwt.key");
+        let key_file = folder.path().join("signing.pem");
         std::fs::write(&key_file, key).expect("the key is written");
         let administrator = std::env::var(DEPLOYED_ADMINISTRATOR).unwrap_or_else(|_| ADMINISTRATOR.to_owned());
         let token = issue(&key_file.to_string_lossy(), &administrator, folder.path(), &[]);
@@ -312,18 +312,18 @@ impl System {
     async fn over_servers(roles: &[&str], settings: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (database, nats) = (testkit::postgres().await, testkit::nats().await);
-        let key_file = folder.path().join("jwt.key");
+        let key_file = folder.path().join("signing.pem");
         let arguments: Vec<String> = [
             ("--database-url", database.url.clone()),
             ("--nats-url", nats.url()),
-            ("--jwt-key-file", key_file.to_string_lossy().into_owned()),
+            ("--signing-key-file", key_file.to_string_lossy().into_owned()),
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
         .chain(settings.iter().map(|setting| (*setting).to_owned()))
         .collect();
         let key = key_file.to_string_lossy().into_owned();
-        std::fs::write(&key_file, "0f".repeat(32)).expect("the key is written");
+        make_key(&key_file);
         for words in [&["migrate"] as &[&str], &["administrator", ADMINISTRATOR]] {
             let done = run(&[words, &["--database-url", &database.url]].concat(), folder.path());
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -375,8 +375,13 @@ impl System {
     }
 }
 
+/// Makes a key that signs tokens.
+pub fn make_key(file: &Path) {
+    service::identity::SigningKeys::load_or_create(file).expect("the key is made");
+}
+
 fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {
-    let arguments = ["token", "--jwt-key-file", key_file, "--account", username];
+    let arguments = ["token", "--signing-key-file", key_file, "--account", username];
     let output = run(&[&arguments, more].concat(), folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()

@@ -6,16 +6,16 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::system::{System, program, run, text};
+use crate::system::{System, make_key, program, run, text};
 
 #[test]
 fn in_a_wrong_folder_no_key_is_made() {
     let folder = TempDir::new().expect("a folder");
-    let output = run(&["token", "--role", "auditor", "--subject", "a"], folder.path());
+    let output = run(&["token", "--account", "a"], folder.path());
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     let told = text(&output.stderr);
-    for hint in ["anamnesis-data/jwt.key", "--data-dir", "--jwt-key-file", "ANAMNESIS_JWT_KEY"] {
+    for hint in ["anamnesis-data/signing.pem", "--data-dir", "--signing-key-file", "ANAMNESIS_SIGNING_KEY"] {
         assert!(told.contains(hint), "{told}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing was made");
@@ -24,22 +24,22 @@ fn in_a_wrong_folder_no_key_is_made() {
 #[test]
 fn an_account_is_no_name_and_a_token_does_not_last_for_years() {
     let folder = TempDir::new().expect("a folder");
-    let key = folder.path().join("jwt.key");
-    std::fs::write(&key, "0f".repeat(32)).expect("a key");
+    let key = folder.path().join("signing.pem");
+    make_key(&key);
     let issue = |more: &[&str]| {
         let key = key.to_string_lossy().into_owned();
-        run(&[&["token", "--jwt-key-file", &key, "--role", "auditor"], more].concat(), folder.path())
+        run(&[&["token", "--signing-key-file", &key], more].concat(), folder.path())
     };
     for refused in [
-        ["--subject", "Kari Nordmann", "--ttl", "1h"],
-        ["--subject", "system:enrolment", "--ttl", "1h"],
-        ["--subject", "a", "--ttl", "91d"],
+        ["--account", "Kari Nordmann", "--ttl", "1h"],
+        ["--account", "system:enrolment", "--ttl", "1h"],
+        ["--account", "a", "--ttl", "2d"],
     ] {
         assert_eq!(issue(&refused).status.code(), Some(2), "{refused:?}");
     }
-    let output = issue(&["--subject", "audit-1", "--json"]);
+    let output = issue(&["--account", "audit-1", "--json"]);
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&told["subject"], &told["role"]), (&"audit-1".into(), &"auditor".into()));
+    assert_eq!(told["account"], "audit-1");
     assert!(told["token"].as_str().is_some_and(|token| token.split('.').count() == 3), "{told}");
 }
 
@@ -47,16 +47,19 @@ fn an_account_is_no_name_and_a_token_does_not_last_for_years() {
 async fn a_token_that_does_not_hold_is_told_why() {
     let system = System::embedded_with(&[]).await;
     let folder = TempDir::new().expect("a folder");
-    let key = folder.path().join("other.key");
-    std::fs::write(&key, "0e".repeat(32)).expect("a key");
+    let key = folder.path().join("other.pem");
+    make_key(&key);
     let key = key.to_string_lossy().into_owned();
-    let of_another = run(&["token", "--jwt-key-file", &key, "--role", "auditor", "--subject", "a"], folder.path());
+    let of_another = run(&["token", "--signing-key-file", &key, "--account", "a"], folder.path());
     let brief = system.for_a_time("1s");
     let expired = async || brief.get("/v1/views").await.status == 401;
     testkit::eventually("the token has expired", std::time::Duration::from_secs(30), expired).await;
     let answers = [
         (system.api.with_token(Some("nonsense".to_owned())), "malformed"),
-        (system.api.with_token(Some(text(&of_another.stdout).trim().to_owned())), "not signed by this server"),
+        (
+            system.api.with_token(Some(text(&of_another.stdout).trim().to_owned())),
+            "a key that its issuer does not have",
+        ),
         (brief, "expired"),
     ];
     for (api, why) in answers {
@@ -90,16 +93,16 @@ fn the_secrets_of_compose_are_made_once() {
     assert_eq!(std::fs::metadata(&file).expect("its rights").permissions().mode() & 0o777, 0o600);
     let value = |name: &str| made.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned).expect(name);
     assert!(value("POSTGRES_PASSWORD=").bytes().all(|byte| byte.is_ascii_hexdigit()), "it stands in an address");
-    let key = value("ANAMNESIS_JWT_KEY=");
-    let issue = ["token", "--role", "administrator", "--subject", "admin"];
-    let token = program(folder.path()).env("ANAMNESIS_JWT_KEY", &key).args(issue).output().expect("it starts");
+    let key = value("ANAMNESIS_SIGNING_KEY=");
+    let issue = ["token", "--account", "admin"];
+    let token = program(folder.path()).env("ANAMNESIS_SIGNING_KEY", &key).args(issue).output().expect("it starts");
     assert!(token.status.success(), "{}", text(&token.stderr));
 
     // What was there before is kept, what was missing is made.
-    std::fs::write(&file, format!("OTHER=1\nANAMNESIS_JWT_KEY={key}\nPOSTGRES_PASSWORD=\n")).expect("written");
+    std::fs::write(&file, format!("OTHER=1\nANAMNESIS_SIGNING_KEY={key}\nPOSTGRES_PASSWORD=\n")).expect("written");
     let completed = make();
     assert!(
-        completed.contains("OTHER=1\n") && completed.contains(&format!("ANAMNESIS_JWT_KEY={key}\n")),
+        completed.contains("OTHER=1\n") && completed.contains(&format!("ANAMNESIS_SIGNING_KEY={key}\n")),
         "{completed}"
     );
     let passwords = completed.lines().filter(|line| line.starts_with("POSTGRES_PASSWORD="));

@@ -23,7 +23,7 @@ use super::claims::{Subject, SubjectError};
 use super::jwk::{KeySet, PublicKey, ed25519_jwk};
 use super::{OWN_AUDIENCE, OWN_ISSUER};
 use crate::jwt;
-use crate::key::write_private;
+use crate::private::write_private;
 
 /// Characters of a line of PEM (RFC 7468, 3).
 const PEM_LINE: usize = 64;
@@ -56,8 +56,9 @@ pub enum SigningKeyError {
     Malformed,
     /// There is no such file.
     #[error(
-        "there is no signing key at {0}: only `anamnesis serve` makes one, in its data folder; for several processes \
-         make one with `openssl genpkey -algorithm ed25519`"
+        "there is no signing key at {0}: name by --data-dir the folder that the server was started with, or give the key \
+         of the servers by --signing-key-file or ANAMNESIS_SIGNING_KEY. Only `anamnesis serve` makes one, in its data \
+         folder; for several processes make one with `openssl genpkey -algorithm ed25519`"
     )]
     Missing(PathBuf),
     /// The file cannot be used.
@@ -162,6 +163,23 @@ impl SigningKey {
     }
 }
 
+/// What comes before an Ed25519 key's 32 bytes in PKCS #8 (RFC 8410, 7).
+const PKCS8_BEFORE: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+/// Hexadecimal digits of an Ed25519 key.
+const HEX_DIGITS: usize = 64;
+
+/// A key in PKCS #8 from its base64, or from the key's bytes in hexadecimal digits.
+fn document(word: &str) -> Result<Vec<u8>, SigningKeyError> {
+    if word.len() != HEX_DIGITS || !word.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return BASE64_STANDARD.decode(word).map_err(|_| SigningKeyError::Malformed);
+    }
+    let pairs = word.as_bytes().chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).map_err(|_| SigningKeyError::Malformed)?;
+        u8::from_str_radix(pair, 16).map_err(|_| SigningKeyError::Malformed)
+    });
+    Ok([PKCS8_BEFORE.to_vec(), pairs.collect::<Result<Vec<u8>, _>>()?].concat())
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
@@ -183,17 +201,22 @@ impl SigningKeys {
         Ok(Self { first: SigningKey::random()?, others: Vec::new() })
     }
 
-    /// Reads keys in PEM (PKCS #8, RFC 8410), one after the other.
+    /// Reads keys in PEM (PKCS #8, RFC 8410), one after the other, or, with blanks in between, each in base64 or as
+    /// its 32 bytes in 64 hexadecimal digits.
     ///
     /// # Errors
     /// [`SigningKeyError::Malformed`].
     pub fn parse(text: &str) -> Result<Self, SigningKeyError> {
-        let blocks = PrivatePkcs8KeyDer::pem_slice_iter(text.as_bytes());
-        let keys = blocks.map(|block| {
-            let block = block.map_err(|_| SigningKeyError::Malformed)?;
-            SigningKey::of(block.secret_pkcs8_der())
-        });
-        let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let keys: Result<Vec<SigningKey>, SigningKeyError> = if text.contains("-----") {
+            let blocks = PrivatePkcs8KeyDer::pem_slice_iter(text.as_bytes());
+            let key = |block: Result<PrivatePkcs8KeyDer<'_>, _>| {
+                SigningKey::of(block.map_err(|_| SigningKeyError::Malformed)?.secret_pkcs8_der())
+            };
+            blocks.map(key).collect()
+        } else {
+            text.split_whitespace().map(|word| SigningKey::of(&document(word)?)).collect()
+        };
+        let mut keys = keys?.into_iter();
         let first = keys.next().ok_or(SigningKeyError::Malformed)?;
         Ok(Self { first, others: keys.collect() })
     }

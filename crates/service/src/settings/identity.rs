@@ -35,6 +35,10 @@ pub struct IdentitySettings {
 /// The keys of this program's own tokens.
 #[derive(Clone, Debug, Args)]
 pub struct SigningKeySettings {
+    /// Ed25519 keys of this program's own tokens: each 32 random bytes as 64 hexadecimal digits, or PKCS #8 in base64;
+    /// several separated by a blank. The first signs, all verify.
+    #[arg(long, env = "ANAMNESIS_SIGNING_KEY", value_name = "HEX", hide_env_values = true, conflicts_with_all = ["signing_key_file", "jwks_file"])]
+    pub signing_key: Option<String>,
     /// PEM file of the Ed25519 keys of this program's own tokens: the first signs, all verify. By default `signing.pem` in
     /// the data folder, which `serve` makes where it is missing.
     #[arg(long, env = "ANAMNESIS_SIGNING_KEY_FILE", value_name = "FILE", conflicts_with = "jwks_file")]
@@ -45,6 +49,17 @@ pub struct SigningKeySettings {
 }
 
 impl SigningKeySettings {
+    /// The keys that sign.
+    ///
+    /// # Errors
+    /// [`SigningKeyError`] where they cannot be used.
+    pub fn keys(&self, data_dir: &Path) -> Result<SigningKeys, SigningKeyError> {
+        match &self.signing_key {
+            Some(text) => SigningKeys::parse(text),
+            None => SigningKeys::load(&self.file(data_dir)),
+        }
+    }
+
     /// The file of the keys that sign.
     pub fn file(&self, data_dir: &Path) -> PathBuf {
         self.signing_key_file.clone().unwrap_or_else(|| data_dir.join("signing.pem"))
@@ -55,6 +70,9 @@ impl SigningKeySettings {
     /// # Errors
     /// [`SigningKeyError`] where the keys that sign cannot be used.
     pub fn source(&self, data_dir: &Path, make: bool) -> Result<Source, SigningKeyError> {
+        if let Some(text) = &self.signing_key {
+            return Ok(Source::Keys(SigningKeys::parse(text)?));
+        }
         if let Some(file) = &self.jwks_file {
             return Ok(Source::JwksFile(file.clone()));
         }

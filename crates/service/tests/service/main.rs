@@ -3,9 +3,9 @@
 mod client;
 mod connections;
 mod cors;
+mod headers;
 mod hostile_tokens;
 mod identity;
-mod headers;
 mod limits;
 mod odd_providers;
 mod process;

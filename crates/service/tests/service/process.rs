@@ -5,8 +5,8 @@
 use std::process::{Command, Output};
 
 use axum::Router;
-use service::auth::Key;
 use service::health::Health;
+use service::identity::SigningKeys;
 use service::limits::Limits;
 use service::supervise::{END_MAX, Supervisor};
 use service::{lifecycle, server};
@@ -29,7 +29,7 @@ async fn serve(task: &str) -> i32 {
         "returns" => supervisor.spawn("hasty", async {}),
         _ => rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).expect("it is"),
     }
-    let (gate, _store) = crate::server::gate(&Key::parse(&"0f".repeat(32)).expect("a key"), &[]).await;
+    let (gate, _store) = crate::server::gate(&SigningKeys::random().expect("keys"), &[]).await;
     let probes = Health::new(vec![supervisor.check()]).router();
     let router = server::wrap(Router::new(), Router::new(), probes, gate, Limits::new(1024, LONG, 1));
     server::serve(listener, None, router, CONNECTIONS, shutdown).await;

@@ -12,16 +12,17 @@ use command_api::accounts;
 use event_store::execute::{Executor, ExecutorOptions};
 use futures::stream;
 use service::accounts::Accounts;
-use service::auth::{Gate, Key, Verifier};
+use service::auth::Gate;
 use service::connections::ConnectionLimits;
 use service::cors;
 use service::headers;
 use service::health::Health;
+use service::identity::{SigningKeys, Verifier};
 use service::incidents::Unrecorded;
 use service::limits::Limits;
 use service::server;
-use testkit::stores::{self, TestStore};
 use service::tls::Tls;
+use testkit::stores::{self, TestStore};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -45,7 +46,7 @@ pub const CONNECTIONS: ConnectionLimits = ConnectionLimits {
 pub struct Server {
     pub address: SocketAddr,
     pub token: String,
-    key: Key,
+    keys: SigningKeys,
     /// Lets `/slow` answer.
     pub go: Arc<Notify>,
     /// How many wait for `/slow`.
@@ -57,15 +58,15 @@ pub struct Server {
     _store: TestStore,
 }
 
-/// Lets in whose token `key` signed and who has an account of one of these usernames.
-pub async fn gate(key: &Key, usernames: &[&str]) -> (Gate, TestStore) {
+/// Lets in whose token `keys` signed and who has an account of one of these usernames.
+pub async fn gate(keys: &SigningKeys, usernames: &[&str]) -> (Gate, TestStore) {
     let store = stores::sqlite().await;
     let log = store.store.log.clone();
     let executor = Executor::new(log.clone(), ExecutorOptions::default());
     for username in usernames {
         accounts::open(&executor, username, Vec::new(), &[]).await.expect("an account");
     }
-    (Gate::new(Verifier::new(key), Accounts::new(log), Arc::new(Unrecorded)), store)
+    (Gate::new(Verifier::own(keys.clone()), Accounts::new(log), Arc::new(Unrecorded)), store)
 }
 
 impl Server {
@@ -75,7 +76,7 @@ impl Server {
 
     /// The same, with TLS.
     pub async fn start_with(connections: ConnectionLimits, limits: Limits, tls: Option<Tls>) -> Self {
-        let key = Key::parse(&"0f".repeat(32)).expect("a key");
+        let keys = SigningKeys::random().expect("keys");
         let go = Arc::new(Notify::new());
         let (count, endless) = watch::channel(0);
         let (waiting, slow) = watch::channel(0);
@@ -93,7 +94,7 @@ impl Server {
             .route("/wait", get(wait))
             .route("/export", get(move || async move { endless_answer(exported) }));
         let probes = Health::new(Vec::new()).router();
-        let (gate, store) = gate(&key, &["tester", "other", "a", "b"]).await;
+        let (gate, store) = gate(&keys, &["tester", "other", "a", "b"]).await;
         let router = server::wrap(open, protected, probes, gate, limits);
         let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
         let router = headers::secure(router, tls.is_some());
@@ -101,7 +102,7 @@ impl Server {
         let address = listener.local_addr().expect("its address");
         let shutdown = CancellationToken::new();
         let ended = tokio::spawn(server::serve(listener, tls, router, connections, shutdown.clone()));
-        Self { _store: store, address, token: token(&key, "tester"), key, go, slow, endless, shutdown, ended }
+        Self { _store: store, address, token: token(&keys, "tester"), keys, go, slow, endless, shutdown, ended }
     }
 
     /// The header of a request with a token and a body of this length.
@@ -111,12 +112,12 @@ impl Server {
 
     /// The same of another account.
     pub fn post_as(&self, account: &str, length: usize) -> String {
-        post_header(&token(&self.key, account), length)
+        post_header(&token(&self.keys, account), length)
     }
 
     /// A request without a body, of this account.
     pub fn get_as(&self, account: &str, path: &str) -> String {
-        let token = token(&self.key, account);
+        let token = token(&self.keys, account);
         format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")
     }
 }
@@ -126,8 +127,8 @@ fn post_header(token: &str, length: usize) -> String {
 }
 
 /// A token of this account.
-fn token(key: &Key, account: &str) -> String {
-    key.issue(account, LONG).expect("a token")
+fn token(keys: &SigningKeys, account: &str) -> String {
+    keys.signing().issue(account, LONG, None).expect("a token")
 }
 
 struct Counted(watch::Sender<usize>);
