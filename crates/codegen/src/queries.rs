@@ -258,10 +258,10 @@ enum Source {
 impl Source {
     const fn problems(self) -> &'static [&'static str] {
         match self {
-            Source::List | Source::Stream => &["400", "401", "409", "429", "500", "503"],
-            Source::Document | Source::Log => &["400", "401", "404", "409", "429", "500", "503"],
-            Source::Status => &["400", "401", "429", "500", "503"],
-            Source::Event => &["400", "401", "404", "429", "500", "503"],
+            Source::List | Source::Stream => &["400", "401", "403", "409", "429", "500", "503"],
+            Source::Document | Source::Log => &["400", "401", "403", "404", "409", "429", "500", "503"],
+            Source::Status => &["400", "401", "403", "429", "500", "503"],
+            Source::Event => &["400", "401", "403", "404", "429", "500", "503"],
         }
     }
 }

@@ -211,7 +211,7 @@ const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_SIGNING_KEY";
 /// The username of its administrator.
 const DEPLOYED_ADMINISTRATOR: &str = "ANAMNESIS_E2E_ADMINISTRATOR";
 /// The username of the administrator whom the embedded engine makes.
-const ADMINISTRATOR: &str = "administrator";
+pub const ADMINISTRATOR: &str = "administrator";
 /// The username of the account of [`System::api`].
 const TESTER: &str = "tester";
 
@@ -256,19 +256,14 @@ impl System {
 
     /// The same, with the account of [`System::api`].
     fn peopled(self) -> Self {
-        for role in ["integration", "investigator", "unblinded-statistician", "administrator"] {
-            self.open_account(TESTER, &["--role", role]);
-        }
-        let token = self.token(TESTER, &[]);
+        let token = open_tester(self.api.command_url(), &self.key_file, &self.administrator, self.folder.path());
         Self { api: self.api.with_token(Some(token)), ..self }
     }
 
     /// Opens an account as the administrator, or grants it more.
     pub fn open_account(&self, username: &str, words: &[&str]) {
         let token = self.token(&self.administrator, &[]);
-        let arguments = ["account", username, "--url", self.api.command_url(), "--token", &token];
-        let output = run(&[&arguments, words].concat(), self.folder.path());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        open_account(self.api.command_url(), &token, self.folder.path(), &[&[username], words].concat());
     }
 
     /// A token of an account.
@@ -373,6 +368,23 @@ impl System {
             None => vec!["--data-dir".to_owned(), self.folder.path().join("data").to_string_lossy().into_owned()],
         }
     }
+}
+
+/// Opens the account that has every role which can be had everywhere; gives a token of it.
+pub fn open_tester(url: &str, key_file: &Path, administrator: &str, folder: &Path) -> String {
+    let key_file = key_file.to_string_lossy();
+    let token = issue(&key_file, administrator, folder, &[]);
+    for role in ["integration", "investigator", "unblinded-statistician", "administrator"] {
+        open_account(url, &token, folder, &[TESTER, "--role", role]);
+    }
+    issue(&key_file, TESTER, folder, &[])
+}
+
+fn open_account(url: &str, token: &str, folder: &Path, words: &[&str]) {
+    let mut program = program(folder);
+    program.env("ANAMNESIS_TOKEN", token).args(["account", "--url", url]).args(words);
+    let output = program.output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Makes a key that signs tokens.
