@@ -30,6 +30,7 @@ use crate::banner::AdminToken;
 use crate::build::BUILD;
 use crate::checks::{log_answers, view_stands, views_are_registered, works_beside};
 use crate::clock::ClockWatch;
+use crate::disclosures::Disclosures;
 use crate::gauges::Watched;
 use crate::incidents::Incidents;
 use crate::{administrator, banner, nats, recover};
@@ -176,7 +177,14 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         of_an_account: size(settings.account.account_event_streams_max),
     };
     let accounts = Accounts::new(store.log.clone());
-    let queries = QueryApi::new(store.clone(), accounts.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
+    let queries = QueryApi::new(
+        store.clone(),
+        accounts.clone(),
+        Arc::new(Disclosures::new(executor.clone())),
+        AT_LEAST_PATIENCE,
+        streams_max,
+        shutdown.clone(),
+    );
     let mut checks = vec![log_answers(roles, store.log.clone())];
     let mut supervisor = start(roles, settings, &store, &executor, nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());

@@ -164,8 +164,8 @@ impl Client {
                 false => Seen::Hidden,
             };
             match seen {
-                Seen::Shown { allocation } => {
-                    passing.push(rendered.frame(allocation));
+                Seen::Shown(shown) => {
+                    passing.push(rendered.frame(shown.allocation));
                     self.skipped = 0;
                 }
                 Seen::Hidden => self.skipped += 1,
