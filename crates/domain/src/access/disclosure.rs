@@ -61,7 +61,8 @@ impl Command for RecordDisclosure {
             purpose: self.purpose.clone(),
             address: self.address.clone(),
         };
-        Ok(Decision::new(References::patient(self.patient_id), context.now).append(disclosure_id, recorded))
+        // Not about the patient: to ask for a history does not change it.
+        Ok(Decision::new(References::default(), context.now).append(disclosure_id, recorded))
     }
 }
 
