@@ -10,14 +10,18 @@ mod checks;
 mod cli;
 mod clock;
 mod documents;
+mod embedded;
 mod examples;
 mod gauges;
 mod incidents;
+mod key;
 mod loss;
+mod master;
 mod nats;
 mod output;
 mod recover;
 mod replay;
+mod roles;
 mod serve;
 mod token;
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
-use crate::system::{BINARY, Process, System, clean, run, text};
+use crate::system::{BINARY, Process, System, clean, make_master_key, run, text};
 
 const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
 const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");
@@ -131,6 +131,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     let key = key.to_string_lossy().into_owned();
     let issue = ["token", "--signing-key-file", &key, "--role", "administrator", "--subject", "admin"];
     let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
+    let master = make_master_key(folder.path());
     let mut processes = Vec::new();
     for (process, role) in [
         ("command-api", "commands"),
@@ -143,6 +144,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
             ("--database-url", url(role)),
             ("--nats-url", nats.url()),
             ("--signing-key-file", key.clone()),
+            ("--master-key-file", master.clone()),
             ("--migrate", "false".to_owned()),
         ];
         let settings: Vec<String> = settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
