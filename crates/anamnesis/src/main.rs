@@ -11,14 +11,18 @@ mod cli;
 mod clock;
 mod disclosures;
 mod documents;
+mod embedded;
 mod examples;
 mod gauges;
 mod incidents;
+mod key;
 mod loss;
+mod master;
 mod nats;
 mod output;
 mod recover;
 mod replay;
+mod roles;
 mod serve;
 mod token;
 

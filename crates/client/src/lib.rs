@@ -128,6 +128,8 @@ impl CommandRequest {
 
     fn to(spec: &CommandSpec, target: StreamId, body: Vec<u8>) -> Self {
         let path = format!("/v1/{}/{}/{}", spec.collection, target.id, spec.path);
+        // Whoever knows what may be said can compute it, and it names what is said: it is told to the server alone, which
+        // keeps a keyed MAC of it and gives nobody the key.
         let idempotency_key = derive_id("client-command", &[path.as_bytes(), &body]);
         Self { name: spec.name, target, path, body, idempotency_key }
     }

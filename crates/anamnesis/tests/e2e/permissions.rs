@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
-use crate::system::{ADMINISTRATOR, BINARY, Process, System, clean, make_key, open_tester, run, text};
+use crate::system::{ADMINISTRATOR, BINARY, Process, System, clean, make_key, make_master_key, open_tester, run, text};
 
 const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
 const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");
@@ -129,7 +129,9 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     let key_file = folder.path().join("signing.pem");
     make_key(&key_file);
     let key = key_file.to_string_lossy().into_owned();
-    let made = run(&["administrator", ADMINISTRATOR, "--database-url", &url("serve")], folder.path());
+    let master = make_master_key(folder.path());
+    let words = ["administrator", ADMINISTRATOR, "--database-url", &url("serve"), "--master-key-file", &master];
+    let made = run(&words, folder.path());
     assert!(made.status.success(), "{}", text(&made.stderr));
     let mut processes = Vec::new();
     for (process, role) in [
@@ -143,6 +145,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
             ("--database-url", url(role)),
             ("--nats-url", nats.url()),
             ("--signing-key-file", key.clone()),
+            ("--master-key-file", master.clone()),
             ("--migrate", "false".to_owned()),
         ];
         let settings: Vec<String> = settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();

@@ -307,11 +307,13 @@ impl System {
     async fn over_servers(roles: &[&str], settings: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (database, nats) = (testkit::postgres().await, testkit::nats().await);
-        let key_file = folder.path().join("signing.pem");
+        let (key_file, master_key) = (folder.path().join("signing.pem"), make_master_key(folder.path()));
+        let master = ["--master-key-file", &*master_key];
         let arguments: Vec<String> = [
             ("--database-url", database.url.clone()),
             ("--nats-url", nats.url()),
             ("--signing-key-file", key_file.to_string_lossy().into_owned()),
+            ("--master-key-file", master_key.clone()),
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
@@ -320,7 +322,7 @@ impl System {
         let key = key_file.to_string_lossy().into_owned();
         make_key(&key_file);
         for words in [&["migrate"] as &[&str], &["administrator", ADMINISTRATOR]] {
-            let done = run(&[words, &["--database-url", &database.url]].concat(), folder.path());
+            let done = run(&[words, &["--database-url", &database.url], &master].concat(), folder.path());
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }
         let token = issue(&key, ADMINISTRATOR, folder.path(), &[]);
@@ -390,6 +392,14 @@ fn open_account(url: &str, token: &str, folder: &Path, words: &[&str]) {
 /// Makes a key that signs tokens.
 pub fn make_key(file: &Path) {
     service::identity::SigningKeys::load_or_create(file).expect("the key is made");
+}
+
+/// Makes a master key, for all processes of an installation; gives its file.
+pub fn make_master_key(folder: &Path) -> String {
+    let file = folder.join("master.key").to_string_lossy().into_owned();
+    let made = run(&["key", "create", &file], folder);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    file
 }
 
 fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {
