@@ -112,7 +112,9 @@ fn find<'s>(
     within: &mut Vec<&'s str>,
     found: &mut Vec<Vec<String>>,
 ) {
-    if schema[keyword] == true {
+    // One of a few words, such as a sex, is no mark of a person, and has no masked form.
+    let is_word = keyword == PERSONAL && (schema["enum"].is_array() || schema["oneOf"].is_array());
+    if schema[keyword] == true && !is_word {
         found.push(path.clone());
         return;
     }

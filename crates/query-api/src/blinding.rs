@@ -25,12 +25,15 @@ use crate::personal::Personal;
 /// Trials whose blinding is remembered.
 const TRIALS_MAX: u64 = 10_000;
 
+/// What is withheld of payloads, by event type and version.
+type Withheld = HashMap<(&'static str, u16), (Allocation, Personal)>;
+
 /// Treatment allocation and personal data in the payloads of each event type and version.
-static OF_EVENTS: LazyLock<HashMap<(&'static str, u16), (Allocation, Personal)>> = LazyLock::new(|| {
-    let known = |(event_type, version, allocation, personal): &(&'static str, u16, Allocation, Personal)| {
-        ((*event_type, *version), (*allocation, *personal))
-    };
-    PAYLOADS.iter().map(known).collect()
+static OF_EVENTS: LazyLock<Withheld> = LazyLock::new(|| {
+    let known = PAYLOADS
+        .iter()
+        .map(|(event_type, version, allocation, personal)| ((*event_type, *version), (*allocation, *personal)));
+    known.collect()
 });
 
 /// Where treatment allocation and personal data stand in the event's payload.
