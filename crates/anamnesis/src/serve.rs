@@ -122,12 +122,9 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let executor = installation.clone().map(|own| Executor::new(store.log.clone(), own, ExecutorOptions::default()));
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
-    let streams_max = StreamsMax {
-        in_all: size(settings.event_streams_max),
-        of_an_account: size(settings.account.account_event_streams_max),
-    };
     let accounts = Accounts::new(store.log.clone());
-    let queries = QueryApi::new(store.clone(), accounts.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
+    let queries =
+        QueryApi::new(store.clone(), accounts.clone(), AT_LEAST_PATIENCE, streams_max(settings), shutdown.clone());
     let mut checks = vec![log_answers(roles, store.log.clone())];
     let mut supervisor = start(roles, settings, &store, executor.as_ref(), nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());
@@ -186,6 +183,13 @@ async fn open_store(settings: &ServerSettings) -> Result<Store, OpenError> {
         ..StoreOptions::default()
     };
     Store::open(&settings.storage.url(), &options).await
+}
+
+fn streams_max(settings: &ServerSettings) -> StreamsMax {
+    StreamsMax {
+        in_all: size(settings.event_streams_max),
+        of_an_account: size(settings.account.account_event_streams_max),
+    }
 }
 
 fn tell_started(roles: Roles, listen: SocketAddr, metrics_listen: Option<SocketAddr>) {

@@ -18,6 +18,7 @@ mod finding;
 mod guides;
 mod hardening;
 mod import;
+mod keys;
 mod loss;
 mod metrics;
 mod permissions;

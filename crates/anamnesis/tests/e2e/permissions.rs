@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
-use crate::system::{BINARY, Process, System, clean, make_master_key, run, text};
+use crate::keys::make_master_key;
+use crate::system::{BINARY, Process, System, clean, run, text};
 
 const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
 const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");

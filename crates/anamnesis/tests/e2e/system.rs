@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use testkit::{NatsServer, TestDatabase};
 
 use crate::api::Api;
+use crate::keys::make_master_key;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
 
@@ -146,9 +147,14 @@ impl Process {
 
     /// Starts the process again on the same port.
     pub async fn restart(&mut self) {
+        self.start_again();
+        self.ready().await;
+    }
+
+    /// The same, without waiting for it.
+    pub fn start_again(&mut self) {
         let folder = self.log.parent().expect("the log is in a folder").to_owned();
         self.child = spawn(&mut program(&folder), &self.arguments, &self.log);
-        self.ready().await;
     }
 }
 
@@ -380,14 +386,6 @@ impl System {
 /// Makes a key that signs tokens.
 pub fn make_key(file: &Path) {
     service::identity::SigningKeys::load_or_create(file).expect("the key is made");
-}
-
-/// Makes a master key, for all processes of an installation; gives its file.
-pub fn make_master_key(folder: &Path) -> String {
-    let file = folder.join("master.key").to_string_lossy().into_owned();
-    let made = run(&["key", "create", &file], folder);
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    file
 }
 
 fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {
