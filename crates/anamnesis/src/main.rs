@@ -9,6 +9,7 @@ mod check_history;
 mod checks;
 mod cli;
 mod clock;
+mod disclosures;
 mod documents;
 mod embedded;
 mod examples;

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::build::BUILD;
 use crate::checks::{log_answers, view_stands, views_are_registered, works_beside};
 use crate::clock::ClockWatch;
+use crate::disclosures::Disclosures;
 use crate::embedded::Beginning;
 use crate::gauges::Watched;
 use crate::master::{self, KeysError};
@@ -123,8 +124,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
     let accounts = Accounts::new(store.log.clone());
-    let queries =
-        QueryApi::new(store.clone(), accounts.clone(), AT_LEAST_PATIENCE, streams_max(settings), shutdown.clone());
+    let queries = queries(settings, &store, &accounts, executor.clone(), &shutdown);
     let mut checks = vec![log_answers(roles, store.log.clone())];
     let mut supervisor = start(roles, settings, &store, executor.as_ref(), nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());
@@ -185,11 +185,19 @@ async fn open_store(settings: &ServerSettings) -> Result<Store, OpenError> {
     Store::open(&settings.storage.url(), &options).await
 }
 
-fn streams_max(settings: &ServerSettings) -> StreamsMax {
-    StreamsMax {
+fn queries(
+    settings: &ServerSettings,
+    store: &Store,
+    accounts: &Accounts,
+    executor: Option<Executor>,
+    shutdown: &CancellationToken,
+) -> QueryApi {
+    let streams_max = StreamsMax {
         in_all: size(settings.event_streams_max),
         of_an_account: size(settings.account.account_event_streams_max),
-    }
+    };
+    let disclosures = Arc::new(Disclosures::new(executor));
+    QueryApi::new(store.clone(), accounts.clone(), disclosures, AT_LEAST_PATIENCE, streams_max, shutdown.clone())
 }
 
 fn tell_started(roles: Roles, listen: SocketAddr, metrics_listen: Option<SocketAddr>) {

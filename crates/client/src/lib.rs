@@ -223,6 +223,17 @@ impl Client {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
+    /// Asks a query whose answer is text with personal data as they are, for a purpose that is recorded.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn text_for(&self, purpose: &str, path: &str, query: &[(&str, &str)]) -> Result<String, ClientError> {
+        let url = self.address(path)?;
+        let request = || self.http.get(url.clone()).query(query).header("anamnesis-purpose", purpose);
+        let (_, body) = self.patiently(&request).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     fn address(&self, path: &str) -> Result<Url, ClientError> {
         let base = self.url.as_str().trim_end_matches('/');
         Url::parse(&format!("{base}{path}")).map_err(|_| ClientError::Address(self.url.clone()))

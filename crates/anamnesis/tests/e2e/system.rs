@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,8 +11,7 @@ use testkit::{NatsServer, TestDatabase};
 
 use crate::api::Api;
 use crate::keys::make_master_key;
-
-pub const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
+pub use crate::program::{BINARY, clean, program, run, run_with_file, text};
 
 /// A client of HTTP without any settings.
 pub fn http() -> reqwest::Client {
@@ -170,32 +169,6 @@ fn spawn(program: &mut Command, arguments: &[String], log: &Path) -> Child {
     program.args(arguments).stdout(file).stderr(errors).spawn().expect("the binary starts")
 }
 
-/// The program.
-pub fn program(folder: &Path) -> Command {
-    clean(Command::new(BINARY), folder)
-}
-
-/// A command without settings that whoever runs the tests has for a system of their own.
-pub fn clean(mut command: Command, folder: &Path) -> Command {
-    command.current_dir(folder).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("ANAMNESIS_")) {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// Runs an operator's command to its end, with a settings file for all commands.
-pub fn run_with_file(file: &Path, arguments: &[&str], folder: &Path) -> std::process::Output {
-    program(folder).env("ANAMNESIS_CONFIG", file).args(arguments).output().expect("the binary starts")
-}
-
-/// Runs an operator's command to its end.
-pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
-    program(folder).args(arguments).output().expect("the binary starts")
-}
-
 /// A running system.
 pub struct System {
     /// The system as seen by somebody who has every role that can be had everywhere.
@@ -217,7 +190,7 @@ const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_SIGNING_KEY";
 /// The username of its administrator.
 const DEPLOYED_ADMINISTRATOR: &str = "ANAMNESIS_E2E_ADMINISTRATOR";
 /// The username of the administrator whom the embedded engine makes.
-const ADMINISTRATOR: &str = "administrator";
+pub const ADMINISTRATOR: &str = "administrator";
 /// The username of the account of [`System::api`].
 const TESTER: &str = "tester";
 
@@ -262,19 +235,14 @@ impl System {
 
     /// The same, with the account of [`System::api`].
     fn peopled(self) -> Self {
-        for role in ["integration", "investigator", "unblinded-statistician", "administrator"] {
-            self.open_account(TESTER, &["--role", role]);
-        }
-        let token = self.token(TESTER, &[]);
+        let token = open_tester(self.api.command_url(), &self.key_file, &self.administrator, self.folder.path());
         Self { api: self.api.with_token(Some(token)), ..self }
     }
 
     /// Opens an account as the administrator, or grants it more.
     pub fn open_account(&self, username: &str, words: &[&str]) {
         let token = self.token(&self.administrator, &[]);
-        let arguments = ["account", username, "--url", self.api.command_url(), "--token", &token];
-        let output = run(&[&arguments, words].concat(), self.folder.path());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        open_account(self.api.command_url(), &token, self.folder.path(), &[&[username], words].concat());
     }
 
     /// A token of an account.
@@ -383,6 +351,23 @@ impl System {
     }
 }
 
+/// Opens the account that has every role which can be had everywhere; gives a token of it.
+pub fn open_tester(url: &str, key_file: &Path, administrator: &str, folder: &Path) -> String {
+    let key_file = key_file.to_string_lossy();
+    let token = issue(&key_file, administrator, folder, &[]);
+    for role in ["integration", "investigator", "unblinded-statistician", "administrator"] {
+        open_account(url, &token, folder, &[TESTER, "--role", role]);
+    }
+    issue(&key_file, TESTER, folder, &[])
+}
+
+fn open_account(url: &str, token: &str, folder: &Path, words: &[&str]) {
+    let mut program = program(folder);
+    program.env("ANAMNESIS_TOKEN", token).args(["account", "--url", url]).args(words);
+    let output = program.output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Makes a key that signs tokens.
 pub fn make_key(file: &Path) {
     service::identity::SigningKeys::load_or_create(file).expect("the key is made");
@@ -393,9 +378,4 @@ fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String
     let output = run(&[&arguments, more].concat(), folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()
-}
-
-/// What a process wrote.
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

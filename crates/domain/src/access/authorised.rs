@@ -205,6 +205,7 @@ fn is_in_sight(sight: &Sight, facts: &Facts, target: StreamId) -> Result<bool, H
             | StreamType::Account
             | StreamType::Identity
             | StreamType::Incident
+            | StreamType::Disclosure
             | StreamType::DeadLetter => true,
         };
         if !is_seen {
