@@ -1,5 +1,6 @@
 //! Records in the log who is shown who a person is, before they are.
 
+use decider::Refusal;
 use domain::access::disclosure::RecordDisclosure;
 use domain::commands::AnyCommand;
 use event_store::execute::{ExecuteError, Executed, Executor, Precondition, Request};
@@ -19,15 +20,40 @@ pub struct Disclosures {
 }
 
 impl Disclosures {
-    /// Records by this executor; a process without one answers nobody.
+    /// Records by this executor; a process without one shows nothing.
     pub const fn new(executor: Option<Executor>) -> Self {
         Self { executor }
     }
 }
 
-async fn execute(
+impl Disclosures {
+    async fn execute(&self, target: DisclosureId, actor: Actor, command: &AnyCommand) -> Result<(), Problem> {
+        let Some(executor) = &self.executor else { return Err(unavailable()) };
+        let patient = |refusal: &Refusal| refusal.field.as_deref() == Some("patient_id");
+        match carry_out(executor, target, actor, command).await {
+            Ok(_) => Ok(()),
+            Err(ExecuteError::Refused(refusal)) if patient(&refusal) => {
+                Err(Problem::not_found("not-found", "There is no such patient."))
+            }
+            Err(ExecuteError::Refused(refusal)) => {
+                Err(Problem::invalid("Anamnesis-Purpose", refusal.rule, refusal.message))
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a disclosure could not be recorded");
+                Err(unavailable())
+            }
+        }
+    }
+}
+
+fn unavailable() -> Problem {
+    let detail = "Nothing is shown, because that it is could not be recorded; the server's log says why.";
+    Problem::unavailable("disclosure-not-recorded", detail, UNAVAILABLE_SECONDS)
+}
+
+async fn carry_out(
     executor: &Executor,
-    disclosure_id: DisclosureId,
+    target: DisclosureId,
     actor: Actor,
     command: &AnyCommand,
 ) -> Result<Executed, ExecuteError> {
@@ -35,7 +61,7 @@ async fn execute(
         command_id: Uuid::now_v7(),
         fingerprint: executor.marks()?.fingerprint(&command.to_json()),
         actor,
-        target: disclosure_id.stream(),
+        target: target.stream(),
         creates: true,
         if_match: Precondition::None,
         correlation_id: None,
@@ -51,31 +77,15 @@ impl Register for Disclosures {
     fn record(&self, disclosure: Disclosure) -> BoxFuture<'_, Result<(), Problem>> {
         Box::pin(async move {
             let disclosure_id = DisclosureId::from(Uuid::now_v7());
-            let patient_id = disclosure.patient_id;
             let record = RecordDisclosure {
-                patient_id,
+                patient_id: disclosure.patient_id,
                 kind: disclosure.kind,
                 unmasked: disclosure.unmasked,
                 purpose: disclosure.purpose,
                 address: disclosure.address,
             };
             let command: AnyCommand = (disclosure_id, record).into();
-            let Some(executor) = &self.executor else { return Err(Problem::internal()) };
-            match execute(executor, disclosure_id, disclosure.actor, &command).await {
-                Ok(_) => Ok(()),
-                Err(ExecuteError::Refused(refusal)) if refusal.field.as_deref() == Some("patient_id") => {
-                    Err(Problem::not_found("not-found", format!("There is no patient with the id {patient_id}.")))
-                }
-                Err(ExecuteError::Refused(refusal)) => {
-                    Err(Problem::invalid("Anamnesis-Purpose", refusal.rule, refusal.message))
-                }
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "a disclosure could not be recorded");
-                    let detail =
-                        "Nothing is shown, because that it is could not be recorded; the server's log says why.";
-                    Err(Problem::unavailable("disclosure-not-recorded", detail, UNAVAILABLE_SECONDS))
-                }
-            }
+            self.execute(disclosure_id, disclosure.actor, &command).await
         })
     }
 }
