@@ -11,7 +11,7 @@ use client::invocation::{absolute, curl_as_administrator};
 use service::identity::{SigningKeys, Verifier};
 use service::listen;
 use service::private::write_private;
-use service::settings::ServerSettings;
+use service::settings::{MasterSource, ServerSettings};
 use tokio_util::sync::CancellationToken;
 
 use crate::administrator;
@@ -104,9 +104,14 @@ Ctrl-C stops it; everything is kept.",
 pub fn apart(settings: &ServerSettings, address: SocketAddr) {
     let (url, (issue, with)) = (listen::url(address, settings.tls.is_on()), issue(settings, "admin"));
     let administrator = Invocation::of(&["administrator", "admin"]);
+    let (administrator, also) = match settings.storage.sealing.master() {
+        MasterSource::File(file) => (administrator.word("--master-key-file").word(absolute(file).display()), ""),
+        MasterSource::DefaultFile => (administrator.data_dir(&settings.storage.data_dir), ""),
+        MasterSource::Given(_) | MasterSource::Transit(..) => (administrator, ", and the master key's settings"),
+    };
     line(&format!(
         "Anamnesis {VERSION} listens on {url}
-  the first administrator, once (where ANAMNESIS_DATABASE_URL is set): {administrator}
+  the first administrator, once (where ANAMNESIS_DATABASE_URL is set{also}): {administrator}
   a token{with}: {issue}",
         with = with.map(|with| format!(" ({with})")).unwrap_or_default()
     ));

@@ -86,7 +86,10 @@ pub fn settings(command: &Command) -> Result<(), ToolError> {
         // An import's settings are those of its sources.
         for argument in std::iter::once(task).chain(task.get_subcommands()).flat_map(Command::get_arguments) {
             let Some(variable) = argument.get_env().and_then(OsStr::to_str) else { continue };
-            rows.entry(variable).or_insert_with(|| (argument, Vec::new())).1.push(task.get_name());
+            let tasks = &mut rows.entry(variable).or_insert_with(|| (argument, Vec::new())).1;
+            if tasks.last() != Some(&task.get_name()) {
+                tasks.push(task.get_name());
+            }
         }
     }
     let mut text = String::from(

@@ -107,9 +107,15 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         return Err(ServeError::NatsMissing);
     }
     telemetry::init(&settings.log, settings.log_format)?;
+    let measured = settings.metrics_listen.map(|address| metrics::install(BUILD).map(|handle| (address, handle)));
+    let measured = measured.transpose()?;
     let tls = settings.tls.load()?;
     // Before anything is made: whoever chose a port that is taken finds no half-made folder.
-    let (listener, measured) = listeners(settings).await?;
+    let listener = listen(settings.listen, "--listen").await?;
+    let measured = match measured {
+        Some((address, handle)) => Some((listen(address, "--metrics-listen").await?, handle)),
+        None => None,
+    };
     let verifier = verifier(roles, settings)?;
     let store = open_store(settings).await?;
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
@@ -118,14 +124,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
     let accounts = Accounts::new(store.log.clone());
-    let queries = QueryApi::new(
-        store.clone(),
-        accounts.clone(),
-        Arc::new(Disclosures::new(executor.clone())),
-        AT_LEAST_PATIENCE,
-        streams_max(settings),
-        shutdown.clone(),
-    );
+    let queries = queries(settings, &store, &accounts, executor.clone(), &shutdown);
     let mut checks = vec![log_answers(roles, store.log.clone())];
     let mut supervisor = start(roles, settings, &store, executor.as_ref(), nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());
@@ -175,26 +174,6 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     ended.map_err(ServeError::Supervision)
 }
 
-/// The addresses that are listened on: for callers, and for Prometheus where something is measured.
-async fn listeners(
-    settings: &ServerSettings,
-) -> Result<(TcpListener, Option<(TcpListener, metrics::PrometheusHandle)>), ServeError> {
-    let handle = settings.metrics_listen.map(|_| metrics::install(BUILD)).transpose()?;
-    let listener = listen(settings.listen, "--listen").await?;
-    let measured = match settings.metrics_listen.zip(handle) {
-        Some((address, handle)) => Some((listen(address, "--metrics-listen").await?, handle)),
-        None => None,
-    };
-    Ok((listener, measured))
-}
-
-fn streams_max(settings: &ServerSettings) -> StreamsMax {
-    StreamsMax {
-        in_all: size(settings.event_streams_max),
-        of_an_account: size(settings.account.account_event_streams_max),
-    }
-}
-
 async fn open_store(settings: &ServerSettings) -> Result<Store, OpenError> {
     let options = StoreOptions {
         derived_url: settings.storage.derived_url.clone(),
@@ -204,6 +183,21 @@ async fn open_store(settings: &ServerSettings) -> Result<Store, OpenError> {
         ..StoreOptions::default()
     };
     Store::open(&settings.storage.url(), &options).await
+}
+
+fn queries(
+    settings: &ServerSettings,
+    store: &Store,
+    accounts: &Accounts,
+    executor: Option<Executor>,
+    shutdown: &CancellationToken,
+) -> QueryApi {
+    let streams_max = StreamsMax {
+        in_all: size(settings.event_streams_max),
+        of_an_account: size(settings.account.account_event_streams_max),
+    };
+    let disclosures = Arc::new(Disclosures::new(executor));
+    QueryApi::new(store.clone(), accounts.clone(), disclosures, AT_LEAST_PATIENCE, streams_max, shutdown.clone())
 }
 
 fn tell_started(roles: Roles, listen: SocketAddr, metrics_listen: Option<SocketAddr>) {

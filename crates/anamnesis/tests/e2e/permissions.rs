@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
-use crate::system::{ADMINISTRATOR, BINARY, Process, System, clean, make_key, make_master_key, open_tester, run, text};
+use crate::keys::make_master_key;
+use crate::system::{ADMINISTRATOR, BINARY, Process, System, clean, make_key, open_tester, run, text};
 
 const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
 const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");

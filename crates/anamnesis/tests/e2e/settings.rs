@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::system::{Process, http, make_key, make_master_key, run, run_with_file, text};
+use crate::keys::make_master_key;
+use crate::system::{Process, http, make_key, run, run_with_file, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use testkit::{NatsServer, TestDatabase};
 
 use crate::api::Api;
-
-pub const BINARY: &str = env!("CARGO_BIN_EXE_anamnesis");
+use crate::keys::make_master_key;
+pub use crate::program::{BINARY, clean, program, run, run_with_file, text};
 
 /// A client of HTTP without any settings.
 pub fn http() -> reqwest::Client {
@@ -146,9 +146,14 @@ impl Process {
 
     /// Starts the process again on the same port.
     pub async fn restart(&mut self) {
+        self.start_again();
+        self.ready().await;
+    }
+
+    /// The same, without waiting for it.
+    pub fn start_again(&mut self) {
         let folder = self.log.parent().expect("the log is in a folder").to_owned();
         self.child = spawn(&mut program(&folder), &self.arguments, &self.log);
-        self.ready().await;
     }
 }
 
@@ -162,32 +167,6 @@ fn spawn(program: &mut Command, arguments: &[String], log: &Path) -> Child {
     let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
     let errors = file.try_clone().expect("a log file");
     program.args(arguments).stdout(file).stderr(errors).spawn().expect("the binary starts")
-}
-
-/// The program.
-pub fn program(folder: &Path) -> Command {
-    clean(Command::new(BINARY), folder)
-}
-
-/// A command without settings that whoever runs the tests has for a system of their own.
-pub fn clean(mut command: Command, folder: &Path) -> Command {
-    command.current_dir(folder).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("ANAMNESIS_")) {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// Runs an operator's command to its end, with a settings file for all commands.
-pub fn run_with_file(file: &Path, arguments: &[&str], folder: &Path) -> std::process::Output {
-    program(folder).env("ANAMNESIS_CONFIG", file).args(arguments).output().expect("the binary starts")
-}
-
-/// Runs an operator's command to its end.
-pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
-    program(folder).args(arguments).output().expect("the binary starts")
 }
 
 /// A running system.
@@ -394,22 +373,9 @@ pub fn make_key(file: &Path) {
     service::identity::SigningKeys::load_or_create(file).expect("the key is made");
 }
 
-/// Makes a master key, for all processes of an installation; gives its file.
-pub fn make_master_key(folder: &Path) -> String {
-    let file = folder.join("master.key").to_string_lossy().into_owned();
-    let made = run(&["key", "create", &file], folder);
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    file
-}
-
 fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {
     let arguments = ["token", "--signing-key-file", key_file, "--account", username];
     let output = run(&[&arguments, more].concat(), folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()
-}
-
-/// What a process wrote.
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -6,6 +6,7 @@ mod declared;
 mod executor;
 mod history;
 mod immutable;
+mod installation;
 mod keyring;
 mod keys;
 mod log_contract;
