@@ -45,6 +45,7 @@ pub mod access {
     mod authorised;
     pub mod grant;
     pub mod incident;
+    mod outlook;
 
     pub use self::authorised::*;
 }

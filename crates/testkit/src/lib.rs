@@ -7,6 +7,7 @@ pub mod contract;
 #[cfg(feature = "servers")]
 mod eventually;
 pub mod given;
+pub mod place;
 #[cfg(feature = "servers")]
 mod oidc;
 #[cfg(feature = "servers")]
