@@ -7,9 +7,9 @@ pub mod contract;
 #[cfg(feature = "servers")]
 mod eventually;
 pub mod given;
-pub mod place;
 #[cfg(feature = "servers")]
 mod oidc;
+pub mod place;
 #[cfg(feature = "servers")]
 pub mod proxy;
 #[cfg(feature = "servers")]

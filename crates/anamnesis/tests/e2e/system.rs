@@ -266,8 +266,10 @@ impl System {
     /// Opens an account as the administrator, or grants it more.
     pub fn open_account(&self, username: &str, words: &[&str]) {
         let token = self.token(&self.administrator, &[]);
-        let arguments = ["account", username, "--url", self.api.command_url(), "--token", &token];
-        let output = run(&[&arguments, words].concat(), self.folder.path());
+        let arguments = ["account", username, "--url", self.api.command_url()];
+        let mut opening = program(self.folder.path());
+        let output = opening.env("ANAMNESIS_TOKEN", token).args([&arguments, words].concat()).output();
+        let output = output.expect("the binary starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 

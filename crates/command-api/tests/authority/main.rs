@@ -81,12 +81,7 @@ fn identity(username: &str) -> LinkedIdentity {
 }
 
 /// Sends commands until one is refused; how many were done, and the rule that refused.
-async fn write_until_refused(
-    executor: &Executor,
-    username: &str,
-    patient_id: PatientId,
-    done: &AtomicUsize,
-) -> String {
+async fn write_until_refused(executor: &Executor, username: &str, patient_id: PatientId, done: &AtomicUsize) -> String {
     let LinkedIdentity { issuer, subject } = identity(username);
     let sender = Sender { identity_id: IdentityId::of(&issuer, &subject), account_id: AccountId::of(username) };
     loop {

@@ -48,7 +48,8 @@ fn every_command_needs_the_duty() {
         for spec in COMMANDS {
             let outcome = sent(&world, SOMEBODY, &own.spoken(spec.name));
             if matrix::has_duty(role, spec.duty) {
-                let is_let_in = outcome.result().as_ref().map_or_else(|refusal| refusal.rule.clone(), |_| String::new());
+                let is_let_in =
+                    outcome.result().as_ref().map_or_else(|refusal| refusal.rule.clone(), |_| String::new());
                 assert_ne!(is_let_in, AuthorityError::NOT_A_DUTY, "{role:?} {}", spec.name);
                 with += 1;
             } else {

@@ -1,9 +1,9 @@
 //! Two trials with two sites each and a participant at every one, and accounts that look at them from all sides.
 
 use authority::matrix;
-use domain::access::{Authorised, Sender};
 use domain::access::account::RegisterAccount;
 use domain::access::grant::{GrantRole, RevokeRole};
+use domain::access::{Authorised, Sender};
 use domain::commands::{AnyCommand, COMMANDS, CommandSpec, Duty};
 use events::access::account::Scope;
 use events::envelope::Role;

@@ -247,15 +247,18 @@ fn an_older_signature_that_arrives_later_is_not_the_latest() {
     let world = open_trial(10, 10).when(trial(), &publish("2", "en", "2025-09-15")).then(&["ConsentFormPublished"]);
     let world = world.when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
     let (early, late) = (json!("2025-09-01T08:00:00Z"), json!("2025-09-20T08:00:00Z"));
-    let world = world.when(patient(1), &present(site(), "2", "en", late.clone())).then(&["ConsentFormPresented", "PatientAdmitted"]);
+    let world = world
+        .when(patient(1), &present(site(), "2", "en", late.clone()))
+        .then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world = world.when(patient(1), &sign("2", "en", late.clone())).then(&["ConsentSigned"]);
     let world = world.when(patient(1), &present(site(), "1", "en", early.clone())).then(&["ConsentFormPresented"]);
     let world = world.when(patient(1), &sign("1", "en", early)).then(&["ConsentSigned"]);
     world.when(patient(1), &present(site(), "2", "en", late)).then_refused(ConsentError::ALREADY_SIGNED);
     // A form that was shown earlier than was thought can be signed as of then.
     let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
-    let world =
-        world.when(patient(1), &present(site(), "1", "en", json!("2025-09-10"))).then(&["ConsentFormPresented", "PatientAdmitted"]);
+    let world = world
+        .when(patient(1), &present(site(), "1", "en", json!("2025-09-10")))
+        .then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world =
         world.when(patient(1), &present(site(), "1", "en", json!("2025-09-01"))).then(&["ConsentFormPresented"]);
     world.when(patient(1), &sign("1", "en", json!("2025-09-05"))).then(&["ConsentSigned"]);

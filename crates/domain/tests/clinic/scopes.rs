@@ -98,7 +98,9 @@ fn places(world: &World, patient_id: PatientId) -> Vec<References> {
 fn is_within(world: &World, scope: Scope, about: References) -> bool {
     let is_a_person = about.trial_id.is_none() && about.site_id.is_none();
     scope.covers(&about)
-        || about.patient_id.is_some_and(|patient| is_a_person && places(world, patient).iter().any(|at| scope.covers(at)))
+        || about
+            .patient_id
+            .is_some_and(|patient| is_a_person && places(world, patient).iter().any(|at| scope.covers(at)))
 }
 
 proptest! {
