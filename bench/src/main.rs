@@ -4,6 +4,7 @@
 //! one run, ours and the other interleaved, medians of several rounds.
 
 mod echo;
+mod keys;
 mod load;
 mod measure;
 mod surroundings;

@@ -5,7 +5,6 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use event_store::execute::{Executor, ExecutorOptions};
 use event_store::{Store, StoreOptions};
 use events::access::account::Scope;
 use events::envelope::Role;
@@ -22,6 +21,7 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 use xtask::servers::NatsServer;
 
+use crate::keys::{MASTER_KEY, executor};
 use crate::{Bench, BenchError};
 
 /// Sites, subjects and what they are asked in the measured trial.
@@ -99,6 +99,7 @@ impl System {
         let token = keys.signing().issue(ACCOUNT, Duration::from_secs(86_400), None);
         let token = token.map_err(|error| BenchError::Said(error.to_string()))?;
         command.args(["--listen", &address]).arg("--signing-key-file").arg(&key_file).current_dir(folder.path());
+        command.env("ANAMNESIS_MASTER_KEY", MASTER_KEY);
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let child = command.spawn()?;
         let mut system = Self { address, token, nats, command, sign_of_life, child, folder };
@@ -177,7 +178,7 @@ const ACCOUNT: &str = "bench";
 
 /// Opens the account that asks for everything, with every role that it takes.
 pub async fn open_account(store: &Store) -> Result<(), BenchError> {
-    let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+    let executor = executor(store).await?;
     let roles = [Role::Integration, Role::Investigator, Role::Administrator].map(|role| (role, Scope::Installation));
     let opened = command_api::accounts::open(&executor, ACCOUNT, Vec::new(), &roles).await;
     opened.map(drop).map_err(|error| BenchError::Said(error.to_string()))

@@ -13,12 +13,13 @@ CREATE ROLE anamnesis_derived_write NOLOGIN IN ROLE anamnesis_derived_read;
 
 CREATE ROLE anamnesis_keys NOLOGIN;
 
+-- Whoever appends has keys: what it appends is known again by MACs under the installation's secret.
 -- Whoever answers requests appends: what somebody tried, or looked at, is an event, too.
 -- Each process as one of these: `command-api`, `query-api`, `projector`, `saga`, `relay`; `serve` for all in one.
 CREATE ROLE anamnesis_commands LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read, anamnesis_keys;
-CREATE ROLE anamnesis_queries LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read;
+CREATE ROLE anamnesis_queries LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read, anamnesis_keys;
 CREATE ROLE anamnesis_views LOGIN IN ROLE anamnesis_log_read, anamnesis_derived_write;
-CREATE ROLE anamnesis_sagas LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_write;
+CREATE ROLE anamnesis_sagas LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_write, anamnesis_keys;
 CREATE ROLE anamnesis_relay LOGIN IN ROLE anamnesis_log_read, anamnesis_derived_read;
 CREATE ROLE anamnesis_serve LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_write, anamnesis_keys;
 

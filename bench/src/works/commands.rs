@@ -1,13 +1,14 @@
 //! Commands carried out in the process: load, decide, append durably.
 
 use decider::{Context, Facts};
-use event_store::execute::{Executor, ExecutorOptions, Precondition, Request};
+use event_store::execute::{Executor, Precondition, Request};
 use event_store::log::EventLog;
 use events::envelope::Actor;
 use events::ids::StreamKey;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
+use crate::keys::executor;
 use crate::load::{Caller, closed_loop};
 use crate::measure::{Goal, Row};
 use crate::workload::{EVENTS_BEFORE, STREAMS, append, decide, patient};
@@ -71,7 +72,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     for _ in 0..bench.rounds() {
         let database = bench.database().await?;
         prepare(&*database.store.log).await?;
-        let executor = Executor::new(database.store.log.clone(), ExecutorOptions::default());
+        let executor = executor(&database.store).await?;
         let (load, _) = closed_loop(commanders(&executor, CALLERS), bench.warm_up(), bench.duration(), None).await?;
         database.close().await?;
         rounds.push((load.rate(), bench.peer("postgres-es", CALLERS, Some(&bench.peer_database().await?)).await?));

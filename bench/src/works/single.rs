@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use event_store::execute::{Executor, ExecutorOptions};
 use tokio::process::Command;
 
+use crate::keys::executor;
 use crate::load::closed_loop;
 use crate::measure::{Goal, Row};
 use crate::works::commands::{commanders, prepare};
@@ -16,7 +16,7 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     for _ in 0..bench.rounds() {
         let database = bench.database().await?;
         prepare(&*database.store.log).await?;
-        let executor = Executor::new(database.store.log.clone(), ExecutorOptions::default());
+        let executor = executor(&database.store).await?;
         let (load, _) = closed_loop(commanders(&executor, 1), bench.warm_up(), bench.duration(), None).await?;
         let theirs = pgbench(&database.url, bench.duration()).await?;
         database.close().await?;

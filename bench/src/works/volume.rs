@@ -1,14 +1,12 @@
 //! Appends and commands in a log of ten million events beside one of a hundred thousand.
 
-use std::sync::Arc;
-
-use event_store::execute::{Executor, ExecutorOptions};
-use event_store::log::EventLog;
+use event_store::Store;
 use events::ids::StreamKey;
 use events::set::EventSet;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::keys::executor;
 use crate::load::closed_loop;
 use crate::measure::{Goal, Row};
 use crate::surroundings::Database;
@@ -33,8 +31,8 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let (mut appends, mut latencies) = (Vec::new(), Vec::new());
     let mut versions = (vec![STREAM_EVENTS; STREAMS], vec![STREAM_EVENTS; STREAMS]);
     for _ in 0..bench.rounds() * TURNS as usize {
-        let ours = measured(bench, &great.store.log, &mut versions.1).await?;
-        let other = measured(bench, &small.store.log, &mut versions.0).await?;
+        let ours = measured(bench, &great.store, &mut versions.1).await?;
+        let other = measured(bench, &small.store, &mut versions.0).await?;
         appends.push((ours.0, other.0));
         latencies.push((ours.1, other.1));
     }
@@ -48,11 +46,11 @@ pub async fn postgres(bench: &Bench) -> Result<Vec<Row>, BenchError> {
 }
 
 /// Appends a second, and the latency that 99 % of the commands keep to in milliseconds.
-async fn measured(bench: &Bench, log: &Arc<dyn EventLog>, standing: &mut Vec<u64>) -> Result<(f64, f64), BenchError> {
+async fn measured(bench: &Bench, store: &Store, standing: &mut Vec<u64>) -> Result<(f64, f64), BenchError> {
     let (warm_up, duration) = (bench.warm_up(), bench.duration() / TURNS);
-    let (load, callers) = closed_loop(appenders(log, CALLERS, standing), warm_up, duration, None).await?;
+    let (load, callers) = closed_loop(appenders(&store.log, CALLERS, standing), warm_up, duration, None).await?;
     *standing = versions(&callers);
-    let executor = Executor::new(log.clone(), ExecutorOptions::default());
+    let executor = executor(store).await?;
     let (commands, callers) = closed_loop(commanders(&executor, CALLERS), warm_up, duration, None).await?;
     for number in callers.iter().flat_map(Commander::sent) {
         standing[*number] += 1;

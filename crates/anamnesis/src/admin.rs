@@ -47,7 +47,12 @@ pub enum AdminError {
 
 /// How the commands here open the storage: as it is.
 pub fn options(storage: &StorageSettings) -> StoreOptions {
-    StoreOptions { derived_url: storage.derived_url.clone(), migrate: false, ..StoreOptions::default() }
+    StoreOptions {
+        derived_url: storage.derived_url.clone(),
+        keys_url: storage.sealing.keys_url.clone(),
+        migrate: false,
+        ..StoreOptions::default()
+    }
 }
 
 /// Copies the log of the embedded engine into a folder of its own, also while it is written.

@@ -11,6 +11,7 @@ use service::settings::StorageSettings;
 use clap::Args;
 
 use crate::admin;
+use crate::master::{self, KeysError};
 use crate::output::line;
 
 /// The username of the embedded engine's administrator.
@@ -38,6 +39,9 @@ pub enum AdministratorError {
     /// The storage cannot be opened.
     #[error("the storage cannot be opened")]
     Open(#[from] OpenError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The account was not made.
     #[error("the administrator's account was not made")]
     Execute(#[from] ExecuteError),
@@ -49,7 +53,9 @@ pub enum AdministratorError {
 /// [`AdministratorError`].
 pub async fn run(args: &AdministratorArgs) -> Result<(), AdministratorError> {
     let store = Store::open(&args.storage.url(), &admin::options(&args.storage)).await?;
-    let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+    let installation = master::installation(&store, &args.storage, false).await?;
+    installation.open().await.map_err(KeysError::from)?;
+    let executor = Executor::new(store.log.clone(), installation, ExecutorOptions::default());
     let identity = args.issuer.clone().zip(args.subject.clone());
     let identities = identity.map(|(issuer, subject)| LinkedIdentity { issuer, subject }).into_iter().collect();
     let made = make(&executor, &args.username, identities).await;

@@ -100,11 +100,14 @@ Ctrl-C stops it; everything is kept.",
     ));
 }
 
-/// Tells the operator of one of several processes where it is, and how to come by a token.
+/// Tells the operator of one of several processes where it is, and how to come by an administrator and a token.
 pub fn apart(settings: &ServerSettings, address: SocketAddr) {
     let (url, (issue, with)) = (listen::url(address, settings.tls.is_on()), issue(settings, "admin"));
+    let administrator = Invocation::of(&["administrator", "admin"]);
     line(&format!(
-        "Anamnesis {VERSION} listens on {url}\n  a token{with}: {issue}",
+        "Anamnesis {VERSION} listens on {url}
+  the first administrator, once (where ANAMNESIS_DATABASE_URL is set): {administrator}
+  a token{with}: {issue}",
         with = with.map(|with| format!(" ({with})")).unwrap_or_default()
     ));
 }

@@ -16,6 +16,7 @@ use crate::build::VERSION;
 use crate::check_history::{self, CheckHistoryArgs};
 use crate::documents::{self, CompletionsArgs, ManArgs};
 use crate::examples;
+use crate::key::{self, KeyArgs};
 use crate::recover::{self, RecoverArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, Roles};
@@ -104,6 +105,9 @@ enum Task {
     /// Issues a token with the key that the servers verify by.
     #[command(after_help = examples::TOKEN)]
     Token(TokenArgs),
+    /// Makes and rotates the master key, and wraps the keys of patients, accounts and trials again.
+    #[command(after_help = examples::KEY)]
+    Key(Box<KeyArgs>),
     /// Carries data of other systems over, such as a study's SDTM tables.
     #[command(after_help = examples::IMPORT)]
     Import(ImportArgs),
@@ -145,6 +149,7 @@ impl Cli {
             Task::Replay(args) => return Ok(replay::run(args).await?),
             Task::Administrator(args) => administrator::run(&args).await?,
             Task::Account(args) => account::run(&args).await?,
+            Task::Key(args) => key::run(&args).await?,
             Task::Token(args) => return Ok(token::run(&args)?),
             Task::Import(args) => return Ok(sdtm::run(args, token::issuer).await?),
             Task::Simulate(args) => {

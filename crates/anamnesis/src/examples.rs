@@ -49,6 +49,19 @@ pub const ACCOUNT: &str = "Examples:
 pub const TOKEN: &str = "Examples:
   anamnesis token --account inv-701 --ttl 8h
   anamnesis token --account audit-1 --data-dir /var/lib/anamnesis --json";
+pub const KEY: &str = "Examples:
+  anamnesis key create /etc/anamnesis/master.key
+  anamnesis key rotate --master-key-file /etc/anamnesis/master.key
+  anamnesis key rewrap --database-url postgres://anamnesis@db/anamnesis --master-key-file /etc/anamnesis/master.key";
+pub const KEY_CREATE: &str = "Example:
+  anamnesis key create /etc/anamnesis/master.key";
+pub const KEY_ROTATE: &str = "Examples:
+  anamnesis key rotate --data-dir /var/lib/anamnesis
+  anamnesis key rotate --master-key-file /etc/anamnesis/master.key";
+pub const KEY_REWRAP: &str = "Examples:
+  anamnesis key rewrap --data-dir /var/lib/anamnesis
+  anamnesis key rewrap --database-url postgres://anamnesis@db/anamnesis --transit-address https://bao:8200 \
+    --transit-key patients --transit-token-file /run/anamnesis/token --former-master-key-file /etc/anamnesis/master.key";
 pub const IMPORT: &str = "Example:
   anamnesis import sdtm ./study --report rejected.csv";
 pub const SIMULATE: &str = "Examples:

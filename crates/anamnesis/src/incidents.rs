@@ -13,13 +13,13 @@ use domain::access::account::LockAccount;
 use domain::access::incident::RecordIncident;
 use domain::commands::AnyCommand;
 use event_store::clock;
-use event_store::execute::{Executor, Precondition, Request};
+use event_store::execute::{ExecuteError, Executed, Executor, Precondition, Request};
 use events::access::incident::IncidentKind;
 use events::envelope::Actor;
 use events::ids::{AccountId, IncidentId, StreamId, StreamKey as _};
 use futures::future::BoxFuture;
-use service::incidents::{Incident, Recorder};
-use sha2::{Digest, Sha256};
+use service::incidents::{Incident, Recorder, Unrecorded};
+use service::supervise::Supervisor;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,6 +53,19 @@ struct Count {
     more: u32,
     first_at: DateTime<Utc>,
     last_at: DateTime<Utc>,
+}
+
+/// Records what is told in a process that carries out commands. Who carries out none answers nobody, and hears of
+/// nothing.
+pub fn recorder(
+    executor: Option<&Executor>,
+    supervisor: &mut Supervisor,
+    shutdown: &CancellationToken,
+) -> Arc<dyn Recorder> {
+    let Some(executor) = executor else { return Arc::new(Unrecorded) };
+    let incidents = Incidents::new(executor.clone());
+    supervisor.spawn("security events", incidents.clone().run(shutdown.clone()));
+    Arc::new(incidents)
 }
 
 impl Incidents {
@@ -136,13 +149,40 @@ impl Incidents {
             last_at,
         };
         let incident_id = IncidentId::from(Uuid::now_v7());
-        self.execute(incident_id.stream(), (incident_id, record).into()).await;
+        if !self.execute(incident_id.stream(), (incident_id, record).into()).await {
+            self.count_again(incident, Count { more: count, first_at, last_at });
+        }
     }
 
-    async fn execute(&self, target: StreamId, command: AnyCommand) {
+    /// Counts what could not be recorded: it is tried again with those that follow.
+    fn count_again(&self, incident: &Incident, lost: Count) {
+        let kinds = &mut self.counted().kinds;
+        if let Some(count) = kinds.get_mut(incident) {
+            count.more = count.more.saturating_add(lost.more);
+            count.first_at = count.first_at.min(lost.first_at);
+            count.last_at = count.last_at.max(lost.last_at);
+        } else if kinds.len() < KINDS_MAX {
+            kinds.insert(incident.clone(), lost);
+        }
+    }
+
+    /// Carries a command out; tells whether it was.
+    async fn execute(&self, target: StreamId, command: AnyCommand) -> bool {
+        match self.try_to_execute(target, &command).await {
+            Ok(_) => true,
+            Err(error) => {
+                // Nobody is let in all the same; that it was tried stands in the access log.
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, command = command.name(), "a security event could not be recorded");
+                false
+            }
+        }
+    }
+
+    async fn try_to_execute(&self, target: StreamId, command: &AnyCommand) -> Result<Executed, ExecuteError> {
         let request = Request {
             command_id: Uuid::now_v7(),
-            fingerprint: Sha256::digest(command.to_json()).into(),
+            fingerprint: self.executor.marks()?.fingerprint(&command.to_json()),
             actor: Actor::system("security"),
             target,
             creates: false,
@@ -153,11 +193,7 @@ impl Incidents {
             keep_refusal: false,
             target_named: true,
         };
-        if let Err(error) = self.executor.execute(&request, &command).await {
-            // Nobody is let in all the same; that it was tried stands in the access log.
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, command = command.name(), "a security event could not be recorded");
-        }
+        self.executor.execute(&request, command).await
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use command_api::CommandApi;
 use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
 use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
-use event_store::{OpenError, Store, StoreOptions};
+use event_store::{Installation, OpenError, Store, StoreOptions};
 use query_api::{QueryApi, StreamsMax};
 use service::accounts::Accounts;
 use service::auth::Gate;
@@ -26,13 +26,15 @@ use service::{cors, headers, lifecycle, metrics, server, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::banner::AdminToken;
 use crate::build::BUILD;
 use crate::checks::{log_answers, view_stands, views_are_registered, works_beside};
 use crate::clock::ClockWatch;
+use crate::disclosures::Disclosures;
+use crate::embedded::Beginning;
 use crate::gauges::Watched;
-use crate::incidents::Incidents;
-use crate::{administrator, banner, nats, recover};
+use crate::master::{self, KeysError};
+pub use crate::roles::Roles;
+use crate::{banner, incidents, nats, recover};
 
 /// How long `at_least` waits where the caller does not say.
 const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -43,54 +45,6 @@ const STALLED_MAX: Duration = Duration::from_secs(60);
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Files that a process has open beside its connections: the database's, NATS, logs.
 const FILES_OF_ITS_OWN: u64 = 64;
-
-/// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Roles {
-    /// Takes commands.
-    pub command_api: bool,
-    /// Answers queries.
-    pub query_api: bool,
-    /// Keeps views.
-    pub projector: bool,
-    /// Runs process managers.
-    pub saga: bool,
-    /// Publishes the log.
-    pub relay: bool,
-}
-
-impl Roles {
-    const NONE: Roles = Roles { command_api: false, query_api: false, projector: false, saga: false, relay: false };
-    /// Everything.
-    pub const ALL: Roles = Roles { command_api: true, query_api: true, projector: true, saga: true, relay: true };
-    /// The write side.
-    pub const COMMAND_API: Roles = Roles { command_api: true, ..Self::NONE };
-    /// The read side.
-    pub const QUERY_API: Roles = Roles { query_api: true, ..Self::NONE };
-    /// The views.
-    pub const PROJECTOR: Roles = Roles { projector: true, ..Self::NONE };
-    /// The process managers.
-    pub const SAGA: Roles = Roles { saga: true, ..Self::NONE };
-    /// The relay.
-    pub const RELAY: Roles = Roles { relay: true, ..Self::NONE };
-
-    /// Whether it answers requests that need a token.
-    const fn answers(self) -> bool {
-        self.command_api || self.query_api
-    }
-
-    /// Their names, as the commands that start them.
-    fn names(self) -> String {
-        let named = [
-            (self.command_api, "command-api"),
-            (self.query_api, "query-api"),
-            (self.projector, "projector"),
-            (self.saga, "saga"),
-            (self.relay, "relay"),
-        ];
-        named.into_iter().filter_map(|(has, name)| has.then_some(name)).collect::<Vec<_>>().join(" ")
-    }
-}
 
 /// Why serving could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +64,9 @@ pub enum ServeError {
     /// The storage cannot be opened.
     #[error("the storage cannot be opened")]
     Open(#[from] OpenError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; choose another address with {flag}")]
     Listen {
@@ -160,15 +117,10 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         None => None,
     };
     let verifier = verifier(roles, settings)?;
-    let options = StoreOptions {
-        derived_url: settings.storage.derived_url.clone(),
-        migrate: settings.migrate,
-        connections_max: settings.database_connections,
-        ..StoreOptions::default()
-    };
-    let store = Store::open(&settings.storage.url(), &options).await?;
+    let store = open_store(settings).await?;
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
-    let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+    let installation = keys(roles, settings, &store).await?;
+    let executor = installation.clone().map(|own| Executor::new(store.log.clone(), own, ExecutorOptions::default()));
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
     let streams_max = StreamsMax {
@@ -176,9 +128,16 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         of_an_account: size(settings.account.account_event_streams_max),
     };
     let accounts = Accounts::new(store.log.clone());
-    let queries = QueryApi::new(store.clone(), accounts.clone(), AT_LEAST_PATIENCE, streams_max, shutdown.clone());
+    let queries = QueryApi::new(
+        store.clone(),
+        accounts.clone(),
+        Arc::new(Disclosures::new(executor.clone())),
+        AT_LEAST_PATIENCE,
+        streams_max,
+        shutdown.clone(),
+    );
     let mut checks = vec![log_answers(roles, store.log.clone())];
-    let mut supervisor = start(roles, settings, &store, &executor, nats.clone(), &shutdown, &mut checks);
+    let mut supervisor = start(roles, settings, &store, executor.as_ref(), nats.clone(), &shutdown, &mut checks);
     checks.push(supervisor.check());
     if roles.query_api {
         checks.push(views_are_registered(store.views.clone()));
@@ -193,34 +152,74 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         supervisor.spawn("certificate", tls.keep_current(shutdown.clone()));
     }
     supervisor.spawn("issuers' keys", verifier.clone().keep_fresh(shutdown.clone()));
-    let incidents = Incidents::new(executor.clone());
-    supervisor.spawn("security events", incidents.clone().run(shutdown.clone()));
-    let gate = Gate::new(verifier.clone(), accounts.clone(), Arc::new(incidents));
-    let commands = CommandApi { executor: executor.clone(), accounts };
+    if let Some(installation) = &installation {
+        checks.push(master::are_there(installation.clone()));
+        supervisor.spawn("keys", master::keep_trying(installation.clone(), shutdown.clone()));
+    }
+    let recorder = incidents::recorder(executor.as_ref(), &mut supervisor, &shutdown);
+    let gate = Gate::new(verifier.clone(), accounts.clone(), recorder);
+    let beginning = is_embedded(roles, settings).then(Beginning::default);
+    checks.extend(beginning.as_ref().map(Beginning::check));
+    let commands = executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts });
     let router = router(roles, settings, gate, commands, queries, Health::new(checks));
     let address = listener.local_addr().unwrap_or(settings.listen);
-    if roles == Roles::ALL && settings.storage.database_url.is_none() {
-        administrator::make(&executor, administrator::USERNAME, Vec::new()).await?;
-        let keys = settings.signing.keys(&settings.storage.data_dir)?;
-        let kept = AdminToken::new(settings.storage.admin_token_file(), keys);
-        kept.keep().await.map_err(ServeError::Token)?;
-        supervisor.spawn("administrator's token", kept.renew(shutdown.clone()));
-        banner::embedded(settings, address);
-    } else {
-        banner::apart(settings, address);
-    }
+    tell_started(roles, address, metrics_address);
+    let serving = server::serve(listener, tls, router, connection_limits(settings), shutdown.clone());
+    let beginning = async {
+        let begun = match (beginning, &installation, &executor) {
+            (Some(beginning), Some(installation), Some(executor)) => {
+                beginning.begin(settings, address, installation, executor, &mut supervisor).await
+            }
+            _ => {
+                banner::apart(settings, address);
+                Ok(())
+            }
+        };
+        begun.inspect_err(|_| shutdown.cancel())
+    };
+    // Beside each other: while it waits for keys it answers that it does.
+    let ((), begun) = tokio::join!(serving, beginning);
+    begun?;
+    let ended = supervisor.end(supervise::END_MAX).await;
+    store.close().await;
+    ended.map_err(ServeError::Supervision)
+}
+
+async fn open_store(settings: &ServerSettings) -> Result<Store, OpenError> {
+    let options = StoreOptions {
+        derived_url: settings.storage.derived_url.clone(),
+        keys_url: settings.storage.sealing.keys_url.clone(),
+        migrate: settings.migrate,
+        connections_max: settings.database_connections,
+        ..StoreOptions::default()
+    };
+    Store::open(&settings.storage.url(), &options).await
+}
+
+fn tell_started(roles: Roles, listen: SocketAddr, metrics_listen: Option<SocketAddr>) {
     tracing::info!(
         version = BUILD.version,
         commit = BUILD.commit,
         roles = roles.names(),
-        listen = %address,
-        metrics_listen = metrics_address.map(tracing::field::display),
+        %listen,
+        metrics_listen = metrics_listen.map(tracing::field::display),
         "started"
     );
-    server::serve(listener, tls, router, connection_limits(settings), shutdown.clone()).await;
-    let ended = supervisor.end(supervise::END_MAX).await;
-    store.close().await;
-    ended.map_err(ServeError::Supervision)
+}
+
+/// Whether it is the server that is alone with its files.
+fn is_embedded(roles: Roles, settings: &ServerSettings) -> bool {
+    roles == Roles::ALL && settings.storage.database_url.is_none()
+}
+
+/// The keys, where commands are carried out; opened where that can be done now.
+async fn keys(roles: Roles, settings: &ServerSettings, store: &Store) -> Result<Option<Installation>, KeysError> {
+    if !roles.executes() {
+        return Ok(None);
+    }
+    let installation = master::installation(store, &settings.storage, is_embedded(roles, settings)).await?;
+    master::open(&installation).await?;
+    Ok(Some(installation))
 }
 
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
@@ -239,12 +238,12 @@ fn router(
     roles: Roles,
     settings: &ServerSettings,
     gate: Gate,
-    commands: CommandApi,
+    commands: Option<CommandApi>,
     queries: QueryApi,
     health: Health,
 ) -> Router {
     let mut protected = Router::new();
-    if roles.command_api {
+    if let Some(commands) = commands {
         protected = protected.merge(command_api::router(commands));
     }
     if roles.query_api {
@@ -299,7 +298,7 @@ fn start(
     roles: Roles,
     settings: &ServerSettings,
     store: &Store,
-    executor: &Executor,
+    executor: Option<&Executor>,
     nats: Option<async_nats::Client>,
     shutdown: &CancellationToken,
     checks: &mut Vec<Check>,
@@ -342,7 +341,7 @@ fn start(
         }
         tasks.spawn("projector", projector::run(store.clone(), feed.clone(), views::ALL, standing, shutdown.clone()));
     }
-    if roles.saga {
+    if let Some(executor) = executor.filter(|_| roles.saga) {
         let runner = saga::Runner::new(store.clone(), executor.clone(), feed);
         let standing = runner.standing.clone();
         checks.push(works_beside(roles, "process managers", move || standing.now()));

@@ -38,7 +38,7 @@ impl Area {
             | StreamType::Visit
             | StreamType::Notification => Area::Clinical,
             StreamType::DeadLetter => Area::Operation,
-            StreamType::Account | StreamType::Identity | StreamType::Incident => Area::Access,
+            StreamType::Account | StreamType::Identity | StreamType::Incident | StreamType::Disclosure => Area::Access,
         }
     }
 }

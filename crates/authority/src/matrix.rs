@@ -51,6 +51,23 @@ pub fn reads(role: Role, area: Area) -> bool {
     areas(role).contains(&area)
 }
 
+/// Whether the role is shown, for a stated purpose, who a person in its scope is.
+///
+/// Whoever cares for the person must know them, and so must whoever carries records over; oneself knows anyway. The
+/// sponsor's side must not (ICH E6(R3), 2.12.5 and 3.16.1).
+pub const fn unmasks(role: Role) -> bool {
+    match role {
+        Role::Investigator | Role::Coordinator | Role::Participant | Role::Integration => true,
+        Role::Administrator
+        | Role::Sponsor
+        | Role::MedicalMonitor
+        | Role::Monitor
+        | Role::Auditor
+        | Role::UnblindedStatistician
+        | Role::System => false,
+    }
+}
+
 /// Whether the role can be granted with the scope.
 pub const fn fits(role: Role, scope: &Scope) -> bool {
     match role {

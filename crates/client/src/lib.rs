@@ -128,6 +128,8 @@ impl CommandRequest {
 
     fn to(spec: &CommandSpec, target: StreamId, body: Vec<u8>) -> Self {
         let path = format!("/v1/{}/{}/{}", spec.collection, target.id, spec.path);
+        // Whoever knows what may be said can compute it, and it names what is said: it is told to the server alone, which
+        // keeps a keyed MAC of it and gives nobody the key.
         let idempotency_key = derive_id("client-command", &[path.as_bytes(), &body]);
         Self { name: spec.name, target, path, body, idempotency_key }
     }
@@ -218,6 +220,17 @@ impl Client {
     pub async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, ClientError> {
         let url = self.address(path)?;
         let (_, body) = self.patiently(&|| self.http.get(url.clone()).query(query)).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Asks a query whose answer is text with personal data as they are, for a purpose that is recorded.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn text_for(&self, purpose: &str, path: &str, query: &[(&str, &str)]) -> Result<String, ClientError> {
+        let url = self.address(path)?;
+        let request = || self.http.get(url.clone()).query(query).header("anamnesis-purpose", purpose);
+        let (_, body) = self.patiently(&request).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 

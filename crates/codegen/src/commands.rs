@@ -19,7 +19,7 @@ pub fn fragment() -> Value {
     });
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
-    for spec in COMMANDS {
+    for spec in COMMANDS.iter().filter(|spec| spec.is_sent()) {
         let schema = Value::from((spec.schema)(&mut generator));
         let address = format!("/v1/{}/{{id}}/{}", spec.collection, spec.path);
         paths.insert(address, json!({"post": operation(spec, &schema, true)}));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::contract::{asyncapi, list, schemas, served};
 use crate::golden::{self, NotMadeUp};
-use crate::{declared, document};
+use crate::{declared, document, roles};
 
 /// The generated files that are not in the source tree as they are generated, and the golden files that are missing.
 ///
@@ -38,6 +38,7 @@ fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
         (PathBuf::from("crates/query-api/src/published.rs"), served::source(root)),
         (PathBuf::from("asyncapi/asyncapi.json"), pretty(&asyncapi::document(root)?)),
         (PathBuf::from("schemas/envelope.schema.json"), pretty(&schemas::of_envelope())),
+        (PathBuf::from("docs/authority.md"), roles::text()),
         (PathBuf::from("docs/events.md"), list::text()),
     ];
     for contract in events::registry::contracts() {

@@ -13,6 +13,7 @@ mod golden;
 mod parameters;
 mod queries;
 mod responses;
+mod roles;
 mod tidy;
 
 use std::path::PathBuf;

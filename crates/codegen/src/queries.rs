@@ -1,7 +1,7 @@
 //! The read side's part of the OpenAPI document, made from what views declare.
 
 use events::registry::contracts;
-use query_api::answers::{Entry, Page, PatientState, TimelineEntry, ViewStatus};
+use query_api::answers::{Entry, Page, PatientIdentity, PatientState, TimelineEntry, ViewStatus};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use views::DynTable;
@@ -123,7 +123,7 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
 }
 
 /// The operations that read the log itself.
-fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 7] {
+fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 8] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
@@ -150,6 +150,7 @@ fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 7] {
     let about = "An event as it is stored, without treatment allocation where the caller must not see it.";
     let one = operation("getEvent", "Gets one event", about, "events", stored, Source::Event);
     [
+        ("patients/{id}/identity", identity_of(generator)),
         ("patients/{id}/timeline", timeline.get([vec![id(), order], paging(Paging::Log)].concat())),
         ("patients/{id}/history", history_of(history)),
         ("patients/{id}/history/export", export()),
@@ -173,7 +174,41 @@ fn history_of(answer: Value) -> Value {
         answer,
         source: Source::Log,
     };
-    history.get([in_time(), paging(Paging::Log)].concat())
+    history.get([in_time(), paging(Paging::Log), vec![unmasked(), purpose(false)]].concat())
+}
+
+/// Who a patient is.
+fn identity_of(generator: &mut SchemaGenerator) -> Value {
+    let identity = Operation {
+        id: "getPatientIdentity".to_owned(),
+        summary: "Tells who a patient is".to_owned(),
+        description:
+            "Name, numbers and birth date as they are, to roles that may see them (`not-unmasked` otherwise). Who \
+                      asked, when and what for is an event before it is answered: `listDisclosures`."
+                .to_owned(),
+        tag: "patients",
+        answer: generator.subschema_for::<PatientIdentity>().to_value(),
+        source: Source::Log,
+    };
+    identity.get(vec![id(), purpose(true)])
+}
+
+/// Asks for personal data as they are.
+fn unmasked() -> Value {
+    let truth = json!({"type": "boolean", "default": false});
+    query(
+        "unmasked",
+        "Whether personal data are shown as they are: for a stated purpose, to roles that may see them",
+        truth,
+    )
+}
+
+/// Says what for.
+fn purpose(required: bool) -> Value {
+    json!({"name": "Anamnesis-Purpose", "in": "header", "required": required,
+        "description": "What personal data are needed for; kept with who asked and when.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[ -~]*[!-~][ -~]*$",
+            "examples": ["Call the participant about the visit of tomorrow"]}})
 }
 
 /// The history in forms that are no JSON document: at an address of its own, so that generated clients know what each
@@ -188,7 +223,8 @@ fn export() -> Value {
         source: Source::Log,
     };
     let forms = json!({"type": "string", "enum": ["csv", "ndjson"], "default": "csv"});
-    let mut operation = export.get([in_time(), vec![query("format", "The form", forms)]].concat());
+    let own = vec![query("format", "The form", forms), unmasked(), purpose(false)];
+    let mut operation = export.get([in_time(), own].concat());
     let lines = "One `StoredEvent` a line.";
     let rows = "Under a header one row for each event, and of a correction one for each field that changed, with its \
                 old and new value.";
@@ -258,10 +294,10 @@ enum Source {
 impl Source {
     const fn problems(self) -> &'static [&'static str] {
         match self {
-            Source::List | Source::Stream => &["400", "401", "409", "429", "500", "503"],
-            Source::Document | Source::Log => &["400", "401", "404", "409", "429", "500", "503"],
-            Source::Status => &["400", "401", "429", "500", "503"],
-            Source::Event => &["400", "401", "404", "429", "500", "503"],
+            Source::List | Source::Stream => &["400", "401", "403", "409", "429", "500", "503"],
+            Source::Document | Source::Log => &["400", "401", "403", "404", "409", "429", "500", "503"],
+            Source::Status => &["400", "401", "403", "429", "500", "503"],
+            Source::Event => &["400", "401", "403", "404", "429", "500", "503"],
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 const PROBLEMS: [(&str, &str, &str); 13] = [
     ("400", "Malformed", "A parameter, header or field is not what it must be; `errors` names every one of them."),
     ("401", "Unauthenticated", "No token, or one that is malformed, forged or has run out."),
-    ("403", "Forbidden", "The role may not send this command."),
+    ("403", "Forbidden", "The account may not do this, or nothing at all: `rule` tells why."),
     ("404", "NotFound", "There is no such thing."),
     ("408", "BodyTimeout", "The body did not come in time."),
     ("409", "Conflict", "Others changed it at the same time, or the log does not hold what it was asked for."),

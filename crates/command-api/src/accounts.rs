@@ -6,8 +6,7 @@ use domain::commands::AnyCommand;
 use event_store::execute::{ExecuteError, Executor, Precondition, Request};
 use events::access::account::{LinkedIdentity, Scope};
 use events::envelope::{Actor, Role};
-use events::ids::{AccountId, StreamKey as _, derive_id};
-use sha2::{Digest, Sha256};
+use events::ids::{AccountId, StreamKey as _};
 
 /// Opens an account as the operator, and grants it roles. What was done before is not done again, and what became of it
 /// since stays.
@@ -32,10 +31,10 @@ pub async fn open(
 }
 
 async fn carry_out(executor: &Executor, account_id: AccountId, command: AnyCommand) -> Result<(), ExecuteError> {
-    let text = command.to_json();
+    let (text, marks) = (command.to_json(), executor.marks()?);
     let request = Request {
-        command_id: derive_id("operator", &[text.as_bytes()]),
-        fingerprint: Sha256::digest(&text).into(),
+        command_id: marks.command_of_operator(&text),
+        fingerprint: marks.fingerprint(&text),
         actor: Actor::system("operator"),
         target: account_id.stream(),
         creates: false,

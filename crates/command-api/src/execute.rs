@@ -9,16 +9,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::access::{Authorised, AuthorityError, Sender};
-use domain::commands::{AnyCommand, CommandSpec};
+use domain::commands::CommandSpec;
 use event_store::execute::{Executed, Request};
 use event_store::log::RecordedEvent;
 use events::envelope::{Actor, Role};
-use events::ids::{StreamId, derive_id};
+use events::ids::StreamId;
 use serde::Serialize;
 use service::auth::Principal;
 use service::problem::Problem;
 use service::trace;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::CommandApi;
@@ -42,10 +41,11 @@ pub async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let command_id = command_id(&principal, &headers)?;
-    // Derived from the command's id, so that a repeated command names the same thing.
-    let id = derive_id("created", &[spec.name.as_bytes(), command_id.as_bytes()]);
-    counted(spec.name, decide(&api, principal, spec, Target::New(id), command_id, &headers, body)).await
+    let marks = api.executor.marks().map_err(from_execute)?;
+    let command_id = command_id(marks, &principal, &headers)?;
+    // From the command's id, so that a repeated command names the same thing.
+    let target = Target::New(marks.created_by(spec.name, command_id));
+    counted(spec.name, decide(&api, principal, spec, target, command_id, &headers, body)).await
 }
 
 /// `POST /v1/<collection>/<id>/<command>`.
@@ -59,7 +59,8 @@ pub async fn execute(
 ) -> Result<Response, Problem> {
     let id = Uuid::try_parse(&id)
         .map_err(|_| Problem::invalid("id", "malformed", "The id in the address must be a UUID."))?;
-    let command_id = command_id(&principal, &headers)?;
+    let marks = api.executor.marks().map_err(from_execute)?;
+    let command_id = command_id(marks, &principal, &headers)?;
     counted(spec.name, decide(&api, principal, spec, Target::Named(id), command_id, &headers, body)).await
 }
 
@@ -113,7 +114,8 @@ async fn decide(
     let command = (spec.parse)(id, &body).map_err(|error| from_body(spec, &body, error))?;
     let request = Request {
         command_id,
-        fingerprint: fingerprint(&command),
+        // Of the command as this program understands it: blanks and the order of fields do not make another one.
+        fingerprint: api.executor.marks().map_err(from_execute)?.fingerprint(&command.to_json()),
         // In which role is decided with the command.
         actor: Actor { id: principal.username.to_string(), role: Role::Participant, organisation: None },
         target: command.target(),
@@ -166,10 +168,4 @@ fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response 
         headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
     response
-}
-
-/// SHA-256 of the command as this program understands it: blanks and the order
-/// of fields do not make another command.
-fn fingerprint(command: &AnyCommand) -> [u8; 32] {
-    Sha256::digest(command.to_json()).into()
 }

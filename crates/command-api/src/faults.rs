@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_command_has_a_schema() {
-        for spec in COMMANDS {
+        for spec in COMMANDS.iter().filter(|spec| spec.is_sent()) {
             assert!(ready(spec.name).is_some(), "{}: run `cargo xtask codegen`", spec.name);
         }
     }

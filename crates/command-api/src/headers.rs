@@ -2,8 +2,7 @@
 
 use axum::http::header::AsHeaderName;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use event_store::execute::{Precondition, State};
-use events::ids::derive_id;
+use event_store::execute::{Marks, Precondition, State};
 use service::auth::Principal;
 use service::problem::Problem;
 use uuid::Uuid;
@@ -11,11 +10,12 @@ use uuid::Uuid;
 /// Greatest length of an idempotency key.
 const KEY_LENGTH_MAX: usize = 255;
 
-/// The command's id: one per caller and key, so that nobody can meet another's.
+/// The command's id: one per caller and key, so that nobody can meet another's, nor guess from it what the key was made
+/// of.
 ///
 /// # Errors
 /// A 400 problem where the key is given twice or is none.
-pub fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Problem> {
+pub fn command_id(marks: &Marks, principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Problem> {
     let Some(key) = once(headers, "idempotency-key", "Idempotency-Key")? else { return Ok(Uuid::now_v7()) };
     let visible = key
         .to_str()
@@ -28,7 +28,7 @@ pub fn command_id(principal: &Principal, headers: &HeaderMap) -> Result<Uuid, Pr
             "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
         )
     })?;
-    Ok(derive_id("command", &[principal.account_id.uuid().as_bytes(), key.as_bytes()]))
+    Ok(marks.command_of(principal.account_id, key))
 }
 
 /// What `If-Match` asks for (RFC 9110, section 13.1.1): `*`, or tags of which one must be that of the stream's state.

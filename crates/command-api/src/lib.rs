@@ -24,7 +24,7 @@ pub struct CommandApi {
 /// The routes; each needs an authenticated [`service::auth::Principal`].
 pub fn router(api: CommandApi) -> Router {
     let mut router = Router::new();
-    for spec in COMMANDS {
+    for spec in COMMANDS.iter().filter(|spec| spec.is_sent()) {
         for path in [Some(spec.path), spec.alias].into_iter().flatten() {
             let address = format!("/v1/{}/{{id}}/{path}", spec.collection);
             let handler =

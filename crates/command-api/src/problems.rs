@@ -11,7 +11,7 @@ use service::trace;
 
 use crate::faults;
 
-/// Seconds after which a database that is away is worth another try.
+/// Seconds after which a database, or whoever has the keys, that is away is worth another try.
 const UNAVAILABLE_SECONDS: u32 = 2;
 
 /// A body that could not be received.
@@ -59,6 +59,11 @@ pub fn from_execute(error: ExecuteError) -> Problem {
         error @ ExecuteError::Malformed(_) => {
             log(&error, "a decision broke the rules of decisions");
             Problem::internal()
+        }
+        error @ ExecuteError::Keys(_) => {
+            log(&error, "the keys cannot be used");
+            let detail = "The keys cannot be used now; the server's log says why. Nothing was done: send it again.";
+            Problem::unavailable("keys-unavailable", detail, UNAVAILABLE_SECONDS)
         }
         ExecuteError::Log(error) if error.is_newer_event() => {
             log(&error, "this program is older than the log");
@@ -110,6 +115,15 @@ mod tests {
     use events::set::DecodeError;
 
     use super::*;
+
+    #[test]
+    fn keys_that_are_away_are_worth_another_try() {
+        let problem = from_execute(ExecuteError::Keys(event_store::NotOpen));
+        assert_eq!(problem.rule(), "keys-unavailable");
+        let response = problem.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+    }
 
     #[test]
     fn an_event_of_a_newer_program_is_not_told_as_a_database_that_is_away() {

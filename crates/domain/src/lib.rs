@@ -43,6 +43,7 @@ pub mod prelude {
 pub mod access {
     pub mod account;
     mod authorised;
+    pub mod disclosure;
     pub mod grant;
     pub mod incident;
     mod outlook;
@@ -210,6 +211,9 @@ pub mod commands {
             RevokeRole by Access at "revoke-role": "Takes a role from an account.";
             DelegateDuties by Delegation at "delegate-duties": "Delegates duties at a site.";
             EndDelegation by Delegation at "end-delegation": "Ends a delegation of duties.";
+        }
+        "disclosures" of access::disclosure {
+            RecordDisclosure by Process at "record-disclosure": "Records that somebody is shown something about a person.";
         }
         "incidents" of access::incident {
             RecordIncident by Process at "record-incident": "Records that somebody tried what they may not.";

@@ -3,6 +3,7 @@
 pub mod checkpoints;
 pub mod clock;
 pub mod execute;
+mod installation;
 mod keys;
 pub mod leases;
 pub mod log;
@@ -13,5 +14,6 @@ pub mod sqlite;
 mod store;
 pub mod views;
 
+pub use installation::{Installation, InstallationError, NotOpen};
 pub use sqlite::{BackedUp, BackupError};
 pub use store::{ConnectionUse, OpenError, Said, Store, StoreOptions, migrate};

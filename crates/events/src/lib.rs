@@ -38,6 +38,7 @@ pub mod prelude {
 /// Who acts, what they may do, and what they tried.
 pub mod access {
     pub mod account;
+    pub mod disclosure;
     mod duty;
     pub mod identity;
     pub mod incident;
@@ -135,6 +136,8 @@ pub mod registry {
         Identity(IdentityId, "identity", crate::access::identity::IdentityEvent);
         /// Something that somebody tried and may not.
         Incident(IncidentId, "incident", crate::access::incident::IncidentEvent);
+        /// Something about a person that somebody was shown.
+        Disclosure(DisclosureId, "disclosure", crate::access::disclosure::DisclosureEvent);
         /// A step of a process manager that could not be carried out.
         DeadLetter(DeadLetterId, "dead-letter", crate::operation::dead_letter::DeadLetterEvent);
     }

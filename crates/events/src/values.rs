@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The keyword by which a schema declares that a value is treatment allocation.
 pub const ALLOCATION: &str = "x-allocation";
 
+/// The keyword by which a schema declares that a value is personal data.
+pub const PERSONAL: &str = "x-personal-data";
+
 /// Personal data: a value that must not reach logs, subjects or ids.
 ///
 /// Its own type, so that sealing per patient has one place to act and
@@ -48,7 +51,7 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Personal<T> {
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let mut schema = T::json_schema(generator);
-        schema.insert("x-personal-data".to_owned(), true.into());
+        schema.insert(PERSONAL.to_owned(), true.into());
         schema
     }
 }

@@ -26,21 +26,34 @@ impl Allocation {
     }
 }
 
-fn strip(value: &mut Value, path: &[&str]) {
+/// Does something to what stands at a path.
+pub fn at(value: &mut Value, path: &[&str], act: &mut dyn FnMut(&mut Value)) {
     match (path, value) {
-        ([], value) => *value = Value::Null,
+        ([], value) => act(value),
         ([EACH, rest @ ..], Value::Array(elements)) => {
-            elements.iter_mut().for_each(|element| strip(element, rest));
+            elements.iter_mut().for_each(|element| at(element, rest, act));
         }
-        ([EACH, rest @ ..], Value::Object(fields)) => fields.values_mut().for_each(|field| strip(field, rest)),
-        ([name], Value::Object(fields)) => _ = fields.remove(*name),
+        ([EACH, rest @ ..], Value::Object(fields)) => fields.values_mut().for_each(|field| at(field, rest, act)),
         ([name, rest @ ..], Value::Object(fields)) => {
             if let Some(field) = fields.get_mut(*name) {
-                strip(field, rest);
+                at(field, rest, act);
             }
         }
         _ => {}
     }
+}
+
+fn strip(value: &mut Value, path: &[&str]) {
+    let Some((last, above)) = path.split_last() else {
+        *value = Value::Null;
+        return;
+    };
+    at(value, above, &mut |holder| match (*last, holder) {
+        (EACH, Value::Array(elements)) => elements.iter_mut().for_each(|element| *element = Value::Null),
+        (EACH, Value::Object(fields)) => fields.values_mut().for_each(|field| *field = Value::Null),
+        (name, Value::Object(fields)) => _ = fields.remove(name),
+        _ => {}
+    });
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The types of the answers that are not a view's documents, for the interface's description.
 
 pub use crate::entry::{Entry, TimelineEntry};
+pub use crate::identity::PatientIdentity;
 pub use crate::lists::Page;
 pub use crate::patient_state::PatientState;
 pub use crate::reports::ViewStatus;

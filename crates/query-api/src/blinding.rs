@@ -20,19 +20,32 @@ use serde_json::value::RawValue;
 
 use crate::allocation::Allocation;
 use crate::declared::PAYLOADS;
+use crate::personal::Personal;
 
 /// Trials whose blinding is remembered.
 const TRIALS_MAX: u64 = 10_000;
 
-/// Treatment allocation in the payloads of each event type and version.
-static OF_EVENTS: LazyLock<HashMap<(&'static str, u16), Allocation>> = LazyLock::new(|| {
-    PAYLOADS.iter().map(|(event_type, version, allocation)| ((*event_type, *version), *allocation)).collect()
+/// Treatment allocation and personal data in the payloads of each event type and version.
+static OF_EVENTS: LazyLock<HashMap<(&'static str, u16), (Allocation, Personal)>> = LazyLock::new(|| {
+    let known = |(event_type, version, allocation, personal): &(&'static str, u16, Allocation, Personal)| {
+        ((*event_type, *version), (*allocation, *personal))
+    };
+    PAYLOADS.iter().map(known).collect()
 });
 
-/// Where treatment allocation stands in the event's payload.
-fn allocation_in(event: &Envelope) -> Allocation {
+/// Where treatment allocation and personal data stand in the event's payload.
+fn withheld_in(event: &Envelope) -> (Allocation, Personal) {
     let known = OF_EVENTS.get(&(event.event_type.as_str(), event.schema_version));
-    known.copied().unwrap_or(Allocation::EVERYTHING)
+    known.copied().unwrap_or((Allocation::EVERYTHING, Personal::EVERYTHING))
+}
+
+/// What of a payload is shown that is not shown to everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Treatment allocation.
+    pub allocation: bool,
+    /// Personal data as they are, not masked.
+    pub personal: bool,
 }
 
 /// Whether somebody in this role may see treatment allocation of a trial that is blinded so, or of one that nobody
@@ -80,7 +93,7 @@ impl Blindings {
     /// Where the log does not answer.
     pub async fn of_event(&self, event: &Envelope) -> Result<Option<Blinding>, LogError> {
         match event.references.trial_id {
-            Some(trial_id) if !allocation_in(event).is_empty() => self.of_trial(trial_id).await,
+            Some(trial_id) if !withheld_in(event).0.is_empty() => self.of_trial(trial_id).await,
             _ => Ok(None),
         }
     }
@@ -97,14 +110,20 @@ pub enum Payload<'event> {
 }
 
 impl<'event> Payload<'event> {
-    /// The event's payload; whether treatment allocation in it is shown, is told by [`Blindings`].
-    pub fn of(event: &'event Envelope, allocation_is_shown: bool) -> Self {
-        let allocation = allocation_in(event);
-        if allocation_is_shown || allocation.is_empty() {
+    /// The event's payload with what is shown of it.
+    pub fn of(event: &'event Envelope, shown: Shown) -> Self {
+        let (allocation, personal) = withheld_in(event);
+        let (strips, masks) = (!shown.allocation && !allocation.is_empty(), !shown.personal && !personal.is_empty());
+        if !strips && !masks {
             return serde_json::from_slice(&event.payload).map_or(Payload::Blinded(Value::Null), Payload::Whole);
         }
         let mut payload = serde_json::from_slice(&event.payload).unwrap_or(Value::Null);
-        allocation.strip(&mut payload);
+        if strips {
+            allocation.strip(&mut payload);
+        }
+        if masks && !payload.is_null() {
+            personal.mask(&mut payload);
+        }
         Payload::Blinded(payload)
     }
 }
@@ -119,7 +138,7 @@ mod tests {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use super::{OF_EVENTS, Payload, shows};
+    use super::{OF_EVENTS, Payload, Shown, shows};
     use crate::listing::LISTINGS;
 
     #[test]
@@ -147,7 +166,8 @@ mod tests {
         let told = |event_type: &str, schema_version, is_shown| {
             let mut event = event(event_type, schema_version);
             event.payload = r#"{"arm": "A"}"#.into();
-            serde_json::to_value(Payload::of(&event, is_shown)).expect("JSON")
+            let shown = Shown { allocation: is_shown, personal: true };
+            serde_json::to_value(Payload::of(&event, shown)).expect("JSON")
         };
         let whole = json!({"arm": "A"});
         for (event_type, version, blinded) in

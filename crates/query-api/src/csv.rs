@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use events::envelope::Envelope;
 
-use crate::blinding::Payload;
+use crate::blinding::{Payload, Shown};
 use crate::changes::{self, FieldChange, cell};
 
 /// The columns.
@@ -12,8 +12,8 @@ pub const HEADER: &str = "position,recorded_at,occurred_at,type,stream_type,stre
      payload\n";
 
 /// The rows of an event.
-pub fn rows(event: &Envelope, allocation_is_shown: bool) -> String {
-    let payload = Payload::of(event, allocation_is_shown);
+pub fn rows(event: &Envelope, shown: Shown) -> String {
+    let payload = Payload::of(event, shown);
     let changes = changes::of(event, &payload);
     let payload = serde_json::to_string(&payload).unwrap_or_default();
     let reason = serde_json::from_str::<serde_json::Value>(&payload).map(|fields| cell(&fields["reason"]));

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, where_generated};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::blinding::Payload;
+use crate::blinding::{Payload, Shown};
 use crate::changes::{self, FieldChange};
 
 /// A stored event.
@@ -64,9 +64,9 @@ impl JsonSchema for Payload<'_> {
 }
 
 impl<'event> Entry<'event> {
-    /// The event as the caller may see it: with treatment allocation or without.
-    pub fn new(event: &'event Envelope, allocation_is_shown: bool) -> Self {
-        let payload = Payload::of(event, allocation_is_shown);
+    /// The event as the caller may see it.
+    pub fn new(event: &'event Envelope, shown: Shown) -> Self {
+        let payload = Payload::of(event, shown);
         Self {
             position: event.position,
             recorded_at: event.recorded_at,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use authority::{Area, PatientPlaces, Places, Sight};
+use authority::{Area, PatientPlaces, Places, Sight, matrix};
 use event_store::log::{EventLog, LogError};
 use event_store::views::{ColumnValue, Within};
 use events::envelope::{Envelope, References, Role};
@@ -19,7 +19,7 @@ use service::auth::Principal;
 use uuid::Uuid;
 use views::{Place, Scope};
 
-use crate::blinding::{Blindings, shows};
+use crate::blinding::{Blindings, Shown, shows};
 
 /// Patients whose places are remembered.
 const PATIENTS_MAX: u64 = 50_000;
@@ -31,11 +31,8 @@ const READ_EVENTS: usize = 500;
 pub enum Seen {
     /// Not at all.
     Hidden,
-    /// With treatment allocation, or without.
-    Shown {
-        /// With it.
-        allocation: bool,
-    },
+    /// With more or less of it.
+    Shown(Shown),
 }
 
 /// Looks up what it depends on whether somebody sees something.
@@ -50,12 +47,18 @@ pub struct Eyes {
 
 /// What somebody sees of each area.
 #[derive(Clone, Debug)]
-pub struct Gaze(Arc<BTreeMap<Area, Sight>>);
+pub struct Gaze(Arc<BTreeMap<Area, Sight>>, bool);
 
 impl Gaze {
     /// Of who is asking.
     pub fn of(principal: &Principal) -> Self {
-        Self(Arc::new(Area::ALL.into_iter().map(|area| (area, principal.sight.on(area))).collect()))
+        Self(Arc::new(Area::ALL.into_iter().map(|area| (area, principal.sight.on(area))).collect()), false)
+    }
+
+    /// The same, for a purpose that was recorded: with personal data as they are, in roles that may see them.
+    #[must_use]
+    pub fn unmasked(self) -> Self {
+        Self(self.0, true)
     }
 
     /// What they see of the area.
@@ -100,7 +103,7 @@ impl Eyes {
                 roles.iter().any(|role| shows(blinding, *role))
             }
         };
-        Ok(Seen::Shown { allocation })
+        Ok(Seen::Shown(Shown { allocation, personal: gaze.1 && roles.iter().any(|role| matrix::unmasks(*role)) }))
     }
 
     /// The roles in which somebody with this sight of the area sees what is about these.

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use event_store::clock;
 use event_store::log::{LogError, Reference};
+use events::access::disclosure::DisclosureKind;
 use events::envelope::Envelope;
 use events::ids::PatientId;
 use futures::{StreamExt, stream};
@@ -14,7 +15,9 @@ use service::auth::Principal;
 use service::problem::Problem;
 
 use crate::QueryApi;
+use crate::blinding::Shown;
 use crate::csv;
+use crate::disclosure::{self, Asked};
 use crate::entry::Entry;
 use crate::gaze::{Gaze, Seen};
 use crate::lists::{Page, uuid_in_path};
@@ -53,10 +56,27 @@ pub async fn patient(
     let after = parameters.place("after")?.unwrap_or(Place::Position(0));
     let form = form(&mut parameters, &headers)?;
     let limit = if form == Form::Json { limit(&mut parameters)? } else { no_limit(&mut parameters)? };
+    let unmasked = unmasked(&mut parameters)?;
     parameters.finish()?;
     let reference = Reference::Patient(patient_id);
+    // CSV and NDJSON are copies, wherever they are asked for.
+    let kind = if form == Form::Json { DisclosureKind::History } else { DisclosureKind::Export };
+    let gaze = shown_to(&api, &principal, &headers, Asked { patient_id, kind, unmasked }).await?;
     let after = after.position(&*api.store.log).await?;
-    answer(api, principal, reference, (after, to_position), form, limit).await
+    answer(api, gaze, reference, (after, to_position), form, limit).await
+}
+
+/// Whether personal data are wanted as they are.
+fn unmasked(parameters: &mut Parameters) -> Result<bool, Problem> {
+    Ok(parameters.parsed("unmasked", "`true` or `false`")?.unwrap_or(false))
+}
+
+/// What is seen by who is asking; recorded first where it is a copy, or not masked.
+async fn shown_to(api: &QueryApi, principal: &Principal, headers: &HeaderMap, asked: Asked) -> Result<Gaze, Problem> {
+    match asked.kind {
+        DisclosureKind::History if !asked.unmasked => Ok(Gaze::of(principal)),
+        _ => disclosure::record(api, principal, headers, asked).await,
+    }
 }
 
 /// `GET /v1/patients/<id>/history/export`: the whole at once, as CSV unless `format=ndjson` asks otherwise.
@@ -65,28 +85,32 @@ pub async fn export(
     principal: Principal,
     Path(id): Path<String>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let reference = Reference::Patient(PatientId::from(uuid_in_path(&id)?));
+    let patient_id = PatientId::from(uuid_in_path(&id)?);
+    let reference = Reference::Patient(patient_id);
     let mut parameters = Parameters::of(&uri)?;
     let to_position = until(&api, &mut parameters).await?;
+    let unmasked = unmasked(&mut parameters)?;
     let form = match parameters.text("format")?.as_deref() {
         Some("ndjson") => Form::Ndjson,
         Some("csv") | None => Form::Csv,
         Some(_) => return Err(Problem::invalid("format", "malformed", "`format` must be csv or ndjson.")),
     };
     parameters.finish()?;
-    answer(api, principal, reference, (0, to_position), form, LIMIT_DEFAULT).await
+    let gaze =
+        shown_to(&api, &principal, &headers, Asked { patient_id, kind: DisclosureKind::Export, unmasked }).await?;
+    answer(api, gaze, reference, (0, to_position), form, LIMIT_DEFAULT).await
 }
 
 async fn answer(
     api: QueryApi,
-    principal: Principal,
+    gaze: Gaze,
     reference: Reference,
     (after, to_position): (u64, u64),
     form: Form,
     limit: usize,
 ) -> Result<Response, Problem> {
-    let gaze = Gaze::of(&principal);
     match form {
         Form::Json => {
             // One more than is shown tells whether more follows.
@@ -104,8 +128,8 @@ async fn answer(
     }
 }
 
-/// An event that is in sight, and whether its treatment allocation is shown.
-pub type InSight = (Envelope, bool);
+/// An event that is in sight, and what of it is shown.
+pub type InSight = (Envelope, Shown);
 
 /// The first events in sight between two positions, as many as are wanted.
 ///
@@ -142,7 +166,7 @@ pub async fn seen(api: &QueryApi, gaze: &Gaze, events: Vec<Envelope>) -> Result<
 
 fn shown(events: Vec<Envelope>, seen: Vec<Seen>) -> Vec<InSight> {
     let shown = events.into_iter().zip(seen).filter_map(|(event, seen)| match seen {
-        Seen::Shown { allocation } => Some((event, allocation)),
+        Seen::Shown(shown) => Some((event, shown)),
         Seen::Hidden => None,
     });
     shown.collect()
@@ -230,7 +254,7 @@ fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Proble
 fn page(events: Vec<InSight>, to_position: u64, limit: usize) -> Response {
     let shown = &events[..events.len().min(limit)];
     let next = shown.last().filter(|_| events.len() > limit).map(|(event, _)| event.event_id.to_string());
-    let items: Vec<Entry<'_>> = shown.iter().map(|(event, allocation)| Entry::new(event, *allocation)).collect();
+    let items: Vec<Entry<'_>> = shown.iter().map(|(event, shown)| Entry::new(event, *shown)).collect();
     from_the_log(&Page { items, next, position: to_position })
 }
 
@@ -278,10 +302,10 @@ fn streamed(
 
 fn lines(events: &[InSight], form: Form) -> String {
     let mut text = String::new();
-    for (event, allocation) in events {
+    for (event, shown) in events {
         match form {
-            Form::Csv => text.push_str(&csv::rows(event, *allocation)),
-            Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, *allocation).to_string(), "\n"]),
+            Form::Csv => text.push_str(&csv::rows(event, *shown)),
+            Form::Json | Form::Ndjson => text.extend([&*Entry::new(event, *shown).to_string(), "\n"]),
         }
     }
     text

@@ -13,14 +13,17 @@ mod csv;
 #[rustfmt::skip]
 mod declared;
 mod description;
+mod disclosure;
 mod entity_tag;
 mod entry;
 mod gaze;
 mod history;
+mod identity;
 mod listing;
 mod lists;
 mod parameters;
 mod patient_state;
+mod personal;
 mod place;
 mod protocol;
 #[rustfmt::skip]
@@ -30,6 +33,7 @@ mod reports;
 pub mod sse;
 mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -39,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use gaze::Eyes;
 use service::accounts::Accounts;
+use service::disclosures::Register;
 pub use stream::{EventStreams, StreamsMax};
 
 /// What the read side needs.
@@ -48,21 +53,24 @@ pub struct QueryApi {
     at_least_patience: Duration,
     streams: EventStreams,
     eyes: Eyes,
+    disclosures: Arc<dyn Register>,
 }
 
 impl QueryApi {
-    /// Reads from `store`; who may see what, `accounts` tell. `at_least` waits for so long, at most so many follow the log at once, and those end when
+    /// Reads from `store`; who may see what, `accounts` tell, and who was shown who a person is, `disclosures`
+    /// are told. `at_least` waits for so long, at most so many follow the log at once, and those end when
     /// `shutdown` is cancelled.
     pub fn new(
         store: Store,
         accounts: Accounts,
+        disclosures: Arc<dyn Register>,
         at_least_patience: Duration,
         max: StreamsMax,
         shutdown: CancellationToken,
     ) -> Self {
         let eyes = Eyes::new(store.log.clone());
         let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), max, shutdown);
-        Self { store, at_least_patience, streams, eyes }
+        Self { store, at_least_patience, streams, eyes, disclosures }
     }
 
     /// Those who follow the log.
@@ -87,6 +95,7 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/trials/{id}/consent-forms", get(protocol::consent_forms))
         .route("/v1/trials/{id}/questionnaires", get(protocol::questionnaires))
         .route("/v1/trials/{id}/questionnaires/{instrument}", get(protocol::questionnaire))
+        .route("/v1/patients/{id}/identity", get(identity::patient))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))
         .route("/v1/patients/{id}/history", get(history::patient))
         .route("/v1/patients/{id}/history/export", get(history::export))

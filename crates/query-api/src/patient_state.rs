@@ -16,7 +16,7 @@ use service::auth::Principal;
 use service::problem::Problem;
 
 use crate::QueryApi;
-use crate::blinding::Payload;
+use crate::blinding::{Payload, Shown};
 use crate::gaze::{Gaze, Seen};
 use crate::history::{PIECE_EVENTS, unknown, until};
 use crate::lists::uuid_in_path;
@@ -66,8 +66,8 @@ pub async fn patient(
         let seen = api.eyes.look(&gaze, &events).await.map_err(from_log)?;
         // The casebook only tells which reports and visits there are: they have streams of their own.
         for (event, seen) in events.iter().zip(seen).filter(|(event, _)| event.stream.kind != StreamType::Casebook) {
-            if let Seen::Shown { allocation } = seen {
-                fold(&mut streams, event, allocation);
+            if let Seen::Shown(shown) = seen {
+                fold(&mut streams, event, shown);
             }
         }
         match events.last() {
@@ -81,7 +81,7 @@ pub async fn patient(
     Ok(from_the_log(&PatientState { streams: streams.into_values().collect(), position }))
 }
 
-fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, allocation_is_shown: bool) {
+fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, shown: Shown) {
     let state = streams.entry(event.stream).or_insert_with(|| StreamState {
         stream: event.stream,
         version: 0,
@@ -92,7 +92,7 @@ fn fold(streams: &mut BTreeMap<StreamId, StreamState>, event: &Envelope, allocat
     state.version = event.version;
     state.last_event.clone_from(&event.event_type);
     state.last_changed_at = event.recorded_at;
-    let fields = match Payload::of(event, allocation_is_shown) {
+    let fields = match Payload::of(event, shown) {
         Payload::Whole(raw) => serde_json::from_str(raw.get()).ok(),
         Payload::Blinded(Value::Object(fields)) => Some(fields),
         Payload::Blinded(_) => None,

@@ -54,7 +54,7 @@ impl Lane<'_> {
                     steps.free(&step);
                     self.refused(&step, refusal, clock::now()).await?;
                 }
-                Err(error @ (ExecuteError::Log(_) | ExecuteError::Conflict { .. })) => {
+                Err(error @ (ExecuteError::Log(_) | ExecuteError::Keys(_) | ExecuteError::Conflict { .. })) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, step = step.name, attempts = step.attempts, "a step is sent again");
                     steps.rest(step);

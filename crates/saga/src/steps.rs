@@ -8,7 +8,6 @@ use event_store::execute::{ExecuteError, Executed, Executor, Precondition, Reque
 use event_store::sagas::{SagaStore, StepOrder, StoredStep};
 use event_store::views::ViewError;
 use events::envelope::Actor;
-use sha2::{Digest, Sha256};
 use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -170,7 +169,7 @@ async fn send(executor: Executor, step: StoredStep) -> Result<Executed, ExecuteE
     let request = Request {
         command_id: step.command_id,
         // The id says which step it is; how a version of the program writes its command down does not matter.
-        fingerprint: Sha256::digest(step.command_id.as_bytes()).into(),
+        fingerprint: executor.marks()?.fingerprint(&step.command_id.to_string()),
         actor: Actor::system(&step.saga),
         target: command.target(),
         creates: false,

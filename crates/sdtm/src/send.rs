@@ -135,7 +135,9 @@ impl<'import> Sender<'import> {
             return None;
         }
         let path = format!("/v1/patients/{}/history", frame.patient(subject));
-        match self.client.text(&path, &[("format", "ndjson")]).await {
+        // What is on record of a person is compared with what the transfer says.
+        let purpose = "Compare a later transfer of the study with what is on record";
+        match self.client.text_for(purpose, &path, &[("format", "ndjson"), ("unmasked", "true")]).await {
             Ok(history) => match Known::read(&history, frame.trial_id) {
                 Ok(known) => Some(known),
                 Err(source) => {

@@ -47,7 +47,7 @@ impl Purpose {
 }
 
 impl Mac {
-    /// For this purpose, from the secret of the installation (the key of [`crate::Owner::INSTALLATION`]).
+    /// For this purpose, from the secret of the installation (the key of [`crate::Owner::installation`]).
     pub fn new(secret: &Key, purpose: Purpose) -> Self {
         Self(derive(secret.bytes(), SALT, purpose.name().as_bytes()))
     }

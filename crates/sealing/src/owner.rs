@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub enum OwnerKind {
     /// A person who works with the program.
     Account,
-    /// The program as it is installed here: its secret, from which keys of MACs are derived.
+    /// The program as it is installed here, by its log: its secret, from which keys of MACs are derived.
     Installation,
     /// A patient.
     Patient,
@@ -48,8 +48,10 @@ impl OwnerKind {
 }
 
 impl Owner {
-    /// The program as it is installed here.
-    pub const INSTALLATION: Self = Self { kind: OwnerKind::Installation, id: Uuid::nil() };
+    /// The program as it is installed here, on the log of this id: with another log it is another installation.
+    pub const fn installation(log_id: Uuid) -> Self {
+        Self { kind: OwnerKind::Installation, id: log_id }
+    }
 
     /// A patient.
     pub const fn patient(id: Uuid) -> Self {
@@ -101,6 +103,7 @@ mod tests {
             assert_eq!(simple.parse::<Owner>(), Err(MalformedOwner));
         }
         assert_eq!("patient".parse::<Owner>(), Err(MalformedOwner));
-        assert_eq!(Owner::INSTALLATION.to_string(), "installation.00000000-0000-0000-0000-000000000000");
+        let installation = Owner::installation(Uuid::nil());
+        assert_eq!(installation.to_string(), "installation.00000000-0000-0000-0000-000000000000");
     }
 }

@@ -186,8 +186,9 @@ mod tests {
 
     #[test]
     fn what_would_be_ambiguous_is_no_place() {
-        let place =
-            |event_type: &str, field: &str| Place::new(Owner::INSTALLATION, 1, (Uuid::nil(), 0), event_type, field);
+        let place = |event_type: &str, field: &str| {
+            Place::new(Owner::installation(Uuid::nil()), 1, (Uuid::nil(), 0), event_type, field)
+        };
         place("PatientRegistered", "address/city").expect("a place");
         for (event_type, field) in [("", "a"), ("A", ""), ("A", "b//c"), ("A/b", "c"), ("A.b", "c"), ("A", "b.c")] {
             assert_eq!(place(event_type, field), Err(MalformedPlace), "{event_type} {field}");

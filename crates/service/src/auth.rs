@@ -1,6 +1,7 @@
 //! Who is let in: whose token holds ([`crate::identity`]) and who has an account ([`crate::accounts`]).
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use authority::Sight;
@@ -33,6 +34,8 @@ pub struct Principal {
     pub sight: Arc<Sight>,
     /// The duties that it has anywhere; of a command's sender perhaps those of a while ago.
     pub duties: Arc<BTreeSet<Duty>>,
+    /// The network address from which it is asked.
+    pub address: Option<IpAddr>,
     /// When the person last showed the issuer who they are, where the token tells it.
     pub auth_time: Option<DateTime<Utc>>,
     /// When the token runs out or a role ends or begins; whatever is still being answered then ends.
@@ -70,6 +73,7 @@ impl Gate {
             username: known.username,
             sight: known.sight,
             duties: known.duties,
+            address: None,
             auth_time: identity.auth_time,
             expires_at: known.changes_at.map_or(expires_at, |changes_at| changes_at.min(expires_at)),
         })
@@ -104,12 +108,13 @@ pub async fn require(State(gate): State<Gate>, mut request: Request, next: Next)
     }
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let operation = format!("{} {route}", request.method());
-    let address = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
     let (token, is_command) = (token_of(&request), request.method() == Method::POST);
     let asked = gate.principal(token, is_command).await;
     let who = asked.as_ref().ok().map(|principal| (principal.account_id, principal.username.clone()));
     let response = match asked {
-        Ok(principal) => {
+        Ok(mut principal) => {
+            principal.address = address;
             let account = Account(principal.username.to_string());
             request.extensions_mut().insert(principal);
             let mut response = next.run(request).await;
@@ -124,6 +129,7 @@ pub async fn require(State(gate): State<Gate>, mut request: Request, next: Next)
         _ => return response,
     };
     let rule = response.extensions().get::<BrokenRule>().map(|rule| rule.0.clone()).unwrap_or_default();
+    let address = address.map(|address| address.to_string());
     gate.recorder.record(Incident { kind, rule, account: who, operation, address }).await;
     response
 }

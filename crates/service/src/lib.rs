@@ -5,6 +5,7 @@ pub mod auth;
 mod body;
 pub mod connections;
 pub mod cors;
+pub mod disclosures;
 mod guarded;
 pub mod headers;
 pub mod health;

@@ -14,6 +14,7 @@ mod environment;
 mod file;
 mod identity;
 mod nats;
+mod sealing;
 mod tls;
 
 pub use account::AccountSettings;
@@ -22,6 +23,7 @@ pub use environment::{UnknownVariable, check_environment};
 pub use file::{FileSettings, SettingsError, with_file};
 pub use identity::{IdentitySettings, OidcIssuer, SigningKeySettings, oidc_issuer};
 pub use nats::NatsSettings;
+pub use sealing::{MasterSource, SealingSettings};
 pub use tls::TlsSettings;
 
 /// How logs are written.
@@ -46,6 +48,9 @@ pub struct StorageSettings {
     /// `sqlite:<folder>` for the embedded engine.
     #[arg(long, env = "ANAMNESIS_DERIVED_URL", value_name = "URL", hide_env_values = true)]
     pub derived_url: Option<String>,
+    /// Keys.
+    #[command(flatten)]
+    pub sealing: SealingSettings,
 }
 
 /// What becomes of a log that lost events, by a restore or a fail-over.
@@ -61,6 +66,11 @@ impl StorageSettings {
     /// The address of the storage.
     pub fn url(&self) -> String {
         self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.display()))
+    }
+
+    /// The file of the master key, where none is named.
+    pub fn master_key_file(&self) -> PathBuf {
+        self.data_dir.join("master.key")
     }
 
     /// The file of the administrator's token.

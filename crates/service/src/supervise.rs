@@ -45,6 +45,11 @@ impl Supervisor {
         Self { tasks: JoinSet::new(), state: Arc::default(), shutdown }
     }
 
+    /// Is cancelled when the process is to stop.
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
     /// Starts a task; its name is told where it ends by itself or does not end.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_boxed(name, Box::pin(task));

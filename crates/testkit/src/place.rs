@@ -97,6 +97,7 @@ impl Place {
             | StreamType::Notification
             | StreamType::Identity
             | StreamType::Incident
+            | StreamType::Disclosure
             | StreamType::DeadLetter => self.alert,
         }
     }

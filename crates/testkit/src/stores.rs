@@ -1,6 +1,11 @@
 //! Stores for tests: an embedded one, and one on PostgreSQL.
 
-use event_store::{Store, StoreOptions};
+use std::sync::Arc;
+
+use event_store::execute::{Executor, ExecutorOptions};
+use event_store::{Installation, Store, StoreOptions};
+use sealing::master::GivenMaster;
+use sealing::{Keyring, KeyringOptions};
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
@@ -36,6 +41,31 @@ pub async fn postgres() -> TestStore {
     let database = crate::postgres().await;
     let store = Store::open(&database.url, &StoreOptions::default()).await.expect("the store opens");
     TestStore { store, url: database.url.clone(), _folder: None, _database: Some(database) }
+}
+
+/// The master key of tests.
+pub const MASTER_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+
+/// The keys of this store, opened; also where a test appended to its log before there were any.
+///
+/// # Panics
+/// Where they cannot be.
+pub async fn installation(store: &Store) -> Installation {
+    let master = GivenMaster::parse(MASTER_KEY).expect("a master key");
+    let keyring = Arc::new(Keyring::new(store.keys.clone(), Arc::new(master), KeyringOptions::default()));
+    let log_id = store.log.identity().await.expect("the log says which one it is").log_id;
+    keyring.secret(log_id).await.expect("a secret");
+    let installation = Installation::new(store, keyring);
+    installation.open().await.expect("the keys are there");
+    installation
+}
+
+/// Carries commands out on this store.
+///
+/// # Panics
+/// As [`installation`].
+pub async fn executor(store: &Store) -> Executor {
+    Executor::new(store.log.clone(), installation(store).await, ExecutorOptions::default())
 }
 
 impl TestStore {

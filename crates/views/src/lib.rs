@@ -32,6 +32,7 @@ pub mod prelude {
 /// Who acts, what they may do, and what they tried.
 pub mod access {
     pub mod accounts;
+    pub mod audit_access;
     pub mod incidents;
 }
 /// The consent of patients.
@@ -82,6 +83,7 @@ pub use view::{Changes, DynView, Erased, Standing, Touched, View, ViewFault};
 pub static ALL: &[&dyn DynView] = &[
     // tidy: sorted
     &Erased::<access::accounts::Accounts>::new(),
+    &Erased::<access::audit_access::AuditAccess>::new(),
     &Erased::<access::incidents::Incidents>::new(),
     &Erased::<consent::consents::Consents>::new(),
     &Erased::<enrolment::subjects::Subjects>::new(),

@@ -362,15 +362,17 @@ async fn head_and_options_are_answered() {
 async fn roles_may_do_what_is_theirs_and_no_more() {
     let system = System::embedded().await;
     let clinic = Clinic::open(&system.api, Plan::default()).await;
-    let (_, subject) = clinic.enrolled_subject().await;
+    let (patient, subject) = clinic.enrolled_subject().await;
     let randomise = format!("/v1/subjects/{subject}/randomise-subject");
-    for role in ["sponsor", "monitor", "auditor", "investigator", "participant"] {
+    for role in ["administrator", "sponsor", "monitor", "auditor", "investigator"] {
         let refused = system.as_role(role).post(&randomise, json!({"arm": "ARMACTIVE"})).await;
-        refused.refused(403, "forbidden");
+        refused.refused(403, "not-a-duty");
     }
+    let oneself = system.as_participant(patient);
+    oneself.post(&randomise, json!({"arm": "ARMACTIVE"})).await.refused(403, "not-a-duty");
     system.as_role("unblinded-statistician").post(&randomise, json!({"arm": "ARMACTIVE"})).await.ok();
     let register = format!("/v1/patients/{}/register-patient", fresh());
-    system.as_role("sponsor").post(&register, json!({})).await.refused(403, "forbidden");
+    system.as_role("sponsor").post(&register, json!({})).await.refused(403, "not-a-duty");
     system.as_role("coordinator").post(&register, json!({})).await.ok();
 }
 

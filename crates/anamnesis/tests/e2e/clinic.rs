@@ -79,7 +79,8 @@ impl Clinic {
     /// Registers a patient of this age, by observation.
     pub async fn patient(&self, age: Option<u32>) -> Uuid {
         let patient = fresh();
-        self.patient_command(patient, "register-patient", json!({"sex": "F"})).await.ok();
+        let body = json!({"sex": "F", "site_id": self.site});
+        self.patient_command(patient, "register-patient", body).await.ok();
         if let Some(age) = age {
             self.patient_command(patient, "record-observation", json!({"code": "AGE", "value": age, "unit": "a"}))
                 .await

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::fresh;
-use crate::system::{Process, http};
+use crate::system::{ADMINISTRATOR, Process, http, open_tester};
 
 /// The user who owns nothing.
 const NOBODY: u32 = 65_534;
@@ -58,7 +58,8 @@ impl Drop for Disk {
 }
 
 fn api(process: &Process, data: &Path) -> Api {
-    let token = std::fs::read_to_string(data.join("admin.token")).expect("a token");
+    let folder = data.parent().expect("a folder");
+    let token = open_tester(&process.url, &data.join("signing.pem"), ADMINISTRATOR, folder);
     let urls = vec![process.url.clone()];
     Api::new(urls.clone(), urls, token)
 }
@@ -84,7 +85,8 @@ async fn a_full_disk_is_told_and_nothing_is_lost() {
     let mut process = Process::start("serve", folder.path(), &disk.arguments());
     process.ready().await;
     let api = api(&process, &disk.0);
-    let (mut stored, mut failed) = (0, 0);
+    let mut stored = api.get("/v1/views").await.ok()["position"].as_u64().expect("a position");
+    let mut failed = 0;
     let filler = disk.fill();
     // Files that are there already may have some room left.
     let mut refused = 0;

@@ -43,7 +43,7 @@ fn every_command_explains_itself_with_examples_that_are_right() {
         }
     }
     assert_eq!(told(&["help", "--help"]), told(&["--help"]));
-    assert!(told(&["help", "token"]).contains("--subject"));
+    assert!(told(&["help", "token"]).contains("--account"));
 }
 
 #[test]

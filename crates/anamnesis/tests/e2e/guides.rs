@@ -30,6 +30,7 @@ macro_rules! guides {
 }
 
 guides! {
+    accounts: "accounts.md",
     audit: "audit.md",
     build_an_app: "build-an-app.md",
     operate: "operate.md",

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
-use crate::system::{BINARY, Process, System, clean, run, text};
+use crate::system::{ADMINISTRATOR, BINARY, Process, System, clean, make_key, make_master_key, open_tester, run, text};
 
 const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
 const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");
@@ -126,11 +126,13 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     assert!(migrated.status.success(), "{}", text(&migrated.stderr));
     run_sql(&url("owner"), GRANTS.replace("anamnesis_", &prefix)).await;
 
-    let key = folder.path().join("jwt.key");
-    std::fs::write(&key, "0f".repeat(32)).expect("a key");
-    let key = key.to_string_lossy().into_owned();
-    let issue = ["token", "--signing-key-file", &key, "--role", "administrator", "--subject", "admin"];
-    let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();
+    let key_file = folder.path().join("signing.pem");
+    make_key(&key_file);
+    let key = key_file.to_string_lossy().into_owned();
+    let master = make_master_key(folder.path());
+    let words = ["administrator", ADMINISTRATOR, "--database-url", &url("serve"), "--master-key-file", &master];
+    let made = run(&words, folder.path());
+    assert!(made.status.success(), "{}", text(&made.stderr));
     let mut processes = Vec::new();
     for (process, role) in [
         ("command-api", "commands"),
@@ -143,6 +145,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
             ("--database-url", url(role)),
             ("--nats-url", nats.url()),
             ("--signing-key-file", key.clone()),
+            ("--master-key-file", master.clone()),
             ("--migrate", "false".to_owned()),
         ];
         let settings: Vec<String> = settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
@@ -151,6 +154,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     for process in &mut processes {
         process.ready().await;
     }
+    let token = open_tester(&processes[0].url, &key_file, ADMINISTRATOR, folder.path());
     let api = Api::new(vec![processes[0].url.clone()], vec![processes[1].url.clone()], token);
     let clinic = Clinic::open(&api, Plan::default()).await;
     // The process manager enrols, the views show it.

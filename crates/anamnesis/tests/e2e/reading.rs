@@ -192,7 +192,7 @@ async fn whatever_was_defined_can_be_read() {
     clinic.api.post(&format!("{trial}/define-questionnaire"), own("1", 5)).await.ok();
     let last = clinic.api.post(&format!("{trial}/define-questionnaire"), own("2", 7)).await.ok();
     let at = last["position"].as_u64().expect("a position");
-    let api = system.as_role("participant");
+    let api = system.as_participant(clinic.patient(None).await);
     let get = async |path: String| api.get(&path).await.ok();
     let all = get(format!("{trial}/questionnaires?at_least={at}")).await;
     let names = |page: &Value| -> Vec<String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::system::{Process, http, make_key, run, run_with_file, text};
+use crate::system::{Process, http, make_key, make_master_key, run, run_with_file, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -58,12 +58,19 @@ async fn why_a_database_went_away_is_in_the_log() {
     let folder = TempDir::new().expect("a folder");
     let key = folder.path().join("signing.pem");
     make_key(&key);
+    let master = make_master_key(folder.path());
     let key = key.to_string_lossy();
     let url = cluster.url("postgres");
     for words in [&["migrate"] as &[&str], &["administrator", "audit-1"]] {
-        assert!(run(&[words, &["--database-url", &url]].concat(), folder.path()).status.success(), "{words:?}");
+        assert!(
+            run(&[words, &["--database-url", &url, "--master-key-file", &master]].concat(), folder.path())
+                .status
+                .success(),
+            "{words:?}"
+        );
     }
-    let arguments = ["--database-url", &url, "--signing-key-file", &key].map(str::to_owned);
+    let arguments =
+        ["--database-url", &url, "--signing-key-file", &key, "--master-key-file", &master].map(str::to_owned);
     let mut process = Process::start("query-api", folder.path(), &arguments);
     let issue = ["token", "--signing-key-file", &key, "--account", "audit-1"];
     let token = text(&run(&issue, folder.path()).stdout).trim().to_owned();

@@ -211,7 +211,7 @@ const DEPLOYED_KEY: &str = "ANAMNESIS_E2E_SIGNING_KEY";
 /// The username of its administrator.
 const DEPLOYED_ADMINISTRATOR: &str = "ANAMNESIS_E2E_ADMINISTRATOR";
 /// The username of the administrator whom the embedded engine makes.
-const ADMINISTRATOR: &str = "administrator";
+pub const ADMINISTRATOR: &str = "administrator";
 /// The username of the account of [`System::api`].
 const TESTER: &str = "tester";
 
@@ -256,21 +256,14 @@ impl System {
 
     /// The same, with the account of [`System::api`].
     fn peopled(self) -> Self {
-        for role in ["integration", "investigator", "unblinded-statistician", "administrator"] {
-            self.open_account(TESTER, &["--role", role]);
-        }
-        let token = self.token(TESTER, &[]);
+        let token = open_tester(self.api.command_url(), &self.key_file, &self.administrator, self.folder.path());
         Self { api: self.api.with_token(Some(token)), ..self }
     }
 
     /// Opens an account as the administrator, or grants it more.
     pub fn open_account(&self, username: &str, words: &[&str]) {
         let token = self.token(&self.administrator, &[]);
-        let arguments = ["account", username, "--url", self.api.command_url()];
-        let mut opening = program(self.folder.path());
-        let output = opening.env("ANAMNESIS_TOKEN", token).args([&arguments, words].concat()).output();
-        let output = output.expect("the binary starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        open_account(self.api.command_url(), &token, self.folder.path(), &[&[username], words].concat());
     }
 
     /// A token of an account.
@@ -314,11 +307,13 @@ impl System {
     async fn over_servers(roles: &[&str], settings: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (database, nats) = (testkit::postgres().await, testkit::nats().await);
-        let key_file = folder.path().join("signing.pem");
+        let (key_file, master_key) = (folder.path().join("signing.pem"), make_master_key(folder.path()));
+        let master = ["--master-key-file", &*master_key];
         let arguments: Vec<String> = [
             ("--database-url", database.url.clone()),
             ("--nats-url", nats.url()),
             ("--signing-key-file", key_file.to_string_lossy().into_owned()),
+            ("--master-key-file", master_key.clone()),
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
@@ -327,7 +322,7 @@ impl System {
         let key = key_file.to_string_lossy().into_owned();
         make_key(&key_file);
         for words in [&["migrate"] as &[&str], &["administrator", ADMINISTRATOR]] {
-            let done = run(&[words, &["--database-url", &database.url]].concat(), folder.path());
+            let done = run(&[words, &["--database-url", &database.url], &master].concat(), folder.path());
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }
         let token = issue(&key, ADMINISTRATOR, folder.path(), &[]);
@@ -377,9 +372,34 @@ impl System {
     }
 }
 
+/// Opens the account that has every role which can be had everywhere; gives a token of it.
+pub fn open_tester(url: &str, key_file: &Path, administrator: &str, folder: &Path) -> String {
+    let key_file = key_file.to_string_lossy();
+    let token = issue(&key_file, administrator, folder, &[]);
+    for role in ["integration", "investigator", "unblinded-statistician", "administrator"] {
+        open_account(url, &token, folder, &[TESTER, "--role", role]);
+    }
+    issue(&key_file, TESTER, folder, &[])
+}
+
+fn open_account(url: &str, token: &str, folder: &Path, words: &[&str]) {
+    let mut program = program(folder);
+    program.env("ANAMNESIS_TOKEN", token).args(["account", "--url", url]).args(words);
+    let output = program.output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Makes a key that signs tokens.
 pub fn make_key(file: &Path) {
     service::identity::SigningKeys::load_or_create(file).expect("the key is made");
+}
+
+/// Makes a master key, for all processes of an installation; gives its file.
+pub fn make_master_key(folder: &Path) -> String {
+    let file = folder.join("master.key").to_string_lossy().into_owned();
+    let made = run(&["key", "create", &file], folder);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    file
 }
 
 fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {

@@ -113,6 +113,7 @@ impl<'facts> Outlook<'facts> {
             | StreamType::Account
             | StreamType::Identity
             | StreamType::Incident
+            | StreamType::Disclosure
             | StreamType::DeadLetter => true,
         })
     }

@@ -32,6 +32,13 @@ pub struct CommandSpec {
     pub parse: fn(Uuid, &[u8]) -> Result<AnyCommand, BodyError>,
 }
 
+impl CommandSpec {
+    /// Whether somebody can send it: others only the program itself carries out.
+    pub fn is_sent(&self) -> bool {
+        self.duty != Duty::Process
+    }
+}
+
 /// Declares the commands: the collection in the address, the module that has the commands, and of each command
 /// whose duty it is, its address (and a shorter one), whether it brings its target into being, and what it does.
 macro_rules! commands {

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod appends;
+mod marks;
 mod precondition;
 
 use std::hash::{BuildHasher, RandomState};
@@ -15,9 +16,11 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::installation::{Installation, NotOpen};
 use crate::log::{Append, AppendError, Appended, EventLog, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt};
 use aggregates::Aggregates;
 use appends::{compose, recollection, remembered, repeated};
+pub use marks::Marks;
 pub use precondition::{Precondition, State};
 
 /// How often a command is decided before its conflicts are reported.
@@ -47,7 +50,7 @@ impl Default for ExecutorOptions {
 pub struct Request {
     /// The command's id; the same id is carried out once.
     pub command_id: Uuid,
-    /// SHA-256 of what the command says.
+    /// What the command says, told apart and not told: by [`Marks::fingerprint`].
     pub fingerprint: [u8; 32],
     /// Who sends it.
     pub actor: Actor,
@@ -112,6 +115,9 @@ pub enum ExecuteError {
     /// The decision breaks the rules of decisions: a fault of the program.
     #[error("the decision is malformed: {0}")]
     Malformed(String),
+    /// The secret by which commands are known is not there yet; nothing was looked at.
+    #[error("commands cannot be told apart")]
+    Keys(#[from] NotOpen),
     /// The log did not answer; the outcome may be unknown, the same command may be sent again.
     #[error("the log did not answer")]
     Log(#[source] LogError),
@@ -131,6 +137,7 @@ pub struct Executor {
 
 struct Inner {
     log: Arc<dyn EventLog>,
+    installation: Installation,
     aggregates: Aggregates,
     turns: Vec<Mutex<()>>,
     hasher: RandomState,
@@ -151,11 +158,19 @@ impl Seen {
 }
 
 impl Executor {
-    /// Carries commands out on `log`.
-    pub fn new(log: Arc<dyn EventLog>, options: ExecutorOptions) -> Self {
+    /// Carries commands out on `log`, which they are known in by the secret of the installation.
+    pub fn new(log: Arc<dyn EventLog>, installation: Installation, options: ExecutorOptions) -> Self {
         let aggregates = Aggregates::new(log.clone(), options);
         let turns = (0..TURNS).map(|_| Mutex::new(())).collect();
-        Self { inner: Arc::new(Inner { log, aggregates, turns, hasher: RandomState::new() }) }
+        Self { inner: Arc::new(Inner { log, installation, aggregates, turns, hasher: RandomState::new() }) }
+    }
+
+    /// What commands are known by: whoever makes a [`Request`] makes its id and its fingerprint with them.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Keys`].
+    pub fn marks(&self) -> Result<&Marks, ExecuteError> {
+        Ok(self.inner.installation.marks()?)
     }
 
     /// Decides and appends. A repeated command gives its first answer.

@@ -84,7 +84,7 @@ pub struct Guard {
 pub struct Append {
     /// The command that decided it; the same id is taken once.
     pub command_id: Uuid,
-    /// SHA-256 of what the command said; the same id with another fingerprint is refused.
+    /// By which what the command said is known again (a keyed MAC); the same id with another fingerprint is refused.
     pub fingerprint: [u8; 32],
     /// What is written; each stream at most once. May be empty: "already so" is an answer, too.
     pub writes: Vec<Write>,

@@ -1,11 +1,10 @@
 //! Carrying commands out on real storage: repeated, raced, refused, from snapshots.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use decider::{Aggregate, Context, Decision, Facts, Halt, Need, Reason};
 use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Precondition, Request};
-use event_store::log::{EventLog, Expected, Snapshot};
+use event_store::log::{Expected, Snapshot};
 use events::envelope::{Actor, References};
 use events::ids::{PatientId, StreamId, StreamKey, StreamType};
 use events::patient::{ObservationRecorded, PatientEvent};
@@ -13,7 +12,7 @@ use events::trial::ObservationValue;
 use events::values::Quantity;
 use futures::future::join_all;
 use testkit::appends::{append, patient, some_time};
-use testkit::stores::TestStore;
+use testkit::stores::{self, TestStore};
 use uuid::Uuid;
 
 /// A patient as far as these tests care: how many observations there are.
@@ -75,10 +74,6 @@ fn request(id: PatientId) -> Request {
     }
 }
 
-fn executor(log: &Arc<dyn EventLog>) -> Executor {
-    Executor::new(log.clone(), ExecutorOptions::default())
-}
-
 async fn send(executor: &Executor, id: PatientId, max: u32) -> Result<Executed, ExecuteError> {
     executor.execute(&request(id), &|_: &Context, facts: &Facts| add(facts, id, max)).await
 }
@@ -86,7 +81,7 @@ async fn send(executor: &Executor, id: PatientId, max: u32) -> Result<Executed, 
 /// A rule over one stream holds however many ask at once, from two processes.
 async fn a_limit_holds_under_a_race(test: TestStore) {
     let other = test.again().await;
-    let executors = [executor(&test.store.log), executor(&other.log)];
+    let executors = [stores::executor(&test.store).await, stores::executor(&other).await];
     let id = patient();
     let sent = (0..40).map(|turn| send(&executors[turn % 2], id, 7));
     let ends = join_all(sent).await;
@@ -100,7 +95,7 @@ async fn a_limit_holds_under_a_race(test: TestStore) {
 
 /// A rule over two streams holds, too: what is read and not written is guarded.
 async fn a_limit_over_two_streams_holds_under_a_race(test: TestStore) {
-    let executor = executor(&test.store.log);
+    let executor = stores::executor(&test.store).await;
     let (first, second) = (patient(), patient());
     let one_of_both = |written: PatientId, read: PatientId| {
         let executor = executor.clone();
@@ -125,21 +120,21 @@ async fn a_refusal_that_is_kept_stays(test: TestStore) {
     let keeping = Request { keep_refusal: true, ..request(id) };
     let refuse = |_: &Context, facts: &Facts| add(facts, id, 0);
     let allow = |_: &Context, facts: &Facts| add(facts, id, 9);
-    let first = executor(&test.store.log).execute(&keeping, &refuse).await.expect("it ends well");
+    let first = stores::executor(&test.store).await.execute(&keeping, &refuse).await.expect("it ends well");
     assert_eq!(first.receipt.refusal.as_ref().map(|refusal| refusal.rule.as_str()), Some("full"));
     assert!(!first.repeated && first.receipt.events.is_empty());
     assert_eq!(test.store.log.head().await.expect("the head"), 0, "it leaves no event");
     let other = test.again().await;
-    for log in [&test.store.log, &other.log] {
-        let again = executor(log).execute(&keeping, &allow).await.expect("its first answer");
+    for store in [&test.store, &other] {
+        let again = stores::executor(store).await.execute(&keeping, &allow).await.expect("its first answer");
         assert!(again.repeated);
         assert_eq!(again.receipt, first.receipt);
         let plain = Request { keep_refusal: false, ..keeping.clone() };
-        let end = executor(log).execute(&plain, &allow).await;
+        let end = stores::executor(store).await.execute(&plain, &allow).await;
         assert!(matches!(&end, Err(ExecuteError::Refused(refusal)) if refusal.rule == "full"), "{end:?}");
     }
     let taken = request(id);
-    executor(&test.store.log).execute(&taken, &allow).await.expect("another is taken");
+    stores::executor(&test.store).await.execute(&taken, &allow).await.expect("another is taken");
     let ids = [keeping.command_id, taken.command_id, Uuid::now_v7()];
     let known = other.log.find_commands(&ids).await.expect("an answer");
     assert_eq!(known.len(), 2);
@@ -151,7 +146,7 @@ async fn a_refusal_that_is_kept_stays(test: TestStore) {
 /// A refusal that rests on what is old by now is not remembered: it is decided anew.
 async fn a_stale_refusal_is_not_kept(test: TestStore) {
     let (id, other) = (patient(), test.again().await);
-    let (here, there) = (executor(&test.store.log), executor(&other.log));
+    let (here, there) = (stores::executor(&test.store).await, stores::executor(&other).await);
     send(&here, id, 9).await.expect("here it is known that there is one");
     send(&there, id, 9).await.expect("and there are two");
     let decide = |_: &Context, facts: &Facts| match facts.get::<Counter>(id)?.count {
@@ -169,9 +164,9 @@ async fn a_repeated_command_gives_its_first_answer(test: TestStore) {
     let id = patient();
     let request = request(id);
     let decide = |_: &Context, facts: &Facts| add(facts, id, 1);
-    let first = executor(&test.store.log).execute(&request, &decide).await.expect("it is taken");
+    let first = stores::executor(&test.store).await.execute(&request, &decide).await.expect("it is taken");
     assert!(!first.repeated);
-    for executor in [executor(&test.store.log), executor(&test.again().await.log)] {
+    for executor in [stores::executor(&test.store).await, stores::executor(&test.again().await).await] {
         let again = executor.execute(&request, &decide).await.expect("the first answer");
         assert!(again.repeated);
         assert_eq!(again.receipt, first.receipt);
@@ -188,22 +183,22 @@ async fn what_is_created_need_not_be_read_first(test: TestStore) {
     let creates = |request: Request| Request { creates: true, ..request };
     let decide = |_: &Context, facts: &Facts| add(facts, id, 1);
     let first = creates(request(id));
-    let taken = executor(&test.store.log).execute(&first, &decide).await.expect("it does not exist");
-    let again = executor(&test.store.log).execute(&first, &decide).await.expect("the first answer");
+    let taken = stores::executor(&test.store).await.execute(&first, &decide).await.expect("it does not exist");
+    let again = stores::executor(&test.store).await.execute(&first, &decide).await.expect("the first answer");
     assert_eq!((again.repeated, again.receipt), (true, taken.receipt));
-    let refused = executor(&test.store.log).execute(&creates(request(id)), &decide).await;
+    let refused = stores::executor(&test.store).await.execute(&creates(request(id)), &decide).await;
     assert!(matches!(&refused, Err(ExecuteError::Refused(refusal)) if refusal.rule == "full"), "{refused:?}");
     let wants_one = |_: &Context, facts: &Facts| {
         if facts.get::<Counter>(id)?.count == 0 { Err(Full(0).into()) } else { add(facts, id, 9) }
     };
-    executor(&test.store.log).execute(&creates(request(id)), &wants_one).await.expect("there is one");
+    stores::executor(&test.store).await.execute(&creates(request(id)), &wants_one).await.expect("there is one");
     assert_eq!(test.store.log.head().await.expect("the head"), 2);
 }
 
 /// A refusal that rests on facts from memory is looked at again when others have moved them.
 async fn a_refusal_rests_on_what_the_log_holds(test: TestStore) {
     let other = test.again().await;
-    let (here, there) = (executor(&test.store.log), executor(&other.log));
+    let (here, there) = (stores::executor(&test.store).await, stores::executor(&other).await);
     let id = patient();
     send(&here, id, 9).await.expect("it is taken");
     send(&there, id, 9).await.expect("it is taken");
@@ -216,8 +211,11 @@ async fn a_refusal_rests_on_what_the_log_holds(test: TestStore) {
     };
     here.execute(&request(id), &at_least_two).await.expect("there are two");
     // With a cache that keeps nothing, likewise.
-    let forgetful =
-        Executor::new(test.store.log.clone(), ExecutorOptions { cached_streams_max: 0, snapshot_every: 100 });
+    let forgetful = Executor::new(
+        test.store.log.clone(),
+        stores::installation(&test.store).await,
+        ExecutorOptions { cached_streams_max: 0, snapshot_every: 100 },
+    );
     let tries = AtomicUsize::new(0);
     let grows_meanwhile = |_: &Context, facts: &Facts| {
         let count = facts.get::<Counter>(id)?.count;
@@ -237,7 +235,7 @@ async fn a_refusal_rests_on_what_the_log_holds(test: TestStore) {
 }
 
 async fn an_expected_version_is_compared(test: TestStore) {
-    let executor = executor(&test.store.log);
+    let executor = stores::executor(&test.store).await;
     let id = patient();
     let with = |version: u64| Request { if_match: Precondition::OneOf(vec![version.into()]), ..request(id) };
     let decide = |_: &Context, facts: &Facts| add(facts, id, 9);
@@ -262,8 +260,9 @@ async fn an_expected_version_is_compared(test: TestStore) {
 async fn snapshots_change_nothing_but_the_way(test: TestStore) {
     let log = &test.store.log;
     let options = ExecutorOptions { snapshot_every: 5, ..ExecutorOptions::default() };
+    let installation = stores::installation(&test.store).await;
     let id = patient();
-    let executor = Executor::new(log.clone(), options);
+    let executor = Executor::new(log.clone(), installation.clone(), options);
     for _ in 0..12 {
         send(&executor, id, 100).await.expect("it is taken");
     }
@@ -276,7 +275,7 @@ async fn snapshots_change_nothing_but_the_way(test: TestStore) {
             seen.store(facts.get::<Counter>(id)?.count as usize, Ordering::SeqCst);
             Err::<Decision, Halt>(Full(0).into())
         };
-        drop(Executor::new(log.clone(), options).execute(&request(id), &decide).await);
+        drop(Executor::new(log.clone(), installation.clone(), options).execute(&request(id), &decide).await);
         seen.into_inner()
     };
     assert_eq!(count().await, 12, "from the snapshot");
@@ -299,10 +298,10 @@ async fn snapshots_change_nothing_but_the_way(test: TestStore) {
 
 /// More streams than any other decision looks at, asked for at once.
 async fn a_decision_may_look_at_hundreds_of_streams(test: TestStore) {
-    let executor = executor(&test.store.log);
+    let executor = stores::executor(&test.store).await;
     let ids: Vec<PatientId> = (0..300).map(|_| patient()).collect();
     send(&executor, ids[299], 1).await.expect("it is added");
-    let fresh = self::executor(&test.store.log);
+    let fresh = stores::executor(&test.store).await;
     let decided = AtomicUsize::new(0);
     let sum = |_: &Context, facts: &Facts| {
         decided.fetch_add(1, Ordering::Relaxed);

@@ -57,7 +57,7 @@ async fn one_key_is_made_of_many_races(test: TestStore) {
         let fresh = keyring(&test.store, &master).find(Context { owner, version: 1 }).await.expect("a key");
         assert!(found.contains(&(1, *fresh.bytes())));
     }
-    let secrets = try_join_all(rings.iter().map(|ring| ring.secret())).await.expect("a secret");
+    let secrets = try_join_all(rings.iter().map(|ring| ring.secret(Uuid::nil()))).await.expect("a secret");
     let mac = Mac::new(&secrets[0], Purpose::SearchKey).of(&[b"110101199003070000"]);
     Mac::new(&secrets[1], Purpose::SearchKey).verify(&[b"110101199003070000"], &mac).expect("the same secret");
     other.close().await;
@@ -81,7 +81,7 @@ async fn what_was_sealed_before_is_opened_after_a_renewal(test: TestStore) {
     let nobody = Context { owner: crate::keys::owner(), version: 1 };
     assert!(matches!(ring.find(nobody).await, Err(KeyError::Missing(context)) if context == nobody));
     assert_eq!(test.store.keys.load(&[nobody.owner]).await.expect("an answer"), [Standing::None], "none was made");
-    assert!(matches!(ring.renew(Owner::INSTALLATION).await, Err(KeyError::Installation)));
+    assert!(matches!(ring.renew(Owner::installation(Uuid::nil())).await, Err(KeyError::Installation)));
     other.close().await;
 }
 
@@ -145,8 +145,8 @@ async fn destroying_wins_every_race(test: TestStore) {
         }
     }
     let ring = keyring(&test.store, &master);
-    ring.secret().await.expect("a secret");
-    assert!(matches!(ring.destroy(Owner::INSTALLATION).await, Err(KeyError::Installation)));
+    ring.secret(Uuid::nil()).await.expect("a secret");
+    assert!(matches!(ring.destroy(Owner::installation(Uuid::nil())).await, Err(KeyError::Installation)));
     other.close().await;
 }
 

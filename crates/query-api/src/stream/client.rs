@@ -154,7 +154,7 @@ impl Client {
         for rendered in events {
             self.position = rendered.event.position;
             self.last = Some(rendered.event.event_id);
-            if self.is_of_the_account(&rendered.event) {
+            if self.is_of_the_account(&rendered.event) && !self.may_go_on().await {
                 // What came before is still told; whoever comes again is looked at anew.
                 self.has_changed = true;
                 break;
@@ -164,8 +164,8 @@ impl Client {
                 false => Seen::Hidden,
             };
             match seen {
-                Seen::Shown { allocation } => {
-                    passing.push(rendered.frame(allocation));
+                Seen::Shown(shown) => {
+                    passing.push(rendered.frame(shown.allocation));
                     self.skipped = 0;
                 }
                 Seen::Hidden => self.skipped += 1,
@@ -179,7 +179,7 @@ impl Client {
         })
     }
 
-    /// Whether the event changes what the account may do.
+    /// Whether the event may change what the account may do.
     fn is_of_the_account(&self, event: &Envelope) -> bool {
         event.stream == self.principal.account_id.stream() || event.stream == self.principal.identity_id.stream()
     }

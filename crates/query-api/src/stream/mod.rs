@@ -25,7 +25,7 @@ use self::client::Client;
 use self::filter::Filter;
 use self::window::Window;
 use crate::QueryApi;
-use crate::blinding::Payload;
+use crate::blinding::{Payload, Shown};
 use crate::entry::Entry;
 use crate::gaze::{Eyes, Gaze, Seen};
 use crate::lists::uuid_in_path;
@@ -89,8 +89,8 @@ pub async fn one(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let (event, allocation_is_shown) = found(&api, &principal, &id, &uri).await?;
-    Ok(from_the_log(&Entry::new(&event, allocation_is_shown)))
+    let (event, shown) = found(&api, &principal, &id, &uri).await?;
+    Ok(from_the_log(&Entry::new(&event, shown)))
 }
 
 /// `GET /v1/events/<event id>/payload`: what a message refers to that came without it.
@@ -100,19 +100,19 @@ pub async fn payload(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let (event, allocation_is_shown) = found(&api, &principal, &id, &uri).await?;
-    Ok(from_the_log(&Payload::of(&event, allocation_is_shown)))
+    let (event, shown) = found(&api, &principal, &id, &uri).await?;
+    Ok(from_the_log(&Payload::of(&event, shown)))
 }
 
-/// The event that is asked for, and whether its treatment allocation is shown to whoever asks.
-async fn found(api: &QueryApi, principal: &Principal, id: &str, uri: &Uri) -> Result<(Envelope, bool), Problem> {
+/// The event that is asked for, and what of it is shown to whoever asks.
+async fn found(api: &QueryApi, principal: &Principal, id: &str, uri: &Uri) -> Result<(Envelope, Shown), Problem> {
     let id = uuid_in_path(id)?;
     Parameters::of(uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
     let missing = || Problem::not_found("not-found", format!("There is no event with the id {id}."));
     let event = event.ok_or_else(missing)?;
     match api.eyes.look_at(&Gaze::of(principal), &event).await.map_err(from_log)? {
-        Seen::Shown { allocation } => Ok((event, allocation)),
+        Seen::Shown(shown) => Ok((event, shown)),
         Seen::Hidden => Err(missing()),
     }
 }

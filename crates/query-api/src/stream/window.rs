@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::PIECE;
+use crate::blinding::Shown;
 use crate::entry::Entry;
 use crate::render::log as log_error;
 
@@ -45,7 +46,10 @@ impl Rendered {
         let form = if allocation_is_shown { &self.open } else { &self.blinded };
         form.get_or_init(|| {
             // JSON holds no line break, so one `data` line is enough.
-            let (id, data) = (self.event.event_id, Entry::new(&self.event, allocation_is_shown));
+            let (id, data) = (
+                self.event.event_id,
+                Entry::new(&self.event, Shown { allocation: allocation_is_shown, personal: false }),
+            );
             format!("id: {id}\nevent: {}\ndata: {data}\n\n", self.event.event_type).into()
         })
         .clone()

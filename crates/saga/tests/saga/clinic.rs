@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use domain::commands::COMMANDS;
 use event_store::Store;
-use event_store::execute::{Executor, ExecutorOptions, Precondition, Request};
+use event_store::execute::{Executor, Precondition, Request};
 use event_store::log::{Expected, Write};
 use events::envelope::{Actor, NewEvent, References, Role};
 use events::ids::{AlertId, PatientId, SiteId, StreamKey, SubjectId, TrialId};
 use events::safety::alert::{AlertEvent, AlertRaised, Severity};
 use serde_json::{Value, json};
 use testkit::appends::{of_writes, some_time};
+use testkit::stores;
 use uuid::Uuid;
 
 const TRIAL: u128 = 0x10;
@@ -25,8 +26,8 @@ pub struct Clinic {
 }
 
 impl Clinic {
-    pub fn new(store: Store) -> Self {
-        let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+    pub async fn new(store: Store) -> Self {
+        let executor = stores::executor(&store).await;
         Self::with(store, executor)
     }
 

@@ -101,7 +101,7 @@ async fn everybody_of_a_trial_is_told_once(test: TestStore) {
     }
     let closed = TrialEvent::from(EnrolmentClosed { reason: "Enough".to_owned() });
     let closed = NewEvent::of(&closed, some_time(), References::trial(trial_id));
-    let running = start(runner(&test.store, TELLERS));
+    let running = start(runner(&test.store, TELLERS).await);
     eventually("the patients are known", PATIENCE, async || is_quiet(&test.store, TELLERS).await).await;
     append(&test, vec![Write { stream: trial_id.stream(), expected: Expected::NoStream, events: vec![closed] }]).await;
     // Who comes later is not told.
@@ -112,7 +112,7 @@ async fn everybody_of_a_trial_is_told_once(test: TestStore) {
     };
     eventually("some are told", PATIENCE, in_the_middle).await;
     drop(running);
-    let running = start(runner(&test.store, TELLERS));
+    let running = start(runner(&test.store, TELLERS).await);
     eventually("all is done", PATIENCE, async || is_quiet(&test.store, TELLERS).await).await;
     drop(running);
     let told = |instances: &[saga::Instance]| {
@@ -126,7 +126,7 @@ async fn everybody_of_a_trial_is_told_once(test: TestStore) {
     let cursor = test.store.sagas.cursor("teller").await.expect("an answer");
     test.store.sagas.restart("teller", 1, 1, cursor).await.expect("thrown away");
     let counting = Faults::none();
-    run_until_quiet(&test.store, runner(&counting.clone().around(&test.store), TELLERS)).await;
+    run_until_quiet(&test.store, runner(&counting.clone().around(&test.store), TELLERS).await).await;
     assert_eq!(counting.count(Place::Append), 0, "commands were sent again");
     assert!(instances(&test.store).await == before, "another end");
 }

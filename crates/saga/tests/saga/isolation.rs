@@ -97,7 +97,7 @@ async fn an_instance_that_cannot_be_folded_is_stuck_and_the_others_go_on(test: T
     for number in [1, BAD, 3, BAD, 1] {
         happens_to(&test, number).await;
     }
-    run_until_quiet(&test.store, runner(&test.store, BREAKING)).await;
+    run_until_quiet(&test.store, runner(&test.store, BREAKING).await).await;
     let stand = instances(&test.store).await;
     assert_eq!(of(&stand, BAD).status, "stuck");
     assert!(of(&stand, BAD).cause.is_some(), "{stand:?}");
@@ -111,7 +111,7 @@ async fn an_instance_that_cannot_be_folded_is_stuck_and_the_others_go_on(test: T
     let troubles = test.store.sagas.troubles("greeter", 1).await.expect("an answer");
     assert_eq!((troubles.stuck, troubles.dead), (1, 0));
     // A version that can takes it up again, and does what was left.
-    run_until_quiet(&test.store, runner(&test.store, MENDED)).await;
+    run_until_quiet(&test.store, runner(&test.store, MENDED).await).await;
     let stand = instances(&test.store).await;
     assert_eq!((of(&stand, BAD).status.as_str(), &of(&stand, BAD).state["greeted"]), ("running", &2.into()));
     assert_eq!(count(&test.store).await.of("NotificationRequested"), 5);
@@ -122,7 +122,7 @@ async fn a_document_that_cannot_be_read_stops_one_instance() {
     let test = stores::sqlite().await;
     happens_to(&test, 1).await;
     happens_to(&test, 3).await;
-    run_until_quiet(&test.store, runner(&test.store, MENDED)).await;
+    run_until_quiet(&test.store, runner(&test.store, MENDED).await).await;
     let key = of(&instances(&test.store).await, 1).saga_id.to_string();
     let mut file = test.derived_file().await;
     let spoilt = r#"{"key": "00000000-0000-0000-0000-000000000001"}"#;
@@ -131,7 +131,7 @@ async fn a_document_that_cannot_be_read_stops_one_instance() {
     file.close().await.expect("closed");
     happens_to(&test, 1).await;
     happens_to(&test, 3).await;
-    run_until_quiet(&test.store, runner(&test.store, MENDED)).await;
+    run_until_quiet(&test.store, runner(&test.store, MENDED).await).await;
     let stand = instances(&test.store).await;
     assert_eq!(of(&stand, 1).status, "stuck");
     assert_eq!(of(&stand, 3).state["greeted"], 2);
@@ -144,7 +144,7 @@ async fn an_event_of_a_newer_program_is_left_to_one() {
     let unknown = NewEvent { event_type: "PatientTeleported", ..event(patient(1), None) };
     let write = Write { stream: patient(1).stream(), expected: Expected::Any, events: vec![unknown] };
     test.store.log.append(of_writes(vec![write])).await.expect("an append");
-    let runner = runner(&test.store, PROCESSES);
+    let runner = runner(&test.store, PROCESSES).await;
     let standing = runner.standing.clone();
     let running = start(runner);
     // Each process manager finds it out by itself.

@@ -86,21 +86,21 @@ async fn letters(test: &TestStore) -> Vec<(Uuid, StepDeadLettered)> {
 
 async fn a_dead_letter_is_tried_again_as_another_command(test: TestStore) {
     register(&test).await;
-    run_until_quiet(&test.store, runner(&test.store, STUBBORN)).await;
+    run_until_quiet(&test.store, runner(&test.store, STUBBORN).await).await;
     let first = letters(&test).await;
     assert_eq!(first.len(), 1);
     assert_eq!((first[0].1.saga.as_str(), first[0].1.rule.as_str()), ("stubborn", "subject-not-found"));
     let known = test.store.log.find_command(first[0].0).await.expect("an answer").expect("it left a receipt");
     assert_eq!(known.receipt.refusal.expect("a refusal").rule, "subject-not-found");
-    let clinic = Clinic::new(test.store.clone());
+    let clinic = Clinic::new(test.store.clone()).await;
     clinic.send("RetryDeadLetter", first[0].0.as_u128(), json!({"reason": "Try"})).await;
-    run_until_quiet(&test.store, runner(&test.store, STUBBORN)).await;
+    run_until_quiet(&test.store, runner(&test.store, STUBBORN).await).await;
     let second = letters(&test).await;
     assert_eq!(second.len(), 2, "decided anew, and refused anew");
     assert_ne!(second[0].0, second[1].0);
     assert_eq!(test.store.sagas.troubles("stubborn", 1).await.expect("an answer").dead, 1);
     clinic.send("DropDeadLetter", second[1].0.as_u128(), json!({"reason": "Enough"})).await;
-    run_until_quiet(&test.store, runner(&test.store, STUBBORN)).await;
+    run_until_quiet(&test.store, runner(&test.store, STUBBORN).await).await;
     assert_eq!(test.store.sagas.troubles("stubborn", 1).await.expect("an answer").dead, 0);
     let before = instances(&test.store).await;
     let mut statuses: Vec<_> = before[0].steps.iter().map(|step| (step.name.as_str(), step.status.as_str())).collect();
@@ -111,14 +111,14 @@ async fn a_dead_letter_is_tried_again_as_another_command(test: TestStore) {
     let cursor = test.store.sagas.cursor("stubborn").await.expect("an answer");
     test.store.sagas.restart("stubborn", 1, 1, cursor).await.expect("thrown away");
     let counting = Faults::none();
-    run_until_quiet(&test.store, runner(&counting.clone().around(&test.store), STUBBORN)).await;
+    run_until_quiet(&test.store, runner(&counting.clone().around(&test.store), STUBBORN).await).await;
     assert_eq!(counting.count(Place::Append), 0, "commands were sent again");
     assert_eq!(instances(&test.store).await, before);
 }
 
 async fn a_step_that_cannot_be_read_is_a_dead_letter(test: TestStore) {
     register(&test).await;
-    run_until_quiet(&test.store, runner(&test.store, STUBBORN)).await;
+    run_until_quiet(&test.store, runner(&test.store, STUBBORN).await).await;
     let instance = instances(&test.store).await.remove(0);
     // As a program of before may have left it.
     let target = Uuid::from_u128(5);
@@ -150,7 +150,7 @@ async fn a_step_that_cannot_be_read_is_a_dead_letter(test: TestStore) {
         among: vec!["stubborn".to_owned()],
     };
     test.store.sagas.commit(batch).await.expect("stored");
-    run_until_quiet(&test.store, runner(&test.store, STUBBORN)).await;
+    run_until_quiet(&test.store, runner(&test.store, STUBBORN).await).await;
     let letters = letters(&test).await;
     let (command_id, letter) = &letters[1];
     assert_eq!(*command_id, Uuid::from_u128(9));
@@ -159,9 +159,9 @@ async fn a_step_that_cannot_be_read_is_a_dead_letter(test: TestStore) {
 }
 
 async fn steps_tell_who_and_why(test: TestStore) {
-    let clinic = Clinic::new(test.store.clone());
+    let clinic = Clinic::new(test.store.clone()).await;
     Enrolment::play(&clinic, 0).await;
-    run_until_quiet(&test.store, runner(&test.store, PROCESSES)).await;
+    run_until_quiet(&test.store, runner(&test.store, PROCESSES).await).await;
     let events = test.store.log.read_all(0, 1_000).await.expect("the log");
     let screened: Vec<_> = events.iter().filter(|event| event.event_type == "PatientScreened").collect();
     assert_eq!(screened.len(), 3);

@@ -59,13 +59,13 @@ fn raised(name: &str) -> Processes {
 }
 
 async fn play<C: Course>(test: &TestStore) {
-    let clinic = Clinic::new(test.store.clone());
+    let clinic = Clinic::new(test.store.clone()).await;
     for phase in 0..C::PHASES {
         C::play(&clinic, phase).await;
-        run_until_quiet(&test.store, runner(&test.store, only(C::PROCESS))).await;
+        run_until_quiet(&test.store, runner(&test.store, only(C::PROCESS)).await).await;
     }
     // The others come later, when everything is done.
-    run_until_quiet(&test.store, runner(&test.store, PROCESSES)).await;
+    run_until_quiet(&test.store, runner(&test.store, PROCESSES).await).await;
 }
 
 /// Runs a runner over a store that counts, until all is done: it must send nothing.
@@ -73,7 +73,7 @@ async fn fold_again(test: &TestStore, processes: Processes) -> Vec<Instance> {
     let head = test.store.log.head().await.expect("the head");
     let counting = Faults::none();
     let store = counting.clone().around(&test.store);
-    run_until_quiet(&test.store, Runner { ..runner(&store, processes) }).await;
+    run_until_quiet(&test.store, Runner { ..runner(&store, processes).await }).await;
     assert_eq!(counting.count(Place::Append), 0, "commands were sent again");
     assert_eq!(test.store.log.head().await.expect("the head"), head);
     instances(&test.store).await
@@ -131,8 +131,8 @@ async fn an_older_program_leaves_what_a_newer_one_keeps() {
     play::<Enrolment>(&test).await;
     fold_again(&test, raised("enrolment")).await;
     let kept = test.store.sagas.cursor("enrolment").await.expect("an answer").expect("a cursor");
-    let older = crate::world::start(runner(&test.store, PROCESSES));
-    let clinic = Clinic::new(test.store.clone());
+    let older = crate::world::start(runner(&test.store, PROCESSES).await);
+    let clinic = Clinic::new(test.store.clone()).await;
     clinic.send("RegisterPatient", 0x999, json!({})).await;
     let (store, head) = (test.store.clone(), test.store.log.head().await.expect("the head"));
     let others = async || {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use event_bus::{FeedSource, LogFeedSource};
-use event_store::execute::{Executor, ExecutorOptions};
+use event_store::execute::Executor;
 use event_store::{Store, StoreOptions};
 use saga::{PROCESSES, Runner};
 use testkit::{eventually, stores};
@@ -90,7 +90,7 @@ async fn a_step_costs_at_most_five_round_trips() {
     let url = format!("{account}@127.0.0.1:{port}/{database}?sslmode=disable");
     let store = Store::open(&url, &StoreOptions::default()).await.expect("the store opens");
     // As in one process: it keeps what it wrote.
-    let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+    let executor = stores::executor(&store).await;
     let clinic = Clinic::with(store.clone(), executor.clone());
     clinic.open_trial().await;
     let sign = async |first: u128| {

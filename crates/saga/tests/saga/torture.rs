@@ -33,27 +33,27 @@ enum Delivery {
     Twice,
 }
 
-fn delivered<C: Course>(store: &Store, delivery: Delivery) -> Runner {
+async fn delivered<C: Course>(store: &Store, delivery: Delivery) -> Runner {
     let log = Arc::new(LogFeedSource::new(store.log.clone()));
     let feed: Arc<dyn FeedSource> = match delivery {
         Delivery::AsTheyCome => log,
         Delivery::OneByOne => Arc::new(Burst { source: log, size: 1, times: 1 }),
         Delivery::Twice => Arc::new(Burst { source: log, size: 3, times: 2 }),
     };
-    Runner { feed, ..runner(store, only(C::PROCESS)) }
+    Runner { feed, ..runner(store, only(C::PROCESS)).await }
 }
 
 /// Plays the course with these faults; gives the end and what was stored on the way.
 async fn play<C: Course>(delivery: Delivery, faults: Arc<Faults>) -> (End, usize, usize) {
     let test = stores::sqlite().await;
     let disturbed = faults.clone().around(&test.store);
-    let mut running = start(delivered::<C>(&disturbed, delivery));
-    let clinic = Clinic::new(test.store.clone());
+    let mut running = start(delivered::<C>(&disturbed, delivery).await);
+    let clinic = Clinic::new(test.store.clone()).await;
     for phase in 0..C::PHASES {
         if phase == C::BEHIND {
             drop(running);
             C::play(&clinic, phase).await;
-            running = start(delivered::<C>(&disturbed, delivery));
+            running = start(delivered::<C>(&disturbed, delivery).await);
         } else {
             C::play(&clinic, phase).await;
         }
@@ -64,7 +64,7 @@ async fn play<C: Course>(delivery: Delivery, faults: Arc<Faults>) -> (End, usize
                 () = &mut quiet => break,
                 () = faults.crashed() => {
                     drop(running);
-                    running = start(delivered::<C>(&disturbed, delivery));
+                    running = start(delivered::<C>(&disturbed, delivery).await);
                 }
             }
         }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use event_bus::{FeedSource, LogFeedSource};
 use event_store::Store;
-use event_store::execute::{Executor, ExecutorOptions};
 use event_store::views::{ColumnValue, Filter, FilterOp, ListQuery};
 use saga::{DynProcess, Instance, Options, PROCESSES, Runner, SCHEMA};
-use testkit::eventually;
+use testkit::{eventually, stores};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,8 +25,8 @@ pub fn only(name: &str) -> Processes {
 }
 
 /// A runner that looks often and is followed soon.
-pub fn runner(store: &Store, processes: Processes) -> Runner {
-    let executor = Executor::new(store.log.clone(), ExecutorOptions::default());
+pub async fn runner(store: &Store, processes: Processes) -> Runner {
+    let executor = stores::executor(store).await;
     let feed: Arc<dyn FeedSource> = Arc::new(LogFeedSource::new(store.log.clone()));
     let options = Options { look_every: Duration::from_millis(50), lease_time: Duration::from_millis(400) };
     Runner { processes, options, ..Runner::new(store.clone(), executor, feed) }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::key::Key;
 use crate::master::{Context, Master};
-use crate::owner::Owner;
+use crate::owner::{Owner, OwnerKind};
 use crate::store::{KeyStore, Standing, StoredKey};
 
 pub use error::KeyError;
@@ -98,13 +99,13 @@ impl Keyring {
         self
     }
 
-    /// The secret of the installation, for [`crate::Mac::new`]; made where there is none yet.
+    /// The secret of the installation on the log of this id, for [`crate::Mac::new`]; made where there is none yet.
     ///
     /// # Errors
     /// [`KeyError`].
-    pub async fn secret(&self) -> Result<Key, KeyError> {
+    pub async fn secret(&self, log_id: Uuid) -> Result<Key, KeyError> {
         // Its first key for ever: what a MAC was made of must give the same MAC later.
-        self.key(Owner::INSTALLATION).await.map(|newest| newest.key)
+        self.key(Owner::installation(log_id)).await.map(|newest| newest.key)
     }
 
     /// The owner's newest key; made where the owner never had one.
@@ -184,7 +185,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyError`].
     pub async fn renew(&self, owner: Owner) -> Result<DataKey, KeyError> {
-        if owner == Owner::INSTALLATION {
+        if owner.kind == OwnerKind::Installation {
             return Err(KeyError::Installation);
         }
         let _turn = self.turn(owner).lock().await;
@@ -205,7 +206,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyError`].
     pub async fn destroy(&self, owner: Owner) -> Result<bool, KeyError> {
-        if owner == Owner::INSTALLATION {
+        if owner.kind == OwnerKind::Installation {
             return Err(KeyError::Installation);
         }
         let destroyed = self.store.destroy(owner).await?;

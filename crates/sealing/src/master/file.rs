@@ -41,17 +41,25 @@ impl FileMaster {
             Err(MasterError::File(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened,
         }
+        match Self::create(path).await {
+            // Another process was first: its key is the one.
+            Err(MasterError::File(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Self::open(path).await,
+            created => created,
+        }
+    }
+
+    /// Makes a master key in a file, which must not exist, with its folder where that is missing.
+    ///
+    /// # Errors
+    /// [`MasterError`].
+    pub async fn create(path: &Path) -> Result<Self, MasterError> {
         let create = |path: &Path| {
             let mut versions = Versions::default();
             versions.add()?;
             private_file::create(path, versions.to_text().as_bytes())
                 .map_err(|source| MasterError::File(path.to_owned(), source))
         };
-        match blocking(path, create).await {
-            // Another process was first: its key is the one.
-            Err(MasterError::File(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            created => created?,
-        }
+        blocking(path, create).await?;
         Self::open(path).await
     }
 

@@ -145,6 +145,8 @@ impl Verifier {
     pub async fn keep_fresh(self, shutdown: CancellationToken) {
         let issuers = self.inner.issuers.values().cloned();
         join_all(issuers.map(|issuer| issuer.keep_fresh(shutdown.clone()))).await;
+        // Whoever verifies nothing has nothing to keep fresh, and stays all the same.
+        shutdown.cancelled().await;
     }
 }
 

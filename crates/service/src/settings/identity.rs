@@ -232,7 +232,7 @@ mod tests {
     fn a_key_is_made_only_where_none_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let named = folder.path().join("named.pem");
-        let by = |signing_key_file, jwks_file| SigningKeySettings { signing_key_file, jwks_file };
+        let by = |signing_key_file, jwks_file| SigningKeySettings { signing_key: None, signing_key_file, jwks_file };
         assert!(by(Some(named.clone()), None).source(folder.path(), true).is_err() && !named.exists());
         assert!(by(None, None).source(folder.path(), false).is_err());
         assert!(matches!(by(None, Some(named.clone())).source(folder.path(), true), Ok(Source::JwksFile(_))));

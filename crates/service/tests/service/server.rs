@@ -9,7 +9,6 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use axum::routing::{get, post};
 use command_api::accounts;
-use event_store::execute::{Executor, ExecutorOptions};
 use futures::stream;
 use service::accounts::Accounts;
 use service::auth::Gate;
@@ -62,7 +61,7 @@ pub struct Server {
 pub async fn gate(keys: &SigningKeys, usernames: &[&str]) -> (Gate, TestStore) {
     let store = stores::sqlite().await;
     let log = store.store.log.clone();
-    let executor = Executor::new(log.clone(), ExecutorOptions::default());
+    let executor = stores::executor(&store.store).await;
     for username in usernames {
         accounts::open(&executor, username, Vec::new(), &[]).await.expect("an account");
     }

@@ -1,0 +1,110 @@
+//! Who a person is: masked everywhere, shown for a stated purpose to who may see it, and recorded before it is.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::api::{Answer, Api};
+use crate::clinic::{Clinic, Plan, fresh};
+use crate::system::System;
+
+const NAME: &str = "Solveig Markerud";
+const NATIONAL_ID: &str = "09034812345";
+const MOBILE: &str = "+4791234567";
+const PURPOSE: &str = "Call the participant about the visit of tomorrow";
+
+struct Scene {
+    system: System,
+    clinic: Clinic,
+    patient: Uuid,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let system = System::embedded().await;
+        let clinic = Clinic::open(&system.api, Plan::default()).await;
+        let patient = fresh();
+        let person = json!({"name": NAME, "national_id": NATIONAL_ID, "mobile": MOBILE, "birth_date": "1948-03-09",
+            "sex": "F", "site_id": clinic.site});
+        clinic.patient_command(patient, "register-patient", person).await.ok();
+        Self { system, clinic, patient }
+    }
+
+    fn member(&self, username: &str, role: &str) -> Api {
+        let (trial, site) = (self.clinic.trial.to_string(), self.clinic.site.to_string());
+        self.system.as_member(username, role, &["--trial", &trial, "--site", &site])
+    }
+
+    async fn disclosures(&self, count: usize) -> Vec<Value> {
+        let path = format!("/v1/disclosures?patient_id={}&sort=-disclosed_at", self.patient);
+        let auditor = self.system.as_role("auditor");
+        let all = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() >= count);
+        let page = auditor.until(&path, "every disclosure is listed", all).await;
+        page["items"].as_array().expect("disclosures").clone()
+    }
+}
+
+async fn asked(api: &Api, path: &str, purpose: Option<&str>) -> Answer {
+    let mut request = api.request(reqwest::Method::GET, path);
+    if let Some(purpose) = purpose {
+        request = request.header("anamnesis-purpose", purpose);
+    }
+    let response = request.send().await.expect("an answer");
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+}
+
+#[tokio::test]
+async fn r14_r26_who_a_person_is_is_shown_for_a_purpose_and_that_it_was_is_listed() {
+    let scene = Scene::new().await;
+    let path = format!("/v1/patients/{}/identity", scene.patient);
+    let nurse = scene.member("nurse-701", "coordinator");
+    asked(&nurse, &path, None).await.refused(400, "missing");
+    let identity = asked(&nurse, &path, Some(PURPOSE)).await.ok();
+    assert_eq!((&identity["name"], &identity["national_id"]), (&json!(NAME), &json!(NATIONAL_ID)), "{identity:#}");
+    let listed = scene.disclosures(1).await;
+    assert_eq!(listed.len(), 1, "{listed:#?}");
+    assert_eq!((&listed[0]["username"], &listed[0]["purpose"]), (&json!("nurse-701"), &json!(PURPOSE)), "{listed:#?}");
+    assert_eq!((&listed[0]["role"], &listed[0]["kind"]), (&json!("coordinator"), &json!("identity")), "{listed:#?}");
+
+    // Whose work does not need it is not shown it, and nothing is recorded as if it were.
+    for role in ["monitor", "sponsor", "auditor", "medical-monitor", "unblinded-statistician", "administrator"] {
+        asked(&scene.system.as_role(role), &path, Some(PURPOSE)).await.refused(403, "not-unmasked");
+    }
+    let stranger = scene.system.as_participant(scene.clinic.patient(None).await);
+    asked(&stranger, &path, Some(PURPOSE)).await.refused(404, "not-found");
+    asked(&scene.system.as_participant(scene.patient), &path, Some("My own data")).await.ok();
+    assert_eq!(scene.disclosures(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn histories_are_masked_unless_a_purpose_is_said_and_copies_are_listed() {
+    let scene = Scene::new().await;
+    let path = format!("/v1/patients/{}/history", scene.patient);
+    let doctor = scene.member("doctor-701", "investigator");
+    let masked = asked(&doctor, &path, None).await.ok();
+    let person = &masked["items"][0]["payload"];
+    let shown = [&person["name"], &person["national_id"], &person["mobile"], &person["birth_date"], &person["sex"]];
+    assert_eq!(shown, [&json!("S*"), &json!("*"), &json!("+479****4567"), &json!("1948"), &json!("*")], "{person:#}");
+    for (path, who) in [(path.clone(), "history"), (format!("/v1/patients/{}/state", scene.patient), "state")] {
+        for api in [&doctor, &scene.system.as_administrator(), &scene.system.as_role("auditor")] {
+            let text = asked(api, &path, None).await.ok().to_string();
+            for marker in [NAME, NATIONAL_ID, MOBILE, "1948-03-09"] {
+                assert!(!text.contains(marker), "{who}: {text}");
+            }
+        }
+    }
+    asked(&doctor, &format!("{path}?unmasked=true"), None).await.refused(400, "missing");
+    let unmasked = asked(&doctor, &format!("{path}?unmasked=true"), Some("Transfer to another site")).await.ok();
+    assert_eq!(unmasked["items"][0]["payload"]["name"], NAME);
+    asked(&scene.system.as_role("sponsor"), &format!("{path}?unmasked=true"), Some("x"))
+        .await
+        .refused(403, "not-unmasked");
+
+    // A copy is listed also where it is masked.
+    let copy = asked(&scene.system.as_role("monitor"), &format!("{path}/export"), None).await;
+    assert!(copy.status.is_success() && !copy.body.to_string().contains(NAME), "{:#}", copy.body);
+    let listed = scene.disclosures(2).await;
+    let told: Vec<_> = listed.iter().map(|one| (one["kind"].clone(), one["unmasked"].clone())).collect();
+    assert_eq!(told, [(json!("export"), json!(false)), (json!("history"), json!(true))], "{listed:#?}");
+}

@@ -1,0 +1,99 @@
+//! Who a patient is: shown for a stated purpose, which is recorded first.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use events::TimeZone;
+use events::access::disclosure::DisclosureKind;
+use events::ids::{PatientId, StreamKey as _};
+use events::patient::{PatientEvent, Sex};
+use events::set::EventSet as _;
+use events::values::{PartialDate, Personal};
+use schemars::JsonSchema;
+use serde::Serialize;
+use service::auth::Principal;
+use service::problem::Problem;
+
+use crate::QueryApi;
+use crate::disclosure::{self, Asked};
+use crate::lists::uuid_in_path;
+use crate::parameters::Parameters;
+use crate::render::{from_log, from_the_log};
+
+/// Events that are read at a time.
+const READ_EVENTS: usize = 1_000;
+
+/// Who a patient is.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct PatientIdentity {
+    patient_id: Option<PatientId>,
+    /// Full name.
+    name: Option<Personal<String>>,
+    /// National identity number.
+    national_id: Option<Personal<String>>,
+    /// Mobile telephone number, E.164.
+    mobile: Option<Personal<String>>,
+    /// Date of birth, as far as it is known.
+    birth_date: Option<Personal<PartialDate>>,
+    /// Sex.
+    sex: Option<Personal<Sex>>,
+    /// The time zone in which the person lives, where it is known.
+    time_zone: Option<TimeZone>,
+    /// Up to where the log was read.
+    position: u64,
+}
+
+/// `GET /v1/patients/<id>/identity`, with the header `Anamnesis-Purpose`.
+pub async fn patient(
+    State(api): State<QueryApi>,
+    principal: Principal,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let patient_id = PatientId::from(uuid_in_path(&id)?);
+    Parameters::of(&uri)?.finish()?;
+    let asked = Asked { patient_id, kind: DisclosureKind::Identity, unmasked: true };
+    disclosure::record(&api, &principal, &headers, asked).await?;
+    let mut identity = PatientIdentity { patient_id: Some(patient_id), ..PatientIdentity::default() };
+    let mut version = 0;
+    loop {
+        let events = api.store.log.read_stream(patient_id.stream(), version, READ_EVENTS).await.map_err(from_log)?;
+        for event in &events {
+            (version, identity.position) = (event.version, event.position);
+            if let Ok(event) = PatientEvent::from_envelope(event) {
+                identity.tell(event);
+            }
+        }
+        if events.len() < READ_EVENTS {
+            return Ok(from_the_log(&identity));
+        }
+    }
+}
+
+impl PatientIdentity {
+    fn tell(&mut self, event: PatientEvent) {
+        match event {
+            PatientEvent::PatientRegistered(registered) => {
+                self.name = registered.name;
+                self.national_id = registered.national_id;
+                self.mobile = registered.mobile;
+                self.birth_date = registered.birth_date;
+                self.sex = registered.sex;
+                self.time_zone = registered.time_zone;
+            }
+            PatientEvent::DemographicsCorrected(corrected) => {
+                let changes = corrected.changes;
+                changes.name.apply(&mut self.name);
+                changes.national_id.apply(&mut self.national_id);
+                changes.mobile.apply(&mut self.mobile);
+                changes.birth_date.apply(&mut self.birth_date);
+                changes.sex.apply(&mut self.sex);
+                changes.time_zone.apply(&mut self.time_zone);
+            }
+            PatientEvent::PatientAdmitted(_)
+            | PatientEvent::ObservationRecorded(_)
+            | PatientEvent::ObservationCorrected(_) => {}
+        }
+    }
+}
