@@ -46,6 +46,7 @@ pub mod access {
     pub mod disclosure;
     pub mod grant;
     pub mod incident;
+    mod outlook;
 
     pub use self::authorised::*;
 }

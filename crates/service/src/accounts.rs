@@ -53,6 +53,9 @@ pub enum NotLetIn {
     /// The account may not act.
     #[error("the account may not act: {0}")]
     MayNotAct(&'static str),
+    /// The account holds no role now.
+    #[error("the account holds no role")]
+    NoRole,
     /// The log does not answer.
     #[error("the accounts cannot be read")]
     Log(#[source] LogError),
@@ -168,6 +171,11 @@ impl From<NotLetIn> for Problem {
                 axum::http::StatusCode::FORBIDDEN,
                 "account-may-not-act",
                 format!("The account may do nothing: {why}. Ask an administrator."),
+            ),
+            NotLetIn::NoRole => Problem::new(
+                axum::http::StatusCode::FORBIDDEN,
+                "no-role",
+                "The account holds no role now, so it reads nothing. Ask an administrator for one.",
             ),
             NotLetIn::Log(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "accounts cannot be read");

@@ -15,7 +15,7 @@ use events::access::Duty;
 use events::access::incident::IncidentKind;
 use events::ids::{AccountId, IdentityId};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, NotLetIn};
 use crate::connections::Peer;
 use crate::identity::Verifier;
 use crate::incidents::{Incident, Recorder};
@@ -64,6 +64,9 @@ impl Gate {
             true => self.accounts.of_lately(identity_id).await?,
             false => self.accounts.of(identity_id).await?,
         };
+        if !is_command && known.sight.is_empty() {
+            return Err(NotLetIn::NoRole.into());
+        }
         Ok(Principal {
             identity_id,
             account_id: known.account_id,

@@ -105,6 +105,8 @@ impl World {
         context.actor.role = self.role.unwrap_or(context.actor.role);
         context.target_named = !self.unnamed;
         context.now = self.now.unwrap_or_else(now);
+        // Every command has an id of its own.
+        context.command_id = Uuid::from_u128(1 + self.streams.values().map(Vec::len).sum::<usize>() as u128);
         for need in reads {
             self.load(&need, &mut facts, folds);
         }

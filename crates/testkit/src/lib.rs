@@ -9,6 +9,7 @@ mod eventually;
 pub mod given;
 #[cfg(feature = "servers")]
 mod oidc;
+pub mod place;
 #[cfg(feature = "servers")]
 pub mod proxy;
 #[cfg(feature = "servers")]

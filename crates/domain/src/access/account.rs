@@ -246,6 +246,7 @@ impl Command for UnlinkIdentity {
 
     fn decide(&self, account_id: AccountId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::prose("reason", &self.reason)?;
+        identity("identity", &self.identity)?;
         facts.require([Need::of::<Account>(account_id), Need::of::<Identity>(of(&self.identity))])?;
         let holder = of_another(context, facts, account_id)?;
         if !holder.identities.contains(&self.identity) {

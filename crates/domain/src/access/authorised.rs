@@ -2,25 +2,19 @@
 //!
 //! The account is one of the decision's facts and guarded by its version like any other: in the order of the log no
 //! command stands behind the revocation of the right that it needed. What lies outside the sender's scope does not
-//! exist for them: the command is answered as on an empty log (docs/adr/0033).
+//! exist for them: the command is answered as on a log without it (docs/adr/0033).
 
-use authority::{Account, Holder, Identity, PatientPlaces, Sight};
-use decider::{Context, Decide, Decision, Fact, Facts, Halt, Need};
+use authority::{Account, Holder, Identity, Sight};
+use decider::{Context, Decide, Decision, Facts, Halt, Need, Refusal};
 use events::access::Duty;
 use events::envelope::{References, Role};
-use events::ids::{AccountId, IdentityId, PatientId, StreamId, StreamKey as _, StreamType, SubjectId};
+use events::ids::{AccountId, IdentityId};
 
+use super::outlook::Outlook;
 use crate::commands::AnyCommand;
-use crate::enrolment::subject::Subject;
-use crate::epro::report::Report;
-use crate::patient::Patient;
-use crate::safety::adverse_event::AdverseEvent;
-use crate::safety::alert::Alert;
-use crate::site::Site;
-use crate::visit::Visit;
 
-/// Streams that a decision on an empty log may ask for; more is a decision that never ends.
-const BLANKS_MAX: usize = 64;
+/// How often a decision without what is out of sight may ask for streams; more is a decision that never ends.
+const HALTS_MAX: usize = 64;
 
 rules! {
     /// Why somebody may not send a command.
@@ -78,27 +72,23 @@ impl Authorised {
     }
 
     /// Whether a decision about these is within what is in sight, and so is all that it looked at.
-    fn reaches(&self, sight: &Sight, facts: &Facts, about: &References) -> Result<bool, Halt> {
+    fn reaches(&self, outlook: Outlook<'_>, about: &References) -> Result<bool, Halt> {
         // Who shows their national id comes into sight by that.
         let shows_the_person = matches!(self.command, AnyCommand::AdmitPatient { .. });
-        Ok(is_covered(sight, facts, about)? && (shows_the_person || is_in_sight(sight, facts, self.command.target())?))
+        Ok(outlook.covers(about)? && (shows_the_person || outlook.is_all()?))
     }
 
-    /// Answers as if nothing existed.
-    fn on_an_empty_log(&self, context: &Context) -> Halt {
-        let mut blank = Facts::new();
-        for _ in 0..BLANKS_MAX {
-            match self.command.decide(context, &blank) {
+    /// Why the command is refused where nothing exists that is out of sight.
+    fn refusal_in_sight(&self, context: &Context, outlook: Outlook<'_>) -> Result<Refusal, Halt> {
+        let mut seen = Facts::new();
+        for _ in 0..HALTS_MAX {
+            match self.command.decide(context, &seen) {
                 Ok(_) => break,
-                Err(Halt::Refused(refusal)) => return Halt::Refused(refusal),
-                Err(Halt::Needs(needs)) => {
-                    for need in needs {
-                        blank.insert(need.stream, Fact::absent(&need.fold));
-                    }
-                }
+                Err(Halt::Refused(refusal)) => return Ok(refusal),
+                Err(Halt::Needs(needs)) => outlook.show(&needs, &mut seen)?,
             }
         }
-        forbid(AuthorityError::OutOfScope(self.command.name()))
+        Err(forbid(AuthorityError::OutOfScope(self.command.name())))
     }
 }
 
@@ -126,22 +116,25 @@ impl Decide for Authorised {
         }
         let mut refused = None;
         for role in candidates(&sight) {
-            let sight = sight.by(role);
-            let acting = Context { actor: holder.actor(role), ..context.clone() };
+            let (sight, acting) = (sight.by(role), Context { actor: holder.actor(role), ..context.clone() });
+            let outlook = Outlook::new(&sight, facts);
             match self.command.decide(&acting, facts) {
-                Ok(decision) if self.reaches(&sight, facts, &decision.references())? => {
+                Ok(decision) if self.reaches(outlook, &decision.references())? => {
                     return Ok(decision.by(acting.actor));
                 }
-                Ok(_) => {}
                 Err(needs @ Halt::Needs(_)) => return Err(needs),
-                Err(Halt::Refused(refusal)) => {
-                    if refused.is_none() && is_in_sight(&sight, facts, self.command.target())? {
-                        refused = Some(refusal);
-                    }
+                Ok(_) | Err(Halt::Refused(_)) if refused.is_some() => {}
+                Err(Halt::Refused(refusal)) if outlook.is_all()? => refused = Some(Halt::Refused(refusal)),
+                Ok(_) | Err(Halt::Refused(_)) => {
+                    refused = Some(match self.refusal_in_sight(&acting, outlook) {
+                        Ok(refusal) => Halt::Refused(refusal),
+                        Err(needs @ Halt::Needs(_)) => return Err(needs),
+                        Err(forbidden) => forbidden,
+                    });
                 }
             }
         }
-        Err(refused.map_or_else(|| self.on_an_empty_log(context), Halt::Refused))
+        Err(refused.unwrap_or_else(|| forbid(AuthorityError::OutOfScope(self.command.name()))))
     }
 }
 
@@ -150,90 +143,4 @@ fn candidates(sight: &Sight) -> Vec<Role> {
     let mut roles: Vec<Role> = sight.roles().into_iter().collect();
     roles.sort_by_key(|role| *role != Role::Integration);
     roles
-}
-
-fn is_covered(sight: &Sight, facts: &Facts, about: &References) -> Result<bool, Halt> {
-    if sight.covers(about) {
-        return Ok(true);
-    }
-    let (None, Some(patient_id)) = (about.trial_id, about.patient_id) else { return Ok(false) };
-    // About the person alone: in sight of every site that takes care of them, or is about to.
-    match facts.get::<Patient>(patient_id)? {
-        Patient::Registered(person) => Ok(sight.covers_patient(PatientPlaces { patient_id, places: &person.places })),
-        Patient::Unregistered => Ok(facts.all().any(|(stream, fact)| {
-            let site = fact.of::<Site>().and_then(|site| site.identity(stream.id.into(), None).ok());
-            site.is_some_and(|site| sight.covers(&References::site(site.trial_id, stream.id.into())))
-        })),
-    }
-}
-
-/// Whether all that exists of what a decision looked at is in sight: of persons always, of trials and sites where
-/// somebody's work reaches beyond themselves.
-fn is_in_sight(sight: &Sight, facts: &Facts, target: StreamId) -> Result<bool, Halt> {
-    if sight.is_everywhere() {
-        return Ok(true);
-    }
-    let works_at_sites = sight.patients().is_empty();
-    for (stream, fact) in facts.all().filter(|(_, fact)| fact.version > 0) {
-        let is_seen = match stream.kind {
-            StreamType::Patient => patient_is_in_sight(sight, fact, stream.id.into()),
-            StreamType::Subject => subject_is_in_sight(sight, fact),
-            StreamType::Report => of_subject(sight, facts, fact.of::<Report>().and_then(Report::subject_id))?,
-            StreamType::AdverseEvent => {
-                of_subject(sight, facts, fact.of::<AdverseEvent>().and_then(AdverseEvent::subject_id))?
-            }
-            StreamType::Visit => of_subject(sight, facts, fact.of::<Visit>().and_then(Visit::subject_id))?,
-            StreamType::Alert => {
-                fact.of::<Alert>().and_then(Alert::references).is_none_or(|about| sight.covers(&about))
-            }
-            StreamType::Site if works_at_sites => {
-                let site = fact.of::<Site>().and_then(|site| site.identity(stream.id.into(), None).ok());
-                site.is_none_or(|site| match stream == target {
-                    true => sight.covers(&References::site(site.trial_id, stream.id.into())),
-                    false => sight.is_within(site.trial_id),
-                })
-            }
-            StreamType::Trial if works_at_sites => sight.is_within(stream.id.into()),
-            // Of an account's own administration, or found only through one of those above.
-            StreamType::Site
-            | StreamType::Trial
-            | StreamType::ProtocolNumber
-            | StreamType::Consent
-            | StreamType::Enrolment
-            | StreamType::Casebook
-            | StreamType::Notification
-            | StreamType::Account
-            | StreamType::Identity
-            | StreamType::Incident
-            | StreamType::Disclosure
-            | StreamType::DeadLetter => true,
-        };
-        if !is_seen {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn patient_is_in_sight(sight: &Sight, fact: &Fact, patient_id: PatientId) -> bool {
-    match fact.of::<Patient>() {
-        Some(Patient::Registered(person)) => sight.covers_patient(PatientPlaces { patient_id, places: &person.places }),
-        Some(Patient::Unregistered) | None => true,
-    }
-}
-
-fn subject_is_in_sight(sight: &Sight, fact: &Fact) -> bool {
-    match fact.of::<Subject>() {
-        Some(Subject::Screened(taking_part)) => {
-            sight.covers(&References::subject(taking_part.trial_id, taking_part.site_id, taking_part.patient_id))
-        }
-        Some(Subject::Unscreened) | None => true,
-    }
-}
-
-/// Whether the subject of whom something tells is in sight.
-fn of_subject(sight: &Sight, facts: &Facts, subject_id: Option<SubjectId>) -> Result<bool, Halt> {
-    let Some(subject_id) = subject_id else { return Ok(true) };
-    facts.get::<Subject>(subject_id)?;
-    Ok(facts.fact(subject_id.stream()).is_none_or(|fact| subject_is_in_sight(sight, fact)))
 }

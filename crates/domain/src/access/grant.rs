@@ -174,6 +174,7 @@ impl Command for DelegateDuties {
         if self.duties.is_empty() {
             return Err(Invalid::Missing { field: "duties".to_owned() }.into());
         }
+        validate::count("duties", self.duties.len(), Duty::ALL.len())?;
         if let Some(other) = self.duties.iter().find(|duty| !matrix::has_duty(role, **duty)) {
             let word = serde_json::to_value(other).ok();
             let word = word.as_ref().and_then(|word| word.as_str()).unwrap_or_default();

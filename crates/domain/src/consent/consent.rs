@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Halt};
 use events::consent::{ConsentCorrected, ConsentEvent, SignaturePurpose, Signer, WithdrawalScope};
 use events::identifier;
-use events::ids::{ConsentId, SiteId};
+use events::ids::{ConsentId, PatientId, SiteId, TrialId};
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -16,6 +16,8 @@ use crate::trial::ConsentForm;
 /// (FDA, Data Retention When Subjects Withdraw from FDA-Regulated Clinical Trials, 2008).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
+    /// Whose it is, to which trial.
+    about: Option<(PatientId, TrialId)>,
     /// In order; only the last may be open.
     pub(super) spans: Vec<Span>,
     /// The form that was presented last, while it is neither signed nor declined.
@@ -138,6 +140,11 @@ impl Span {
 }
 
 impl Consent {
+    /// Whose it is, to which trial; nothing before a form was presented.
+    pub const fn about(&self) -> Option<(PatientId, TrialId)> {
+        self.about
+    }
+
     /// The latest signature, whether the consent is in force or not.
     pub fn latest(&self) -> Option<&Signed> {
         self.spans.last().and_then(Span::latest)
@@ -231,11 +238,12 @@ impl Consent {
 impl Aggregate for Consent {
     type Id = ConsentId;
     type Event = ConsentEvent;
-    const SNAPSHOT_VERSION: u16 = 4;
+    const SNAPSHOT_VERSION: u16 = 5;
 
     fn evolve(mut self, event: &ConsentEvent, occurred_at: DateTime<Utc>) -> Self {
         match event {
             ConsentEvent::ConsentFormPresented(event) => {
+                self.about = Some((event.patient_id, event.trial_id));
                 self.presented = Some(Presented {
                     site_id: event.site_id,
                     form_version: event.form_version.clone(),
@@ -245,6 +253,7 @@ impl Aggregate for Consent {
                 });
             }
             ConsentEvent::ConsentSigned(event) => {
+                self.about = Some((event.patient_id, event.trial_id));
                 let presented = self.presented.take();
                 let signed = Signed {
                     signature_number: event.signature_number,

@@ -5,6 +5,7 @@ use events::consent::{ConsentCorrected, ConsentFields, Signer, WithdrawalScope};
 use super::commands::form_in_force;
 use super::consent::{Signed, Span, Withdrawal};
 use super::{Consent, ConsentError};
+use crate::patient;
 use crate::prelude::*;
 use crate::trial;
 use crate::validate::Unchanged;
@@ -58,6 +59,7 @@ impl Command for CorrectConsent {
             validate::prose("reason", &self.reason),
             validate::optional_prose("withdrawal_reason", self.withdrawal_reason.value().map(String::as_str)),
         ])?;
+        patient::registered(facts, patient_id, None)?;
         let consent_id = ConsentId::of(patient_id, self.trial_id);
         let (index, signed) = self.signature(facts.get::<Consent>(consent_id)?)?;
         let spans = &facts.get::<Consent>(consent_id)?.spans;

@@ -63,8 +63,8 @@ fn names(refusal: &Refusal, field: &str) -> bool {
 fn every_text_of_every_command_is_checked_before_anything_is_looked_up() {
     let examples = examples();
     let (mut checked, mut unchecked) = (0, Vec::new());
-    // What process managers write down of a failure is taken as it is: it must not fail in turn.
-    for spec in COMMANDS.iter().filter(|spec| spec.name != "RecordDeadLetter") {
+    // What the program writes down of a failure is taken as it is: it must not fail in turn.
+    for spec in COMMANDS.iter().filter(|spec| !["RecordDeadLetter", "RecordIncident"].contains(&spec.name)) {
         let body = examples.get(spec.name).unwrap_or_else(|| panic!("{} has no example", spec.name));
         if let Err(refusal) = sent(spec, body) {
             assert_ne!(refusal.kind, RefusalKind::Invalid, "{}: {refusal:?}", spec.name);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use testkit::given::World;
 use uuid::Uuid;
 
-use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, site, subject, trial};
+use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, shown, site, subject, trial};
 
 fn other_site() -> SiteId {
     Uuid::from_u128(0x21).into()
@@ -53,7 +53,7 @@ fn withdraw(at: &str) -> WithdrawConsent {
 
 /// Presents and signs form 1 at once.
 fn consents(world: &World, at: &str) -> World {
-    let world = world.when(patient(1), &present(site(), "1", "en", json!(at))).then(&["ConsentFormPresented"]);
+    let world = shown(world.when(patient(1), &present(site(), "1", "en", json!(at))));
     world.when(patient(1), &sign("1", "en", json!(at))).then(&["ConsentSigned"])
 }
 
@@ -184,7 +184,7 @@ fn a_form_that_was_shown_may_be_declined() {
     let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
     world.when(patient(1), &decline).then_refused(ConsentError::NOT_PRESENTED);
     let shown = present(site(), "1", "en", Value::Null);
-    let world = world.when(patient(1), &shown).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &shown).then(&["ConsentFormPresented", "PatientAdmitted"]);
     let early: DeclineConsent = command(json!({"trial_id": trial(), "declined_at": "2025-01-01T00:00:00Z"}));
     world.when(patient(1), &early).then_refused(ConsentError::PRESENTED_LATER);
     let declined = world.when(patient(1), &decline);
@@ -247,15 +247,18 @@ fn an_older_signature_that_arrives_later_is_not_the_latest() {
     let world = open_trial(10, 10).when(trial(), &publish("2", "en", "2025-09-15")).then(&["ConsentFormPublished"]);
     let world = world.when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
     let (early, late) = (json!("2025-09-01T08:00:00Z"), json!("2025-09-20T08:00:00Z"));
-    let world = world.when(patient(1), &present(site(), "2", "en", late.clone())).then(&["ConsentFormPresented"]);
+    let world = world
+        .when(patient(1), &present(site(), "2", "en", late.clone()))
+        .then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world = world.when(patient(1), &sign("2", "en", late.clone())).then(&["ConsentSigned"]);
     let world = world.when(patient(1), &present(site(), "1", "en", early.clone())).then(&["ConsentFormPresented"]);
     let world = world.when(patient(1), &sign("1", "en", early)).then(&["ConsentSigned"]);
     world.when(patient(1), &present(site(), "2", "en", late)).then_refused(ConsentError::ALREADY_SIGNED);
     // A form that was shown earlier than was thought can be signed as of then.
     let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
-    let world =
-        world.when(patient(1), &present(site(), "1", "en", json!("2025-09-10"))).then(&["ConsentFormPresented"]);
+    let world = world
+        .when(patient(1), &present(site(), "1", "en", json!("2025-09-10")))
+        .then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world =
         world.when(patient(1), &present(site(), "1", "en", json!("2025-09-01"))).then(&["ConsentFormPresented"]);
     world.when(patient(1), &sign("1", "en", json!("2025-09-05"))).then(&["ConsentSigned"]);
@@ -279,11 +282,11 @@ fn a_form_takes_effect_on_the_day_of_the_site() {
     let shown = |version: &str, at: &str| world.when(patient(1), &present(other_site(), version, "en", json!(at)));
     // 20 November, 08:30 in Tokyo: by the offset that is given, by the site's zone, as clocks there show it.
     for morning in ["2025-11-20T08:30:00+09:00", "2025-11-19T23:30:00Z", "2025-11-20T08:30:00", "2025-11-20"] {
-        shown("2", morning).then(&["ConsentFormPresented"]);
+        shown("2", morning).then(&["ConsentFormPresented", "PatientAdmitted"]);
         shown("1", morning).then_refused(ConsentError::FORM_NOT_IN_FORCE);
     }
     // The evening of the 19th in Los Angeles, where the patient travels.
-    shown("1", "2025-11-19T17:00:00-08:00").then(&["ConsentFormPresented"]);
+    shown("1", "2025-11-19T17:00:00-08:00").then(&["ConsentFormPresented", "PatientAdmitted"]);
     shown("2", "2025-11-19T17:00:00-08:00").then_refused(ConsentError::FORM_NOT_IN_FORCE);
 }
 
@@ -297,7 +300,7 @@ fn languages_compare_as_bcp_47_says_and_an_outdated_translation_is_told() {
     let payload = shown.payload("ConsentFormPresented");
     // Translated later, and still of the older version.
     assert_eq!((&payload["language"], &payload["newer_version"]), (&json!("de-CH"), &json!("2")));
-    let world = shown.then(&["ConsentFormPresented"]);
+    let world = shown.then(&["ConsentFormPresented", "PatientAdmitted"]);
     world.when(patient(1), &sign("1", "de-CH", Value::Null)).then(&["ConsentSigned"]);
     let current = world.when(patient(1), &present(site(), "2", "EN", Value::Null)).payload("ConsentFormPresented");
     assert_eq!(current.get("newer_version"), None);

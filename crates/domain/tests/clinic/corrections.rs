@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testkit::given::{World, with};
 use uuid::Uuid;
 
-use crate::world::{command, consented, enrolled, open_trial, patient, screen, site, subject, trial};
+use crate::world::{command, consented, enrolled, open_trial, patient, screen, shown, site, subject, trial};
 
 fn registered() -> World {
     let register: RegisterPatient =
@@ -95,7 +95,7 @@ fn nobody_is_enrolled_on_what_was_corrected_since() {
     let form = json!({"trial_id": trial(), "site_id": site(), "form_version": "1",
         "language": "en"});
     let present: domain::consent::PresentConsentForm = command(form);
-    let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &present).then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world = world.when(patient(1), &crate::world::sign()).then(&["ConsentSigned"]);
     let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
     let assess = domain::enrolment::subject::RecordEligibility::default();
@@ -128,7 +128,7 @@ fn signed_withdrawn_signed() -> World {
         let form = json!({"trial_id": trial(), "form_version": version, "language": "en"});
         let mut present = form.clone();
         (present["site_id"], present["occurred_at"]) = (json!(site()), json!(at));
-        world = world.when(patient(1), &command::<PresentConsentForm>(present)).then(&["ConsentFormPresented"]);
+        world = shown(world.when(patient(1), &command::<PresentConsentForm>(present)));
         let mut sign = form;
         sign["signed_at"] = json!(at);
         world = world.when(patient(1), &command::<SignConsent>(sign)).then(&["ConsentSigned"]);

@@ -101,7 +101,7 @@ fn nobody_enters_a_trial_that_does_not_enrol() {
     let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
     let present: PresentConsentForm =
         command(json!({"trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en"}));
-    let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &present).then(&["ConsentFormPresented", "PatientAdmitted"]);
     paused(&world).when(patient(1), &sign()).then_refused(TrialError::NOT_OPEN);
     let world = consented(&open_trial(10, 10), 1, 40);
     paused(&world).when(patient(1), &screen()).then_refused(TrialError::NOT_OPEN);
@@ -144,7 +144,7 @@ fn a_year_of_age_is_completed_on_the_birthday() {
         let world = open_trial(10, 10).when(patient(1), &person).then(&["PatientRegistered"]);
         let present: PresentConsentForm =
             command(json!({"trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en"}));
-        let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+        let world = world.when(patient(1), &present).then(&["ConsentFormPresented", "PatientAdmitted"]);
         let world = world.when(patient(1), &sign()).then(&["ConsentSigned"]);
         let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
         let assessed = world.when(subject(1), &RecordEligibility::default());

@@ -87,7 +87,7 @@ proptest! {
                 "occurred_at": time}))
         };
         world.when(patient(1), &present(wrong)).then_refused("consent-form-not-in-force");
-        let world = world.when(patient(1), &present(right)).then(&["ConsentFormPresented"]);
+        let world = world.when(patient(1), &present(right)).then(&["ConsentFormPresented", "PatientAdmitted"]);
         let sign: SignConsent = command(
             json!({"trial_id": trial(), "form_version": right, "language": "nn", "signed_at": time}));
         let world = world.when(patient(1), &sign).then(&["ConsentSigned"]);

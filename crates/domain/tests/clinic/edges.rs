@@ -226,7 +226,7 @@ fn nobody_is_enrolled_before_an_assessment_says_so() {
     let world = open_trial(10, 10).when(patient(1), &young).then(&["PatientRegistered"]);
     let present: PresentConsentForm =
         command(json!({"trial_id": trial(), "site_id": site(), "form_version": "1", "language": "en"}));
-    let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &present).then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world = world.when(patient(1), &crate::world::sign()).then(&["ConsentSigned"]);
     let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
     let world = world.when(subject(1), &RecordEligibility::default()).then(&["EligibilityRecorded"]);

@@ -31,9 +31,9 @@ fn the_same_form_shown_at_another_site_is_another_act() {
     let world = with_second_site(&open_trial(10, 10));
     let mut world = world.when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
     for (shown_at, events) in [
-        (site(), ["ConsentFormPresented"].as_slice()),
+        (site(), ["ConsentFormPresented", "PatientAdmitted"].as_slice()),
         (site(), &[]),
-        (second_site(), &["ConsentFormPresented"]),
+        (second_site(), &["ConsentFormPresented", "PatientAdmitted"]),
         (second_site(), &[]),
         (site(), &["ConsentFormPresented"]),
     ] {
@@ -47,7 +47,7 @@ fn what_was_shown_in_one_language_is_not_signed_in_another() {
         "form_version": "1", "language": "nb", "text_sha256": "0".repeat(64), "effective_on": "2020-01-01"}));
     let world = open_trial(10, 10).when(trial(), &norwegian).then(&["ConsentFormPublished"]);
     let world = world.when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
-    let world = world.when(patient(1), &present(site(), "en")).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &present(site(), "en")).then(&["ConsentFormPresented", "PatientAdmitted"]);
     let sign = |language: &str| -> SignConsent {
         command(json!({"trial_id": trial(), "form_version": "1", "language": language}))
     };
@@ -64,5 +64,5 @@ fn whoever_was_not_allocated_comes_back_as_somebody_new() {
     let world = world.when(patient(1), &withdraw).then(&["ConsentWithdrawn"]);
     let world = world.when(site(), &command::<SuspendSite>(json!({"reason": "an audit"}))).then(&["SiteSuspended"]);
     world.when(patient(1), &present(site(), "en")).then_refused(SiteError::NOT_ACTIVE);
-    world.when(patient(1), &present(second_site(), "en")).then(&["ConsentFormPresented"]);
+    world.when(patient(1), &present(second_site(), "en")).then(&["ConsentFormPresented", "PatientAdmitted"]);
 }

@@ -50,7 +50,7 @@ fn codes_that_look_the_same_name_the_same_thing() {
     let world = world.when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
     let shown = world.when(patient(1), &command::<PresentConsentForm>(form));
     assert_eq!(shown.payload("ConsentFormPresented")["form_version"], "1");
-    let world = shown.then(&["ConsentFormPresented"]);
+    let world = shown.then(&["ConsentFormPresented", "PatientAdmitted"]);
     let sign: SignConsent = command(json!({"trial_id": trial(), "form_version": "\u{ff11}", "language": "en"}));
     world.when(patient(1), &sign).then(&["ConsentSigned"]);
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use testkit::given::{World, with};
 use uuid::Uuid;
 
-use crate::world::{command, open_trial, patient, site, subject, trial};
+use crate::world::{command, open_trial, patient, shown, site, subject, trial};
 
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(0x500 + number)
@@ -25,7 +25,7 @@ fn signs(world: &World, at: &str) -> World {
     let form = json!({"trial_id": trial(), "form_version": "1", "language": "en"});
     let present = with(form.clone(), &json!({"site_id": site(), "occurred_at": at}));
     let present: domain::consent::PresentConsentForm = command(present);
-    let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+    let world = shown(world.when(patient(1), &present));
     world.when(patient(1), &command::<SignConsent>(with(form, &json!({"signed_at": at})))).then(&["ConsentSigned"])
 }
 

@@ -2,7 +2,9 @@
 
 mod alert_process;
 mod answers;
+mod authority;
 mod bodies;
+mod cast;
 mod chains;
 mod consents;
 mod corrections;
@@ -19,6 +21,7 @@ mod processes;
 mod properties;
 mod reports;
 mod safety;
+mod scopes;
 mod scoring;
 mod times;
 mod world;

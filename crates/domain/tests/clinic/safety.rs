@@ -38,6 +38,7 @@ fn what_is_fatal_is_serious() {
     }
     // A record of the past is kept as it was told, and tells of it all the same.
     let past = report_event(json!({"outcome": "FATAL", "historical": true}));
+    let world = world.as_role(events::Role::Integration);
     let reported = world.when(adverse_event(1), &past).payload("AdverseEventReported");
     assert_eq!(
         (&reported["serious"], &reported["triggered_rules"][0]["rule"]),
@@ -294,7 +295,7 @@ fn a_report_is_scored_by_the_version_that_was_in_force() {
 fn only_an_integration_says_that_something_is_of_the_past() {
     let historical = json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": {}, "historical": true});
     let submit: SubmitReport = command(historical);
-    let world = enrolled(&open_trial(10, 10), 1);
+    let world = enrolled(&open_trial(10, 10), 1).as_role(events::Role::Integration);
     let payload = world.when(report(), &submit).payload("ReportSubmitted");
     assert_eq!(payload["historical"], true);
     world.as_role(events::Role::Investigator).when(report(), &submit).then_refused(Invalid::OUT_OF_RANGE);
@@ -376,7 +377,7 @@ fn outcome_for(register: &RegisterPatient, observations: &[Value]) -> String {
 fn assessed(world: &World) -> String {
     let form = json!({"trial_id": trial(), "site_id": crate::world::site(), "form_version": "1", "language": "en"});
     let present: domain::consent::PresentConsentForm = command(form);
-    let world = world.when(patient(1), &present).then(&["ConsentFormPresented"]);
+    let world = world.when(patient(1), &present).then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world = world.when(patient(1), &crate::world::sign()).then(&["ConsentSigned"]);
     let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
     let assess = domain::enrolment::subject::RecordEligibility::default();

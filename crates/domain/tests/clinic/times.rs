@@ -34,7 +34,7 @@ fn withdraw(time: &str) -> WithdrawConsent {
 /// A patient to whom the form was presented on 10 March 2025 at nine.
 fn presented() -> World {
     let world = open_trial(10, 10).when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
-    world.when(patient(1), &present("2025-03-10T09:00:00Z")).then(&["ConsentFormPresented"])
+    world.when(patient(1), &present("2025-03-10T09:00:00Z")).then(&["ConsentFormPresented", "PatientAdmitted"])
 }
 
 fn signed() -> World {
@@ -154,7 +154,8 @@ fn demographics_count_before_what_was_written_down() {
     let observe: RecordObservation =
         command(json!({"code": "AGE", "value": 40, "observed_at": "2025-03-01T00:00:00Z"}));
     let world = world.when(patient(1), &observe).then(&["ObservationRecorded"]);
-    let world = world.when(patient(1), &present("2025-03-10T09:00:00Z")).then(&["ConsentFormPresented"]);
+    let world =
+        world.when(patient(1), &present("2025-03-10T09:00:00Z")).then(&["ConsentFormPresented", "PatientAdmitted"]);
     let world = world.when(patient(1), &sign("2025-03-10T10:00:00Z")).then(&["ConsentSigned"]);
     let world = world.when(patient(1), &screen()).then(&["PatientScreened", "SubjectNumberAssigned"]);
     let assessed = world.when(subject(1), &RecordEligibility::default()).payload("EligibilityRecorded");

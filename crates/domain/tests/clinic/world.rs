@@ -9,7 +9,7 @@ use domain::trial::{AddArm, DefineEligibility, DefineQuestionnaire, OpenEnrolmen
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use testkit::given::World;
+use testkit::given::{Outcome, World};
 use uuid::Uuid;
 
 pub fn trial() -> TrialId {
@@ -62,6 +62,13 @@ pub fn open_trial(planned: u32, cap: u32) -> World {
     world.when(trial(), &open).then(&[])
 }
 
+/// A form was shown, for the first time at this site or not: then the site takes care of the person from there on.
+#[track_caller]
+pub fn shown(outcome: Outcome) -> World {
+    outcome.payload("ConsentFormPresented");
+    outcome.then_either()
+}
+
 pub fn sign() -> SignConsent {
     command(json!({"trial_id": trial(), "form_version": "1", "language": "en"}))
 }
@@ -78,7 +85,9 @@ pub fn consented(world: &World, number: u128, age: u32) -> World {
     let world = world.when(id, &command::<RecordObservation>(observe)).then(&["ObservationRecorded"]);
     let world = world.when(id, &sign()).then_refused("consent-form-not-presented");
     let world = world.when(id, &screen()).then_refused("consent-not-in-force");
-    let world = world.when(id, &command::<PresentConsentForm>(present)).then(&["ConsentFormPresented"]);
+    let world = world.when(id, &command::<PresentConsentForm>(present));
+    // From here on the site takes care of the person.
+    let world = world.then(&["ConsentFormPresented", "PatientAdmitted"]);
     world.when(id, &sign()).then(&["ConsentSigned"])
 }
 
