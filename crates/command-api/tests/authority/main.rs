@@ -15,8 +15,7 @@ use events::access::account::{LinkedIdentity, RoleGranted, Scope};
 use events::envelope::{Actor, Role};
 use events::ids::{AccountId, IdentityId, PatientId, StreamKey as _};
 use futures::future::join_all;
-use sha2::{Digest as _, Sha256};
-use testkit::stores::TestStore;
+use testkit::stores::{self, TestStore};
 use uuid::Uuid;
 
 /// Who write at once.
@@ -60,10 +59,10 @@ fn fresh() -> Uuid {
     Uuid::new_v4()
 }
 
-fn request(command: &AnyCommand, actor: Actor) -> Request {
+fn request(executor: &Executor, command: &AnyCommand, actor: Actor) -> Request {
     Request {
         command_id: fresh(),
-        fingerprint: Sha256::digest(command.to_json()).into(),
+        fingerprint: executor.marks().expect("the keys are there").fingerprint(&command.to_json()),
         actor,
         target: command.target(),
         creates: false,
@@ -89,7 +88,7 @@ async fn write_until_refused(executor: &Executor, username: &str, patient_id: Pa
             serde_json::from_value(serde_json::json!({"code": "AGE", "value": 40})).expect("a command");
         let command: AnyCommand = (patient_id, observe).into();
         let actor = Actor { id: username.to_owned(), role: Role::Participant, organisation: None };
-        let request = request(&command, actor);
+        let request = request(executor, &command, actor);
         let authorised = Authorised::new(command, Duty::SiteWork, sender);
         match executor.execute(&request, &authorised).await {
             Ok(_) => done.fetch_add(1, Ordering::Relaxed),
@@ -115,7 +114,7 @@ async fn end_it(store: &Store, executor: &Executor, username: &str, end: End) {
         End::Closed => (account_id, CloseAccount { reason }).into(),
         End::Unlinked => (account_id, UnlinkIdentity { identity: identity(username), reason }).into(),
     };
-    let request = request(&command, Actor::system("operator"));
+    let request = request(executor, &command, Actor::system("operator"));
     executor.execute(&request, &command).await.expect("the right ends");
 }
 
@@ -172,12 +171,12 @@ async fn nothing_stands_behind_the_revocation_that_needed_the_right(tested: Test
     let store = &tested.store;
     let other = tested.again().await;
     // Two processes, each with what it remembers.
-    let executors = [store, &other].map(|store| Executor::new(store.log.clone(), ExecutorOptions::default()));
+    let executors = [stores::executor(store).await, stores::executor(&other).await];
     let mut patients = Vec::new();
     for _ in 0..WRITERS {
         let patient_id = PatientId::from(fresh());
         let command: AnyCommand = (patient_id, RegisterPatient::default()).into();
-        let request = request(&command, Actor::system("operator"));
+        let request = request(&executors[0], &command, Actor::system("operator"));
         executors[0].execute(&request, &command).await.expect("a patient");
         patients.push(patient_id);
     }
