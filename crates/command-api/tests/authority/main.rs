@@ -10,7 +10,7 @@ use domain::access::{Authorised, AuthorityError, Sender};
 use domain::commands::{AnyCommand, Duty};
 use domain::patient::{RecordObservation, RegisterPatient};
 use event_store::Store;
-use event_store::execute::{ExecuteError, Executor, ExecutorOptions, Precondition, Request};
+use event_store::execute::{ExecuteError, Executor, Precondition, Request};
 use events::access::account::{LinkedIdentity, RoleGranted, Scope};
 use events::envelope::{Actor, Role};
 use events::ids::{AccountId, IdentityId, PatientId, StreamKey as _};
