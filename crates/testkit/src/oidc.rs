@@ -22,6 +22,8 @@ pub async fn oidc(max_age: Option<u64>, tls: Option<(String, String)>) -> Oidc {
     let options = OidcOptions { audience: audience.clone(), clients, max_age, tls };
     let started = tokio::task::spawn_blocking(move || OidcProvider::start(options)).await;
     let server = started.expect("the start does not panic").expect("oidc-provider starts");
+    // TLS has one provider in a process; whoever was first has installed it.
+    drop(rustls::crypto::ring::default_provider().install_default());
     Oidc { server, audience, http: reqwest::Client::new() }
 }
 

@@ -77,7 +77,7 @@ async fn load(
         let patient = fresh();
         let form = json!({"trial_id": trial, "site_id": site, "form_version": "1.0", "language": "en"});
         let commands = [
-            ("register-patient", json!({"sex": "F"})),
+            ("register-patient", json!({"sex": "F", "site_id": site})),
             ("record-observation", json!({"code": "AGE", "value": 12})),
             ("present-consent-form", form),
             ("sign-consent", json!({"trial_id": trial, "form_version": "1.0", "language": "en"})),

@@ -118,7 +118,9 @@ async fn who_sends_no_token_or_no_body_or_waits_holds_nobody_up() {
         }
         assert!(begun.elapsed() < Duration::from_secs(1), "{what}: {:?}", begun.elapsed());
     };
-    let participant = system.as_role("participant");
+    let patient = crate::clinic::fresh();
+    system.api.post(&format!("/v1/patients/{patient}/register-patient"), serde_json::json!({})).await.ok();
+    let participant = system.as_participant(patient);
     let bearer = participant.token().expect("a token");
     let head = |token: &str| {
         format!(

@@ -36,7 +36,7 @@ async fn health_data_belong_to_one_account() {
     Clinic::open(&system.api, Plan::default()).await.enrolled_subject().await;
     let data = system.folder.path().join("data");
     assert!(
-        ["log.db", "log.db-wal", "derived.db-shm", "keys.db", "keys.db-wal", "jwt.key"]
+        ["log.db", "log.db-wal", "derived.db-shm", "keys.db", "keys.db-wal", "signing.pem"]
             .iter()
             .all(|name| data.join(name).exists())
     );
@@ -64,7 +64,8 @@ async fn under_any_umask_what_is_written_belongs_to_one_account() {
         let arguments = ["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
         let mut process = Process::start_with_umask(umask, "serve", folder.path(), &arguments);
         process.ready().await;
-        for name in ["log.db", "log.db-wal", "log.db-shm", "derived.db", "derived.db-wal", "jwt.key", "admin.token"] {
+        for name in ["log.db", "log.db-wal", "log.db-shm", "derived.db", "derived.db-wal", "signing.pem", "admin.token"]
+        {
             assert!(data.join(name).exists(), "{name}");
         }
         let path = |name: &str| folder.path().join("made").join(name).to_string_lossy().into_owned();
