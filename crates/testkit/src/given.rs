@@ -39,7 +39,7 @@ impl World {
         Self::default()
     }
 
-    /// The same world, in which somebody in this role acts: an administrator unless it is said.
+    /// The same world, in which somebody in this role acts: an integration unless it is said.
     pub fn as_role(&self, role: Role) -> Self {
         Self { role: Some(role), ..self.clone() }
     }
@@ -249,7 +249,7 @@ pub fn context() -> Context {
     Context {
         now: now(),
         command_id: Uuid::from_u128(1),
-        actor: Actor { id: "tester".to_owned(), role: Role::Administrator, organisation: None },
+        actor: Actor { id: "tester".to_owned(), role: Role::Integration, organisation: None },
         target_named: true,
     }
 }

@@ -139,9 +139,9 @@ async fn read(stage: &Stage, actor: &Actor, queries: &[Query]) -> (usize, Vec<St
         for place in stage.places() {
             cells += 1;
             let path = query.path.replace("{id}", &id_of(kind, place).to_string());
-            let is_there = !matches!(kind, StreamType::Incident | StreamType::DeadLetter)
-                && !(kind == StreamType::Account && *place == stage.neighbour);
-            let expected = is_there && sees(actor, &stage.own, query.area, &about_of(kind, place));
+            let is_absent = matches!(kind, StreamType::Incident | StreamType::DeadLetter)
+                || (kind == StreamType::Account && *place == stage.neighbour);
+            let expected = !is_absent && sees(actor, &stage.own, query.area, &about_of(kind, place));
             let answer = actor.api.get(&path).await;
             if answer.status.as_u16() != if expected { 200 } else { 404 } {
                 wrong.push(format!("{cell} of {path}: {}, expected {expected}", answer.status));

@@ -38,10 +38,7 @@ pub enum AdverseEvent {
 impl AdverseEvent {
     /// To whom it happened, where it is reported.
     pub fn subject_id(&self) -> Option<SubjectId> {
-        match self {
-            AdverseEvent::Absent => None,
-            AdverseEvent::Reported(known) => Some(known.subject_id),
-        }
+        if let Self::Reported(known) = self { Some(known.subject_id) } else { None }
     }
 }
 

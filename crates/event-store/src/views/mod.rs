@@ -5,6 +5,7 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod ddl;
+mod fit;
 mod query;
 mod wait;
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::fit::{Condition, combinations, is_of, is_storable, kind_of};
 use super::{ColumnKind, ColumnValue, LIST_LIMIT_MAX};
 
 /// How a column is compared.
@@ -371,38 +372,6 @@ impl<'view> Builder<'view> {
     }
 }
 
-/// A column, how it is compared, and with what.
-type Condition<'query> = (&'query str, FilterOp, &'query ColumnValue);
-
-/// Every way in which a row can fit all filters: of each filter one of its values.
-fn combinations<'query>(
-    columns: &[(String, ColumnKind)],
-    filters: &'query [Filter],
-) -> Result<Vec<Vec<Condition<'query>>>, QueryError> {
-    let mut combinations = vec![Vec::new()];
-    for Filter { column, op, values } in filters {
-        let kind = kind_of(columns, column)?;
-        let mut distinct: Vec<&ColumnValue> = Vec::new();
-        for value in values {
-            if !is_of(value, kind) {
-                return Err(QueryError::WrongKind { column: column.clone(), kind });
-            }
-            if !distinct.contains(&value) {
-                distinct.push(value);
-            }
-        }
-        if distinct.is_empty() || combinations.len() * distinct.len() > STRETCHES_MAX {
-            return Err(QueryError::Values);
-        }
-        let with_each = |before: &Vec<Condition<'query>>| -> Vec<Vec<Condition<'query>>> {
-            let with = |value| [before.as_slice(), &[(column.as_str(), *op, value)]].concat();
-            distinct.iter().map(|value| with(*value)).collect()
-        };
-        combinations = combinations.iter().flat_map(with_each).collect();
-    }
-    Ok(combinations)
-}
-
 impl Cursor {
     /// Whether it can lie in a list that is sorted so. Whoever forges one is told so, not that the database is away.
     fn fits(&self, sort: &SortKey) -> bool {
@@ -412,27 +381,4 @@ impl Cursor {
         };
         value_fits && is_storable(&self.key)
     }
-}
-
-/// Whether a column of this kind can hold the value.
-fn is_of(value: &ColumnValue, kind: ColumnKind) -> bool {
-    match (value, kind) {
-        (ColumnValue::Text(text), ColumnKind::Text | ColumnKind::Identifier) => is_storable(text),
-        (ColumnValue::Null, _)
-        | (ColumnValue::Uuid(_), ColumnKind::Uuid)
-        | (ColumnValue::Integer(_), ColumnKind::Integer)
-        | (ColumnValue::Time(_), ColumnKind::Time)
-        | (ColumnValue::Boolean(_), ColumnKind::Boolean) => true,
-        _ => false,
-    }
-}
-
-/// PostgreSQL knows no text with a zero byte.
-fn is_storable(text: &str) -> bool {
-    !text.contains('\0')
-}
-
-fn kind_of(columns: &[(String, ColumnKind)], name: &str) -> Result<ColumnKind, QueryError> {
-    let found = columns.iter().find(|(column, _)| column == name);
-    found.map(|(_, kind)| *kind).ok_or_else(|| QueryError::UnknownColumn(name.to_owned()))
 }

@@ -9,6 +9,8 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use axum::routing::{get, post};
 use command_api::accounts;
+use events::access::account::Scope;
+use events::envelope::Role;
 use futures::stream;
 use service::accounts::Accounts;
 use service::auth::Gate;
@@ -63,7 +65,9 @@ pub async fn gate(keys: &SigningKeys, usernames: &[&str]) -> (Gate, TestStore) {
     let log = store.store.log.clone();
     let executor = stores::executor(&store.store).await;
     for username in usernames {
-        accounts::open(&executor, username, Vec::new(), &[]).await.expect("an account");
+        accounts::open(&executor, username, Vec::new(), &[(Role::Auditor, Scope::Installation)])
+            .await
+            .expect("an account");
     }
     (Gate::new(Verifier::own(keys.clone()), Accounts::new(log), Arc::new(Unrecorded)), store)
 }

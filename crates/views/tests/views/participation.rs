@@ -30,7 +30,7 @@ fn a_patient_is_masked_and_shows_the_latest_observations() {
     .view::<Patients>(patient())
     .then(&json!({
         "patient_id": patient(), "registered_at": minute(0), "known": ["name", "birth_date"],
-        "time_zone": "Europe/Oslo", "site_id": site(),
+        "time_zone": "Europe/Oslo", "site_id": site(), "trial_id": null,
         "observations": {
             "SEX": {"value": "F", "unit": null, "observed_at": minute(1)},
             "WEIGHT": {"value": 71, "unit": "kg", "observed_at": minute(10)}
@@ -260,7 +260,7 @@ fn corrections_show_what_is_true_now() {
     .view::<Patients>(patient())
     .then(&json!({
         "patient_id": patient(), "registered_at": minute(0), "known": ["birth_date", "sex"],
-        "time_zone": "Asia/Tokyo", "site_id": null,
+        "time_zone": "Asia/Tokyo", "site_id": null, "trial_id": null,
         "observations": {"WEIGHT": {"value": 17, "unit": null, "observed_at": minute(10)}},
         "earlier_observations": {"WEIGHT": [{"value": 90, "unit": null, "observed_at": minute(5)}]}
     }));
