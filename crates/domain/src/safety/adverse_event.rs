@@ -35,13 +35,6 @@ pub enum AdverseEvent {
     Reported(Box<Known>),
 }
 
-impl AdverseEvent {
-    /// To whom it happened, where it is reported.
-    pub fn subject_id(&self) -> Option<SubjectId> {
-        if let Self::Reported(known) = self { Some(known.subject_id) } else { None }
-    }
-}
-
 /// What is known of an adverse event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {

@@ -1,9 +1,20 @@
 //! What changes about an adverse event that is known.
 
 use events::change::{Change, OptionalChange};
+use events::ids::SubjectId;
 use events::safety::adverse_event::AdverseEventFields;
 
-use super::Known;
+use super::{AdverseEvent, Known};
+
+impl AdverseEvent {
+    /// To whom it happened, where it is reported.
+    pub fn subject_id(&self) -> Option<SubjectId> {
+        match self {
+            AdverseEvent::Absent => None,
+            AdverseEvent::Reported(known) => Some(known.subject_id),
+        }
+    }
+}
 
 impl Known {
     /// Carries changes out.
