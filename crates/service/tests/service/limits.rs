@@ -87,6 +87,8 @@ async fn a_query_that_may_wait_is_one_of_a_few_of_its_account() {
     let server = Server::start(CONNECTIONS, Limits::new(1024, LONG, 10).with_account_waiting_max(1)).await;
     let waiting = |account| server.get_as(account, "/wait?timeout_ms=30000&at_least=7");
     let mut first = Client::send(server.address, &waiting("a")).await;
+    // Accounts are looked up: whoever comes second may be known first.
+    server.slow.clone().wait_for(|count| *count == 1).await.expect("the first one waits");
     let refused = async || status(&answer(server.address, &waiting("a")).await) == "429";
     testkit::eventually("the account has its share", PATIENCE, refused).await;
     let told = Client::send(server.address, &waiting("a").replace("Host: x", "Host: x\r\nConnection: close")).await;
