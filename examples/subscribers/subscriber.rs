@@ -3,7 +3,7 @@
 //! `cargo run --package anamnesis --example subscriber -- nats://127.0.0.1:4222 <folder> [<log id>]`
 //!
 //! README.md beside this file says what the folder holds, and what is proved of every message. Of its own project a
-//! subscriber needs the crates `async-nats`, `futures`, `percent-encoding`, `reqwest`, `serde`, `serde_json`, `tokio`.
+//! subscriber needs the crates `async-nats`, `futures`, `percent-encoding`, `reqwest`, `rustls`, `serde`, `serde_json`, `tokio`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -295,6 +295,8 @@ impl Copy {
         eprintln!("the stream has a gap up to position {position}; filled by the query API");
         // The event's id proves that the log still has it.
         let after = self.checkpoint.event_id.clone().unwrap_or_else(|| self.checkpoint.position.to_string());
+        // Where reqwest is built with TLS and without a provider of its own, one must be there; the first stays.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let request = reqwest::Client::new().get(format!("{url}/v1/events?after={after}")).bearer_auth(token);
         let mut response = request.send().await?;
         if !response.status().is_success() {
