@@ -1,7 +1,7 @@
 //! Commands carried out in the process: load, decide, append durably.
 
 use decider::{Context, Facts};
-use event_store::execute::{Executor, Precondition, Request};
+use event_store::execute::{Executor, Request};
 use event_store::log::EventLog;
 use events::envelope::Actor;
 use events::ids::StreamKey;
@@ -40,19 +40,7 @@ impl Caller for Commander {
     async fn call(&mut self) -> Result<(), BenchError> {
         self.number = (self.number + 1_237) % STREAMS;
         let number = self.number;
-        let request = Request {
-            command_id: Uuid::now_v7(),
-            fingerprint: [7; 32],
-            actor: Actor::system("bench"),
-            target: patient(number).stream(),
-            creates: false,
-            if_match: Precondition::None,
-            correlation_id: None,
-            causation_id: None,
-            trace_context: None,
-            keep_refusal: false,
-            target_named: true,
-        };
+        let request = Request::own(Uuid::now_v7(), [7; 32], Actor::system("bench"), patient(number).stream());
         self.executor.execute(&request, &|_: &Context, facts: &Facts| decide(facts, number)).await?;
         self.sent.push(number);
         Ok(())

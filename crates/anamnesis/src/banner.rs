@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use client::Invocation;
 use client::invocation::{absolute, curl_as_administrator};
+use sealing::private_file;
 use service::identity::{SigningKeys, Verifier};
 use service::listen;
-use service::private::write_private;
 use service::settings::{MasterSource, ServerSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,7 @@ impl AdminToken {
         if self.file.exists() {
             std::fs::remove_file(&self.file)?;
         }
-        write_private(&self.file, &token)
+        private_file::create(&self.file, token.as_bytes())
     }
 
     /// Keeps it so for as long as the process lives.

@@ -3,7 +3,7 @@
 use decider::Refusal;
 use domain::access::disclosure::RecordDisclosure;
 use domain::commands::AnyCommand;
-use event_store::execute::{ExecuteError, Executed, Executor, Precondition, Request};
+use event_store::execute::{ExecuteError, Executed, Executor, Request};
 use events::envelope::Actor;
 use events::ids::{DisclosureId, StreamKey as _};
 use futures::future::BoxFuture;
@@ -24,9 +24,7 @@ impl Disclosures {
     pub const fn new(executor: Option<Executor>) -> Self {
         Self { executor }
     }
-}
 
-impl Disclosures {
     async fn execute(&self, target: DisclosureId, actor: Actor, command: &AnyCommand) -> Result<(), Problem> {
         let Some(executor) = &self.executor else { return Err(unavailable()) };
         let patient = |refusal: &Refusal| refusal.field.as_deref() == Some("patient_id");
@@ -57,19 +55,8 @@ async fn carry_out(
     actor: Actor,
     command: &AnyCommand,
 ) -> Result<Executed, ExecuteError> {
-    let request = Request {
-        command_id: Uuid::now_v7(),
-        fingerprint: executor.marks()?.fingerprint(&command.to_json()),
-        actor,
-        target: target.stream(),
-        creates: true,
-        if_match: Precondition::None,
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        keep_refusal: false,
-        target_named: true,
-    };
+    let fingerprint = executor.marks()?.fingerprint(&command.to_json());
+    let request = Request { creates: true, ..Request::own(Uuid::now_v7(), fingerprint, actor, target.stream()) };
     executor.execute(&request, command).await
 }
 

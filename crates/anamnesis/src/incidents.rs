@@ -13,7 +13,7 @@ use domain::access::account::LockAccount;
 use domain::access::incident::RecordIncident;
 use domain::commands::AnyCommand;
 use event_store::clock;
-use event_store::execute::{ExecuteError, Executed, Executor, Precondition, Request};
+use event_store::execute::{ExecuteError, Executed, Executor, Request};
 use events::access::incident::IncidentKind;
 use events::envelope::Actor;
 use events::ids::{AccountId, IncidentId, StreamId, StreamKey as _};
@@ -180,19 +180,8 @@ impl Incidents {
     }
 
     async fn try_to_execute(&self, target: StreamId, command: &AnyCommand) -> Result<Executed, ExecuteError> {
-        let request = Request {
-            command_id: Uuid::now_v7(),
-            fingerprint: self.executor.marks()?.fingerprint(&command.to_json()),
-            actor: Actor::system("security"),
-            target,
-            creates: false,
-            if_match: Precondition::None,
-            correlation_id: None,
-            causation_id: None,
-            trace_context: None,
-            keep_refusal: false,
-            target_named: true,
-        };
+        let fingerprint = self.executor.marks()?.fingerprint(&command.to_json());
+        let request = Request::own(Uuid::now_v7(), fingerprint, Actor::system("security"), target);
         self.executor.execute(&request, command).await
     }
 }

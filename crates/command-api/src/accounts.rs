@@ -3,7 +3,7 @@
 use domain::access::account::RegisterAccount;
 use domain::access::grant::GrantRole;
 use domain::commands::AnyCommand;
-use event_store::execute::{ExecuteError, Executor, Precondition, Request};
+use event_store::execute::{ExecuteError, Executor, Request};
 use events::access::account::{LinkedIdentity, Scope};
 use events::envelope::{Actor, Role};
 use events::ids::{AccountId, StreamKey as _};
@@ -32,19 +32,8 @@ pub async fn open(
 
 async fn carry_out(executor: &Executor, account_id: AccountId, command: AnyCommand) -> Result<(), ExecuteError> {
     let (text, marks) = (command.to_json(), executor.marks()?);
-    let request = Request {
-        command_id: marks.command_of_operator(&text),
-        fingerprint: marks.fingerprint(&text),
-        actor: Actor::system("operator"),
-        target: account_id.stream(),
-        creates: false,
-        if_match: Precondition::None,
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        keep_refusal: false,
-        target_named: true,
-    };
+    let (command_id, fingerprint) = (marks.command_of_operator(&text), marks.fingerprint(&text));
+    let request = Request::own(command_id, fingerprint, Actor::system("operator"), account_id.stream());
     executor.execute(&request, &command).await?;
     Ok(())
 }

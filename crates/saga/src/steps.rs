@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use domain::commands::AnyCommand;
-use event_store::execute::{ExecuteError, Executed, Executor, Precondition, Request};
+use event_store::execute::{ExecuteError, Executed, Executor, Request};
 use event_store::sagas::{SagaStore, StepOrder, StoredStep};
 use event_store::views::ViewError;
 use events::envelope::Actor;
@@ -166,19 +166,14 @@ impl Steps {
 async fn send(executor: Executor, step: StoredStep) -> Result<Executed, ExecuteError> {
     let command = AnyCommand::from_json(&step.command)
         .map_err(|error| ExecuteError::Malformed(format!("the stored step cannot be read: {error}")))?;
+    // The id says which step it is; how a version of the program writes its command down does not matter.
+    let fingerprint = executor.marks()?.fingerprint(&step.command_id.to_string());
     let request = Request {
-        command_id: step.command_id,
-        // The id says which step it is; how a version of the program writes its command down does not matter.
-        fingerprint: executor.marks()?.fingerprint(&step.command_id.to_string()),
-        actor: Actor::system(&step.saga),
-        target: command.target(),
-        creates: false,
-        if_match: Precondition::None,
         correlation_id: Some(step.correlation_id),
         causation_id: step.causation_id,
         trace_context: step.trace_context.clone(),
         keep_refusal: true,
-        target_named: true,
+        ..Request::own(step.command_id, fingerprint, Actor::system(&step.saga), command.target())
     };
     executor.execute(&request, &command).await
 }

@@ -14,7 +14,7 @@ mod mac;
 pub mod master;
 mod owner;
 mod place;
-mod private_file;
+pub mod private_file;
 mod sealed;
 mod store;
 

@@ -7,6 +7,7 @@ use authority::{Account, Holder, Identity, Sight, Standing};
 use chrono::{DateTime, Utc};
 use decider::{Fact, Need};
 use event_store::clock;
+use event_store::execute::fold_on;
 use event_store::log::{EventLog, LogError};
 use events::access::Duty;
 use events::ids::{AccountId, IdentityId, StreamId};
@@ -16,8 +17,6 @@ use crate::problem::Problem;
 
 /// Accounts and identities that are kept folded.
 const KEPT_MAX: u64 = 20_000;
-/// Events that are read at a time.
-const READ_EVENTS: usize = 500;
 /// Seconds after which a database that is away is worth another try.
 const UNAVAILABLE_SECONDS: u32 = 2;
 
@@ -100,19 +99,9 @@ impl Accounts {
     /// The stream as it stands: what is kept of it, and what the log holds beyond.
     async fn read(&self, need: Need) -> Result<Fact, NotLetIn> {
         let key = (*self.log.incarnation().borrow(), need.stream);
-        let mut fact = self.kept.get(&key).unwrap_or_else(|| Fact::absent(&need.fold));
-        let begun_at = fact.version;
-        loop {
-            let events = self.log.read_stream(need.stream, fact.version, READ_EVENTS).await.map_err(NotLetIn::Log)?;
-            for event in &events {
-                let state = (need.fold.apply)(fact.state, &event.into())
-                    .map_err(|source| NotLetIn::Log(LogError::Decode { position: event.position, source }))?;
-                fact = Fact { version: event.version, state };
-            }
-            if events.len() < READ_EVENTS {
-                break;
-            }
-        }
+        let known = self.kept.get(&key).unwrap_or_else(|| Fact::absent(&need.fold));
+        let begun_at = known.version;
+        let fact = fold_on(&*self.log, need.stream, &need.fold, known).await.map_err(NotLetIn::Log)?;
         // What does not exist is not kept: whoever makes up identities fills nothing.
         if fact.version > begun_at {
             self.kept.insert(key, fact.clone());

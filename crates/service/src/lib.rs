@@ -17,7 +17,6 @@ pub mod lifecycle;
 pub mod limits;
 pub mod listen;
 pub mod metrics;
-pub mod private;
 pub mod problem;
 pub mod rate;
 pub mod server;

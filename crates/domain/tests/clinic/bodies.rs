@@ -46,7 +46,7 @@ fn sent(spec: &CommandSpec, body: &Value) -> Result<(), Refusal> {
             Err(Halt::Refused(refusal)) => return Err(refusal),
             Err(Halt::Needs(needs)) => {
                 for need in needs {
-                    facts.insert(need.stream, Fact { version: 0, state: (need.fold.initial)() });
+                    facts.insert(need.stream, Fact::absent(&need.fold));
                 }
             }
         }

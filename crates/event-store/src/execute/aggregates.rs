@@ -66,7 +66,7 @@ impl Aggregates {
         let mut loaded = Vec::with_capacity(needs.len());
         for need in needs {
             let events = read.remove(&need.stream).unwrap_or_default();
-            let mut fact = Fact { version: 0, state: (need.fold.initial)() };
+            let mut fact = Fact::absent(&need.fold);
             if events.len() < short {
                 for envelope in &events {
                     fact = apply(fact, envelope, &need.fold)?;
@@ -83,7 +83,7 @@ impl Aggregates {
     /// A stream that may have a snapshot.
     async fn load_long(&self, need: &Need) -> Result<Fact, LogError> {
         let (start, kept) = self.start(need.stream, &need.fold).await?;
-        let fact = self.fold_on(need.stream, &need.fold, start).await?;
+        let fact = fold_on(&*self.log, need.stream, &need.fold, start).await?;
         if fact.version >= kept + self.snapshot_every {
             self.keep(need.stream, &need.fold, &fact);
         }
@@ -93,7 +93,7 @@ impl Aggregates {
     /// Reads what the log holds beyond a kept fold. Where nothing is kept the next decision reads it.
     pub async fn refresh(&self, stream: StreamId) -> Result<(), LogError> {
         let Some((fact, fold)) = self.kept(stream) else { return Ok(()) };
-        let fact = self.fold_on(stream, &fold, fact).await?;
+        let fact = fold_on(&*self.log, stream, &fold, fact).await?;
         self.insert(stream, fact, fold);
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Aggregates {
         if let Some(kept) = self.cache.get(&stream) {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.0.version == seen.version {
-                kept.0 = Fact { version: 0, state: (kept.1.initial)() };
+                kept.0 = Fact::absent(&kept.1);
             }
         }
         seen
@@ -161,21 +161,8 @@ impl Aggregates {
         let thawed = usable.and_then(|snapshot| Some((snapshot.version, (fold.thaw)(&snapshot.state)?)));
         Ok(match thawed {
             Some((version, state)) => (Fact { version, state }, version),
-            None => (Fact { version: 0, state: (fold.initial)() }, 0),
+            None => (Fact::absent(fold), 0),
         })
-    }
-
-    async fn fold_on(&self, stream: StreamId, fold: &StreamFold, mut fact: Fact) -> Result<Fact, LogError> {
-        loop {
-            let events = self.log.read_stream(stream, fact.version, READ_EVENTS).await?;
-            let last = events.len() < READ_EVENTS;
-            for envelope in &events {
-                fact = apply(fact, envelope, fold)?;
-            }
-            if last {
-                return Ok(fact);
-            }
-        }
     }
 
     /// Keeps a snapshot in the background; without it the stream is read as a whole.
@@ -189,6 +176,28 @@ impl Aggregates {
                 tracing::warn!(error = &error as &dyn std::error::Error, %stream, "a snapshot was not kept");
             }
         });
+    }
+}
+
+/// The stream as it stands: what is known of it, and what the log holds beyond.
+///
+/// # Errors
+/// Where the log does not answer, or holds what cannot be folded.
+pub async fn fold_on(
+    log: &dyn EventLog,
+    stream: StreamId,
+    fold: &StreamFold,
+    mut fact: Fact,
+) -> Result<Fact, LogError> {
+    loop {
+        let events = log.read_stream(stream, fact.version, READ_EVENTS).await?;
+        let last = events.len() < READ_EVENTS;
+        for envelope in &events {
+            fact = apply(fact, envelope, fold)?;
+        }
+        if last {
+            return Ok(fact);
+        }
     }
 }
 

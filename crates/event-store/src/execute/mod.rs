@@ -19,6 +19,7 @@ use crate::clock;
 use crate::installation::{Installation, NotOpen};
 use crate::log::{Append, AppendError, Appended, EventLog, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt};
 use aggregates::Aggregates;
+pub use aggregates::fold_on;
 use appends::{compose, recollection, remembered, repeated};
 pub use marks::Marks;
 pub use precondition::{Precondition, State};
@@ -71,6 +72,25 @@ pub struct Request {
     pub keep_refusal: bool,
     /// See [`Context::target_named`].
     pub target_named: bool,
+}
+
+impl Request {
+    /// A command that nobody asked for over the interface, with nothing said of its surroundings.
+    pub const fn own(command_id: Uuid, fingerprint: [u8; 32], actor: Actor, target: StreamId) -> Self {
+        Self {
+            command_id,
+            fingerprint,
+            actor,
+            target,
+            creates: false,
+            if_match: Precondition::None,
+            correlation_id: None,
+            causation_id: None,
+            trace_context: None,
+            keep_refusal: false,
+            target_named: true,
+        }
+    }
 }
 
 /// How a command ended well, or with a refusal that is remembered.
@@ -296,7 +316,7 @@ impl Inner {
             match self.aggregates.cached(need.stream) {
                 Some(fact) => seen.add(&need, fact),
                 None if assumed == Some(need.stream) => {
-                    seen.add(&need, Fact { version: 0, state: (need.fold.initial)() });
+                    seen.add(&need, Fact::absent(&need.fold));
                 }
                 None => missing.push(need),
             }

@@ -15,6 +15,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
+use sealing::private_file;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -23,7 +24,6 @@ use super::claims::{Subject, SubjectError};
 use super::jwk::{KeySet, PublicKey, ed25519_jwk};
 use super::{OWN_AUDIENCE, OWN_ISSUER};
 use crate::jwt;
-use crate::private::write_private;
 
 /// Characters of a line of PEM (RFC 7468, 3).
 const PEM_LINE: usize = 64;
@@ -247,7 +247,7 @@ impl SigningKeys {
             loaded => return loaded,
         }
         let keys = Self::random()?;
-        match write_private(path, &keys.first.pem()) {
+        match private_file::create(path, keys.first.pem().as_bytes()) {
             // Another process was first: its key is the one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
             written => written.map(|()| keys).map_err(|source| SigningKeyError::File { path: path.to_owned(), source }),

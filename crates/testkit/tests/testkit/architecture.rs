@@ -21,7 +21,7 @@ const ALLOWED: [(&str, &[&str]); 24] = [
     ("sealing", &[]),
     ("event-store", &["events", "decider", "sealing", "view-schema"]),
     ("event-bus", &["events", "event-store", "schemas"]),
-    ("service", &["events", "decider", "authority", "event-store"]),
+    ("service", &["events", "decider", "authority", "sealing", "event-store"]),
     ("command-api", &["domain", "events", "decider", "event-store", "service"]),
     ("projector", &["events", "views", "event-store", "event-bus", "service"]),
     ("query-api", &["events", "authority", "view-schema", "views", "event-store", "service", "schemas"]),
