@@ -10,7 +10,7 @@ use event_bus::{ConnectionError, RelayOptions, RepublishError, WhileAway};
 use event_store::{BackupError, OpenError, Store, StoreOptions};
 use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
 use serde_json::json;
-use service::settings::{NatsSettings, StorageSettings};
+use service::settings::{MasterSource, NatsSettings, StorageSettings};
 
 use crate::loss::LossError;
 use crate::nats;
@@ -72,20 +72,38 @@ pub async fn backup(storage: &StorageSettings, to: &Path, json: bool) -> Result<
         line(&json!({"file": absolute(&file), "log_id": log_id, "epoch": epoch, "position": position}).to_string());
         return Ok(());
     }
-    // A server goes on writing: the copy stays what it is.
-    let mut restored = absolute(to).into_os_string();
-    restored.push("-restored");
-    let [copy, again] = [absolute(to).as_os_str(), &restored].map(|folder| quoted(&folder.to_string_lossy()));
-    let serve = Invocation::of(&["serve"]).data_dir(Path::new(&restored));
     line(&format!(
-        "{}: log {}, epoch {}, up to position {}; read through and whole.\nWhat is derived comes back from it. To serve it, \
-         from a copy of the copy:\n  cp -r {copy} {again} && {serve}",
+        "{}: log {}, epoch {}, up to position {}; read through and whole.\nWhat is derived comes back from it. The keys that \
+         open it are backed up apart (`anamnesis key backup`). To serve it, from a copy of the copy and of the keys:\n  {}",
         file.display(),
         copied.log_id,
         copied.epoch,
         copied.position,
+        served_again(storage, to),
     ));
     Ok(())
+}
+
+/// How a copy of a log is served beside the one that goes on: from a copy of its own, so that the backup stays what it is.
+fn served_again(storage: &StorageSettings, to: &Path) -> String {
+    let mut again = absolute(to).into_os_string();
+    again.push("-restored");
+    let again = Path::new(&again);
+    let [copy, place] = [&absolute(to), again].map(|folder| quoted(&folder.to_string_lossy()));
+    let mut keys = Invocation::of(&["key", "backup"]).word(again.join("keys.db").display()).data_dir(&storage.data_dir);
+    if let Some(url) = &storage.sealing.keys_url {
+        keys = keys.word("--keys-url").word(url);
+    }
+    let serve = Invocation::of(&["serve"]).data_dir(again);
+    let serve = match storage.sealing.master() {
+        MasterSource::File(file) => serve.word("--master-key-file").word(absolute(file).display()),
+        MasterSource::DefaultFile => {
+            serve.word("--master-key-file").word(absolute(&storage.master_key_file()).display())
+        }
+        // They hold secrets, and are where they were.
+        MasterSource::Given(_) | MasterSource::Transit(..) => serve,
+    };
+    format!("cp -r {copy} {place} && {keys} && {serve}")
 }
 
 /// Brings the schemas up to date.

@@ -55,6 +55,8 @@ pub const KEY: &str = "Examples:
   anamnesis key rewrap --database-url postgres://anamnesis@db/anamnesis --master-key-file /etc/anamnesis/master.key";
 pub const KEY_CREATE: &str = "Example:
   anamnesis key create /etc/anamnesis/master.key";
+pub const KEY_BACKUP: &str = "Example:
+  anamnesis key backup /elsewhere/2026-11-27-keys.db --data-dir /var/lib/anamnesis";
 pub const KEY_ROTATE: &str = "Examples:
   anamnesis key rotate --data-dir /var/lib/anamnesis
   anamnesis key rotate --master-key-file /etc/anamnesis/master.key";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use client::invocation::absolute;
-use event_store::{OpenError, Store};
+use event_store::{BackupError, OpenError, Store};
 use sealing::master::FileMaster;
 use sealing::{KeyError, Keyring, KeyringOptions, MasterError, MasterVersion, Rewrapped};
 use service::settings::{LogFormat, StorageSettings};
@@ -30,6 +30,15 @@ enum KeyTask {
     Create {
         /// The file, which must not exist.
         file: PathBuf,
+    },
+    /// Copies the wrapped keys of the embedded engine into a file, also while it is served: keep it apart from the log's.
+    #[command(after_help = examples::KEY_BACKUP)]
+    Backup {
+        /// The file, which must not exist.
+        file: PathBuf,
+        /// The storage.
+        #[command(flatten)]
+        storage: StorageSettings,
     },
     /// Adds a version to the master key, which wraps new keys from now on; running processes find it by themselves.
     #[command(after_help = examples::KEY_ROTATE)]
@@ -71,6 +80,9 @@ pub enum KeyTaskError {
     /// The master key was not made or rotated.
     #[error("the master key is as it was")]
     Master(#[from] MasterError),
+    /// There is no copy of the keys.
+    #[error("no backup of the keys was made")]
+    Backup(#[from] BackupError),
     /// Not all keys were wrapped again.
     #[error("not all keys were wrapped again; what was done stays, and running the command again is safe")]
     Rewrap(#[source] KeyError),
@@ -90,6 +102,17 @@ pub async fn run(args: &KeyArgs) -> Result<(), KeyTaskError> {
             line(&format!(
                 "{}: made. Who loses it reads nothing any more: keep a copy, apart from the keys' and the log's backups.",
                 absolute(file).display()
+            ));
+            Ok(())
+        }
+        KeyTask::Backup { file, storage } => {
+            let store = Store::open(&storage.url(), &admin::options(storage)).await?;
+            let copied = store.back_up_keys(file).await;
+            store.close().await;
+            line(&format!(
+                "{}: {} wrapped keys; read through and whole. The master key opens them: keep them apart.",
+                absolute(file).display(),
+                copied?
             ));
             Ok(())
         }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub use backup::{BackedUp, BackupError, backup};
+pub use backup::{BackedUp, BackupError, backup, backup_keys};
 pub use coordination::{SqliteCheckpoints, SqliteLeases};
 pub use declared::forget_derived;
 pub use folder::{Folder, Folders, open};

@@ -123,6 +123,17 @@ impl Store {
         }
     }
 
+    /// Copies the wrapped data keys of the embedded engine as [`Store::back_up`] does the log, and says how many there are.
+    ///
+    /// # Errors
+    /// [`BackupError`]; nothing is left of the copy then.
+    pub async fn back_up_keys(&self, to: &Path) -> Result<u64, BackupError> {
+        match &self.engine {
+            Engine::Postgres { .. } => Err(BackupError::NotEmbedded),
+            Engine::Sqlite(folder) => sqlite::backup_keys(&folder.keys, to).await,
+        }
+    }
+
     /// Closes all connections, within a bound: one that is silent is left to the operating system.
     /// Callers that still wait are told.
     pub async fn close(&self) {

@@ -165,6 +165,8 @@ async fn postgresql_is_backed_up_by_its_own_tools() {
     let test = postgres().await;
     let refused = test.store.back_up(Path::new("/nowhere/log.db")).await;
     assert!(matches!(refused, Err(BackupError::NotEmbedded)), "{refused:?}");
+    let refused = test.store.back_up_keys(Path::new("/nowhere/keys.db")).await;
+    assert!(matches!(refused, Err(BackupError::NotEmbedded)), "{refused:?}");
 }
 
 #[tokio::test]

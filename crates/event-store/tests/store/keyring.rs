@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use event_store::Store;
+use event_store::{BackupError, Store, StoreOptions};
 use futures::future::{join_all, try_join_all};
 use sealing::master::{FileMaster, GivenMaster};
 use sealing::{
@@ -260,4 +260,28 @@ testkit::on_both_engines! {
     destroying_wins_every_race,
     keys_are_wrapped_again_under_load,
     another_master_key_takes_over,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_backed_up_while_they_are_made() {
+    let (folder, copied) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let url = |folder: &tempfile::TempDir| format!("sqlite:{}", folder.path().display());
+    let store = Store::open(&url(&folder), &StoreOptions::default()).await.expect("a store");
+    let master = master();
+    let kept = keyring(&store, &master);
+    let before = owner();
+    let key = kept.key(before).await.expect("a key");
+    let making = try_join_all((0..50).map(|_| kept.key(owner())));
+    let to = copied.path().join("keys.db");
+    let (made, backed_up) = tokio::join!(making, store.back_up_keys(&to));
+    made.expect("all are made");
+    let counted = backed_up.expect("a backup");
+    assert!((1..=51).contains(&counted), "{counted}");
+    assert!(matches!(store.back_up_keys(&to).await, Err(BackupError::Place(..))), "never over another");
+    assert_eq!(store.back_up_keys(&copied.path().join("all.db")).await.expect("a backup"), 51);
+    store.close().await;
+    let again = Store::open(&url(&copied), &StoreOptions::default()).await.expect("a store");
+    let restored = keyring(&again, &master).key(before).await.expect("the key");
+    assert_eq!((restored.version, restored.key.bytes()), (key.version, key.key.bytes()));
+    again.close().await;
 }
