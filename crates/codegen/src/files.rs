@@ -34,7 +34,8 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
 fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
     let mut files = vec![
         (PathBuf::from("openapi/openapi.json"), pretty(&document::openapi())),
-        (PathBuf::from("crates/query-api/src/declared.rs"), declared::source()),
+        (PathBuf::from("crates/events/src/declared.rs"), declared::payloads()),
+        (PathBuf::from("crates/query-api/src/declared.rs"), declared::documents()),
         (PathBuf::from("crates/query-api/src/published.rs"), served::source(root)),
         (PathBuf::from("asyncapi/asyncapi.json"), pretty(&asyncapi::document(root)?)),
         (PathBuf::from("schemas/envelope.schema.json"), pretty(&schemas::of_envelope())),

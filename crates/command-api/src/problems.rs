@@ -60,7 +60,15 @@ pub fn from_execute(error: ExecuteError) -> Problem {
             log(&error, "a decision broke the rules of decisions");
             Problem::internal()
         }
-        error @ ExecuteError::Keys(_) => {
+        ExecuteError::Sealing(error) if error.is_erased() => {
+            let detail = "The personal data of whom the command is about were erased: nothing more is kept of them.";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "personal-data-erased", detail)
+        }
+        ExecuteError::Sealing(error) if !error.may_pass() => {
+            log(&error, "personal data cannot be sealed");
+            Problem::internal()
+        }
+        error @ (ExecuteError::Keys(_) | ExecuteError::Sealing(_) | ExecuteError::Log(LogError::Closed(_))) => {
             log(&error, "the keys cannot be used");
             let detail = "The keys cannot be used now; the server's log says why. Nothing was done: send it again.";
             Problem::unavailable("keys-unavailable", detail, UNAVAILABLE_SECONDS)

@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike, DurationRound, NaiveDate, TimeDelta, Utc};
 use decider::{Context, Halt, Reason, RefusalKind};
 use events::envelope::Role;
 use events::identifier::{self, is_invisible};
+use events::values::Personal;
 
 use crate::place::Place;
 
@@ -171,6 +172,14 @@ pub fn text(field: &str, value: &str) -> Result<(), Invalid> {
 /// [`Invalid`].
 pub fn optional_text(field: &str, value: Option<&str>) -> Result<(), Invalid> {
     value.map_or(Ok(()), |value| text(field, value))
+}
+
+/// A line of text that is personal data, where there is one. What is sealed was checked when it was open.
+///
+/// # Errors
+/// [`Invalid`].
+pub fn personal_text(field: &str, value: Option<&Personal<String>>) -> Result<(), Invalid> {
+    optional_text(field, value.and_then(Personal::expose).map(String::as_str))
 }
 
 /// Text of several lines.

@@ -24,6 +24,7 @@ struct Inner {
 }
 
 struct Opened {
+    log_id: Uuid,
     secret: Key,
     marks: Marks,
 }
@@ -113,7 +114,7 @@ impl Installation {
         let secret = inner.keyring.secret(log_id).await?;
         let marks = Marks::new(&secret);
         // Who was first has the same one.
-        drop(inner.opened.set(Opened { secret, marks }));
+        drop(inner.opened.set(Opened { log_id, secret, marks }));
         Ok(())
     }
 
@@ -153,6 +154,14 @@ impl Installation {
     /// [`NotOpen`].
     pub fn marks(&self) -> Result<&Marks, NotOpen> {
         self.inner.opened.get().map(|opened| &opened.marks).ok_or(NotOpen)
+    }
+
+    /// The log that it is on.
+    ///
+    /// # Errors
+    /// [`NotOpen`].
+    pub fn log_id(&self) -> Result<Uuid, NotOpen> {
+        self.inner.opened.get().map(|opened| opened.log_id).ok_or(NotOpen)
     }
 
     /// Makes and verifies MACs for this purpose.

@@ -10,10 +10,12 @@ pub mod log;
 mod migrations;
 pub mod postgres;
 pub mod sagas;
+mod sealer;
 pub mod sqlite;
 mod store;
 pub mod views;
 
 pub use installation::{Installation, InstallationError, NotOpen};
+pub use sealer::{SealError, Sealer};
 pub use sqlite::{BackedUp, BackupError};
 pub use store::{ConnectionUse, OpenError, Said, Store, StoreOptions, migrate};

@@ -15,10 +15,15 @@
 mod macros;
 
 pub mod change;
+#[rustfmt::skip]
+mod declared;
 pub mod envelope;
+pub mod guarded;
 pub mod identifier;
 pub mod ids;
 mod misfit;
+pub mod paths;
+mod personal;
 pub mod set;
 pub mod time_zone;
 pub mod values;

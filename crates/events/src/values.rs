@@ -9,52 +9,10 @@ use schemars::where_generated;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use crate::personal::{PERSONAL, Personal, SEALED};
+
 /// The keyword by which a schema declares that a value is treatment allocation.
 pub const ALLOCATION: &str = "x-allocation";
-
-/// The keyword by which a schema declares that a value is personal data.
-pub const PERSONAL: &str = "x-personal-data";
-
-/// Personal data: a value that must not reach logs, subjects or ids.
-///
-/// Its own type, so that sealing per patient has one place to act and
-/// `Debug` never prints it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Personal<T>(T);
-
-impl<T> Personal<T> {
-    /// Marks `value` as personal data.
-    pub const fn new(value: T) -> Self {
-        Self(value)
-    }
-
-    /// Gives the value; each call is a place that handles personal data.
-    pub const fn expose(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> fmt::Debug for Personal<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Personal(…)")
-    }
-}
-
-#[where_generated]
-impl<T: schemars::JsonSchema> schemars::JsonSchema for Personal<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        format!("Personal_{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let mut schema = T::json_schema(generator);
-        schema.insert(PERSONAL.to_owned(), true.into());
-        schema
-    }
-}
 
 /// Treatment allocation: a value that a blinded role must not receive, in any answer.
 ///

@@ -1,17 +1,16 @@
 //! Treatment allocation in values: where it stands, and how it is removed.
 
+use events::guarded::Guarded;
+use events::paths::{EACH, Paths, at};
 use serde_json::Value;
-
-/// In a path: every element of an array, or every value of a map.
-const EACH: &str = "*";
 
 /// The places of treatment allocation in the values of one type, each a path of fields and [`EACH`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allocation(pub &'static [&'static [&'static str]]);
+pub struct Allocation(pub Paths);
 
 impl Allocation {
     /// Of values of which nothing is known: all of them may be treatment allocation.
-    pub const EVERYTHING: Allocation = Allocation(&[&[]]);
+    pub const EVERYTHING: Allocation = Allocation(Guarded::EVERYTHING.allocation);
 
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
@@ -26,29 +25,12 @@ impl Allocation {
     }
 }
 
-/// Does something to what stands at a path.
-pub fn at(value: &mut Value, path: &[&str], act: &mut dyn FnMut(&mut Value)) {
-    match (path, value) {
-        ([], value) => act(value),
-        ([EACH, rest @ ..], Value::Array(elements)) => {
-            elements.iter_mut().for_each(|element| at(element, rest, act));
-        }
-        ([EACH, rest @ ..], Value::Object(fields)) => fields.values_mut().for_each(|field| at(field, rest, act)),
-        ([name, rest @ ..], Value::Object(fields)) => {
-            if let Some(field) = fields.get_mut(*name) {
-                at(field, rest, act);
-            }
-        }
-        _ => {}
-    }
-}
-
 fn strip(value: &mut Value, path: &[&str]) {
     let Some((last, above)) = path.split_last() else {
         *value = Value::Null;
         return;
     };
-    at(value, above, &mut |holder| match (*last, holder) {
+    at(value, above, &mut |_, holder| match (*last, holder) {
         (EACH, Value::Array(elements)) => elements.iter_mut().for_each(|element| *element = Value::Null),
         (EACH, Value::Object(fields)) => fields.values_mut().for_each(|field| *field = Value::Null),
         (name, Value::Object(fields)) => _ = fields.remove(name),
@@ -77,6 +59,6 @@ mod tests {
     fn where_nothing_is_known_everything_goes() {
         let mut value = json!({"arm": "A"});
         Allocation::EVERYTHING.strip(&mut value);
-        assert_eq!((value, Allocation::EVERYTHING.is_empty()), (Value::Null, false));
+        assert_eq!(value, Value::Null);
     }
 }

@@ -5,11 +5,11 @@
 //! their types. Of what is not told there everything is withheld. From whom follows from how the
 //! trial is blinded, which the log tells: in an open-label trial from nobody.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use event_store::log::{EventLog, LogError};
 use events::envelope::{Envelope, Role};
+use events::guarded::Guarded;
 use events::ids::{StreamKey as _, TrialId};
 use events::set::EventSet as _;
 use events::trial::{Blinding, TrialEvent};
@@ -19,27 +19,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::allocation::Allocation;
-use crate::declared::PAYLOADS;
-use crate::personal::Personal;
+use crate::personal::{mask, veil};
 
 /// Trials whose blinding is remembered.
 const TRIALS_MAX: u64 = 10_000;
 
-/// What is withheld of payloads, by event type and version.
-type Withheld = HashMap<(&'static str, u16), (Allocation, Personal)>;
-
-/// Treatment allocation and personal data in the payloads of each event type and version.
-static OF_EVENTS: LazyLock<Withheld> = LazyLock::new(|| {
-    let known = PAYLOADS
-        .iter()
-        .map(|(event_type, version, allocation, personal)| ((*event_type, *version), (*allocation, *personal)));
-    known.collect()
-});
-
-/// Where treatment allocation and personal data stand in the event's payload.
-fn withheld_in(event: &Envelope) -> (Allocation, Personal) {
-    let known = OF_EVENTS.get(&(event.event_type.as_str(), event.schema_version));
-    known.copied().unwrap_or((Allocation::EVERYTHING, Personal::EVERYTHING))
+/// What is guarded in the event's payload.
+fn guarded_in(event: &Envelope) -> Guarded {
+    Guarded::of(&event.event_type, event.schema_version).unwrap_or(Guarded::EVERYTHING)
 }
 
 /// What of a payload is shown that is not shown to everybody.
@@ -96,7 +83,7 @@ impl Blindings {
     /// Where the log does not answer.
     pub async fn of_event(&self, event: &Envelope) -> Result<Option<Blinding>, LogError> {
         match event.references.trial_id {
-            Some(trial_id) if !withheld_in(event).0.is_empty() => self.of_trial(trial_id).await,
+            Some(trial_id) if !guarded_in(event).allocation.is_empty() => self.of_trial(trial_id).await,
             _ => Ok(None),
         }
     }
@@ -113,19 +100,21 @@ pub enum Payload<'event> {
 }
 
 impl<'event> Payload<'event> {
-    /// The event's payload with what is shown of it.
+    /// The payload of an event that was opened, with what is shown of it.
     pub fn of(event: &'event Envelope, shown: Shown) -> Self {
-        let (allocation, personal) = withheld_in(event);
-        let (strips, masks) = (!shown.allocation && !allocation.is_empty(), !shown.personal && !personal.is_empty());
-        if !strips && !masks {
+        let guarded = guarded_in(event);
+        let strips = !shown.allocation && !guarded.allocation.is_empty();
+        if !strips && guarded.personal.is_empty() {
             return serde_json::from_slice(&event.payload).map_or(Payload::Blinded(Value::Null), Payload::Whole);
         }
         let mut payload = serde_json::from_slice(&event.payload).unwrap_or(Value::Null);
         if strips {
-            allocation.strip(&mut payload);
+            Allocation(guarded.allocation).strip(&mut payload);
         }
-        if masks && !payload.is_null() {
-            personal.mask(&mut payload);
+        if shown.personal {
+            veil(guarded, &mut payload);
+        } else {
+            mask(guarded, &mut payload);
         }
         Payload::Blinded(payload)
     }
@@ -141,7 +130,7 @@ mod tests {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use super::{OF_EVENTS, Payload, Shown, shows};
+    use super::{Guarded, Payload, Shown, shows};
     use crate::listing::LISTINGS;
 
     #[test]
@@ -159,8 +148,8 @@ mod tests {
     fn payloads_of_every_event_are_declared_and_of_no_other_version() {
         for contract in contracts() {
             let (event_type, version) = (contract.event_type, contract.schema_version);
-            assert!(OF_EVENTS.contains_key(&(event_type, version)), "{event_type}: run `cargo xtask codegen`");
-            assert!(!OF_EVENTS.contains_key(&(event_type, version + 1)), "{event_type}");
+            assert!(Guarded::of(event_type, version).is_some(), "{event_type}: run `cargo xtask codegen`");
+            assert!(Guarded::of(event_type, version + 1).is_none(), "{event_type}");
         }
     }
 

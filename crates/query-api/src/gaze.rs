@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use authority::{Area, PatientPlaces, Places, Sight, matrix};
+use event_store::Sealer;
 use event_store::log::{EventLog, LogError};
 use event_store::views::{ColumnValue, Within};
 use events::envelope::{Envelope, References, Role};
@@ -39,6 +40,7 @@ pub enum Seen {
 #[derive(Clone)]
 pub struct Eyes {
     log: Arc<dyn EventLog>,
+    sealer: Option<Sealer>,
     /// How trials are blinded.
     pub blindings: Blindings,
     // Of each incarnation of the log, with the version of the person's stream up to which it was read.
@@ -69,9 +71,20 @@ impl Gaze {
 }
 
 impl Eyes {
-    /// Over this log.
-    pub fn new(log: Arc<dyn EventLog>) -> Self {
-        Self { blindings: Blindings::new(log.clone()), log, places: Cache::new(PATIENTS_MAX) }
+    /// Over this log; without a sealer personal data stay sealed.
+    pub fn new(log: Arc<dyn EventLog>, sealer: Option<Sealer>) -> Self {
+        Self { blindings: Blindings::new(log.clone()), log, sealer, places: Cache::new(PATIENTS_MAX) }
+    }
+
+    /// Opens what is personal in the events, as far as it can be: it is shown masked, or as it is for a purpose.
+    ///
+    /// # Errors
+    /// Where the keys cannot be had now.
+    pub async fn open(&self, events: &mut [Envelope]) -> Result<(), LogError> {
+        match &self.sealer {
+            Some(sealer) => sealer.open(events).await,
+            None => Ok(()),
+        }
     }
 
     /// How each of the events is seen.

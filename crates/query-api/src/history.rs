@@ -160,16 +160,17 @@ pub async fn in_sight(
 /// # Errors
 /// Where the log does not answer.
 pub async fn seen(api: &QueryApi, gaze: &Gaze, events: Vec<Envelope>) -> Result<Vec<InSight>, Problem> {
-    let seen = api.eyes.look(gaze, &events).await.map_err(from_log)?;
-    Ok(shown(events, seen))
+    shown(api, gaze, events).await.map_err(from_log)
 }
 
-fn shown(events: Vec<Envelope>, seen: Vec<Seen>) -> Vec<InSight> {
+async fn shown(api: &QueryApi, gaze: &Gaze, mut events: Vec<Envelope>) -> Result<Vec<InSight>, LogError> {
+    let seen = api.eyes.look(gaze, &events).await?;
+    api.eyes.open(&mut events).await?;
     let shown = events.into_iter().zip(seen).filter_map(|(event, seen)| match seen {
         Seen::Shown(shown) => Some((event, shown)),
         Seen::Hidden => None,
     });
-    shown.collect()
+    Ok(shown.collect())
 }
 
 /// Refuses to answer about whom nothing is known, or in sight, up to the position.
@@ -272,15 +273,16 @@ fn streamed(
         let (api, gaze) = (api.clone(), gaze.clone());
         async move {
             let piece = piece?;
-            let seen = match &piece {
-                Ok(events) => api.eyes.look(&gaze, events).await,
-                Err(_) => Ok(Vec::new()),
+            let end = piece.as_ref().ok().map(|events| (events.len(), events.last().map(|event| event.position)));
+            let shown = match piece {
+                Ok(events) => shown(&api, &gaze, events).await,
+                Err(error) => Err(error),
             };
-            match piece.and_then(|events| Ok((events, seen?))) {
-                Ok((events, seen)) => {
-                    let last = events.last()?.position;
-                    let more = events.len() == PIECE_EVENTS;
-                    let written = Bytes::from(lines(&shown(events, seen), form));
+            match shown {
+                Ok(shown) => {
+                    let (length, last) = end?;
+                    let (last, more) = (last?, length == PIECE_EVENTS);
+                    let written = Bytes::from(lines(&shown, form));
                     let next = api.store.log.read_reference(reference, last, to_position, PIECE_EVENTS);
                     Some((Ok(written), if more { Some(next.await) } else { None }))
                 }

@@ -58,7 +58,9 @@ pub async fn patient(
     let mut identity = PatientIdentity { patient_id: Some(patient_id), ..PatientIdentity::default() };
     let mut version = 0;
     loop {
-        let events = api.store.log.read_stream(patient_id.stream(), version, READ_EVENTS).await.map_err(from_log)?;
+        let read = api.store.log.read_stream(patient_id.stream(), version, READ_EVENTS).await;
+        let mut events = read.map_err(from_log)?;
+        api.eyes.open(&mut events).await.map_err(from_log)?;
         for event in &events {
             (version, identity.position) = (event.version, event.position);
             if let Ok(event) = PatientEvent::from_envelope(event) {
@@ -66,12 +68,25 @@ pub async fn patient(
             }
         }
         if events.len() < READ_EVENTS {
+            identity.forget_sealed();
             return Ok(from_the_log(&identity));
         }
     }
 }
 
 impl PatientIdentity {
+    /// What cannot be opened any more, because the person was erased, is not known.
+    fn forget_sealed(&mut self) {
+        fn forget<T>(field: &mut Option<Personal<T>>) {
+            field.take_if(|value| value.expose().is_none());
+        }
+        forget(&mut self.name);
+        forget(&mut self.national_id);
+        forget(&mut self.mobile);
+        forget(&mut self.birth_date);
+        forget(&mut self.sex);
+    }
+
     fn tell(&mut self, event: PatientEvent) {
         match event {
             PatientEvent::PatientRegistered(registered) => {

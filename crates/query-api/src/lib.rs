@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use event_store::Store;
+use event_store::{Sealer, Store};
 use tokio_util::sync::CancellationToken;
 
 use gaze::Eyes;
@@ -57,18 +57,19 @@ pub struct QueryApi {
 }
 
 impl QueryApi {
-    /// Reads from `store`; who may see what, `accounts` tell, and who was shown who a person is, `disclosures`
+    /// Reads from `store`, and opens by `sealer`; who may see what, `accounts` tell, and who was shown who a person is, `disclosures`
     /// are told. `at_least` waits for so long, at most so many follow the log at once, and those end when
     /// `shutdown` is cancelled.
     pub fn new(
         store: Store,
+        sealer: Option<Sealer>,
         accounts: Accounts,
         disclosures: Arc<dyn Register>,
         at_least_patience: Duration,
         max: StreamsMax,
         shutdown: CancellationToken,
     ) -> Self {
-        let eyes = Eyes::new(store.log.clone());
+        let eyes = Eyes::new(store.log.clone(), sealer);
         let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), max, shutdown);
         Self { store, at_least_patience, streams, eyes, disclosures }
     }

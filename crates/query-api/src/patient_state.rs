@@ -62,8 +62,9 @@ pub async fn patient(
     let mut after = 0;
     loop {
         let read = api.store.log.read_reference(reference, after, position, PIECE_EVENTS).await;
-        let events = read.map_err(from_log)?;
+        let mut events = read.map_err(from_log)?;
         let seen = api.eyes.look(&gaze, &events).await.map_err(from_log)?;
+        api.eyes.open(&mut events).await.map_err(from_log)?;
         // The casebook only tells which reports and visits there are: they have streams of their own.
         for (event, seen) in events.iter().zip(seen).filter(|(event, _)| event.stream.kind != StreamType::Casebook) {
             if let Seen::Shown(shown) = seen {

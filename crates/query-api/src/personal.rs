@@ -1,27 +1,31 @@
 //! Personal data in payloads: where they stand, and what is shown of them to whom they are not.
 
+use events::guarded::Guarded;
+use events::paths::at;
+use events::values::SEALED;
 use serde_json::Value;
 
-use crate::allocation::at;
-
-/// The places of personal data in the values of one type, each a path of fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Personal(pub &'static [&'static [&'static str]]);
-
-impl Personal {
-    /// Of values of which nothing is known: all of them may be personal data.
-    pub const EVERYTHING: Personal = Personal(&[&[]]);
-
-    /// Whether there are none.
-    pub const fn is_empty(self) -> bool {
-        self.0.is_empty()
+/// Masks personal data in a value: the first letter of a name, the year of a date, the ends of a telephone number. What
+/// is one of a few words is shown; what cannot be opened any more is not.
+pub fn mask(guarded: Guarded, value: &mut Value) {
+    for path in guarded.personal {
+        let is_word = guarded.words.contains(path);
+        at(value, path, &mut |_, personal| {
+            if !is_word || personal.is_object() {
+                *personal = masked(personal);
+            }
+        });
     }
+}
 
-    /// Masks personal data in a value: the first letter of a name, the year of a date, the ends of a telephone number.
-    pub fn mask(self, value: &mut Value) {
-        for path in self.0 {
-            at(value, path, &mut |personal| *personal = masked(personal));
-        }
+/// Shows that what cannot be opened any more is not there: the keys of whom it told were destroyed.
+pub fn veil(guarded: Guarded, value: &mut Value) {
+    for path in guarded.personal {
+        at(value, path, &mut |_, personal| {
+            if personal.get(SEALED).is_some() {
+                *personal = Value::Null;
+            }
+        });
     }
 }
 
@@ -30,13 +34,14 @@ const SHOWN: (usize, usize) = (4, 4);
 
 fn masked(value: &Value) -> Value {
     match value {
-        Value::Null => Value::Null,
-        Value::String(text) => Value::String(mask(text)),
+        // Sealed: of somebody who was erased.
+        Value::Null | Value::Object(_) => Value::Null,
+        Value::String(text) => Value::String(mask_text(text)),
         _ => Value::String("*".to_owned()),
     }
 }
 
-fn mask(text: &str) -> String {
+fn mask_text(text: &str) -> String {
     let is_date = |text: &str| {
         let mut parts = text.split('-');
         parts.next().is_some_and(|year| year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()))
@@ -62,7 +67,7 @@ fn mask(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Personal, mask};
+    use super::*;
 
     #[test]
     fn little_is_left_of_what_is_masked() {
@@ -78,17 +83,28 @@ mod tests {
             ("INTERSEX", "*"),
             ("", "*"),
         ] {
-            assert_eq!(mask(text), shown, "{text}");
+            assert_eq!(mask_text(text), shown, "{text}");
         }
     }
 
     #[test]
     fn what_is_declared_is_masked_and_nothing_else() {
-        let mut value = json!({"name": "Kari", "site": "Kari", "changes": {"name": null, "sex": "F"}, "age": 7});
-        Personal(&[&["name"], &["changes", "name"], &["changes", "sex"], &["age"]]).mask(&mut value);
-        assert_eq!(value, json!({"name": "K*", "site": "Kari", "changes": {"name": null, "sex": "*"}, "age": "*"}));
+        let personal: &[&[&str]] =
+            &[&["name"], &["changes", "name"], &["changes", "sex"], &["age"], &["lost"], &["sex"]];
+        let guarded = Guarded { allocation: &[], personal, words: &[&["changes", "sex"], &["sex"]] };
+        let sealed = json!({"sealed": "v1"});
+        let changes = json!({"name": null, "sex": "F"});
+        let mut value =
+            json!({"name": "Kari", "site": "Kari", "changes": changes, "age": 7, "lost": sealed, "sex": sealed});
+        let mut veiled = value.clone();
+        mask(guarded, &mut value);
+        let expected = json!({"name": "K*", "site": "Kari", "changes": changes, "age": "*", "lost": null, "sex": null});
+        assert_eq!(value, expected);
+        veil(guarded, &mut veiled);
+        let open = json!({"name": "Kari", "site": "Kari", "changes": changes, "age": 7, "lost": null, "sex": null});
+        assert_eq!(veiled, open);
         let mut value = json!({"name": "Kari"});
-        Personal::EVERYTHING.mask(&mut value);
-        assert_eq!(value, json!("*"));
+        mask(Guarded::EVERYTHING, &mut value);
+        assert_eq!(value, Value::Null, "of what nobody knows nothing is shown");
     }
 }

@@ -125,6 +125,10 @@ pub fn from_log(error: LogError) -> Problem {
         LogError::Database { .. } | LogError::Stopped | LogError::BatchFailed | LogError::WentBack => {
             Problem::unavailable("database-unavailable", DATABASE_UNAVAILABLE, 2)
         }
+        LogError::Closed(_) => {
+            let detail = "The keys cannot be used now; the server's log says why. Ask again.";
+            Problem::unavailable("keys-unavailable", detail, 2)
+        }
         LogError::Corrupt { .. } | LogError::Decode { .. } => Problem::internal(),
     }
 }

@@ -54,17 +54,12 @@ impl Lane<'_> {
                     steps.free(&step);
                     self.refused(&step, refusal, clock::now()).await?;
                 }
-                Err(error @ (ExecuteError::Log(_) | ExecuteError::Keys(_) | ExecuteError::Conflict { .. })) => {
+                Err(error) if may_pass(&error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, step = step.name, attempts = step.attempts, "a step is sent again");
                     steps.rest(step);
                 }
-                Err(
-                    error @ (ExecuteError::CommandReused
-                    | ExecuteError::Malformed(_)
-                    | ExecuteError::TooLarge
-                    | ExecuteError::VersionMismatch { .. }),
-                ) => {
+                Err(error) => {
                     steps.free(&step);
                     self.bury(&step, "malformed", &error.to_string(), clock::now()).await?;
                 }
@@ -120,5 +115,18 @@ impl Lane<'_> {
             Ok(OnRefusal::DeadLetter) => self.bury(step, rule, &refusal.message, at).await,
             Err(cause) => self.bury(step, rule, &format!("{}; {cause}", refusal.message), at).await,
         }
+    }
+}
+
+/// Whether the same step may be carried out later, with nothing done about it.
+const fn may_pass(error: &ExecuteError) -> bool {
+    match error {
+        ExecuteError::Log(_) | ExecuteError::Keys(_) | ExecuteError::Conflict { .. } => true,
+        ExecuteError::Sealing(error) => error.may_pass(),
+        ExecuteError::Refused(_)
+        | ExecuteError::CommandReused
+        | ExecuteError::Malformed(_)
+        | ExecuteError::TooLarge
+        | ExecuteError::VersionMismatch { .. } => false,
     }
 }

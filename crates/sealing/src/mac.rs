@@ -28,6 +28,8 @@ pub enum Purpose {
     Fingerprint,
     /// Personal data that people are looked for by.
     SearchKey,
+    /// What snapshots are sealed under.
+    Snapshot,
 }
 
 /// Makes and verifies MACs for one purpose.
@@ -42,6 +44,7 @@ impl Purpose {
             Self::EntityTag => "entity-tag",
             Self::Fingerprint => "fingerprint",
             Self::SearchKey => "search-key",
+            Self::Snapshot => "snapshot",
         }
     }
 }

@@ -4,10 +4,11 @@ use event_bus::control::{Begun, Why};
 use events::ids::StreamType;
 use events::registry::contracts;
 use events::set::{EventContract, schema_id};
+use events::values::{PERSONAL, SEALED};
 use query_api::answers::Entry;
 use schemars::generate::SchemaSettings;
 use schemars::{SchemaGenerator, schema_for};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::tidy::tidied;
 
@@ -20,7 +21,7 @@ const ENVELOPE_ID: &str = "urn:anamnesis:schema:envelope";
 
 /// The schema of an event's payloads.
 pub fn of_event(contract: &EventContract) -> Value {
-    let schema = (contract.schema)(&mut SchemaGenerator::default()).to_value();
+    let schema = as_stored((contract.schema)(&mut SchemaGenerator::default()).to_value());
     with_id(schema, schema_id(contract.event_type, contract.schema_version))
 }
 
@@ -61,6 +62,36 @@ fn of_any_program(mut schema: Value) -> Value {
     schema
 }
 
+/// As it is stored and published: personal data may stand there sealed.
+fn as_stored(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(fields) if fields.get(PERSONAL) == Some(&Value::Bool(true)) => {
+            let mut outside = Map::from_iter([(PERSONAL.to_owned(), true.into())]);
+            // What tells of the field, and not of its value.
+            outside.extend(["description", "default"].into_iter().filter_map(|word| fields.remove_entry(word)));
+            fields.remove(PERSONAL);
+            let sealed = json!({
+                "type": "object",
+                "description": "Sealed: bound to the person, the event and the field; opened by Anamnesis alone.",
+                "properties": {SEALED: {"type": "string"}},
+                "required": [SEALED],
+                "additionalProperties": false,
+            });
+            outside.insert("anyOf".to_owned(), Value::Array(vec![Value::Object(std::mem::take(fields)), sealed]));
+            Value::Object(outside)
+        }
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|value| *value = as_stored(value.take()));
+            schema
+        }
+        Value::Array(values) => {
+            values.iter_mut().for_each(|value| *value = as_stored(value.take()));
+            schema
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => schema,
+    }
+}
+
 /// What happened, in the words of the event's declaration.
 pub fn meaning(schema: &Value) -> &str {
     schema["description"].as_str().unwrap_or_default()
@@ -93,12 +124,12 @@ pub fn all() -> Vec<(String, Value)> {
     let mut read = settings().into_generator();
     let mut schemas = Vec::new();
     for contract in contracts() {
-        schemas.push((contract.event_type.to_owned(), component((contract.schema)(&mut read).to_value())));
+        schemas.push((contract.event_type.to_owned(), component(as_stored((contract.schema)(&mut read).to_value()))));
     }
     schemas.push(("LogBegun".to_owned(), component(read.root_schema_for::<Begun>().to_value())));
     let mut written = settings().for_serialize().into_generator();
     schemas.push(("StoredEvent".to_owned(), component(written.root_schema_for::<Entry<'_>>().to_value())));
-    schemas.extend(read.take_definitions(true));
+    schemas.extend(read.take_definitions(true).into_iter().map(|(name, schema)| (name, as_stored(schema))));
     schemas.extend(written.take_definitions(true));
     schemas.into_iter().map(|(name, schema)| (name, of_any_program(tidied(schema)))).collect()
 }

@@ -183,7 +183,7 @@ impl Command for RegisterAccount {
     fn decide(&self, account_id: AccountId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::all([
             username("username", &self.username),
-            validate::optional_text("printed_name", self.printed_name.as_ref().map(|name| name.expose().as_str())),
+            validate::personal_text("printed_name", self.printed_name.as_ref()),
             self.organisation.as_ref().map_or(Ok(()), |organisation| validate::code("organisation", organisation)),
         ])?;
         validate::count("identities", self.identities.len(), IDENTITIES_MAX)?;

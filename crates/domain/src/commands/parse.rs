@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use events::values::SEALED;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -93,6 +94,12 @@ fn check_value(value: &RawValue, path: &mut Vec<String>) -> Result<(), BodyError
     match text.as_bytes().first() {
         Some(b'{') => {
             let Ok(Members(members)) = serde_json::from_str::<Members<'_>>(text) else { return Ok(()) };
+            // What is sealed is nobody's to give: it would be taken unread.
+            if let [(name, _)] = members.as_slice()
+                && name == SEALED
+            {
+                return wrong(path, "must be the value itself, not a sealed one".to_owned());
+            }
             let mut names = HashSet::new();
             for (name, value) in &members {
                 path.push(name.clone());

@@ -9,7 +9,7 @@ use events::enrolment::subject::{CriterionAssessment, CriterionResult, Eligibili
 use events::identifier;
 use events::patient::Sex;
 use events::trial::{Comparison, Criterion, CriterionCategory, CriterionTest, ObservationValue};
-use events::values::Quantity;
+use events::values::{Personal, Quantity};
 use methods::unit;
 use rust_decimal::Decimal;
 
@@ -210,14 +210,13 @@ fn is_no_answer(code: &str, value: &str) -> bool {
 }
 
 fn demographic(person: &Person, code: &str, day: NaiveDate) -> Observed<'static> {
-    match (&person.birth_date, &person.sex) {
+    // Of whose data were erased nothing is known.
+    let (born, sex) = (person.birth_date.as_ref(), person.sex.as_ref());
+    match (born.and_then(Personal::expose), sex.and_then(Personal::expose)) {
         (Some(born), _) if identifier::same(code, AGE) => {
-            let (earliest, latest) = (born.expose().earliest(), born.expose().latest());
-            Observed::Age(age_years(latest, day), age_years(earliest, day))
+            Observed::Age(age_years(born.latest(), day), age_years(born.earliest(), day))
         }
-        (_, Some(sex)) if *sex.expose() != Sex::U && identifier::same(code, SEX) => {
-            Observed::Demographic(sex.expose().code())
-        }
+        (_, Some(sex)) if *sex != Sex::U && identifier::same(code, SEX) => Observed::Demographic(sex.code()),
         _ => Observed::Nothing,
     }
 }

@@ -167,7 +167,7 @@ impl Command for AdmitPatient {
     }
 
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        validate::optional_text("national_id", self.national_id.as_ref().map(|id| id.expose().as_str()))?;
+        validate::personal_text("national_id", self.national_id.as_ref())?;
         let person = registered(facts, patient_id, None)?;
         let trial_id = facts.get::<Site>(self.site_id)?.identity(self.site_id, Some("site_id"))?.trial_id;
         let place = Place::site(facts, self.site_id);
@@ -206,19 +206,17 @@ fn check(
     birth_date: Option<&Personal<PartialDate>>,
 ) -> Result<(), Halt> {
     let [name, national_id] = texts;
-    let text = |(field, text): (&str, Option<&Personal<String>>)| {
-        validate::optional_text(field, text.map(|text| text.expose().as_str()))
-    };
+    let text = |(field, text)| validate::personal_text(field, text);
     validate::all([text(name), text(national_id), check_mobile(mobile)])?;
-    match birth_date {
-        Some(birth_date) => past_day(context, "birth_date", birth_date.expose().earliest(), place),
+    match birth_date.and_then(Personal::expose) {
+        Some(birth_date) => past_day(context, "birth_date", birth_date.earliest(), place),
         None => Ok(()),
     }
 }
 
 fn check_mobile(mobile: Option<&Personal<String>>) -> Result<(), Invalid> {
-    let Some(mobile) = mobile else { return Ok(()) };
-    let digits = mobile.expose().strip_prefix('+').unwrap_or_default();
+    let Some(mobile) = mobile.and_then(Personal::expose) else { return Ok(()) };
+    let digits = mobile.strip_prefix('+').unwrap_or_default();
     if (5..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
     }

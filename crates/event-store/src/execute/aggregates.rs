@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::ExecutorOptions;
 use crate::log::{EventLog, LogError, Snapshot, Write};
+use crate::sealer::Sealer;
 
 /// Events that are read at a time.
 const READ_EVENTS: usize = 1_000;
@@ -22,6 +23,7 @@ const READ_EVENTS: usize = 1_000;
 /// is caught by the append's expected versions.
 pub struct Aggregates {
     log: Arc<dyn EventLog>,
+    sealer: Sealer,
     // What is kept of a stream is renewed in its place: the cache itself is only
     // written where a stream comes or goes.
     cache: Cache<StreamId, Arc<Mutex<(Fact, StreamFold)>>>,
@@ -32,11 +34,11 @@ pub struct Aggregates {
 }
 
 impl Aggregates {
-    pub fn new(log: Arc<dyn EventLog>, options: ExecutorOptions) -> Self {
+    pub fn new(log: Arc<dyn EventLog>, sealer: Sealer, options: ExecutorOptions) -> Self {
         let cache = Cache::new(options.cached_streams_max);
         let incarnation = log.incarnation();
         let kept_of = AtomicU64::new(*incarnation.borrow());
-        Self { log, cache, snapshot_every: options.snapshot_every.max(1), incarnation, kept_of }
+        Self { log, sealer, cache, snapshot_every: options.snapshot_every.max(1), incarnation, kept_of }
     }
 
     /// Forgets everything where the log went back since; tells the log's incarnation.
@@ -65,9 +67,10 @@ impl Aggregates {
         let mut read = self.log.read_streams(&streams, short).await?;
         let mut loaded = Vec::with_capacity(needs.len());
         for need in needs {
-            let events = read.remove(&need.stream).unwrap_or_default();
+            let mut events = read.remove(&need.stream).unwrap_or_default();
             let mut fact = Fact::absent(&need.fold);
             if events.len() < short {
+                self.sealer.open(&mut events).await?;
                 for envelope in &events {
                     fact = apply(fact, envelope, &need.fold)?;
                 }
@@ -83,7 +86,7 @@ impl Aggregates {
     /// A stream that may have a snapshot.
     async fn load_long(&self, need: &Need) -> Result<Fact, LogError> {
         let (start, kept) = self.start(need.stream, &need.fold).await?;
-        let fact = fold_on(&*self.log, need.stream, &need.fold, start).await?;
+        let fact = fold_opened(&*self.log, Some(&self.sealer), need.stream, &need.fold, start).await?;
         if fact.version >= kept + self.snapshot_every {
             self.keep(need.stream, &need.fold, &fact);
         }
@@ -93,7 +96,7 @@ impl Aggregates {
     /// Reads what the log holds beyond a kept fold. Where nothing is kept the next decision reads it.
     pub async fn refresh(&self, stream: StreamId) -> Result<(), LogError> {
         let Some((fact, fold)) = self.kept(stream) else { return Ok(()) };
-        let fact = fold_on(&*self.log, stream, &fold, fact).await?;
+        let fact = fold_opened(&*self.log, Some(&self.sealer), stream, &fold, fact).await?;
         self.insert(stream, fact, fold);
         Ok(())
     }
@@ -158,6 +161,7 @@ impl Aggregates {
     async fn start(&self, stream: StreamId, fold: &StreamFold) -> Result<(Fact, u64), LogError> {
         let snapshot = self.log.load_snapshot(stream).await?;
         let usable = snapshot.filter(|snapshot| snapshot.state_version == fold.snapshot_version);
+        let usable = usable.and_then(|snapshot| self.sealer.open_snapshot(snapshot));
         let thawed = usable.and_then(|snapshot| Some((snapshot.version, (fold.thaw)(&snapshot.state)?)));
         Ok(match thawed {
             Some((version, state)) => (Fact { version, state }, version),
@@ -170,6 +174,13 @@ impl Aggregates {
         let Some(state) = (fold.freeze)(&fact.state) else { return };
         let snapshot =
             Snapshot { stream, version: fact.version, state_version: fold.snapshot_version, state: state.into() };
+        let snapshot = match self.sealer.seal_snapshot(snapshot) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, %stream, "a snapshot was not sealed");
+                return;
+            }
+        };
         let log = self.log.clone();
         tokio::spawn(async move {
             if let Err(error) = log.save_snapshot(snapshot).await {
@@ -179,23 +190,30 @@ impl Aggregates {
     }
 }
 
-/// The stream as it stands: what is known of it, and what the log holds beyond.
+/// The stream as it stands: what is known of it, and what the log holds beyond. Personal data stay sealed.
 ///
 /// # Errors
 /// Where the log does not answer, or holds what cannot be folded.
-pub async fn fold_on(
+pub async fn fold_on(log: &dyn EventLog, stream: StreamId, fold: &StreamFold, fact: Fact) -> Result<Fact, LogError> {
+    fold_opened(log, None, stream, fold, fact).await
+}
+
+async fn fold_opened(
     log: &dyn EventLog,
+    sealer: Option<&Sealer>,
     stream: StreamId,
     fold: &StreamFold,
     mut fact: Fact,
 ) -> Result<Fact, LogError> {
     loop {
-        let events = log.read_stream(stream, fact.version, READ_EVENTS).await?;
-        let last = events.len() < READ_EVENTS;
+        let mut events = log.read_stream(stream, fact.version, READ_EVENTS).await?;
+        if let Some(sealer) = sealer {
+            sealer.open(&mut events).await?;
+        }
         for envelope in &events {
             fact = apply(fact, envelope, fold)?;
         }
-        if last {
+        if events.len() < READ_EVENTS {
             return Ok(fact);
         }
     }

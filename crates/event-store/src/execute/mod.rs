@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::installation::{Installation, NotOpen};
 use crate::log::{Append, AppendError, Appended, EventLog, LogError, MalformedAppend, PAYLOAD_BYTES_MAX, Receipt};
+use crate::sealer::{SealError, Sealer};
 use aggregates::Aggregates;
 pub use aggregates::fold_on;
 use appends::{compose, recollection, remembered, repeated};
@@ -138,6 +139,9 @@ pub enum ExecuteError {
     /// The secret by which commands are known is not there yet; nothing was looked at.
     #[error("commands cannot be told apart")]
     Keys(#[from] NotOpen),
+    /// What is personal in the command's events cannot be sealed; nothing was done.
+    #[error("nothing can be sealed")]
+    Sealing(#[from] SealError),
     /// The log did not answer; the outcome may be unknown, the same command may be sent again.
     #[error("the log did not answer")]
     Log(#[source] LogError),
@@ -158,6 +162,7 @@ pub struct Executor {
 struct Inner {
     log: Arc<dyn EventLog>,
     installation: Installation,
+    sealer: Sealer,
     aggregates: Aggregates,
     turns: Vec<Mutex<()>>,
     hasher: RandomState,
@@ -180,9 +185,10 @@ impl Seen {
 impl Executor {
     /// Carries commands out on `log`, which they are known in by the secret of the installation.
     pub fn new(log: Arc<dyn EventLog>, installation: Installation, options: ExecutorOptions) -> Self {
-        let aggregates = Aggregates::new(log.clone(), options);
+        let sealer = Sealer::new(installation.clone());
+        let aggregates = Aggregates::new(log.clone(), sealer.clone(), options);
         let turns = (0..TURNS).map(|_| Mutex::new(())).collect();
-        Self { inner: Arc::new(Inner { log, installation, aggregates, turns, hasher: RandomState::new() }) }
+        Self { inner: Arc::new(Inner { log, installation, sealer, aggregates, turns, hasher: RandomState::new() }) }
     }
 
     /// What commands are known by: whoever makes a [`Request`] makes its id and its fingerprint with them.
@@ -191,6 +197,11 @@ impl Executor {
     /// [`ExecuteError::Keys`].
     pub fn marks(&self) -> Result<&Marks, ExecuteError> {
         Ok(self.inner.installation.marks()?)
+    }
+
+    /// What opens the events that were sealed here.
+    pub fn sealer(&self) -> &Sealer {
+        &self.inner.sealer
     }
 
     /// Decides and appends. A repeated command gives its first answer.
@@ -327,8 +338,10 @@ impl Inner {
         Ok(())
     }
 
-    async fn append(&self, request: &Request, append: Append, seen: &mut Seen) -> Result<Executed, Failure> {
+    async fn append(&self, request: &Request, mut append: Append, seen: &mut Seen) -> Result<Executed, Failure> {
+        // What is folded on in memory stays open.
         let writes = append.writes.clone();
+        self.sealer.seal(&mut append).await.map_err(|error| Failure::Final(error.into()))?;
         match self.log.append(append).await {
             Ok(Appended::Stored(receipt)) => {
                 let version = seen.facts.version(request.target);

@@ -33,6 +33,9 @@ pub enum LogError {
         /// What cannot be read.
         what: String,
     },
+    /// What was read is sealed, and the keys cannot be had now.
+    #[error("what the log holds cannot be opened now")]
+    Closed(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored event does not fit its schema.
     #[error("the event at position {position} cannot be read")]
     Decode {

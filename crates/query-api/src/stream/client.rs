@@ -204,7 +204,7 @@ impl Client {
     /// What follows in the log, for a client that is further behind than the window.
     async fn read_log(&self) -> Result<Vec<Arc<Rendered>>, LogError> {
         let reference = self.filter.reference();
-        let events = match reference {
+        let mut events = match reference {
             None => self.log.read_all(self.position, PIECE).await?,
             Some(reference) => {
                 // The window's end is visible already: nothing at or below it can follow later.
@@ -217,6 +217,7 @@ impl Client {
                 events
             }
         };
+        self.eyes.open(&mut events).await?;
         Ok(Rendered::all(events))
     }
 }

@@ -73,7 +73,7 @@ impl EventStreams {
     ) -> Self {
         let room = Arc::new(Semaphore::new(max.in_all));
         let shares = Shares::new(STREAMS, max.of_an_account);
-        Self { window: Window::new(log), accounts, eyes, room, shares, streams_max: max.in_all, shutdown }
+        Self { window: Window::new(log, eyes.clone()), accounts, eyes, room, shares, streams_max: max.in_all, shutdown }
     }
 
     /// How many clients follow now.
@@ -110,9 +110,12 @@ async fn found(api: &QueryApi, principal: &Principal, id: &str, uri: &Uri) -> Re
     Parameters::of(uri)?.finish()?;
     let event = api.store.log.find_event(id).await.map_err(from_log)?;
     let missing = || Problem::not_found("not-found", format!("There is no event with the id {id}."));
-    let event = event.ok_or_else(missing)?;
+    let mut event = event.ok_or_else(missing)?;
     match api.eyes.look_at(&Gaze::of(principal), &event).await.map_err(from_log)? {
-        Seen::Shown(shown) => Ok((event, shown)),
+        Seen::Shown(shown) => {
+            api.eyes.open(std::slice::from_mut(&mut event)).await.map_err(from_log)?;
+            Ok((event, shown))
+        }
         Seen::Hidden => Err(missing()),
     }
 }

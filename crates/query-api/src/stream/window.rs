@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::PIECE;
 use crate::blinding::Shown;
 use crate::entry::Entry;
+use crate::gaze::Eyes;
 use crate::render::log as log_error;
 
 /// Events that are kept for those who follow; who is further behind reads the log.
@@ -69,6 +70,7 @@ pub enum Read {
 /// The newest events of the log, without a gap.
 pub struct Window {
     log: Arc<dyn EventLog>,
+    eyes: Eyes,
     kept: RwLock<Kept>,
     end: watch::Sender<u64>,
     incarnation: watch::Receiver<u64>,
@@ -85,9 +87,9 @@ struct Kept {
 
 impl Window {
     /// A window over `log`; it is read from the first time that somebody follows.
-    pub fn new(log: Arc<dyn EventLog>) -> Arc<Self> {
+    pub fn new(log: Arc<dyn EventLog>, eyes: Eyes) -> Arc<Self> {
         let (end, incarnation) = (watch::Sender::new(0), log.incarnation());
-        Arc::new(Self { log, kept: RwLock::default(), end, incarnation, reader: Mutex::default() })
+        Arc::new(Self { log, eyes, kept: RwLock::default(), end, incarnation, reader: Mutex::default() })
     }
 
     /// Tells where the window ends, as it moves. Begins to read where nobody has followed before.
@@ -193,7 +195,8 @@ impl Window {
             self.begin_at(self.log.head().await?, incarnation);
         }
         let position = *self.end.borrow();
-        let events = self.log.follow(position, PIECE).await?;
+        let mut events = self.log.follow(position, PIECE).await?;
+        self.eyes.open(&mut events).await?;
         let are_some = !events.is_empty();
         self.add(Rendered::all(events), incarnation);
         Ok(are_some)

@@ -1,0 +1,259 @@
+//! Personal data in events: sealed before they are stored, opened for a decision or an answer.
+//!
+//! Where they stand follows from the events' types ([`Guarded`]); whose they are, from what the event is about. In
+//! the place of a value stands an object with the sealed one; what is null stays null.
+
+use std::collections::{HashMap, HashSet};
+
+use events::envelope::{Envelope, NewEvent};
+use events::guarded::{Guarded, Whose};
+use events::paths::at;
+use events::values::SEALED;
+use sealing::{DataKey, Found, Key, KeyError, Mac, NoRandomness, Owner, OwnerKeys, Place, Purpose, Sealed, field_path};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::installation::{Installation, NotOpen};
+use crate::log::{Append, LogError, Snapshot};
+
+/// What stands in the payload of an event that holds something sealed.
+const MARK: &[u8] = b"{\"sealed\":";
+
+/// Why nothing was sealed; nothing is stored then.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The keys are not there yet.
+    #[error(transparent)]
+    NotOpen(#[from] NotOpen),
+    /// There is no key.
+    #[error("there is no key to seal with")]
+    Key(#[from] KeyError),
+    /// The system gives no random bytes.
+    #[error("nothing can be sealed")]
+    NoRandomness(#[from] NoRandomness),
+    /// Nobody knows which of the event's fields are personal: a fault of the program.
+    #[error("what is personal in `{0}` is not declared: run `cargo xtask codegen`")]
+    Undeclared(&'static str),
+    /// The payload is not as the program writes payloads, or holds a sealed value of somebody else.
+    #[error("the payload of `{0}` cannot be sealed")]
+    Payload(&'static str),
+}
+
+impl SealError {
+    /// Whether the keys of whom it is about were destroyed: nothing more is kept of them.
+    pub const fn is_erased(&self) -> bool {
+        matches!(self, Self::Key(KeyError::Destroyed(_)))
+    }
+
+    /// Whether the same may succeed later, with nothing done about it.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::NotOpen(_) => true,
+            Self::Key(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+}
+
+/// Seals and opens. Cheap to clone.
+#[derive(Clone)]
+pub struct Sealer {
+    installation: Installation,
+}
+
+impl Sealer {
+    /// With the keys of this installation.
+    pub const fn new(installation: Installation) -> Self {
+        Self { installation }
+    }
+
+    /// Seals all personal data of what is to be appended. What is sealed there already, in another event about the
+    /// same person, is sealed anew, for the event that it is in now.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub async fn seal(&self, append: &mut Append) -> Result<(), SealError> {
+        let command_id = append.command_id;
+        let mut ordinal = 0;
+        for write in &mut append.writes {
+            for event in &mut write.events {
+                let guarded = Guarded::of(event.event_type, event.schema_version);
+                let guarded = guarded.ok_or(SealError::Undeclared(event.event_type))?;
+                if !guarded.personal.is_empty() {
+                    let owner = self.owner(Whose::of(write.stream, &event.references))?;
+                    self.seal_event(event, guarded, owner, (command_id, ordinal)).await?;
+                }
+                ordinal += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn seal_event(
+        &self,
+        event: &mut NewEvent,
+        guarded: Guarded,
+        owner: Owner,
+        place: (Uuid, u16),
+    ) -> Result<(), SealError> {
+        let event_type = event.event_type;
+        let malformed = || SealError::Payload(event_type);
+        let mut payload: Value = serde_json::from_slice(&event.payload).map_err(|_| malformed())?;
+        let mut is_there = false;
+        for path in guarded.personal {
+            at(&mut payload, path, &mut |_, value| is_there |= !value.is_null());
+        }
+        if !is_there {
+            return Ok(());
+        }
+        let newest = self.installation.keyring().key(owner).await?;
+        let former = self.installation.keyring().find_all(&[owner]).await?.remove(&owner).and_then(Result::ok);
+        let mut sealed = Ok(());
+        for path in guarded.personal {
+            at(&mut payload, path, &mut |gone, value| {
+                if sealed.is_ok() && !value.is_null() {
+                    let field = field_path(gone.iter().map(String::as_str));
+                    sealed = seal_value(value, (&newest, former.as_ref()), owner, place, (event_type, &field));
+                }
+            });
+        }
+        sealed?;
+        event.payload = serde_json::to_vec(&payload).map_err(|_| malformed())?.into();
+        // It says what is open.
+        event.typed = None;
+        Ok(())
+    }
+
+    /// Opens what is sealed in the events. What cannot be opened for good, because the keys were destroyed or it was
+    /// altered, stays sealed.
+    ///
+    /// # Errors
+    /// [`LogError::Closed`] where the keys cannot be had now.
+    pub async fn open(&self, events: &mut [Envelope]) -> Result<(), LogError> {
+        let mut sealed = Vec::new();
+        for event in events.iter_mut().filter(|event| holds_sealed(event)) {
+            let owner = self.owner(Whose::of(event.stream, &event.references));
+            sealed.push((owner.map_err(|closed| LogError::Closed(Box::new(closed)))?, event));
+        }
+        if sealed.is_empty() {
+            return Ok(());
+        }
+        let owners: HashSet<Owner> = sealed.iter().map(|(owner, _)| *owner).collect();
+        let owners: Vec<Owner> = owners.into_iter().collect();
+        let closed = |error: KeyError| LogError::Closed(Box::new(error));
+        let mut keys = HashMap::new();
+        for (owner, found) in self.installation.keyring().find_all(&owners).await.map_err(closed)? {
+            match found {
+                Ok(found) => drop(keys.insert(owner, found)),
+                Err(error) if error.may_pass() => return Err(closed(error)),
+                // They are gone for good, and with them what was sealed.
+                Err(KeyError::Destroyed(_)) => {}
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, %owner, "personal data stay sealed")
+                }
+            }
+        }
+        for (owner, event) in sealed {
+            if let Some(keys) = keys.get(&owner) {
+                open_event(event, owner, keys);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose keys these personal data are sealed under.
+    fn owner(&self, whose: Whose) -> Result<Owner, NotOpen> {
+        Ok(match whose {
+            Whose::Patient(patient_id) => Owner::patient(patient_id.uuid()),
+            Whose::Account(account_id) => Owner::account(account_id.uuid()),
+            Whose::Trial(trial_id) => Owner::trial(trial_id.uuid()),
+            Whose::Installation => Owner::installation(self.installation.log_id()?),
+        })
+    }
+
+    /// Seals a snapshot's state, which was folded from events that were open.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_snapshot(&self, snapshot: Snapshot) -> Result<Snapshot, SealError> {
+        let key = key_of_snapshots(&self.installation.mac(Purpose::Snapshot)?);
+        let state = key.seal(around(&snapshot).as_bytes(), &snapshot.state)?.into();
+        Ok(Snapshot { state, ..snapshot })
+    }
+
+    /// Opens a snapshot's state; none where it is not one of this installation.
+    pub fn open_snapshot(&self, snapshot: Snapshot) -> Option<Snapshot> {
+        let key = key_of_snapshots(&self.installation.mac(Purpose::Snapshot).ok()?);
+        let state = key.open(around(&snapshot).as_bytes(), &snapshot.state).ok()?.to_vec().into();
+        Some(Snapshot { state, ..snapshot })
+    }
+}
+
+/// Snapshots can be deleted at any time: whoever is to be forgotten is forgotten in them by that, so that one key does.
+fn key_of_snapshots(mac: &Mac) -> Key {
+    Key::from_bytes(&mac.of(&[b"key"])).expect("a MAC is as long as a key")
+}
+
+fn around(snapshot: &Snapshot) -> String {
+    format!("snapshot.{}.{}.{}", snapshot.stream, snapshot.version, snapshot.state_version)
+}
+
+fn tell(event: &Envelope, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(position = event.position, error, "personal data stay sealed");
+}
+
+fn holds_sealed(event: &Envelope) -> bool {
+    let is_guarded =
+        Guarded::of(&event.event_type, event.schema_version).is_some_and(|found| !found.personal.is_empty());
+    is_guarded && event.payload.windows(MARK.len()).any(|part| part == MARK)
+}
+
+fn sealed_in(value: &Value) -> Option<Sealed> {
+    let fields = value.as_object().filter(|fields| fields.len() == 1)?;
+    fields.get(SEALED)?.as_str()?.parse().ok()
+}
+
+fn seal_value(
+    value: &mut Value,
+    (newest, former): (&DataKey, Option<&OwnerKeys>),
+    owner: Owner,
+    place: (Uuid, u16),
+    (event_type, field): (&'static str, &str),
+) -> Result<(), SealError> {
+    let malformed = || SealError::Payload(event_type);
+    if value.is_object() {
+        let sealed = sealed_in(value).ok_or_else(malformed)?;
+        let key = former.and_then(|keys| keys.of_version(sealed.place().key_version())).ok_or_else(malformed)?;
+        let text = sealed.open(key, &Found::of(owner)).map_err(|_| malformed())?;
+        *value = serde_json::from_slice(&text).map_err(|_| malformed())?;
+    }
+    let text = serde_json::to_vec(value).map_err(|_| malformed())?;
+    let place = Place::new(owner, newest.version, place, event_type, field).map_err(|_| malformed())?;
+    *value = json!({SEALED: Sealed::seal(&newest.key, place, &text)?.to_string()});
+    Ok(())
+}
+
+fn open_event(event: &mut Envelope, owner: Owner, keys: &OwnerKeys) {
+    let Some(guarded) = Guarded::of(&event.event_type, event.schema_version) else { return };
+    let Ok(mut payload) = serde_json::from_slice::<Value>(&event.payload) else { return };
+    for path in guarded.personal {
+        at(&mut payload, path, &mut |gone, value| {
+            let Some(sealed) = sealed_in(value) else { return };
+            let field = field_path(gone.iter().map(String::as_str));
+            let found = Found {
+                command_id: Some(event.command_id),
+                event_type: Some(&event.event_type),
+                field: Some(&field),
+                ..Found::of(owner)
+            };
+            let Some(key) = keys.of_version(sealed.place().key_version()) else { return };
+            match sealed.open(key, &found) {
+                Ok(text) => *value = serde_json::from_slice(&text).unwrap_or(Value::Null),
+                Err(error) => tell(event, &error),
+            }
+        });
+    }
+    if let Ok(opened) = serde_json::to_vec(&payload) {
+        event.payload = opened.into();
+    }
+}

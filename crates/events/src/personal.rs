@@ -1,0 +1,165 @@
+//! Personal data: sealed wherever they are stored or sent, open only where they are needed.
+
+use std::fmt;
+
+use schemars::where_generated;
+use serde::de::value::{BoolDeserializer, F64Deserializer, I64Deserializer, StrDeserializer, U64Deserializer};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+/// The keyword by which a schema declares that a value is personal data.
+pub const PERSONAL: &str = "x-personal-data";
+
+/// The only field of the object that stands in the place of a sealed value.
+pub const SEALED: &str = "sealed";
+
+/// A value that tells something of a person: it must not reach logs, subjects or ids, and is stored and sent only
+/// sealed, in JSON `{"sealed": "v1.…"}`.
+///
+/// Its own type, so that sealing has one place to act: what is stored of it follows from its type
+/// ([`PERSONAL`] in the schema), and `Debug` never prints it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Personal<T>(Form<T>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Form<T> {
+    Open(T),
+    // Of somebody whose keys are not at hand, or no longer there.
+    Sealed(Box<str>),
+}
+
+impl<T> Personal<T> {
+    /// Marks `value` as personal data.
+    pub const fn new(value: T) -> Self {
+        Self(Form::Open(value))
+    }
+
+    /// Gives the value where it is open; each call is a place that handles personal data.
+    pub const fn expose(&self) -> Option<&T> {
+        match &self.0 {
+            Form::Open(value) => Some(value),
+            Form::Sealed(_) => None,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Personal<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Personal(…)")
+    }
+}
+
+impl<T: Serialize> Serialize for Personal<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Form::Open(value) => value.serialize(serializer),
+            Form::Sealed(text) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry(SEALED, text)?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Personal<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // No personal value is an object: one in its place is a sealed one.
+        deserializer.deserialize_any(OpenOrSealed(std::marker::PhantomData))
+    }
+}
+
+struct OpenOrSealed<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> OpenOrSealed<T> {
+    fn open<D: Deserializer<'de>>(deserializer: D) -> Result<Personal<T>, D::Error> {
+        T::deserialize(deserializer).map(Personal::new)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OpenOrSealed<T> {
+    type Value = Personal<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        Self::open::<BoolDeserializer<E>>(value.into_deserializer())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        Self::open::<I64Deserializer<E>>(value.into_deserializer())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        Self::open::<U64Deserializer<E>>(value.into_deserializer())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        Self::open::<F64Deserializer<E>>(value.into_deserializer())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
+        Self::open::<StrDeserializer<'_, E>>(value.into_deserializer())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Some((name, text)) = map.next_entry::<String, Box<str>>()? else {
+            return Err(de::Error::invalid_length(0, &"a value"));
+        };
+        if name != SEALED || map.next_key::<String>()?.is_some() {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &"a value"));
+        }
+        Ok(Personal(Form::Sealed(text)))
+    }
+}
+
+#[where_generated]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Personal<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Personal_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut schema = T::json_schema(generator);
+        schema.insert(PERSONAL.to_owned(), true.into());
+        schema
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+    use crate::patient::Sex;
+    use crate::values::PartialDate;
+
+    #[test]
+    fn a_value_is_open_or_sealed_and_never_something_else() {
+        let sealed = json!({"sealed": "v1.patient.1"});
+        let name: Personal<String> = from_value(json!("Kari")).expect("a name");
+        assert_eq!(name.expose().map(String::as_str), Some("Kari"));
+        assert_eq!(to_value(&name).expect("JSON"), "Kari");
+        let name: Personal<String> = from_value(sealed.clone()).expect("a sealed name");
+        assert_eq!((name.expose(), to_value(&name).expect("JSON")), (None, sealed.clone()));
+        assert_eq!(format!("{name:?}"), "Personal(…)");
+        let born: Personal<PartialDate> = from_value(json!("1948-03")).expect("a date");
+        assert_eq!(to_value(&born).expect("JSON"), "1948-03");
+        from_value::<Personal<PartialDate>>(sealed.clone()).expect("a sealed date");
+        let sex: Personal<Sex> = from_value(json!("F")).expect("a sex");
+        assert_eq!(sex.expose(), Some(&Sex::F));
+        from_value::<Personal<Sex>>(sealed).expect("a sealed sex");
+        for other in
+            [json!({}), json!({"open": "Kari"}), json!({"sealed": 7}), json!({"sealed": "v1", "b": 1}), json!([])]
+        {
+            assert!(from_value::<Personal<String>>(other.clone()).is_err(), "{other}");
+        }
+        for other in [json!("1948-13"), json!(7), json!(true)] {
+            assert!(from_value::<Personal<PartialDate>>(other.clone()).is_err(), "{other}");
+        }
+    }
+}
