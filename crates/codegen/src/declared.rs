@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use events::paths::EACH;
 use events::registry::contracts;
 use events::set::EventContract;
-use events::values::{ALLOCATION, PERSONAL};
+use events::values::{ALLOCATION, PERSONAL, WRITTEN};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ use crate::tidy::tidied;
 pub struct Declared {
     /// Where they hold treatment allocation.
     allocation: Vec<Marked>,
+    /// Where they hold personal data, sealed.
+    personal: Vec<Marked>,
     /// The words that columns can be.
     pub words: BTreeMap<&'static str, Vec<String>>,
 }
@@ -27,7 +29,7 @@ impl Declared {
         let schema = document_schema(table);
         let columns = table.schema().columns.iter().map(|column| column.name);
         let words = columns.filter_map(|column| Some((column, words(&schema, column)?))).collect();
-        Self { allocation: marked(&schema, ALLOCATION), words }
+        Self { allocation: marked(&schema, ALLOCATION), personal: marked(&schema, PERSONAL), words }
     }
 }
 
@@ -36,11 +38,11 @@ pub fn payloads() -> String {
     let payloads = contracts().map(|contract| {
         let schema = payload_schema(contract);
         let (allocation, personal) = (paths(&marked(&schema, ALLOCATION)), marked(&schema, PERSONAL));
-        let words: Vec<Marked> = personal.iter().filter(|marked| marked.is_word).cloned().collect();
-        let (personal, words) = (paths(&personal), paths(&words));
+        let shown: Vec<Marked> = personal.iter().filter(|marked| marked.is_shown).cloned().collect();
+        let (personal, shown) = (paths(&personal), paths(&shown));
         let (event_type, version) = (contract.event_type, contract.schema_version);
         format!(
-            "    ({event_type:?}, {version}, Guarded {{ allocation: {allocation}, personal: {personal}, words: {words} }}),\n"
+            "    ({event_type:?}, {version}, Guarded {{ allocation: {allocation}, personal: {personal}, shown: {shown} }}),\n"
         )
     });
     format!(
@@ -58,10 +60,11 @@ pub fn documents() -> String {
         let words = declared.words.iter().map(|(column, words)| format!("({column:?}, &{words:?})"));
         let words: Vec<String> = words.collect();
         format!(
-            "    Document {{\n        view: {:?},\n        version: {},\n        allocation: {},\n        words: &[{}],\n    }},\n",
+            "    Document {{\n        view: {:?},\n        version: {},\n        allocation: {},\n        personal: {},\n        words: &[{}],\n    }},\n",
             schema.name,
             schema.version,
             format_args!("Allocation({})", paths(&declared.allocation)),
+            paths(&declared.personal),
             words.join(", "),
         )
     });
@@ -118,8 +121,9 @@ fn marked(schema: &Value, keyword: &str) -> Vec<Marked> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Marked {
     path: Vec<String>,
-    /// Whether it is one of a few words, such as a sex: no mark of a person, and without a masked form.
-    is_word: bool,
+    /// Whether it is shown to whoever sees what it stands in: one of a few words, such as a sex, and no mark of a person;
+    /// or what somebody wrote about it.
+    is_shown: bool,
 }
 
 fn find<'s>(
@@ -130,9 +134,10 @@ fn find<'s>(
     within: &mut Vec<&'s str>,
     found: &mut Vec<Marked>,
 ) {
-    if schema[keyword] == true {
+    let is_written = schema[keyword] == WRITTEN;
+    if schema[keyword] == true || is_written {
         let is_word = schema["enum"].is_array() || schema["oneOf"].is_array();
-        found.push(Marked { path: path.clone(), is_word });
+        found.push(Marked { path: path.clone(), is_shown: is_written || is_word });
         return;
     }
     // A schema that contains itself is followed once.

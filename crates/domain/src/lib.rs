@@ -30,7 +30,7 @@ pub mod prelude {
     pub use events::envelope::References;
     pub use events::ids::*;
     pub use events::time_zone::TimeZone;
-    pub use events::values::{Blinded, PartialDate, Personal, Quantity};
+    pub use events::values::{Blinded, PartialDate, Personal, Prose, Quantity};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 

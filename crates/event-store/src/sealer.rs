@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use events::envelope::{Envelope, NewEvent};
 use events::guarded::{Guarded, Whose};
-use events::paths::at;
+use events::paths::{Paths, at};
 use events::values::SEALED;
 use sealing::{DataKey, Found, Key, KeyError, Mac, NoRandomness, Owner, OwnerKeys, Place, Purpose, Sealed, field_path};
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ impl Sealer {
         let mut payload: Value = serde_json::from_slice(&event.payload).map_err(|_| malformed())?;
         let mut is_there = false;
         for path in guarded.personal {
-            at(&mut payload, path, &mut |_, value| is_there |= !value.is_null());
+            at(&mut payload, path, &mut |_, value| is_there |= is_personal(value));
         }
         if !is_there {
             return Ok(());
@@ -111,7 +111,7 @@ impl Sealer {
         let mut sealed = Ok(());
         for path in guarded.personal {
             at(&mut payload, path, &mut |gone, value| {
-                if sealed.is_ok() && !value.is_null() {
+                if sealed.is_ok() && is_personal(value) {
                     let field = field_path(gone.iter().map(String::as_str));
                     sealed = seal_value(value, (&newest, former.as_ref()), owner, place, (event_type, &field));
                 }
@@ -135,11 +135,47 @@ impl Sealer {
             let owner = self.owner(Whose::of(event.stream, &event.references));
             sealed.push((owner.map_err(|closed| LogError::Closed(Box::new(closed)))?, event));
         }
-        if sealed.is_empty() {
-            return Ok(());
+        let keys = self.keys(sealed.iter().map(|(owner, _)| *owner)).await?;
+        for (owner, event) in sealed {
+            if let Some(keys) = keys.get(&owner) {
+                open_event(event, owner, keys);
+            }
         }
-        let owners: HashSet<Owner> = sealed.iter().map(|(owner, _)| *owner).collect();
+        Ok(())
+    }
+
+    /// Opens what is sealed in documents, each made of events about these; what is sealed for somebody else stays so.
+    ///
+    /// # Errors
+    /// As [`Sealer::open`].
+    pub async fn open_documents(&self, paths: Paths, documents: &mut [(Vec<Whose>, Value)]) -> Result<(), LogError> {
+        let mut owners = Vec::with_capacity(documents.len());
+        for (whose, _) in documents.iter() {
+            let of_one: Result<Vec<Owner>, NotOpen> = whose.iter().map(|whose| self.owner(*whose)).collect();
+            owners.push(of_one.map_err(|closed| LogError::Closed(Box::new(closed)))?);
+        }
+        let keys = self.keys(owners.iter().flatten().copied()).await?;
+        for ((_, document), owners) in documents.iter_mut().zip(owners) {
+            for path in paths {
+                at(document, path, &mut |_, value| {
+                    let Some(sealed) = sealed_in(value) else { return };
+                    let owner = sealed.place().owner();
+                    if let Some(keys) = keys.get(&owner).filter(|_| owners.contains(&owner)) {
+                        open_value(value, &sealed, keys, &Found::of(owner));
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of these owners; those that are gone for good are missing.
+    async fn keys(&self, owners: impl Iterator<Item = Owner>) -> Result<HashMap<Owner, OwnerKeys>, LogError> {
+        let owners: HashSet<Owner> = owners.collect();
         let owners: Vec<Owner> = owners.into_iter().collect();
+        if owners.is_empty() {
+            return Ok(HashMap::new());
+        }
         let closed = |error: KeyError| LogError::Closed(Box::new(error));
         let mut keys = HashMap::new();
         for (owner, found) in self.installation.keyring().find_all(&owners).await.map_err(closed)? {
@@ -153,12 +189,7 @@ impl Sealer {
                 }
             }
         }
-        for (owner, event) in sealed {
-            if let Some(keys) = keys.get(&owner) {
-                open_event(event, owner, keys);
-            }
-        }
-        Ok(())
+        Ok(keys)
     }
 
     /// Whose keys these personal data are sealed under.
@@ -198,14 +229,21 @@ fn around(snapshot: &Snapshot) -> String {
     format!("snapshot.{}.{}.{}", snapshot.stream, snapshot.version, snapshot.state_version)
 }
 
-fn tell(event: &Envelope, error: &(dyn std::error::Error + 'static)) {
-    tracing::warn!(position = event.position, error, "personal data stay sealed");
+/// Whether something sealed may be in a stored document.
+pub fn may_hold_sealed(document: &str) -> bool {
+    document.as_bytes().windows(MARK.len()).any(|part| part == MARK)
 }
 
 fn holds_sealed(event: &Envelope) -> bool {
     let is_guarded =
         Guarded::of(&event.event_type, event.schema_version).is_some_and(|found| !found.personal.is_empty());
     is_guarded && event.payload.windows(MARK.len()).any(|part| part == MARK)
+}
+
+/// Whether the value is one that is sealed: personal data are text. A number in the place of a text tells of nobody, as the
+/// answer to a question that has words for some answers.
+fn is_personal(value: &Value) -> bool {
+    value.is_string() || value.is_object()
 }
 
 fn sealed_in(value: &Value) -> Option<Sealed> {
@@ -233,6 +271,18 @@ fn seal_value(
     Ok(())
 }
 
+/// Opens a value; one that is not what was sealed there stays as it is.
+fn open_value(value: &mut Value, sealed: &Sealed, keys: &OwnerKeys, found: &Found<'_>) {
+    let Some(key) = keys.of_version(sealed.place().key_version()) else { return };
+    match sealed.open(key, found) {
+        Ok(text) => *value = serde_json::from_slice(&text).unwrap_or(Value::Null),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, place = %sealed.place(), "personal data were altered or moved, and stay sealed");
+        }
+    }
+}
+
 fn open_event(event: &mut Envelope, owner: Owner, keys: &OwnerKeys) {
     let Some(guarded) = Guarded::of(&event.event_type, event.schema_version) else { return };
     let Ok(mut payload) = serde_json::from_slice::<Value>(&event.payload) else { return };
@@ -246,11 +296,7 @@ fn open_event(event: &mut Envelope, owner: Owner, keys: &OwnerKeys) {
                 field: Some(&field),
                 ..Found::of(owner)
             };
-            let Some(key) = keys.of_version(sealed.place().key_version()) else { return };
-            match sealed.open(key, &found) {
-                Ok(text) => *value = serde_json::from_slice(&text).unwrap_or(Value::Null),
-                Err(error) => tell(event, &error),
-            }
+            open_value(value, &sealed, keys, &found);
         });
     }
     if let Ok(opened) = serde_json::to_vec(&payload) {

@@ -71,6 +71,16 @@ impl<T> OptionalChange<T> {
     pub fn value(&self) -> Option<&T> {
         self.0.as_ref().and_then(Option::as_ref)
     }
+
+    /// The same change, of another type, in which some values are none.
+    pub fn and_then<U>(self, to: impl FnOnce(T) -> Option<U>) -> OptionalChange<U> {
+        OptionalChange(self.0.map(|value| value.and_then(to)))
+    }
+
+    /// The same change, of another type.
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> OptionalChange<U> {
+        OptionalChange(self.0.map(|value| value.map(to)))
+    }
 }
 
 impl<T: Clone + PartialEq> OptionalChange<T> {

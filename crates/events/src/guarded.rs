@@ -18,13 +18,14 @@ pub struct Guarded {
     pub allocation: Paths,
     /// Personal data.
     pub personal: Paths,
-    /// Those of the personal data that are one of a few words, such as a sex.
-    pub words: Paths,
+    /// Those of the personal data that are shown to whoever sees the rest: what is one of a few words, such as a sex, and
+    /// what somebody wrote.
+    pub shown: Paths,
 }
 
 impl Guarded {
     /// Of what nobody knows anything: all of it may be anything.
-    pub const EVERYTHING: Guarded = Guarded { allocation: &[&[]], personal: &[&[]], words: &[] };
+    pub const EVERYTHING: Guarded = Guarded { allocation: &[&[]], personal: &[&[]], shown: &[] };
 
     /// What is guarded in payloads of this event type and version; none where this program does not know it.
     pub fn of(event_type: &str, schema_version: u16) -> Option<Guarded> {

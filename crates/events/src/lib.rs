@@ -37,7 +37,7 @@ pub mod prelude {
     pub use crate::change::{Change, OptionalChange};
     pub use crate::ids::*;
     pub use crate::time_zone::TimeZone;
-    pub use crate::values::{Blinded, PartialDate, Personal, Quantity};
+    pub use crate::values::{Blinded, PartialDate, Personal, Prose, Quantity};
 }
 
 /// Who acts, what they may do, and what they tried.

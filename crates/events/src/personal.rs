@@ -4,11 +4,15 @@ use std::fmt;
 
 use schemars::where_generated;
 use serde::de::value::{BoolDeserializer, F64Deserializer, I64Deserializer, StrDeserializer, U64Deserializer};
-use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::de::{self, IntoDeserializer as _, MapAccess, Visitor};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The keyword by which a schema declares that a value is personal data.
 pub const PERSONAL: &str = "x-personal-data";
+
+/// What the keyword says of what somebody wrote, which is shown to whoever sees what it is about.
+pub const WRITTEN: &str = "written";
 
 /// The only field of the object that stands in the place of a sealed value.
 pub const SEALED: &str = "sealed";
@@ -37,6 +41,15 @@ impl<T> Personal<T> {
     /// Gives the value where it is open; each call is a place that handles personal data.
     pub const fn expose(&self) -> Option<&T> {
         match &self.0 {
+            Form::Open(value) => Some(value),
+            Form::Sealed(_) => None,
+        }
+    }
+}
+
+impl<T> Personal<T> {
+    fn into_exposed(self) -> Option<T> {
+        match self.0 {
             Form::Open(value) => Some(value),
             Form::Sealed(_) => None,
         }
@@ -112,6 +125,61 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OpenOrSealed<T> {
             return Err(de::Error::invalid_type(de::Unexpected::Map, &"a value"));
         }
         Ok(Personal(Form::Sealed(text)))
+    }
+}
+
+/// What somebody wrote in their own words: it may tell of whomever. Stored and sent sealed as [`Personal`]; shown to
+/// whoever sees what it is about, for whom it was written.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Prose(Personal<String>);
+
+impl Prose {
+    /// The words, where they are open; each call is a place that handles personal data.
+    pub fn expose(&self) -> Option<&str> {
+        self.0.expose().map(String::as_str)
+    }
+
+    /// The words, where they are open, for whoever keeps them as such.
+    pub fn into_words(self) -> Option<String> {
+        self.0.into_exposed()
+    }
+}
+
+impl From<String> for Prose {
+    fn from(words: String) -> Self {
+        Self(Personal::new(words))
+    }
+}
+
+impl From<&str> for Prose {
+    fn from(words: &str) -> Self {
+        words.to_owned().into()
+    }
+}
+
+impl PartialEq<str> for Prose {
+    fn eq(&self, words: &str) -> bool {
+        self.expose() == Some(words)
+    }
+}
+
+impl fmt::Debug for Prose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Prose(…)")
+    }
+}
+
+#[where_generated]
+impl schemars::JsonSchema for Prose {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Prose".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", PERSONAL: WRITTEN})
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::where_generated;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use crate::personal::{PERSONAL, Personal, SEALED};
+pub use crate::personal::{PERSONAL, Personal, Prose, SEALED, WRITTEN};
 
 /// The keyword by which a schema declares that a value is treatment allocation.
 pub const ALLOCATION: &str = "x-allocation";

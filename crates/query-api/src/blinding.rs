@@ -19,7 +19,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::allocation::Allocation;
-use crate::personal::{mask, veil};
+use crate::personal::{forget_sealed, mask};
 
 /// Trials whose blinding is remembered.
 const TRIALS_MAX: u64 = 10_000;
@@ -112,7 +112,7 @@ impl<'event> Payload<'event> {
             Allocation(guarded.allocation).strip(&mut payload);
         }
         if shown.personal {
-            veil(guarded, &mut payload);
+            forget_sealed(&mut payload, guarded.personal);
         } else {
             mask(guarded, &mut payload);
         }

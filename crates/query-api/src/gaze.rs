@@ -7,20 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use authority::{Area, PatientPlaces, Places, Sight, matrix};
-use event_store::Sealer;
 use event_store::log::{EventLog, LogError};
 use event_store::views::{ColumnValue, Within};
+use event_store::{Sealer, may_hold_sealed};
 use events::envelope::{Envelope, References, Role};
+use events::guarded::Whose;
 use events::ids::{PatientId, StreamKey as _, TrialId};
 use events::patient::PatientEvent;
 use events::set::EventSet as _;
 use moka::sync::Cache;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use service::auth::Principal;
 use uuid::Uuid;
 use views::{Place, Scope};
 
 use crate::blinding::{Blindings, Shown, shows};
+use crate::listing::Listing;
+use crate::personal::forget_sealed;
 
 /// Patients whose places are remembered.
 const PATIENTS_MAX: u64 = 50_000;
@@ -85,6 +89,37 @@ impl Eyes {
             Some(sealer) => sealer.open(events).await,
             None => Ok(()),
         }
+    }
+
+    /// Opens what is personal in documents of a view, as far as it can be and is of whom they are about.
+    ///
+    /// # Errors
+    /// Where the keys cannot be had now.
+    pub async fn open_documents(
+        &self,
+        listing: &Listing,
+        documents: &mut [(String, Box<RawValue>)],
+    ) -> Result<(), LogError> {
+        let Some(sealer) = &self.sealer else { return Ok(()) };
+        let (mut places, mut sealed) = (Vec::new(), Vec::new());
+        for (place, (key, document)) in documents.iter().enumerate() {
+            if !listing.personal.is_empty()
+                && may_hold_sealed(document.get())
+                && let Ok(fields) = serde_json::from_str(document.get())
+            {
+                places.push(place);
+                sealed.push((whose(listing, key, &fields), fields));
+            }
+        }
+        sealer.open_documents(listing.personal, &mut sealed).await?;
+        for (place, (_, mut fields)) in places.into_iter().zip(sealed) {
+            // What was sealed for whom was erased is not there any more.
+            forget_sealed(&mut fields, listing.personal);
+            if let Ok(written) = to_raw_value(&fields) {
+                documents[place].1 = written;
+            }
+        }
+        Ok(())
     }
 
     /// How each of the events is seen.
@@ -238,6 +273,18 @@ fn covers_all(sight: &Sight, patient_id: PatientId, places: &Places) -> bool {
     let covered: BTreeSet<Role> =
         patient.references().flat_map(|about| sight.roles_on(&about).collect::<Vec<_>>()).collect();
     covered == sight.roles()
+}
+
+/// Whose personal data may be in a document.
+fn whose(listing: &Listing, key: &str, fields: &Value) -> Vec<Whose> {
+    let about = about(listing.scope, key, fields);
+    let account = (listing.area == Area::Access).then(|| Uuid::try_parse(key).ok()).flatten();
+    let patient = about.patient_id.map(Whose::Patient);
+    let trial = about.trial_id.map(Whose::Trial);
+    [patient, trial, account.map(|id| Whose::Account(id.into())), Some(Whose::Installation)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What a document is about, by what its view declares.

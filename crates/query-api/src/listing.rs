@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 
 use authority::Area;
+use events::guarded::Guarded;
+use events::paths::Paths;
 use view_schema::ColumnKind;
 use views::{Collection, Comparison, DynTable, Scope};
 
@@ -20,6 +22,8 @@ pub struct Document {
     pub version: u32,
     /// Where the documents hold treatment allocation.
     pub allocation: Allocation,
+    /// Where the documents hold personal data, sealed.
+    pub personal: Paths,
     /// The words that columns can be, where these are known.
     pub words: &'static [(&'static str, &'static [&'static str])],
 }
@@ -34,6 +38,8 @@ pub struct Listing {
     pub parameters: Vec<Parameter>,
     /// Where its documents hold treatment allocation.
     pub allocation: Allocation,
+    /// Where its documents hold personal data, sealed.
+    pub personal: Paths,
     /// What kind of thing it is.
     pub area: Area,
     /// What its documents belong to.
@@ -79,6 +85,7 @@ impl Listing {
             collection,
             parameters: collection.filters.iter().filter_map(parameter).collect(),
             allocation: declared.map_or(Allocation::EVERYTHING, |declared| declared.allocation),
+            personal: declared.map_or(Guarded::EVERYTHING.personal, |declared| declared.personal),
             area: table.area(),
             scope: table.scope(),
         }

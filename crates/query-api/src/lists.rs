@@ -64,7 +64,8 @@ pub async fn list(
         Place::Event(seen).position(&*api.store.log).await?;
     }
     wait(&api, listing.name, at_least).await?;
-    let page = api.store.views.list(listing.name, &query).await.map_err(from_view)?;
+    let mut page = api.store.views.list(listing.name, &query).await.map_err(from_view)?;
+    api.eyes.open_documents(listing, &mut page.rows).await.map_err(from_log)?;
     let mut items = Vec::with_capacity(page.rows.len());
     for (key, document) in page.rows {
         // What is written is what decides; the statement only leaves out what cannot be in sight.
@@ -126,9 +127,11 @@ pub async fn found(
     let found = api.store.views.get(listing.name, &id.to_string()).await.map_err(from_view)?;
     let what = listing.collection.summary;
     let missing = || Problem::not_found("not-found", format!("There is no {what} with the id {id}."));
-    let document = found.document.ok_or_else(missing)?;
+    let mut documents = [(id.to_string(), found.document.ok_or_else(missing)?)];
+    api.eyes.open_documents(listing, &mut documents).await.map_err(from_log)?;
+    let [(key, document)] = documents;
     let gaze = Gaze::of(principal);
-    let seen = shown(api, listing, gaze.on(listing.area), &id.to_string(), document).await?;
+    let seen = shown(api, listing, gaze.on(listing.area), &key, document).await?;
     let (document, is_whole) = seen.ok_or_else(missing)?;
     Ok((found.checkpoint, document, is_whole))
 }

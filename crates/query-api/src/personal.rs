@@ -1,17 +1,17 @@
 //! Personal data in payloads: where they stand, and what is shown of them to whom they are not.
 
 use events::guarded::Guarded;
-use events::paths::at;
+use events::paths::{Paths, at};
 use events::values::SEALED;
 use serde_json::Value;
 
 /// Masks personal data in a value: the first letter of a name, the year of a date, the ends of a telephone number. What
-/// is one of a few words is shown; what cannot be opened any more is not.
+/// is one of a few words is shown, and what somebody wrote; what cannot be opened any more is not.
 pub fn mask(guarded: Guarded, value: &mut Value) {
     for path in guarded.personal {
-        let is_word = guarded.words.contains(path);
+        let is_shown = guarded.shown.contains(path);
         at(value, path, &mut |_, personal| {
-            if !is_word || personal.is_object() {
+            if !is_shown || personal.is_object() {
                 *personal = masked(personal);
             }
         });
@@ -19,8 +19,8 @@ pub fn mask(guarded: Guarded, value: &mut Value) {
 }
 
 /// Shows that what cannot be opened any more is not there: the keys of whom it told were destroyed.
-pub fn veil(guarded: Guarded, value: &mut Value) {
-    for path in guarded.personal {
+pub fn forget_sealed(value: &mut Value, personal: Paths) {
+    for path in personal {
         at(value, path, &mut |_, personal| {
             if personal.get(SEALED).is_some() {
                 *personal = Value::Null;
@@ -91,7 +91,7 @@ mod tests {
     fn what_is_declared_is_masked_and_nothing_else() {
         let personal: &[&[&str]] =
             &[&["name"], &["changes", "name"], &["changes", "sex"], &["age"], &["lost"], &["sex"]];
-        let guarded = Guarded { allocation: &[], personal, words: &[&["changes", "sex"], &["sex"]] };
+        let guarded = Guarded { allocation: &[], personal, shown: &[&["changes", "sex"], &["sex"]] };
         let sealed = json!({"sealed": "v1"});
         let changes = json!({"name": null, "sex": "F"});
         let mut value =
@@ -100,7 +100,7 @@ mod tests {
         mask(guarded, &mut value);
         let expected = json!({"name": "K*", "site": "Kari", "changes": changes, "age": "*", "lost": null, "sex": null});
         assert_eq!(value, expected);
-        veil(guarded, &mut veiled);
+        forget_sealed(&mut veiled, guarded.personal);
         let open = json!({"name": "Kari", "site": "Kari", "changes": changes, "age": 7, "lost": null, "sex": null});
         assert_eq!(veiled, open);
         let mut value = json!({"name": "Kari"});

@@ -20,7 +20,7 @@ pub mod prelude {
     pub use events::envelope::Envelope;
     pub use events::ids::*;
     pub use events::registry::AnyEvent;
-    pub use events::values::{Blinded, PartialDate, Personal, Quantity};
+    pub use events::values::{Blinded, PartialDate, Personal, Prose, Quantity};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 

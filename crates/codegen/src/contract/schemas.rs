@@ -65,11 +65,10 @@ fn of_any_program(mut schema: Value) -> Value {
 /// As it is stored and published: personal data may stand there sealed.
 fn as_stored(mut schema: Value) -> Value {
     match &mut schema {
-        Value::Object(fields) if fields.get(PERSONAL) == Some(&Value::Bool(true)) => {
-            let mut outside = Map::from_iter([(PERSONAL.to_owned(), true.into())]);
+        Value::Object(fields) if fields.contains_key(PERSONAL) => {
+            let mut outside = Map::from_iter(fields.remove_entry(PERSONAL));
             // What tells of the field, and not of its value.
             outside.extend(["description", "default"].into_iter().filter_map(|word| fields.remove_entry(word)));
-            fields.remove(PERSONAL);
             let sealed = json!({
                 "type": "object",
                 "description": "Sealed: bound to the person, the event and the field; opened by Anamnesis alone.",

@@ -252,7 +252,7 @@ impl Command for UnlinkIdentity {
         if !holder.identities.contains(&self.identity) {
             return Err(AccountError::IdentityNotLinked.into());
         }
-        let unlinked = IdentityUnlinked { identity: self.identity.clone(), reason: self.reason.clone() };
+        let unlinked = IdentityUnlinked { identity: self.identity.clone(), reason: self.reason.clone().into() };
         Ok(Decision::new(References::default(), context.now)
             .append(account_id, unlinked)
             .append(of(&self.identity), IdentityReleased { account_id }))
@@ -265,7 +265,7 @@ impl Command for SuspendAccount {
 
     fn decide(&self, account_id: AccountId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         let is_so = |holder: &Holder| holder.standing == Standing::Suspended;
-        let suspended = AccountSuspended { reason: self.reason.clone() };
+        let suspended = AccountSuspended { reason: self.reason.clone().into() };
         changed(account_id, context, facts, &self.reason, is_so, suspended)
     }
 }
@@ -276,7 +276,7 @@ impl Command for ReinstateAccount {
 
     fn decide(&self, account_id: AccountId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         let is_so = |holder: &Holder| holder.may_act(context.now);
-        let reinstated = AccountReinstated { reason: self.reason.clone() };
+        let reinstated = AccountReinstated { reason: self.reason.clone().into() };
         changed(account_id, context, facts, &self.reason, is_so, reinstated)
     }
 }
@@ -286,7 +286,7 @@ impl Command for CloseAccount {
     const NAME: &'static str = "CloseAccount";
 
     fn decide(&self, account_id: AccountId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
-        let closed = AccountClosed { reason: self.reason.clone() };
+        let closed = AccountClosed { reason: self.reason.clone().into() };
         changed(account_id, context, facts, &self.reason, |_| false, closed)
     }
 }

@@ -58,7 +58,7 @@ impl Command for RecordDisclosure {
             patient_id: self.patient_id,
             kind: self.kind,
             unmasked: self.unmasked,
-            purpose: self.purpose.clone(),
+            purpose: self.purpose.clone().map(Into::into),
             address: self.address.clone(),
         };
         // Not about the patient: to ask for a history does not change it.

@@ -228,6 +228,6 @@ fn revoke(
         Scope::Site { trial_id, site_id } => References::site(trial_id, site_id),
         Scope::Patient { patient_id } => References::patient(patient_id),
     };
-    let revoked = RoleRevoked { grant_id, reason: reason.to_owned() };
+    let revoked = RoleRevoked { grant_id, reason: reason.into() };
     Ok(Decision::new(about, context.now).append(account_id, revoked))
 }

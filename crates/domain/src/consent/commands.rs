@@ -236,7 +236,7 @@ impl Command for DeclineConsent {
             site_id: presented.site_id,
             form_version: presented.form_version.clone(),
             language: presented.language.clone(),
-            reason: self.reason.clone(),
+            reason: self.reason.clone().map(Into::into),
             declined_at,
         };
         Ok(Decision::new(References::subject(self.trial_id, presented.site_id, patient_id), declined_at)
@@ -267,7 +267,7 @@ impl Command for WithdrawConsent {
             patient_id,
             trial_id: self.trial_id,
             scope: self.scope,
-            reason: self.reason.clone(),
+            reason: self.reason.clone().map(Into::into),
             withdrawn_at,
             historical: self.historical,
         };

@@ -5,6 +5,7 @@ use decider::{Aggregate, Halt};
 use events::consent::{ConsentCorrected, ConsentEvent, SignaturePurpose, Signer, WithdrawalScope};
 use events::identifier;
 use events::ids::{ConsentId, PatientId, SiteId, TrialId};
+use events::values::Prose;
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -37,7 +38,7 @@ pub(super) struct Span {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Withdrawal {
     pub(super) scope: WithdrawalScope,
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Prose>,
     pub(super) withdrawn_at: DateTime<Utc>,
 }
 

@@ -87,7 +87,7 @@ impl Command for CorrectConsent {
             signature_number: signed.signature_number,
             changes,
             previous,
-            reason: self.reason.clone(),
+            reason: self.reason.clone().into(),
         };
         Ok(Decision::new(References::subject(self.trial_id, signed.site_id, patient_id), occurred_at)
             .append(consent_id, event))
@@ -150,7 +150,7 @@ impl CorrectConsent {
         match &mut withdrawal {
             Some(withdrawal) => {
                 self.withdrawal_scope.apply(&mut withdrawal.scope);
-                self.withdrawal_reason.apply(&mut withdrawal.reason);
+                self.withdrawal_reason.clone().map(Prose::from).apply(&mut withdrawal.reason);
                 if self.withdrawn_at != When::NOW {
                     withdrawal.withdrawn_at = self.withdrawn_at.time(context, "withdrawn_at", place)?;
                 }

@@ -92,7 +92,7 @@ impl Command for CorrectReport {
             triggered_rules: scoring::triggered(questionnaire, now, Some(before)),
             answers,
             scores,
-            reason: self.reason.clone(),
+            reason: self.reason.clone().into(),
             historical: self.historical,
         };
         let decision = Decision::new(participant.references(), occurred_at).append(report_id, corrected);

@@ -57,11 +57,19 @@ fn as_defined(item: &Item, answer: &Answer) -> Answer {
     let (AllowedAnswers::Choice { options }, Answer::Text(text)) = (&item.answers, answer) else {
         return answer.clone();
     };
-    let option = options.iter().find(|option| identifier::same(option.code(), text));
-    option.map_or_else(|| answer.clone(), |option| Answer::Text(option.code().to_owned()))
+    let option = options.iter().find(|option| text.expose().is_some_and(|text| identifier::same(option.code(), text)));
+    option.map_or_else(|| answer.clone(), |option| Answer::Text(option.code().into()))
 }
 
 fn check_answer(field: &str, item: &Item, answer: &Answer) -> Result<(), Invalid> {
+    let text = match answer {
+        Answer::Number(_) => None,
+        Answer::Text(text) => match text.expose() {
+            Some(text) => Some(text),
+            // It was checked when it was open.
+            None => return Ok(()),
+        },
+    };
     let expected = match (&item.answers, answer) {
         (AllowedAnswers::Integer { min, max }, Answer::Number(number)) => {
             let value = number.decimal();
@@ -71,12 +79,13 @@ fn check_answer(field: &str, item: &Item, answer: &Answer) -> Result<(), Invalid
         (AllowedAnswers::Number { min, max }, Answer::Number(number)) => {
             (number < min || number > max).then(|| format!("a number from {min} to {max}"))
         }
-        (AllowedAnswers::Choice { options }, Answer::Text(text)) => {
-            let known = options.iter().any(|option| option.code() == text);
+        (AllowedAnswers::Choice { options }, Answer::Text(_)) => {
+            let known = options.iter().any(|option| Some(option.code()) == text);
             let codes = || options.iter().map(|option| option.code()).collect::<Vec<_>>().join(", ");
             (!known).then(|| format!("one of {}", codes()))
         }
-        (AllowedAnswers::Text { length_max }, Answer::Text(text)) => {
+        (AllowedAnswers::Text { length_max }, Answer::Text(_)) => {
+            let text = text.unwrap_or_default();
             if !text.is_empty() {
                 // Blanks around it are as they were typed; a control character is not a blank.
                 let is_blank = |character: char| {
@@ -152,6 +161,7 @@ fn number(item: &Item, answer: &Answer) -> Option<Decimal> {
     match (answer, &item.answers) {
         (Answer::Number(number), _) => Some(number.decimal()),
         (Answer::Text(code), AllowedAnswers::Choice { options }) => {
+            let code = code.expose()?;
             options.iter().find(|option| option.code() == code)?.value().map(Quantity::decimal)
         }
         (Answer::Text(_), _) => None,
@@ -261,12 +271,13 @@ fn met(questionnaire: &QuestionnaireDefinition, rule: &AlertRule, report: Scored
     match (&rule.measure, &rule.value) {
         (AlertMeasure::Answer { item }, AlertValue::Option(wanted)) => {
             let Answer::Text(code) = report.answers.get(item)? else { return None };
+            let code = code.expose()?;
             let met = match rule.operator {
                 Comparison::Equals => code == wanted,
                 Comparison::NotEquals => code != wanted,
                 Comparison::LessThan | Comparison::AtMost | Comparison::AtLeast | Comparison::GreaterThan => false,
             };
-            met.then(|| Measured::Code(code.clone()))
+            met.then(|| Measured::Code(code.to_owned()))
         }
         (AlertMeasure::Answer { item }, AlertValue::Number(wanted)) => {
             let item = questionnaire.items.iter().find(|known| known.code == *item)?;

@@ -252,7 +252,7 @@ impl Command for CorrectDemographics {
             sex: old_sex,
             time_zone: old_zone,
         };
-        let corrected = DemographicsCorrected { changes, previous, reason: self.reason.clone() };
+        let corrected = DemographicsCorrected { changes, previous, reason: self.reason.clone().into() };
         Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, corrected))
     }
 }
@@ -310,7 +310,7 @@ impl Command for CorrectObservation {
             observed_at,
             changes,
             previous: ObservationFields { value: old_value, unit: old_unit, observed_at: old_time },
-            reason: self.reason.clone(),
+            reason: self.reason.clone().into(),
         };
         Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, corrected))
     }

@@ -43,7 +43,7 @@ pub struct Known {
     /// Whether it was brought in from a record of the past.
     historical: bool,
     term: String,
-    reported_term: Option<String>,
+    reported_term: Option<Prose>,
     severity: AdverseEventSeverity,
     ctcae_grade: Option<u8>,
     serious: bool,
@@ -174,7 +174,7 @@ impl Command for ReportAdverseEvent {
             reported_at: occurred_at,
             historical: self.historical,
             term: self.term.clone(),
-            reported_term: self.reported_term.clone(),
+            reported_term: self.reported_term.clone().map(Into::into),
             severity: self.severity,
             ctcae_grade: self.ctcae_grade,
             serious: self.serious,
@@ -258,7 +258,7 @@ impl Command for UpdateAdverseEvent {
         let updated = AdverseEventUpdated {
             changes,
             previous,
-            reason: self.reason.clone(),
+            reason: self.reason.clone().into(),
             triggered_rules: now.triggered(Some(known)),
             historical: self.historical,
         };
@@ -283,7 +283,7 @@ impl UpdateAdverseEvent {
     fn fields(&self) -> AdverseEventFields {
         AdverseEventFields {
             term: self.term.clone(),
-            reported_term: self.reported_term.clone(),
+            reported_term: self.reported_term.clone().map(Into::into),
             severity: self.severity,
             ctcae_grade: self.ctcae_grade,
             serious: self.serious,

@@ -188,9 +188,11 @@ impl Command for AcknowledgeAlert {
         let occurred_at = matter.handled_at(self.occurred_at, matter.raised_at, context, facts)?;
         let decision = Decision::new(matter.references(), occurred_at);
         match (alert, &self.note) {
-            (Alert::Open(_), note) => Ok(decision.append(alert_id, AlertAcknowledged { note: note.clone() })),
+            (Alert::Open(_), note) => {
+                Ok(decision.append(alert_id, AlertAcknowledged { note: note.clone().map(Into::into) }))
+            }
             (Alert::Acknowledged(_), Some(note)) => {
-                Ok(decision.append(alert_id, AlertNoteAdded { note: note.clone() }))
+                Ok(decision.append(alert_id, AlertNoteAdded { note: note.clone().into() }))
             }
             (Alert::Acknowledged(_) | Alert::Absent, _) => Ok(decision),
             (Alert::Resolved(_), _) => Err(AlertError::Resolved.into()),
@@ -241,7 +243,7 @@ impl Command for ResolveAlert {
         match alert {
             Alert::Resolved(_) => Err(AlertError::Resolved.into()),
             Alert::Open(_) | Alert::Acknowledged(_) | Alert::Absent => {
-                let (action_taken, adverse_event_id) = (self.action_taken.clone(), self.adverse_event_id);
+                let (action_taken, adverse_event_id) = (self.action_taken.clone().into(), self.adverse_event_id);
                 Ok(decision.append(alert_id, AlertResolved { action_taken, adverse_event_id }))
             }
         }

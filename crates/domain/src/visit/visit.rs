@@ -194,7 +194,7 @@ impl Command for CorrectVisit {
         if let Some(other) = facts.get::<Casebook>(casebook_id)?.visit_like(&filed).filter(|_| is_exact) {
             return Err(VisitError::AlreadyRecorded(other).into());
         }
-        let corrected = VisitCorrected { changes, previous, reason: self.reason.clone() };
+        let corrected = VisitCorrected { changes, previous, reason: self.reason.clone().into() };
         Ok(Decision::new(participant.references(), occurred_at).append(visit_id, corrected).append(casebook_id, filed))
     }
 }

@@ -279,11 +279,16 @@ async fn snapshots_change_nothing_but_the_way(test: TestStore) {
         seen.into_inner()
     };
     assert_eq!(count().await, 12, "from the snapshot");
-    let planted = |version, state_version, state: &str| Snapshot {
+    let kept = log.load_snapshot(id.stream()).await.expect("an answer").expect("a snapshot");
+    assert!(!kept.state.windows(5).any(|part| part == b"count"), "it is sealed");
+    let open = |version, state_version, state: &str| Snapshot {
         stream: id.stream(),
         version,
         state_version,
         state: state.as_bytes().to_vec().into(),
+    };
+    let planted = |version, state_version, state| {
+        executor.sealer().seal_snapshot(open(version, state_version, state)).expect("it is sealed")
     };
     log.save_snapshot(planted(11, 1, r#"{"count":1000}"#)).await.expect("a snapshot");
     assert_eq!(count().await, 1001, "a snapshot is used and only the rest is read");
@@ -292,6 +297,12 @@ async fn snapshots_change_nothing_but_the_way(test: TestStore) {
     log.delete_snapshots().await.expect("deleted");
     log.save_snapshot(planted(12, 1, "nonsense")).await.expect("a snapshot");
     assert_eq!(count().await, 12, "nor one that cannot be read");
+    log.delete_snapshots().await.expect("deleted");
+    log.save_snapshot(open(12, 1, r#"{"count":1000}"#)).await.expect("a snapshot");
+    assert_eq!(count().await, 12, "nor one that nobody sealed");
+    log.delete_snapshots().await.expect("deleted");
+    log.save_snapshot(Snapshot { version: 12, ..planted(11, 1, r#"{"count":1000}"#) }).await.expect("a snapshot");
+    assert_eq!(count().await, 12, "nor one that was sealed for another version");
     log.delete_snapshots().await.expect("deleted");
     assert_eq!(count().await, 12);
 }

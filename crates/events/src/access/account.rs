@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Duty;
 use crate::envelope::{References, Role};
 use crate::ids::{PatientId, SiteId, TrialId};
-use crate::values::Personal;
+use crate::values::{Personal, Prose};
 
 /// Where a role is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +83,7 @@ pub struct IdentityUnlinked {
     /// The identity.
     pub identity: LinkedIdentity,
     /// Why.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// A role was given to the account.
@@ -111,28 +111,28 @@ pub struct RoleRevoked {
     /// The grant.
     pub grant_id: Uuid,
     /// Why.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// The account may do nothing for now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountSuspended {
     /// Why.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// The account may act again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountReinstated {
     /// Why.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// The account was closed for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountClosed {
     /// Why.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// The account was locked by rule, because too much of what it asked for was refused (21 CFR 11.300(d)).

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::PatientId;
+use crate::values::Prose;
 
 /// What was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +29,7 @@ pub struct DisclosureRecorded {
     pub unmasked: bool,
     /// What for, as whoever asked said it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub purpose: Option<String>,
+    pub purpose: Option<Prose>,
     /// The network address from which it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,

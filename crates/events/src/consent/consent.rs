@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, TrialId};
 use crate::trial::EnrolmentMode;
+use crate::values::Prose;
 
 /// Who signed (ICH E6(R3), 2.8.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -101,7 +102,7 @@ pub struct ConsentDeclined {
     /// Language of the form.
     pub language: String,
     /// Why, where the patient said so.
-    pub reason: Option<String>,
+    pub reason: Option<Prose>,
     /// When the patient declined.
     pub declined_at: DateTime<Utc>,
 }
@@ -116,7 +117,7 @@ pub struct ConsentWithdrawn {
     /// How far the withdrawal goes.
     pub scope: WithdrawalScope,
     /// Why, where the patient said so.
-    pub reason: Option<String>,
+    pub reason: Option<Prose>,
     /// When the patient withdrew.
     pub withdrawn_at: DateTime<Utc>,
     /// Whether it was brought in from a record of the past: nobody is told of it.
@@ -138,7 +139,7 @@ pub struct ConsentCorrected {
     /// What the same fields were.
     pub previous: ConsentFields,
     /// Why it was corrected.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// Fields of a signature and of the withdrawal after it.
@@ -167,7 +168,7 @@ pub struct ConsentFields {
     pub withdrawal_scope: Change<WithdrawalScope>,
     /// Why the patient withdrew.
     #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
-    pub withdrawal_reason: OptionalChange<String>,
+    pub withdrawal_reason: OptionalChange<Prose>,
     /// When the patient withdrew.
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub withdrawn_at: Change<DateTime<Utc>>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, TrialId};
 use crate::trial::ObservationValue;
-use crate::values::Blinded;
+use crate::values::{Blinded, Prose};
 
 /// The patient was screened for the trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -115,7 +115,7 @@ pub struct SubjectDiscontinued {
     pub reason: String,
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<Prose>,
 }
 
 /// The subject completed the trial.
@@ -140,7 +140,7 @@ pub struct SubjectEndCorrected {
     /// What the same fields were.
     pub previous: SubjectEndFields,
     /// Why it was corrected.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// What is known of the end of participation.
@@ -155,7 +155,7 @@ pub struct SubjectEndFields {
     pub discontinuation_reason: OptionalChange<String>,
     /// More about it.
     #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
-    pub detail: OptionalChange<String>,
+    pub detail: OptionalChange<Prose>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub ended_at: Change<DateTime<Utc>>,

@@ -10,7 +10,7 @@ use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, SubjectId, TrialId};
 use crate::time_zone::TimeZone;
 use crate::trial::questionnaire::{Answer, Answers, Score, TriggeredRule};
-use crate::values::Quantity;
+use crate::values::{Prose, Quantity};
 
 /// A report was submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,7 +66,7 @@ pub struct ReportCorrected {
     /// The alert rules that the corrected answers meet and the ones before did not, or less so.
     pub triggered_rules: Vec<TriggeredRule>,
     /// Why it was corrected.
-    pub reason: String,
+    pub reason: Prose,
     /// Whether it was brought in from a record of the past.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub historical: bool,

@@ -8,7 +8,7 @@ use crate::change::{Change, OptionalChange};
 use crate::ids::{SiteId, TrialId};
 use crate::time_zone::TimeZone;
 use crate::trial::ObservationValue;
-use crate::values::{PartialDate, Personal};
+use crate::values::{PartialDate, Personal, Prose};
 
 /// Sex as recorded (CDISC codelist C66731).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -90,7 +90,7 @@ pub struct DemographicsCorrected {
     /// What the same fields were.
     pub previous: Demographics,
     /// Why it was corrected.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// Fields of a person.
@@ -128,7 +128,7 @@ pub struct ObservationCorrected {
     /// What the same fields were.
     pub previous: ObservationFields,
     /// Why it was corrected.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// Fields of an observation.

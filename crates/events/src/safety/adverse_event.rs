@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Change, OptionalChange};
 use crate::ids::{PatientId, SiteId, SubjectId, TrialId};
 use crate::trial::questionnaire::TriggeredRule;
-use crate::values::PartialDate;
+use crate::values::{PartialDate, Prose};
 
 /// Severity (CDISC codelist AESEV, C66769).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -35,7 +35,7 @@ pub struct AdverseEventReported {
     pub term: String,
     /// The reporter's own words, where `term` is the coded one (CDISC `AETERM`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reported_term: Option<String>,
+    pub reported_term: Option<Prose>,
     /// How severe.
     pub severity: AdverseEventSeverity,
     /// Common Terminology Criteria grade, 1 to 5.
@@ -68,7 +68,7 @@ pub struct AdverseEventUpdated {
     /// What the same fields were.
     pub previous: AdverseEventFields,
     /// Why it was updated.
-    pub reason: String,
+    pub reason: Prose,
     /// The alert rules that are met now and were not before, or less so.
     pub triggered_rules: Vec<TriggeredRule>,
     /// Whether it was brought in from a record of the past.
@@ -85,7 +85,7 @@ pub struct AdverseEventFields {
     pub term: Change<String>,
     /// The reporter's own words, where `term` is the coded one.
     #[serde(default, skip_serializing_if = "OptionalChange::is_none")]
-    pub reported_term: OptionalChange<String>,
+    pub reported_term: OptionalChange<Prose>,
     /// How severe.
     #[serde(default, skip_serializing_if = "Change::is_none")]
     pub severity: Change<AdverseEventSeverity>,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::envelope::Role;
 use crate::ids::{AdverseEventId, PatientId, SiteId, StreamId, SubjectId, TrialId};
+use crate::values::Prose;
 
 /// How urgent an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -58,14 +59,14 @@ pub struct AlertRaised {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertAcknowledged {
     /// What was said about it.
-    pub note: Option<String>,
+    pub note: Option<Prose>,
 }
 
 /// Somebody, after an acknowledgement, had something to say about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertNoteAdded {
     /// What was said.
-    pub note: String,
+    pub note: Prose,
 }
 
 /// Nobody acknowledged in time; the next level was told.
@@ -83,7 +84,7 @@ pub struct AlertEscalated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertResolved {
     /// What was done.
-    pub action_taken: String,
+    pub action_taken: Prose,
     /// The adverse event that was reported in consequence.
     pub adverse_event_id: Option<AdverseEventId>,
 }

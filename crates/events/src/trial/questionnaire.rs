@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::Role;
 use crate::safety::alert::Severity;
 use crate::trial::Comparison;
-use crate::values::Quantity;
+use crate::values::{Prose, Quantity};
 
 /// A questionnaire as the trial uses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -231,7 +231,7 @@ pub enum Answer {
     /// A number.
     Number(Quantity),
     /// A code or free text.
-    Text(String),
+    Text(Prose),
 }
 
 /// Answers by item code; an item that is absent was not answered.

@@ -29,7 +29,7 @@ pub struct VisitCorrected {
     /// What the same fields were.
     pub previous: VisitFields,
     /// Why it was corrected.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// Fields of a visit.

@@ -87,7 +87,7 @@ impl InstrumentPlan {
     pub fn answer(&self, item: &Text, result: &QuestionnaireResult, derived: bool) -> Result<Answer, NoAnswer> {
         let given = match result {
             QuestionnaireResult::Number(number) => Answer::Number(*number),
-            QuestionnaireResult::Text(text) => Answer::Text(text.to_string()),
+            QuestionnaireResult::Text(text) => Answer::Text(text.to_string().into()),
             QuestionnaireResult::NotDone(_) | QuestionnaireResult::Nothing => {
                 let why = "QSSTRESN, QSSTRESC and QSORRES are empty: there is no result";
                 return Err(NoAnswer::Unanswered(why.to_owned()));
@@ -102,7 +102,7 @@ impl InstrumentPlan {
             });
         };
         let answer = match (given, &defined.answers) {
-            (Answer::Number(number), AllowedAnswers::Text { .. }) => Answer::Text(number.to_string()),
+            (Answer::Number(number), AllowedAnswers::Text { .. }) => Answer::Text(number.to_string().into()),
             (given, _) => given,
         };
         match (&answer, &defined.answers) {
@@ -207,7 +207,7 @@ mod tests {
             plan.answer(&"A".into(), &number("2.5"), false),
             Ok(Answer::Number("2.5".parse().expect("a quantity")))
         );
-        assert_eq!(plan.answer(&"B".into(), &number("2"), false), Ok(Answer::Text("2".to_owned())));
+        assert_eq!(plan.answer(&"B".into(), &number("2"), false), Ok(Answer::Text("2".into())));
         assert!(plan.answer(&"C".into(), &number("2"), false).is_err());
         let again =
             InstrumentPlan::new("CIBIC", &seen(&[("A", true, false), ("B", false, false)])).expect("an instrument");

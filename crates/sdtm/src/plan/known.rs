@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use events::change::OptionalChange;
 use events::consent::ConsentEvent;
 use events::enrolment::subject::{CriterionAssessment, CriterionResult, SubjectEnd, SubjectEndCorrected, SubjectEvent};
 use events::envelope::References;
@@ -12,6 +13,7 @@ use events::patient::{ObservationCorrected, PatientEvent, PatientRegistered};
 use events::safety::adverse_event::{AdverseEventChange, AdverseEventReported};
 use events::set::EventSet;
 use events::trial::ObservationValue;
+use events::values::Prose;
 use events::visit::{VisitAttended, VisitEvent};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -175,7 +177,7 @@ impl Known {
             PatientEvent::PatientAdmitted(_) => {}
             PatientEvent::DemographicsCorrected(corrected) => {
                 let Some(patient) = &mut self.patient else { return };
-                patient.change(corrected.reason == TRANSFER, |patient| {
+                patient.change(corrected.reason == *TRANSFER, |patient| {
                     corrected.changes.birth_date.apply(&mut patient.birth_date);
                     corrected.changes.sex.apply(&mut patient.sex);
                 });
@@ -193,7 +195,7 @@ impl Known {
         let is_meant =
             |known: &&mut Observed| known.code == corrected.code && known.observed_at == corrected.observed_at;
         let Some(known) = self.observations.iter_mut().rev().find(is_meant) else { return };
-        known.value.change(corrected.reason == TRANSFER, |(value, unit)| {
+        known.value.change(corrected.reason == *TRANSFER, |(value, unit)| {
             corrected.changes.value.apply(value);
             corrected.changes.unit.apply(unit);
         });
@@ -228,7 +230,11 @@ impl Known {
             SubjectEvent::SubjectEnrolled(_) => course.enrolled_at = Some(at),
             SubjectEvent::SubjectRandomised(randomised) => self.randomised(Some(randomised.arm.expose().clone()), at),
             SubjectEvent::SubjectDiscontinued(discontinued) => {
-                course.ended = ended(SubjectEnd::Discontinued, Some(discontinued.reason), discontinued.detail);
+                course.ended = ended(
+                    SubjectEnd::Discontinued,
+                    Some(discontinued.reason),
+                    discontinued.detail.and_then(Prose::into_words),
+                );
             }
             SubjectEvent::SubjectCompleted(_) => course.ended = ended(SubjectEnd::Completed, None, None),
             SubjectEvent::SubjectEndCorrected(corrected) => course.end_corrected(&corrected),
@@ -246,7 +252,7 @@ impl Known {
             VisitEvent::VisitAttended(attended) => drop(self.visits.insert(id, Both::new(attended))),
             VisitEvent::VisitCorrected(corrected) => {
                 let Some(visit) = self.visits.get_mut(&id) else { return };
-                visit.change(corrected.reason == TRANSFER, |visit| {
+                visit.change(corrected.reason == *TRANSFER, |visit| {
                     corrected.changes.visit.apply(&mut visit.visit);
                     corrected.changes.visit_number.apply(&mut visit.visit_number);
                     corrected.changes.attended_on.apply(&mut visit.attended_on);
@@ -263,7 +269,7 @@ impl Known {
             AdverseEventChange::AdverseEventUpdated(updated) => {
                 let Some(known) = self.adverse_events.get_mut(&id) else { return };
                 let changes = &updated.changes;
-                known.change(updated.reason == TRANSFER, |known| {
+                known.change(updated.reason == *TRANSFER, |known| {
                     changes.term.apply(&mut known.term);
                     changes.reported_term.apply(&mut known.reported_term);
                     changes.severity.apply(&mut known.severity);
@@ -283,7 +289,7 @@ impl Known {
             ReportEvent::ReportSubmitted(submitted) => drop(self.reports.insert(id, Both::new(submitted))),
             ReportEvent::ReportCorrected(corrected) => {
                 let Some(report) = self.reports.get_mut(&id) else { return };
-                report.change(corrected.reason == TRANSFER, |report| {
+                report.change(corrected.reason == *TRANSFER, |report| {
                     for (item, answer) in &corrected.changes.answers {
                         match answer {
                             Some(answer) => drop(report.answers.insert(item.clone(), answer.clone())),
@@ -302,10 +308,10 @@ impl Course {
     fn end_corrected(&mut self, corrected: &SubjectEndCorrected) {
         let Some(ended) = &mut self.ended else { return };
         let changes = &corrected.changes;
-        ended.change(corrected.reason == TRANSFER, |ended| {
+        ended.change(corrected.reason == *TRANSFER, |ended| {
             changes.end.apply(&mut ended.end);
             changes.discontinuation_reason.apply(&mut ended.reason);
-            changes.detail.apply(&mut ended.detail);
+            words_of(&changes.detail).apply(&mut ended.detail);
             changes.ended_at.apply(&mut ended.at);
         });
     }
@@ -326,4 +332,9 @@ impl Line<'_> {
     fn event<E: EventSet>(&self) -> Option<E> {
         E::decode(&self.event_type, self.schema_version, self.payload.get().as_bytes()).ok()
     }
+}
+
+/// What people wrote, as the transfer tells it.
+fn words_of(change: &OptionalChange<Prose>) -> OptionalChange<String> {
+    change.clone().and_then(Prose::into_words)
 }

@@ -51,7 +51,11 @@ pub fn adverse_events(
     known: &BTreeMap<AdverseEventId, Both<AdverseEventReported>>,
 ) -> Pairs<AdverseEventId> {
     let words = |one: &ReportAdverseEvent, other: &AdverseEventReported| {
-        one.term == other.term || (one.reported_term.is_some() && one.reported_term == other.reported_term)
+        one.term == other.term
+            || one
+                .reported_term
+                .as_deref()
+                .is_some_and(|words| other.reported_term.as_ref().is_some_and(|other| other == words))
     };
     pair(
         planned,

@@ -14,6 +14,7 @@ use events::epro::report::ReportSubmitted;
 use events::ids::{AdverseEventId, PatientId, ReportId, VisitId, derive_id};
 use events::safety::adverse_event::AdverseEventReported;
 use events::trial::questionnaire::Answer;
+use events::values::Prose;
 
 use super::super::source::Table;
 use super::Step;
@@ -190,10 +191,11 @@ impl Transfer<'_> {
         let (told, now) = (&known.told, &known.now);
         let term = replaced(&body.term, &told.term, &now.term);
         let has = |column: &str| self.frame.has_column(Table::Ae, column);
+        let words = |told: &Option<Prose>| told.clone().and_then(Prose::into_words);
         UpdateAdverseEvent {
             // Without a decoded term before, the reporter's words stood for it, as they do now.
             term: if told.reported_term.is_none() { term } else { step.told("term", term) },
-            reported_term: changed(&body.reported_term, &told.reported_term, &now.reported_term, false),
+            reported_term: changed(&body.reported_term, &words(&told.reported_term), &words(&now.reported_term), false),
             severity: step.told("severity", replaced(&body.severity, &told.severity, &now.severity)),
             ctcae_grade: changed(&body.ctcae_grade, &told.ctcae_grade, &now.ctcae_grade, has("AETOXGR")),
             serious: step.told("serious", replaced(&body.serious, &told.serious, &now.serious)),
@@ -283,7 +285,7 @@ impl Transfer<'_> {
 fn is_same(one: &Answer, other: &Answer) -> bool {
     let text = |answer: &Answer| match answer {
         Answer::Number(number) => number.to_string(),
-        Answer::Text(text) => text.clone(),
+        Answer::Text(text) => text.expose().unwrap_or_default().to_owned(),
     };
     one == other || text(one) == text(other)
 }

@@ -6,6 +6,7 @@ use events::access::disclosure::{DisclosureEvent, DisclosureKind};
 use events::envelope::{Envelope, Role};
 use events::ids::{DisclosureId, PatientId, StreamType};
 use events::registry::AnyEvent;
+use events::values::Prose;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,7 @@ pub struct Disclosure {
     /// Whether personal data were in it as they are.
     unmasked: bool,
     /// What for, as whoever asked said it.
-    purpose: Option<String>,
+    purpose: Option<Prose>,
     /// From where it was asked.
     address: Option<String>,
     disclosed_at: DateTime<Utc>,

@@ -6,6 +6,7 @@ use events::consent::{ConsentCorrected, ConsentEvent, SignaturePurpose, Signer, 
 use events::envelope::Envelope;
 use events::ids::{ConsentId, PatientId, SiteId, StreamType, TrialId};
 use events::registry::AnyEvent;
+use events::values::Prose;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +41,7 @@ struct DeclinedForm {
     form_version: String,
     language: String,
     declined_at: DateTime<Utc>,
-    reason: Option<String>,
+    reason: Option<Prose>,
 }
 
 /// A span of time that a consent covers.

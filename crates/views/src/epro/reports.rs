@@ -8,6 +8,7 @@ use events::epro::report::{ReportEvent, ReportFields};
 use events::ids::{PatientId, ReportId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::trial::questionnaire::{Answers, Score};
+use events::values::Prose;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +49,7 @@ pub struct Report {
 struct ReportCorrection {
     corrected_at: DateTime<Utc>,
     corrected_by: String,
-    reason: String,
+    reason: Prose,
     /// What differs, as it was corrected to.
     changes: ReportFields,
     /// What differs, as it was before.

@@ -6,7 +6,7 @@ use events::envelope::Envelope;
 use events::ids::{AdverseEventId, PatientId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::safety::adverse_event::{AdverseEventChange, AdverseEventSeverity};
-use events::values::PartialDate;
+use events::values::{PartialDate, Prose};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub struct AdverseEvent {
     site_id: SiteId,
     term: String,
     /// The reporter's own words, where `term` is the coded one.
-    reported_term: Option<String>,
+    reported_term: Option<Prose>,
     severity: AdverseEventSeverity,
     ctcae_grade: Option<u8>,
     serious: bool,

@@ -6,6 +6,7 @@ use events::envelope::{Envelope, Role};
 use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
 use events::safety::alert::{AlertEvent, Severity};
+use events::values::Prose;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,7 @@ pub struct Alert {
     acknowledged_by: Option<String>,
     seconds_to_acknowledge: Option<i64>,
     resolved_at: Option<DateTime<Utc>>,
-    action_taken: Option<String>,
+    action_taken: Option<Prose>,
     adverse_event_id: Option<AdverseEventId>,
     /// What was said about it, by each.
     notes: Vec<AlertNote>,
@@ -50,7 +51,7 @@ pub struct Alert {
 struct AlertNote {
     at: DateTime<Utc>,
     by: String,
-    note: String,
+    note: Prose,
 }
 
 /// How far an alert is.
@@ -156,8 +157,8 @@ impl Alert {
 }
 
 impl AlertNote {
-    fn of(note: &str, envelope: &Envelope) -> Self {
-        Self { at: envelope.occurred_at, by: envelope.actor.id.clone(), note: note.to_owned() }
+    fn of(note: &Prose, envelope: &Envelope) -> Self {
+        Self { at: envelope.occurred_at, by: envelope.actor.id.clone(), note: note.clone() }
     }
 }
 

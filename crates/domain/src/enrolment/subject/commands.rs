@@ -359,7 +359,8 @@ impl Command for DiscontinueSubject {
                 return Err(ConsentError::InForce.into());
             }
         }
-        let discontinued = SubjectDiscontinued { reason: self.reason.clone(), detail: self.detail.clone() };
+        let discontinued =
+            SubjectDiscontinued { reason: self.reason.clone(), detail: self.detail.clone().map(Into::into) };
         let decision = Decision::new(participant.references(), occurred_at).append(subject_id, discontinued);
         if !gives_place_back {
             return Ok(decision);

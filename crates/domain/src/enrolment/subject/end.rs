@@ -5,6 +5,7 @@ use decider::{Command, Context, Decision, Facts, Halt};
 use events::change::{Change, OptionalChange};
 use events::enrolment::subject::{SubjectEnd, SubjectEndCorrected, SubjectEndFields};
 use events::ids::SubjectId;
+use events::values::Prose;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub struct End {
     /// Why, where it ended before completion.
     pub reason: Option<String>,
     /// More about it.
-    pub detail: Option<String>,
+    pub detail: Option<Prose>,
     /// When the subject came to the stage before: it cannot have ended earlier.
     pub not_before: DateTime<Utc>,
 }
@@ -81,7 +82,7 @@ impl Command for CorrectSubjectEnd {
             SubjectEnd::Completed => (now.reason, now.detail) = (None, None),
             SubjectEnd::Discontinued => {
                 now.reason = reason.cloned().or(now.reason);
-                self.detail.apply(&mut now.detail);
+                self.detail.clone().map(Prose::from).apply(&mut now.detail);
             }
         }
         if now.end == SubjectEnd::Discontinued && now.reason.is_none() {
@@ -101,7 +102,7 @@ impl Command for CorrectSubjectEnd {
             detail: old_detail,
             ended_at: old_time,
         };
-        let corrected = SubjectEndCorrected { changes, previous, reason: self.reason.clone() };
+        let corrected = SubjectEndCorrected { changes, previous, reason: self.reason.clone().into() };
         Ok(Decision::new(participant.references(), occurred_at).append(subject_id, corrected))
     }
 }
@@ -112,7 +113,7 @@ impl Participation {
         &mut self,
         end: SubjectEnd,
         reason: Option<String>,
-        detail: Option<String>,
+        detail: Option<Prose>,
         ended_at: DateTime<Utc>,
     ) {
         self.end = Some(End { end, reason, detail, not_before: self.stage_since });
