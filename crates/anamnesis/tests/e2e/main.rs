@@ -21,6 +21,7 @@ mod hardening;
 mod import;
 mod keys;
 mod loss;
+mod markers;
 mod matrix;
 mod metrics;
 mod oidc;
