@@ -29,6 +29,7 @@ impl Area {
             StreamType::Trial | StreamType::ProtocolNumber => Area::Protocol,
             StreamType::Site | StreamType::Enrolment => Area::Conduct,
             StreamType::Patient
+            | StreamType::NationalId
             | StreamType::Consent
             | StreamType::Subject
             | StreamType::Casebook

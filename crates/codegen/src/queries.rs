@@ -1,7 +1,7 @@
 //! The read side's part of the OpenAPI document, made from what views declare.
 
 use events::registry::contracts;
-use query_api::answers::{Entry, Page, PatientIdentity, PatientState, TimelineEntry, ViewStatus};
+use query_api::answers::{Entry, FoundPatient, Page, PatientIdentity, PatientState, TimelineEntry, ViewStatus};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use views::DynTable;
@@ -123,7 +123,7 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
 }
 
 /// The operations that read the log itself.
-fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 8] {
+fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 9] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
@@ -150,6 +150,7 @@ fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 8] {
     let about = "An event as it is stored, without treatment allocation where the caller must not see it.";
     let one = operation("getEvent", "Gets one event", about, "events", stored, Source::Event);
     [
+        ("patients/by-national-id", found_by_national_id(generator)),
         ("patients/{id}/identity", identity_of(generator)),
         ("patients/{id}/timeline", timeline.get([vec![id(), order], paging(Paging::Log)].concat())),
         ("patients/{id}/history", history_of(history)),
@@ -191,6 +192,26 @@ fn identity_of(generator: &mut SchemaGenerator) -> Value {
         source: Source::Log,
     };
     identity.get(vec![id(), purpose(true)])
+}
+
+/// Who bears a national id.
+fn found_by_national_id(generator: &mut SchemaGenerator) -> Value {
+    let found = Operation {
+        id: "findPatientByNationalId".to_owned(),
+        summary: "Finds a patient by national id".to_owned(),
+        description: "The id of who was registered with this national id, wherever that was, to roles that may see who \
+                      people are (`not-unmasked` otherwise): so that a further site can admit them. That they were found \
+                      is an event before it is answered: `listDisclosures`."
+            .to_owned(),
+        tag: "patients",
+        answer: generator.subschema_for::<FoundPatient>().to_value(),
+        source: Source::Log,
+    };
+    let number = json!({"name": "Anamnesis-National-Id", "in": "header", "required": true,
+        "description": "The national id; blanks and dashes do not count. Not in the address, which logs keep.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[ -~]*[0-9A-Za-z][ -~]*$",
+            "examples": ["09034812345"]}});
+    found.get(vec![number, purpose(true)])
 }
 
 /// Asks for personal data as they are.

@@ -1,5 +1,7 @@
 //! What a command is, and what its decision may know.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use events::envelope::Actor;
 use events::ids::StreamKey;
@@ -28,6 +30,13 @@ pub trait Command {
     fn decide(&self, target: Self::Target, context: &Context, facts: &Facts) -> Result<Decision, Halt>;
 }
 
+/// Makes of what somebody is looked for by an id that tells nobody what it was made of, and that nobody can make who has
+/// no secret; the same of the same for ever.
+pub trait SearchKeys: std::fmt::Debug + Send + Sync {
+    /// The id of this text among those of its kind, such as `national-id`.
+    fn key(&self, kind: &str, text: &str) -> Uuid;
+}
+
 /// What a decision may know about its surroundings.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -40,6 +49,8 @@ pub struct Context {
     /// Whether the sender named the command's target. One that was not is new by the sender's will: what says the same
     /// as something on record is a repetition.
     pub target_named: bool,
+    /// By which people are looked for.
+    pub search: Arc<dyn SearchKeys>,
 }
 
 /// A command with its target, ready to be decided as often as needed.

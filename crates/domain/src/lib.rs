@@ -89,6 +89,7 @@ pub mod operation {
 /// Patients, across trials.
 pub mod patient {
     mod commands;
+    pub mod national_id;
     mod patient;
 
     pub use self::commands::*;

@@ -264,6 +264,15 @@ mod tests {
         serde_json::from_value(json!(text)).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
+    #[derive(Debug)]
+    struct NobodyIsLookedFor;
+
+    impl decider::SearchKeys for NobodyIsLookedFor {
+        fn key(&self, _kind: &str, _text: &str) -> Uuid {
+            Uuid::nil()
+        }
+    }
+
     fn context() -> Context {
         let actor = Actor { id: "tester".to_owned(), role: Role::Investigator, organisation: None };
         Context {
@@ -271,6 +280,7 @@ mod tests {
             command_id: Uuid::from_u128(1),
             actor,
             target_named: true,
+            search: std::sync::Arc::new(NobodyIsLookedFor),
         }
     }
 

@@ -26,7 +26,7 @@ struct Inner {
 struct Opened {
     log_id: Uuid,
     secret: Key,
-    marks: Marks,
+    marks: Arc<Marks>,
 }
 
 /// The secret was not fetched yet: whoever has the master key, or the store of keys, does not answer.
@@ -112,7 +112,7 @@ impl Installation {
             }
         }
         let secret = inner.keyring.secret(log_id).await?;
-        let marks = Marks::new(&secret);
+        let marks = Arc::new(Marks::new(&secret));
         // Who was first has the same one.
         drop(inner.opened.set(Opened { log_id, secret, marks }));
         Ok(())
@@ -152,7 +152,7 @@ impl Installation {
     ///
     /// # Errors
     /// [`NotOpen`].
-    pub fn marks(&self) -> Result<&Marks, NotOpen> {
+    pub fn marks(&self) -> Result<&Arc<Marks>, NotOpen> {
         self.inner.opened.get().map(|opened| &opened.marks).ok_or(NotOpen)
     }
 

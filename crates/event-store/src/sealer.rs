@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use decider::SearchKeys as _;
 use events::envelope::{Envelope, NewEvent};
 use events::guarded::{Guarded, Whose};
 use events::paths::{Paths, at};
@@ -190,6 +191,15 @@ impl Sealer {
             }
         }
         Ok(keys)
+    }
+
+    /// The id of this text among what people are looked for by.
+    ///
+    /// # Errors
+    /// [`LogError::Closed`] where the keys are not there yet.
+    pub fn search_key(&self, kind: &str, text: &str) -> Result<Uuid, LogError> {
+        let marks = self.installation.marks().map_err(|closed| LogError::Closed(Box::new(closed)))?;
+        Ok(marks.key(kind, text))
     }
 
     /// Whose keys these personal data are sealed under.

@@ -22,6 +22,8 @@ pub const PAYLOADS: &[(&str, u16, Guarded)] = &[
     ("DemographicsCorrected", 1, Guarded { allocation: &[], personal: &[&["changes", "birth_date"], &["changes", "mobile"], &["changes", "name"], &["changes", "national_id"], &["changes", "sex"], &["previous", "birth_date"], &["previous", "mobile"], &["previous", "name"], &["previous", "national_id"], &["previous", "sex"], &["reason"]], shown: &[&["changes", "sex"], &["previous", "sex"], &["reason"]] }),
     ("ObservationRecorded", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
     ("ObservationCorrected", 1, Guarded { allocation: &[], personal: &[&["reason"]], shown: &[&["reason"]] }),
+    ("NationalIdClaimed", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
+    ("NationalIdReleased", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
     ("ConsentFormPresented", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
     ("ConsentSigned", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
     ("ConsentDeclined", 1, Guarded { allocation: &[], personal: &[&["reason"]], shown: &[&["reason"]] }),

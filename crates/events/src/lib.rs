@@ -76,6 +76,7 @@ pub mod operation {
 }
 /// Patients, across trials.
 pub mod patient {
+    pub mod national_id;
     mod patient;
 
     pub use self::patient::*;
@@ -117,6 +118,8 @@ pub mod registry {
         Site(SiteId, "site", crate::site::SiteEvent);
         /// A person.
         Patient(PatientId, "patient", crate::patient::PatientEvent);
+        /// The claim of one national id: who bears it.
+        NationalId(NationalIdKey, "national-id", crate::patient::national_id::NationalIdEvent);
         /// The consent of one patient to one trial.
         Consent(ConsentId, "consent", crate::consent::ConsentEvent);
         /// The enrolment ledger of one trial: its subject numbers and places.

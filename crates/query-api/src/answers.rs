@@ -5,3 +5,4 @@ pub use crate::identity::PatientIdentity;
 pub use crate::lists::Page;
 pub use crate::patient_state::PatientState;
 pub use crate::reports::ViewStatus;
+pub use crate::search::FoundPatient;

@@ -17,7 +17,7 @@ pub const DOCUMENTS: &[Document] = &[
         version: 1,
         allocation: Allocation(&[]),
         personal: &[&["purpose"]],
-        words: &[("kind", &["identity", "history", "export"])],
+        words: &[("kind", &["identity", "history", "export", "search"])],
     },
     Document {
         view: "incidents",

@@ -48,6 +48,18 @@ pub async fn record(api: &QueryApi, principal: &Principal, headers: &HeaderMap, 
         // Whoever is out of sight does not exist.
         return Err(if roles.is_empty() { not_found(asked.patient_id) } else { not_unmasked() });
     };
+    tell(api, principal, role, asked, purpose).await?;
+    Ok(if asked.unmasked { gaze.unmasked() } else { gaze })
+}
+
+/// Records that somebody in this role is shown something.
+async fn tell(
+    api: &QueryApi,
+    principal: &Principal,
+    role: Role,
+    asked: Asked,
+    purpose: Option<String>,
+) -> Result<(), Problem> {
     let disclosure = Disclosure {
         actor: Actor { id: principal.username.to_string(), role, organisation: None },
         patient_id: asked.patient_id,
@@ -56,8 +68,37 @@ pub async fn record(api: &QueryApi, principal: &Principal, headers: &HeaderMap, 
         purpose,
         address: principal.address.map(|address| address.to_string()),
     };
-    api.disclosures.record(disclosure).await?;
-    Ok(if asked.unmasked { gaze.unmasked() } else { gaze })
+    api.disclosures.record(disclosure).await
+}
+
+/// Who may look for people anywhere, and what for.
+pub struct Search {
+    role: Role,
+    purpose: String,
+}
+
+impl Search {
+    /// Of who is asking: whoever is shown who somebody is, and cares for others than themselves.
+    ///
+    /// # Errors
+    /// A 400 problem where the purpose is missing or none, a 403 problem where no role of theirs may.
+    pub fn by(principal: &Principal, headers: &HeaderMap) -> Result<Self, Problem> {
+        let message = "People are looked for for a stated purpose: say it in the header Anamnesis-Purpose.";
+        let purpose = purpose(headers)?.ok_or_else(|| Problem::invalid(PURPOSE, "missing", message))?;
+        let gaze = Gaze::of(principal);
+        let roles = gaze.on(Area::Clinical).roles();
+        let role = roles.into_iter().find(|role| *role != Role::Participant && matrix::unmasks(*role));
+        Ok(Self { role: role.ok_or_else(not_unmasked)?, purpose })
+    }
+
+    /// Records that somebody was found.
+    ///
+    /// # Errors
+    /// A 503 problem where it cannot be recorded.
+    pub async fn found(self, api: &QueryApi, principal: &Principal, patient_id: PatientId) -> Result<(), Problem> {
+        let asked = Asked { patient_id, kind: DisclosureKind::Search, unmasked: false };
+        tell(api, principal, self.role, asked, Some(self.purpose)).await
+    }
 }
 
 fn not_found(patient_id: PatientId) -> Problem {

@@ -30,6 +30,7 @@ mod protocol;
 mod published;
 mod render;
 mod reports;
+mod search;
 pub mod sse;
 mod stream;
 
@@ -50,6 +51,7 @@ pub use stream::{EventStreams, StreamsMax};
 #[derive(Clone)]
 pub struct QueryApi {
     store: Store,
+    sealer: Option<Sealer>,
     at_least_patience: Duration,
     streams: EventStreams,
     eyes: Eyes,
@@ -69,9 +71,9 @@ impl QueryApi {
         max: StreamsMax,
         shutdown: CancellationToken,
     ) -> Self {
-        let eyes = Eyes::new(store.log.clone(), sealer);
+        let eyes = Eyes::new(store.log.clone(), sealer.clone());
         let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), max, shutdown);
-        Self { store, at_least_patience, streams, eyes, disclosures }
+        Self { store, sealer, at_least_patience, streams, eyes, disclosures }
     }
 
     /// Those who follow the log.
@@ -96,6 +98,7 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/trials/{id}/consent-forms", get(protocol::consent_forms))
         .route("/v1/trials/{id}/questionnaires", get(protocol::questionnaires))
         .route("/v1/trials/{id}/questionnaires/{instrument}", get(protocol::questionnaire))
+        .route("/v1/patients/by-national-id", get(search::by_national_id))
         .route("/v1/patients/{id}/identity", get(identity::patient))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))
         .route("/v1/patients/{id}/history", get(history::patient))

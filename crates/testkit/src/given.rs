@@ -5,12 +5,13 @@ pub mod view;
 pub mod process;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use decider::{Command, Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, State, StreamFold};
+use decider::{Command, Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, SearchKeys, State, StreamFold};
 use domain::rules;
 use events::envelope::{Actor, NewEvent, Role};
-use events::ids::StreamId;
+use events::ids::{StreamId, derive_id};
 use uuid::Uuid;
 
 /// A world of streams in which commands are decided, one after the other.
@@ -251,6 +252,17 @@ pub fn context() -> Context {
         command_id: Uuid::from_u128(1),
         actor: Actor { id: "tester".to_owned(), role: Role::Integration, organisation: None },
         target_named: true,
+        search: Arc::new(PlainKeys),
+    }
+}
+
+/// Keys of what people are looked for by that need no secret.
+#[derive(Debug)]
+struct PlainKeys;
+
+impl SearchKeys for PlainKeys {
+    fn key(&self, kind: &str, text: &str) -> Uuid {
+        derive_id(kind, &[text.as_bytes()])
     }
 }
 

@@ -92,6 +92,7 @@ impl Place {
             StreamType::Alert => self.alert,
             StreamType::Account => self.account,
             StreamType::ProtocolNumber
+            | StreamType::NationalId
             | StreamType::Enrolment
             | StreamType::Casebook
             | StreamType::Notification

@@ -108,3 +108,51 @@ async fn histories_are_masked_unless_a_purpose_is_said_and_copies_are_listed() {
     let told: Vec<_> = listed.iter().map(|one| (one["kind"].clone(), one["unmasked"].clone())).collect();
     assert_eq!(told, [(json!("export"), json!(false)), (json!("history"), json!(true))], "{listed:#?}");
 }
+
+#[tokio::test]
+async fn a_person_is_registered_once_and_found_by_who_admits_them() {
+    let scene = Scene::new().await;
+    let twin = json!({"national_id": "090348-12345", "site_id": scene.clinic.site});
+    let refused = scene.clinic.patient_command(fresh(), "register-patient", twin).await;
+    refused.refused(422, "national-id-registered");
+    let elsewhere = Clinic::open(&scene.system.api, Plan::default()).await;
+    let (trial, site) = (elsewhere.trial.to_string(), elsewhere.site.to_string());
+    let nurse = scene.system.as_member("nurse-elsewhere", "coordinator", &["--trial", &trial, "--site", &site]);
+    let found = async |api: &Api, number: &str, purpose: Option<&str>| {
+        let mut request = api.request(reqwest::Method::GET, "/v1/patients/by-national-id");
+        request = request.header("anamnesis-national-id", number);
+        if let Some(purpose) = purpose {
+            request = request.header("anamnesis-purpose", purpose);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, text) = (response.status(), response.text().await.expect("a body"));
+        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    };
+    found(&nurse, NATIONAL_ID, None).await.refused(400, "missing");
+    found(&nurse, "--", Some("Admission")).await.refused(400, "malformed");
+    found(&nurse, "11111111111", Some("Admission")).await.refused(404, "not-found");
+    found(&scene.system.as_role("sponsor"), NATIONAL_ID, Some("Curious")).await.refused(403, "not-unmasked");
+    let participant = scene.system.as_participant(scene.patient);
+    found(&participant, NATIONAL_ID, Some("Myself")).await.refused(403, "not-unmasked");
+    let answer = found(&nurse, "090348 12345", Some("Admission")).await.ok();
+    assert_eq!(answer["patient_id"], scene.patient.to_string());
+    let listed = scene.disclosures(1).await;
+    assert_eq!(
+        (&listed[0]["kind"], &listed[0]["username"]),
+        (&json!("search"), &json!("nurse-elsewhere")),
+        "{listed:#?}"
+    );
+    // Out of sight until the person is admitted there.
+    let path = format!("/v1/patients/{}/history", scene.patient);
+    asked(&nurse, &path, None).await.refused(404, "not-found");
+    let admit = json!({"site_id": elsewhere.site, "national_id": NATIONAL_ID});
+    nurse.post(&format!("/v1/patients/{}/admit-patient", scene.patient), admit).await.ok();
+    asked(&nurse, &path, None).await.ok();
+
+    // A number that was recorded by mistake is free again.
+    let corrected = json!({"national_id": "09034854321", "reason": "Two digits were swapped"});
+    scene.clinic.patient_command(scene.patient, "correct-demographics", corrected).await.ok();
+    found(&nurse, NATIONAL_ID, Some("Admission")).await.refused(404, "not-found");
+    let other = json!({"national_id": NATIONAL_ID, "site_id": scene.clinic.site});
+    scene.clinic.patient_command(fresh(), "register-patient", other).await.ok();
+}

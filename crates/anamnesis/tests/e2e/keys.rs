@@ -38,7 +38,7 @@ pub fn make_master_key(folder: &Path) -> String {
 /// What lies on the disk of an embedded system that was stopped, and what its keys make.
 struct Disk {
     store: Store,
-    marks: Marks,
+    marks: Arc<Marks>,
 }
 
 impl Disk {

@@ -106,6 +106,8 @@ impl<'facts> Outlook<'facts> {
             },
             // Whoever registers trials does so anywhere.
             StreamType::ProtocolNumber => false,
+            // A person is registered once, wherever that was.
+            StreamType::NationalId => true,
             // Of an account's own administration, or found only through one of those above.
             StreamType::Enrolment
             | StreamType::Casebook

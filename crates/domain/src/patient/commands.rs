@@ -5,6 +5,7 @@ use events::TimeZone;
 use events::change::{Change, OptionalChange};
 use events::envelope::{References, Role};
 use events::ids::{PatientId, SiteId};
+use events::patient::national_id::canonical;
 use events::patient::{
     Demographics, DemographicsCorrected, ObservationCorrected, ObservationFields, ObservationRecorded, PatientAdmitted,
     PatientRegistered, Sex,
@@ -14,7 +15,7 @@ use events::values::{PartialDate, Personal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Patient, PatientError, registered};
+use super::{Patient, PatientError, national_id, registered};
 use crate::place::Place;
 use crate::site::Site;
 use crate::validate::{self, Invalid, Unchanged, past_day};
@@ -154,7 +155,9 @@ impl Command for RegisterPatient {
             site_id: self.site_id,
             trial_id,
         };
-        Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, registered))
+        let national_id = registered.national_id.clone();
+        let decision = Decision::new(References::patient(patient_id), occurred_at).append(patient_id, registered);
+        national_id::claim(decision, context, facts, patient_id, [None, national_id.as_ref()])
     }
 }
 
@@ -176,7 +179,8 @@ impl Command for AdmitPatient {
         if person.places.contains(trial_id, self.site_id) {
             return Ok(decision);
         }
-        let is_shown = person.national_id.as_ref().is_some_and(|id| self.national_id.as_ref() == Some(id));
+        let bare = |id: &Option<Personal<String>>| id.as_ref().and_then(Personal::expose).map(|id| canonical(id));
+        let is_shown = bare(&person.national_id).is_some_and(|id| bare(&self.national_id) == Some(id));
         // Whoever brings over the records of another system has nobody before them.
         if !is_shown && context.actor.role != Role::Integration {
             return Err(PatientError::NotShown.into());
@@ -253,7 +257,10 @@ impl Command for CorrectDemographics {
             time_zone: old_zone,
         };
         let corrected = DemographicsCorrected { changes, previous, reason: self.reason.clone().into() };
-        Ok(Decision::new(References::patient(patient_id), occurred_at).append(patient_id, corrected))
+        let mut known_as = person.national_id.clone();
+        corrected.changes.national_id.apply(&mut known_as);
+        let decision = Decision::new(References::patient(patient_id), occurred_at).append(patient_id, corrected);
+        national_id::claim(decision, context, facts, patient_id, [person.national_id.as_ref(), known_as.as_ref()])
     }
 }
 

@@ -71,6 +71,9 @@ rules! {
         NotShown => NOT_SHOWN = "national-id-not-shown":
             "the person's national id must be given as it is on record, so that nobody is taken for somebody else",
             field "national_id";
+        NationalIdTaken => NATIONAL_ID_TAKEN = "national-id-registered":
+            "somebody with this national id is registered: look for them by it, and have the site admit them",
+            field "national_id";
         _ => NOT_FOUND = "patient-not-found";
     }
 }

@@ -3,6 +3,7 @@
 //! Both lie in the log, and ids are seen by whoever may see an event. A plain digest of what a command says can be
 //! compared with the digest of each thing that it may say: of every birth date, of every arm of a trial.
 
+use decider::SearchKeys;
 use events::ids::AccountId;
 use sealing::{Key, Mac, Purpose};
 use uuid::Uuid;
@@ -15,12 +16,15 @@ const ID_BYTES: usize = 16;
 pub struct Marks {
     id: Mac,
     fingerprint: Mac,
+    search: Mac,
 }
 
 impl Marks {
     /// From the secret of the installation.
     pub fn new(secret: &Key) -> Self {
-        Self { id: Mac::new(secret, Purpose::CommandId), fingerprint: Mac::new(secret, Purpose::Fingerprint) }
+        let mac = |purpose| Mac::new(secret, purpose);
+        let (id, fingerprint) = (mac(Purpose::CommandId), mac(Purpose::Fingerprint));
+        Self { id, fingerprint, search: mac(Purpose::SearchKey) }
     }
 
     /// By which a command is known again, from what it says.
@@ -43,12 +47,22 @@ impl Marks {
         self.id_of(&[b"created", command.as_bytes(), command_id.as_bytes()])
     }
 
-    /// A UUID of version 8 (RFC 9562, section 5.8) of the first bytes of a MAC.
     fn id_of(&self, parts: &[&[u8]]) -> Uuid {
-        let mut bytes = [0; ID_BYTES];
-        bytes.copy_from_slice(&self.id.of(parts)[..ID_BYTES]);
-        Uuid::new_v8(bytes)
+        uuid_of(&self.id, parts)
     }
+}
+
+impl SearchKeys for Marks {
+    fn key(&self, kind: &str, text: &str) -> Uuid {
+        uuid_of(&self.search, &[kind.as_bytes(), text.as_bytes()])
+    }
+}
+
+/// A UUID of version 8 (RFC 9562, section 5.8) of the first bytes of a MAC.
+fn uuid_of(mac: &Mac, parts: &[&[u8]]) -> Uuid {
+    let mut bytes = [0; ID_BYTES];
+    bytes.copy_from_slice(&mac.of(parts)[..ID_BYTES]);
+    Uuid::new_v8(bytes)
 }
 
 #[cfg(test)]

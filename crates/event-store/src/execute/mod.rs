@@ -308,6 +308,7 @@ impl Inner {
             command_id: request.command_id,
             actor: request.actor.clone(),
             target_named: request.target_named,
+            search: self.installation.marks().map_err(|error| Failure::Final(error.into()))?.clone(),
         };
         self.load(command.reads(), assumed, seen).await?;
         for _ in 0..HALTS_MAX {

@@ -16,6 +16,8 @@ pub enum DisclosureKind {
     History,
     /// A copy of the history.
     Export,
+    /// That somebody with this national id is registered.
+    Search,
 }
 
 /// Something about a person was shown to who is told as the event's actor (ICH E6(R3), 4.2.2(a); 45 CFR 164.528(b)).
