@@ -170,6 +170,7 @@ fn find<'s>(
 mod tests {
     use std::collections::BTreeMap;
 
+    use events::guarded::Guarded;
     use events::registry::contracts;
     use events::values::Blinded;
     use schemars::{JsonSchema, schema_for};
@@ -251,5 +252,44 @@ mod tests {
         let mut expected = ["arm", "by_arm", "by_name.*.arm", "list.*.arm", "maybe.arm"].map(within).concat();
         expected.sort_unstable();
         assert_eq!(paths, expected);
+    }
+
+    /// Whatever is declared tomorrow is text, so that it is sealed.
+    #[test]
+    fn personal_data_are_texts() {
+        let mut texts = 0;
+        for contract in contracts() {
+            let schema = payload_schema(contract);
+            let guarded = Guarded::of(contract.event_type, contract.schema_version).expect("it is declared");
+            let declared = schema.to_string().matches("x-personal-data").count();
+            assert_eq!(
+                declared == 0,
+                guarded.personal.is_empty(),
+                "{}: run `cargo xtask codegen`",
+                contract.event_type
+            );
+            each_marked(&schema, &mut |marked| {
+                let kinds = marked.get("type").cloned().unwrap_or_default();
+                let is_text = kinds == "string" || kinds == json!(["string", "null"]);
+                assert!(
+                    is_text || marked["enum"].is_array() || marked["oneOf"].is_array(),
+                    "{}: {marked}",
+                    contract.event_type
+                );
+                texts += 1;
+            });
+        }
+        assert!(texts > 20, "{texts}");
+    }
+
+    fn each_marked(schema: &Value, act: &mut impl FnMut(&Value)) {
+        if schema.get("x-personal-data").is_some() {
+            act(schema);
+        }
+        match schema {
+            Value::Object(fields) => fields.values().for_each(|value| each_marked(value, act)),
+            Value::Array(values) => values.iter().for_each(|value| each_marked(value, act)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
     }
 }

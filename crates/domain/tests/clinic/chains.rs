@@ -108,8 +108,10 @@ proptest! {
     fn demographics_follow_their_corrections(first in some_of(&demographics()), chain in vec(some_of(&demographics()), 0..6)) {
         let mut known: Fields = fields(&demographics()).into_iter().map(|(name, _)| (name, Value::Null)).collect();
         known.extend(first.clone());
+        let claims = first.get("national_id").is_some_and(Value::is_string);
         let register: RegisterPatient = command(Value::Object(first));
-        let world = World::new().when(patient(1), &register).then(&["PatientRegistered"]);
+        let events: &[&str] = if claims { &["PatientRegistered", "NationalIdClaimed"] } else { &["PatientRegistered"] };
+        let world = World::new().when(patient(1), &register).then(events);
         follow(known, world, chain, "DemographicsCorrected", |world, body| {
             world.when(patient(1), &command::<CorrectDemographics>(body))
         })?;

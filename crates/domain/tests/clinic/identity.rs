@@ -4,7 +4,7 @@
 use domain::consent::{PresentConsentForm, SignConsent};
 use domain::enrolment::subject::{EnrolSubject, RandomiseSubject, RecordEligibility, ScreenPatient, SubjectError};
 use domain::epro::report::{ReportError, SubmitReport};
-use domain::patient::{CorrectObservation, RecordObservation, RegisterPatient};
+use domain::patient::{CorrectDemographics, CorrectObservation, PatientError, RecordObservation, RegisterPatient};
 use domain::site::{ActivateSite, RegisterSite, SiteError};
 use domain::trial::{AddArm, CloseEnrolment, DefineEligibility, RegisterTrial, TrialError};
 use domain::validate::Invalid;
@@ -362,4 +362,25 @@ fn judgements_are_named_by_codes_that_look_the_same() {
     assert_eq!(assessed.payload("EligibilityRecorded")["assessments"][0]["result"], "not-met");
     let world = assessed.then(&["EligibilityRecorded"]);
     world.when(subject(1), &EnrolSubject::default()).then(&["SubjectEnrolled", "PlaceTaken"]);
+}
+
+#[test]
+fn a_national_id_is_of_one_person_whichever_way_it_is_written() {
+    let register = |national_id: &str| -> RegisterPatient { command(json!({"national_id": national_id})) };
+    let correct = |national_id: Value| -> CorrectDemographics {
+        command(json!({"national_id": national_id, "reason": "It was misread"}))
+    };
+    let world = World::new().when(patient(1), &register("090348 12345"));
+    let world = world.then(&["PatientRegistered", "NationalIdClaimed"]);
+    let world = world.when(patient(2), &register("09034812345")).then_refused(PatientError::NATIONAL_ID_TAKEN);
+    let world = world.when(patient(2), &RegisterPatient::default()).then(&["PatientRegistered"]);
+    let world = world.when(patient(2), &correct(json!("0903-4812345"))).then_refused(PatientError::NATIONAL_ID_TAKEN);
+    // Written in another way it is still theirs.
+    let world = world.when(patient(1), &correct(json!("09034812345"))).then(&["DemographicsCorrected"]);
+    let world = world.when(patient(1), &correct(json!("09034854321")));
+    let world = world.then(&["DemographicsCorrected", "NationalIdReleased", "NationalIdClaimed"]);
+    let world =
+        world.when(patient(2), &correct(json!("09034812345"))).then(&["DemographicsCorrected", "NationalIdClaimed"]);
+    let world = world.when(patient(1), &correct(Value::Null)).then(&["DemographicsCorrected", "NationalIdReleased"]);
+    world.when(patient(3), &register("09034854321")).then(&["PatientRegistered", "NationalIdClaimed"]);
 }

@@ -15,5 +15,6 @@ mod plan;
 mod pooler;
 mod roles;
 mod sagas;
+mod sealing;
 mod several;
 mod storage;
