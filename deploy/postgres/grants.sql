@@ -17,6 +17,7 @@ GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA derived TO anamnesis_derive
 GRANT INSERT, UPDATE, DELETE ON derived.leases TO anamnesis_relay;
 
 -- The keys: made, wrapped again and destroyed; that there was one stays.
-GRANT USAGE ON SCHEMA keys TO anamnesis_keys;
-GRANT SELECT, INSERT, UPDATE ON keys.key_owners TO anamnesis_keys;
-GRANT SELECT, INSERT, UPDATE, DELETE ON keys.data_keys TO anamnesis_keys;
+GRANT USAGE ON SCHEMA keys TO anamnesis_keys_read;
+GRANT SELECT ON keys.key_owners, keys.data_keys TO anamnesis_keys_read;
+GRANT INSERT, UPDATE ON keys.key_owners TO anamnesis_keys;
+GRANT INSERT, UPDATE, DELETE ON keys.data_keys TO anamnesis_keys;

@@ -13,6 +13,7 @@ use serde_json::json;
 use service::settings::{MasterSource, NatsSettings, StorageSettings};
 
 use crate::loss::LossError;
+use crate::master::{self, KeysError};
 use crate::nats;
 use crate::output::line;
 
@@ -40,6 +41,9 @@ pub enum AdminError {
     /// There is no backup.
     #[error("no backup was made")]
     Backup(#[from] BackupError),
+    /// The keys of what is sealed in views cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A view cannot be rebuilt.
     #[error("the view `{0}` was not rebuilt; the one that is read is as it was")]
     Rebuild(String, #[source] RebuildError),
@@ -116,6 +120,8 @@ pub async fn migrate(storage: &StorageSettings) -> Result<(), AdminError> {
 /// Makes a view, or all of them, again from the log.
 pub async fn rebuild(storage: &StorageSettings, view: &str, json: bool) -> Result<(), AdminError> {
     let store = Store::open(&storage.url(), &options(storage)).await?;
+    let installation = master::installation(&store, storage, false).await?;
+    installation.open().await.map_err(KeysError::from)?;
     let mut progress = tell(view);
     let rebuilt = match view {
         "all" => rebuild_all(&store, &mut progress).await,

@@ -40,6 +40,11 @@ impl Roles {
         self.answers() || self.saga
     }
 
+    /// Whether it needs keys: to carry commands out, or to count who was allocated to what.
+    pub const fn opens(self) -> bool {
+        self.executes() || self.projector
+    }
+
     /// Their names, as the commands that start them.
     pub fn names(self) -> String {
         let named = [

@@ -120,7 +120,8 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let store = open_store(settings).await?;
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
     let installation = keys(roles, settings, &store).await?;
-    let executor = installation.clone().map(|own| Executor::new(store.log.clone(), own, ExecutorOptions::default()));
+    let executing = installation.clone().filter(|_| roles.executes());
+    let executor = executing.map(|own| Executor::new(store.log.clone(), own, ExecutorOptions::default()));
     // Commands go on while NATS is away.
     let nats = nats::connect(&settings.nats, WhileAway::Retry).await?;
     let accounts = Accounts::new(store.log.clone());
@@ -225,9 +226,9 @@ fn is_embedded(roles: Roles, settings: &ServerSettings) -> bool {
     roles == Roles::ALL && settings.storage.database_url.is_none()
 }
 
-/// The keys, where commands are carried out; opened where that can be done now.
+/// The keys, where they are needed; opened where that can be done now.
 async fn keys(roles: Roles, settings: &ServerSettings, store: &Store) -> Result<Option<Installation>, KeysError> {
-    if !roles.executes() {
+    if !roles.opens() {
         return Ok(None);
     }
     let installation = master::installation(store, &settings.storage, is_embedded(roles, settings)).await?;

@@ -36,6 +36,7 @@ fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
         (PathBuf::from("openapi/openapi.json"), pretty(&document::openapi())),
         (PathBuf::from("crates/events/src/declared.rs"), declared::payloads()),
         (PathBuf::from("crates/query-api/src/declared.rs"), declared::documents()),
+        (PathBuf::from("crates/views/src/declared.rs"), declared::allocations()),
         (PathBuf::from("crates/query-api/src/published.rs"), served::source(root)),
         (PathBuf::from("asyncapi/asyncapi.json"), pretty(&asyncapi::document(root)?)),
         (PathBuf::from("schemas/envelope.schema.json"), pretty(&schemas::of_envelope())),

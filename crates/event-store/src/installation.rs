@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::execute::Marks;
 use crate::log::{EventLog, LogError};
+use crate::sealer::Sealer;
 use crate::store::Store;
 
 /// The keys of an installation, and its secret once it was fetched. Cheap to clone.
@@ -84,7 +85,10 @@ impl Installation {
     /// That of this store; nothing is fetched yet.
     pub fn new(store: &Store, keyring: Arc<Keyring>) -> Self {
         let (log, keys) = (store.log.clone(), store.keys.clone());
-        Self { inner: Arc::new(Inner { log, keys, keyring, opened: SetOnce::new() }) }
+        let installation = Self { inner: Arc::new(Inner { log, keys, keyring, opened: SetOnce::new() }) };
+        // Who was first has the same keys.
+        drop(store.sealer.set(Sealer::new(installation.clone())));
+        installation
     }
 
     /// Fetches the secret, and keeps it for as long as the process lives; makes it where log and store of keys are

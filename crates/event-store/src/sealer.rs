@@ -1,4 +1,4 @@
-//! Personal data in events: sealed before they are stored, opened for a decision or an answer.
+//! Personal data and treatment allocation in events: sealed before they are stored, opened for a decision or an answer.
 //!
 //! Where they stand follows from the events' types ([`Guarded`]); whose they are, from what the event is about. In
 //! the place of a value stands an object with the sealed one; what is null stays null.
@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use decider::SearchKeys as _;
 use events::envelope::{Envelope, NewEvent};
 use events::guarded::{Guarded, Whose};
+use events::ids::TrialId;
 use events::paths::{Paths, at};
 use events::values::SEALED;
 use sealing::{DataKey, Found, Key, KeyError, Mac, NoRandomness, Owner, OwnerKeys, Place, Purpose, Sealed, field_path};
@@ -19,6 +20,9 @@ use crate::log::{Append, LogError, Snapshot};
 
 /// What stands in the payload of an event that holds something sealed.
 const MARK: &[u8] = b"{\"sealed\":";
+
+/// Of events that this program does not know: who opens them opens nothing.
+const NOTHING: Guarded = Guarded { allocation: &[], personal: &[], shown: &[] };
 
 /// Why nothing was sealed; nothing is stored then.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +37,7 @@ pub enum SealError {
     #[error("nothing can be sealed")]
     NoRandomness(#[from] NoRandomness),
     /// Nobody knows which of the event's fields are personal: a fault of the program.
-    #[error("what is personal in `{0}` is not declared: run `cargo xtask codegen`")]
+    #[error("what is guarded in `{0}` is not declared: run `cargo xtask codegen`")]
     Undeclared(&'static str),
     /// The payload is not as the program writes payloads, or holds a sealed value of somebody else.
     #[error("the payload of `{0}` cannot be sealed")]
@@ -80,9 +84,16 @@ impl Sealer {
             for event in &mut write.events {
                 let guarded = Guarded::of(event.event_type, event.schema_version);
                 let guarded = guarded.ok_or(SealError::Undeclared(event.event_type))?;
-                if !guarded.personal.is_empty() {
-                    let owner = self.owner(Whose::of(write.stream, &event.references))?;
-                    self.seal_event(event, guarded, owner, (command_id, ordinal)).await?;
+                let whose = Whose::of(write.stream, &event.references);
+                let of_trial = event.references.trial_id.map(Whose::Trial);
+                for (paths, whose, is_sealed) in [
+                    (guarded.personal, Some(whose), is_personal as fn(&Value) -> bool),
+                    (guarded.allocation, of_trial, is_allocation),
+                ] {
+                    if !paths.is_empty() {
+                        let owner = self.owner(whose.ok_or(SealError::Payload(event.event_type))?)?;
+                        self.seal_event(event, (paths, is_sealed), owner, (command_id, ordinal)).await?;
+                    }
                 }
                 ordinal += 1;
             }
@@ -93,7 +104,7 @@ impl Sealer {
     async fn seal_event(
         &self,
         event: &mut NewEvent,
-        guarded: Guarded,
+        (paths, is_sealed): (Paths, fn(&Value) -> bool),
         owner: Owner,
         place: (Uuid, u16),
     ) -> Result<(), SealError> {
@@ -101,8 +112,8 @@ impl Sealer {
         let malformed = || SealError::Payload(event_type);
         let mut payload: Value = serde_json::from_slice(&event.payload).map_err(|_| malformed())?;
         let mut is_there = false;
-        for path in guarded.personal {
-            at(&mut payload, path, &mut |_, value| is_there |= is_personal(value));
+        for path in paths {
+            at(&mut payload, path, &mut |_, value| is_there |= is_sealed(value));
         }
         if !is_there {
             return Ok(());
@@ -110,9 +121,9 @@ impl Sealer {
         let newest = self.installation.keyring().key(owner).await?;
         let former = self.installation.keyring().find_all(&[owner]).await?.remove(&owner).and_then(Result::ok);
         let mut sealed = Ok(());
-        for path in guarded.personal {
+        for path in paths {
             at(&mut payload, path, &mut |gone, value| {
-                if sealed.is_ok() && is_personal(value) {
+                if sealed.is_ok() && is_sealed(value) {
                     let field = field_path(gone.iter().map(String::as_str));
                     sealed = seal_value(value, (&newest, former.as_ref()), owner, place, (event_type, &field));
                 }
@@ -133,13 +144,21 @@ impl Sealer {
     pub async fn open(&self, events: &mut [Envelope]) -> Result<(), LogError> {
         let mut sealed = Vec::new();
         for event in events.iter_mut().filter(|event| holds_sealed(event)) {
-            let owner = self.owner(Whose::of(event.stream, &event.references));
-            sealed.push((owner.map_err(|closed| LogError::Closed(Box::new(closed)))?, event));
+            let guarded = Guarded::of(&event.event_type, event.schema_version).unwrap_or(NOTHING);
+            let whose = Some(Whose::of(event.stream, &event.references)).filter(|_| !guarded.personal.is_empty());
+            let of_trial = event.references.trial_id.map(Whose::Trial).filter(|_| !guarded.allocation.is_empty());
+            let owner = |whose: Option<Whose>| whose.map(|whose| self.owner(whose)).transpose();
+            let closed = |closed| LogError::Closed(Box::new(closed));
+            let owners = [owner(whose).map_err(closed)?, owner(of_trial).map_err(closed)?];
+            sealed.push(([(guarded.personal, owners[0]), (guarded.allocation, owners[1])], event));
         }
-        let keys = self.keys(sealed.iter().map(|(owner, _)| *owner)).await?;
-        for (owner, event) in sealed {
-            if let Some(keys) = keys.get(&owner) {
-                open_event(event, owner, keys);
+        let owners = sealed.iter().flat_map(|(guarded, _)| guarded.iter().filter_map(|(_, owner)| *owner)).collect();
+        let keys = self.keys(owners).await?;
+        for (guarded, event) in sealed {
+            for (paths, owner) in guarded {
+                if let Some((owner, keys)) = owner.and_then(|owner| Some((owner, keys.get(&owner)?))) {
+                    open_event(event, paths, owner, keys);
+                }
             }
         }
         Ok(())
@@ -155,7 +174,7 @@ impl Sealer {
             let of_one: Result<Vec<Owner>, NotOpen> = whose.iter().map(|whose| self.owner(*whose)).collect();
             owners.push(of_one.map_err(|closed| LogError::Closed(Box::new(closed)))?);
         }
-        let keys = self.keys(owners.iter().flatten().copied()).await?;
+        let keys = self.keys(owners.iter().flatten().copied().collect()).await?;
         for ((_, document), owners) in documents.iter_mut().zip(owners) {
             for path in paths {
                 at(document, path, &mut |_, value| {
@@ -170,9 +189,39 @@ impl Sealer {
         Ok(())
     }
 
+    /// Seals treatment allocation in a document of a view about this trial; what is sealed there stays as it is.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub async fn seal_document(
+        &self,
+        view: &'static str,
+        paths: Paths,
+        trial_id: TrialId,
+        document: &mut Value,
+    ) -> Result<(), SealError> {
+        let owner = self.owner(Whose::Trial(trial_id))?;
+        // Nobody has been allocated in a trial without a key: what is there tells nothing yet. None is made here, so that
+        // whoever keeps views needs no right to make keys.
+        let keys = match self.installation.keyring().find_all(&[owner]).await?.remove(&owner) {
+            Some(keys) => keys?,
+            None => return Ok(()),
+        };
+        let key = keys.newest();
+        let mut sealed = Ok(());
+        for path in paths {
+            at(document, path, &mut |gone, value| {
+                if sealed.is_ok() && is_allocation(value) && sealed_in(value).is_none() {
+                    let field = field_path(gone.iter().map(String::as_str));
+                    sealed = seal_value(value, (&key, None), owner, (Uuid::nil(), 0), (view, &field));
+                }
+            });
+        }
+        sealed
+    }
+
     /// The keys of these owners; those that are gone for good are missing.
-    async fn keys(&self, owners: impl Iterator<Item = Owner>) -> Result<HashMap<Owner, OwnerKeys>, LogError> {
-        let owners: HashSet<Owner> = owners.collect();
+    async fn keys(&self, owners: HashSet<Owner>) -> Result<HashMap<Owner, OwnerKeys>, LogError> {
         let owners: Vec<Owner> = owners.into_iter().collect();
         if owners.is_empty() {
             return Ok(HashMap::new());
@@ -245,8 +294,8 @@ pub fn may_hold_sealed(document: &str) -> bool {
 }
 
 fn holds_sealed(event: &Envelope) -> bool {
-    let is_guarded =
-        Guarded::of(&event.event_type, event.schema_version).is_some_and(|found| !found.personal.is_empty());
+    let guarded = Guarded::of(&event.event_type, event.schema_version).unwrap_or(NOTHING);
+    let is_guarded = !guarded.personal.is_empty() || !guarded.allocation.is_empty();
     is_guarded && event.payload.windows(MARK.len()).any(|part| part == MARK)
 }
 
@@ -254,6 +303,11 @@ fn holds_sealed(event: &Envelope) -> bool {
 /// answer to a question that has words for some answers.
 fn is_personal(value: &Value) -> bool {
     value.is_string() || value.is_object()
+}
+
+/// Whether the value is treatment allocation: whatever is there.
+fn is_allocation(value: &Value) -> bool {
+    !value.is_null()
 }
 
 fn sealed_in(value: &Value) -> Option<Sealed> {
@@ -269,7 +323,7 @@ fn seal_value(
     (event_type, field): (&'static str, &str),
 ) -> Result<(), SealError> {
     let malformed = || SealError::Payload(event_type);
-    if value.is_object() {
+    if value.get(SEALED).is_some() {
         let sealed = sealed_in(value).ok_or_else(malformed)?;
         let key = former.and_then(|keys| keys.of_version(sealed.place().key_version())).ok_or_else(malformed)?;
         let text = sealed.open(key, &Found::of(owner)).map_err(|_| malformed())?;
@@ -293,10 +347,9 @@ fn open_value(value: &mut Value, sealed: &Sealed, keys: &OwnerKeys, found: &Foun
     }
 }
 
-fn open_event(event: &mut Envelope, owner: Owner, keys: &OwnerKeys) {
-    let Some(guarded) = Guarded::of(&event.event_type, event.schema_version) else { return };
+fn open_event(event: &mut Envelope, paths: Paths, owner: Owner, keys: &OwnerKeys) {
     let Ok(mut payload) = serde_json::from_slice::<Value>(&event.payload) else { return };
-    for path in guarded.personal {
+    for path in paths {
         at(&mut payload, path, &mut |gone, value| {
             let Some(sealed) = sealed_in(value) else { return };
             let field = field_path(gone.iter().map(String::as_str));

@@ -18,6 +18,7 @@ pub mod change;
 #[rustfmt::skip]
 mod declared;
 pub mod envelope;
+mod form;
 pub mod guarded;
 pub mod identifier;
 pub mod ids;

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use schemars::where_generated;
-use serde::de::value::{BoolDeserializer, F64Deserializer, I64Deserializer, StrDeserializer, U64Deserializer};
-use serde::de::{self, IntoDeserializer as _, MapAccess, Visitor};
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use crate::form::Form;
 
 /// The keyword by which a schema declares that a value is personal data.
 pub const PERSONAL: &str = "x-personal-data";
@@ -14,23 +13,14 @@ pub const PERSONAL: &str = "x-personal-data";
 /// What the keyword says of what somebody wrote, which is shown to whoever sees what it is about.
 pub const WRITTEN: &str = "written";
 
-/// The only field of the object that stands in the place of a sealed value.
-pub const SEALED: &str = "sealed";
-
 /// A value that tells something of a person: it must not reach logs, subjects or ids, and is stored and sent only
 /// sealed, in JSON `{"sealed": "v1.…"}`.
 ///
 /// Its own type, so that sealing has one place to act: what is stored of it follows from its type
 /// ([`PERSONAL`] in the schema), and `Debug` never prints it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Personal<T>(Form<T>);
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Form<T> {
-    Open(T),
-    // Of somebody whose keys are not at hand, or no longer there.
-    Sealed(Box<str>),
-}
 
 impl<T> Personal<T> {
     /// Marks `value` as personal data.
@@ -40,91 +30,13 @@ impl<T> Personal<T> {
 
     /// Gives the value where it is open; each call is a place that handles personal data.
     pub const fn expose(&self) -> Option<&T> {
-        match &self.0 {
-            Form::Open(value) => Some(value),
-            Form::Sealed(_) => None,
-        }
-    }
-}
-
-impl<T> Personal<T> {
-    fn into_exposed(self) -> Option<T> {
-        match self.0 {
-            Form::Open(value) => Some(value),
-            Form::Sealed(_) => None,
-        }
+        self.0.open()
     }
 }
 
 impl<T> fmt::Debug for Personal<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Personal(…)")
-    }
-}
-
-impl<T: Serialize> Serialize for Personal<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Form::Open(value) => value.serialize(serializer),
-            Form::Sealed(text) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry(SEALED, text)?;
-                map.end()
-            }
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Personal<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // No personal value is an object: one in its place is a sealed one.
-        deserializer.deserialize_any(OpenOrSealed(std::marker::PhantomData))
-    }
-}
-
-struct OpenOrSealed<T>(std::marker::PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> OpenOrSealed<T> {
-    fn open<D: Deserializer<'de>>(deserializer: D) -> Result<Personal<T>, D::Error> {
-        T::deserialize(deserializer).map(Personal::new)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OpenOrSealed<T> {
-    type Value = Personal<T>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
-        Self::open::<BoolDeserializer<E>>(value.into_deserializer())
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        Self::open::<I64Deserializer<E>>(value.into_deserializer())
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        Self::open::<U64Deserializer<E>>(value.into_deserializer())
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-        Self::open::<F64Deserializer<E>>(value.into_deserializer())
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        Self::open::<StrDeserializer<'_, E>>(value.into_deserializer())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let Some((name, text)) = map.next_entry::<String, Box<str>>()? else {
-            return Err(de::Error::invalid_length(0, &"a value"));
-        };
-        if name != SEALED || map.next_key::<String>()?.is_some() {
-            return Err(de::Error::invalid_type(de::Unexpected::Map, &"a value"));
-        }
-        Ok(Personal(Form::Sealed(text)))
     }
 }
 
@@ -142,7 +54,7 @@ impl Prose {
 
     /// The words, where they are open, for whoever keeps them as such.
     pub fn into_words(self) -> Option<String> {
-        self.0.into_exposed()
+        self.0.0.into_open()
     }
 }
 

@@ -9,33 +9,47 @@ use schemars::where_generated;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use crate::personal::{PERSONAL, Personal, Prose, SEALED, WRITTEN};
+use crate::form::Form;
+pub use crate::form::SEALED;
+pub use crate::personal::{PERSONAL, Personal, Prose, WRITTEN};
 
 /// The keyword by which a schema declares that a value is treatment allocation.
 pub const ALLOCATION: &str = "x-allocation";
 
 /// Treatment allocation: a value that a blinded role must not receive, in any answer.
 ///
-/// Its own type, so that what is withheld follows from what is declared
+/// Its own type, so that what is sealed and withheld follows from what is declared
 /// ([`ALLOCATION`]), and `Debug` never prints it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Blinded<T>(T);
+pub struct Blinded<T>(Form<T>);
 
 impl<T> Blinded<T> {
     /// Marks `value` as treatment allocation.
     pub const fn new(value: T) -> Self {
-        Self(value)
+        Self(Form::Open(value))
     }
 
-    /// Gives the value; each call is a place that handles treatment allocation.
-    pub const fn expose(&self) -> &T {
-        &self.0
+    /// Gives the value where it is open; each call is a place that handles treatment allocation.
+    pub const fn expose(&self) -> Option<&T> {
+        self.0.open()
     }
 
-    /// Gives the value to be changed.
-    pub const fn expose_mut(&mut self) -> &mut T {
-        &mut self.0
+    /// Gives the value to be changed, where it is open.
+    pub const fn expose_mut(&mut self) -> Option<&mut T> {
+        match &mut self.0 {
+            Form::Open(value) => Some(value),
+            Form::Sealed(_) => None,
+        }
+    }
+}
+
+impl<T> From<Blinded<T>> for Blinded<Option<T>> {
+    fn from(blinded: Blinded<T>) -> Self {
+        Self(match blinded.0 {
+            Form::Open(value) => Form::Open(Some(value)),
+            Form::Sealed(text) => Form::Sealed(text),
+        })
     }
 }
 

@@ -3,11 +3,13 @@
 use event_store::Store;
 use event_store::checkpoints::Checkpoint;
 use event_store::log::LogError;
-use event_store::views::{CommitError, ViewBatch, ViewError, ViewStore};
+use event_store::views::{CommitError, ViewBatch, ViewError};
 use events::envelope::Envelope;
 use events::registry::AnyEvent;
 use futures::future::join_all;
 use views::{DynView, ViewFault};
+
+use crate::sealing::{self, ClosedError};
 
 /// One generation of a view, and where it stands.
 #[derive(Clone, Copy)]
@@ -90,12 +92,27 @@ pub async fn advance(
     cursors: &mut Vec<Cursor>,
     events: &[(AnyEvent, Envelope)],
 ) -> Result<Left, ViewError> {
-    let prepared = join_all(cursors.iter().map(|cursor| prepare(&*store.views, *cursor, events))).await;
+    let opened = sealing::opened(store, events).await;
+    let of = |cursor: &Cursor| match &opened {
+        Ok(opened) => Ok(&**opened),
+        // Whoever holds none of it goes on.
+        Err(_) if sealing::allocation(cursor.view).is_empty() => Ok(events),
+        Err(error) => Err(error),
+    };
+    let prepared = cursors.iter().map(|cursor| async {
+        match of(cursor) {
+            Ok(events) => prepare(store, *cursor, events).await,
+            Err(error) if error.may_pass() => Err(PrepareError::View(ViewError::Closed(described(error)))),
+            Err(error) => Err(PrepareError::Closed(described(error))),
+        }
+    });
+    let prepared = join_all(prepared.collect::<Vec<_>>()).await;
     let (mut left, mut batches) = (Left::default(), Vec::with_capacity(cursors.len()));
     for (cursor, prepared) in cursors.iter().zip(prepared) {
         match prepared {
             Ok(batch) if batch.to.position > batch.from.position => batches.push(batch),
             Ok(_) => {}
+            Err(PrepareError::Closed(why)) => left.faulty.push((cursor.name(), why)),
             Err(PrepareError::Fault(fault)) => left.faulty.push((cursor.name(), described(&fault))),
             Err(PrepareError::View(error)) if error.is_lasting() => {
                 left.faulty.push((cursor.name(), described(&error)));
@@ -146,25 +163,24 @@ async fn commit(
 
 /// Why a batch could not be made.
 enum PrepareError {
+    Closed(String),
     Fault(ViewFault),
     View(ViewError),
 }
 
 /// What the events do to one view, ready to be stored. Events at or below the
 /// view's position were folded before.
-async fn prepare(
-    views: &dyn ViewStore,
-    cursor: Cursor,
-    events: &[(AnyEvent, Envelope)],
-) -> Result<ViewBatch, PrepareError> {
+async fn prepare(store: &Store, cursor: Cursor, events: &[(AnyEvent, Envelope)]) -> Result<ViewBatch, PrepareError> {
     let new = events.partition_point(|(_, envelope)| envelope.position <= cursor.checkpoint.position);
     let (events, name) = (&events[new..], cursor.name());
     let touched = cursor.view.touched(events);
     let loaded = match touched.keys() {
         keys if keys.is_empty() => Default::default(),
-        keys => views.load(name, cursor.generation, &keys).await.map_err(PrepareError::View)?,
+        keys => store.views.load(name, cursor.generation, &keys).await.map_err(PrepareError::View)?,
     };
-    let changes = cursor.view.fold(events, &touched, loaded).map_err(PrepareError::Fault)?;
+    let loaded = sealing::opened_documents(store, cursor.view, loaded).await.map_err(closed)?;
+    let mut changes = cursor.view.fold(events, &touched, loaded).map_err(PrepareError::Fault)?;
+    sealing::seal(store, cursor.view, &mut changes.upserts).await.map_err(closed)?;
     Ok(ViewBatch {
         view: name.to_owned(),
         generation: cursor.generation,
@@ -173,6 +189,13 @@ async fn prepare(
         upserts: changes.upserts,
         deletes: changes.deletes,
     })
+}
+
+fn closed(error: ClosedError) -> PrepareError {
+    match error.may_pass() {
+        true => PrepareError::View(ViewError::Closed(described(&error))),
+        false => PrepareError::Closed(described(&error)),
+    }
 }
 
 /// An error with its causes, for whoever looks at a view that stands still.

@@ -8,6 +8,7 @@ mod lane;
 mod open;
 mod rebuild;
 mod run;
+mod sealing;
 mod session;
 mod share;
 mod standing;

@@ -104,13 +104,15 @@ impl<'event> Payload<'event> {
     pub fn of(event: &'event Envelope, shown: Shown) -> Self {
         let guarded = guarded_in(event);
         let strips = !shown.allocation && !guarded.allocation.is_empty();
-        if !strips && guarded.personal.is_empty() {
+        // What is guarded may have stayed sealed.
+        if guarded.allocation.is_empty() && guarded.personal.is_empty() {
             return serde_json::from_slice(&event.payload).map_or(Payload::Blinded(Value::Null), Payload::Whole);
         }
         let mut payload = serde_json::from_slice(&event.payload).unwrap_or(Value::Null);
         if strips {
             Allocation(guarded.allocation).strip(&mut payload);
         }
+        forget_sealed(&mut payload, guarded.allocation);
         if shown.personal {
             forget_sealed(&mut payload, guarded.personal);
         } else {

@@ -103,7 +103,7 @@ impl Eyes {
         let Some(sealer) = &self.sealer else { return Ok(()) };
         let (mut places, mut sealed) = (Vec::new(), Vec::new());
         for (place, (key, document)) in documents.iter().enumerate() {
-            if !listing.personal.is_empty()
+            if !(listing.personal.is_empty() && listing.allocation.is_empty())
                 && may_hold_sealed(document.get())
                 && let Ok(fields) = serde_json::from_str(document.get())
             {
@@ -111,10 +111,13 @@ impl Eyes {
                 sealed.push((whose(listing, key, &fields), fields));
             }
         }
-        sealer.open_documents(listing.personal, &mut sealed).await?;
+        for paths in [listing.personal, listing.allocation.0] {
+            sealer.open_documents(paths, &mut sealed).await?;
+        }
         for (place, (_, mut fields)) in places.into_iter().zip(sealed) {
             // What was sealed for whom was erased is not there any more.
             forget_sealed(&mut fields, listing.personal);
+            forget_sealed(&mut fields, listing.allocation.0);
             if let Ok(written) = to_raw_value(&fields) {
                 documents[place].1 = written;
             }

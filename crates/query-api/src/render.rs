@@ -87,6 +87,9 @@ pub fn private(mut response: Response) -> Response {
 /// It may be away, or refuse what this program needs: its log tells which.
 const DATABASE_UNAVAILABLE: &str = "The database cannot be used; the server's log says why.";
 
+/// What is sealed cannot be opened.
+const KEYS_UNAVAILABLE: &str = "The keys cannot be used now; the server's log says why. Ask again.";
+
 /// From an error of the views' storage.
 pub fn from_view(error: ViewError) -> Problem {
     match error {
@@ -95,6 +98,10 @@ pub fn from_view(error: ViewError) -> Problem {
             Problem::unavailable("view-not-built", detail, LAG_SECONDS)
         }
         ViewError::Query(error) => from_query(&error),
+        error @ ViewError::Closed(_) => {
+            log(&error);
+            Problem::unavailable("keys-unavailable", KEYS_UNAVAILABLE, 2)
+        }
         error @ ViewError::Database { .. } => {
             log(&error);
             Problem::unavailable("database-unavailable", DATABASE_UNAVAILABLE, 2)
@@ -125,10 +132,7 @@ pub fn from_log(error: LogError) -> Problem {
         LogError::Database { .. } | LogError::Stopped | LogError::BatchFailed | LogError::WentBack => {
             Problem::unavailable("database-unavailable", DATABASE_UNAVAILABLE, 2)
         }
-        LogError::Closed(_) => {
-            let detail = "The keys cannot be used now; the server's log says why. Ask again.";
-            Problem::unavailable("keys-unavailable", detail, 2)
-        }
+        LogError::Closed(_) => Problem::unavailable("keys-unavailable", KEYS_UNAVAILABLE, 2),
         LogError::Corrupt { .. } | LogError::Decode { .. } => Problem::internal(),
     }
 }

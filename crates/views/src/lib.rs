@@ -10,6 +10,8 @@
 //! nothing and changes nothing else.
 
 mod column;
+#[rustfmt::skip]
+mod declared;
 mod table;
 mod view;
 
@@ -75,6 +77,13 @@ pub mod visit {
     pub mod visits;
 }
 
+/// Where the documents of a view hold treatment allocation, which is sealed wherever they are kept.
+/// Of one that is not listed here, as tests have, nowhere.
+pub fn allocation(view: &str, version: u32) -> events::paths::Paths {
+    let declared = declared::ALLOCATIONS.iter().find(|(name, of, _)| *name == view && *of == version);
+    declared.map_or(&[], |(_, _, paths)| *paths)
+}
+
 pub use column::Column;
 pub use table::{Collection, Comparison, DynTable, Filter, Place, Scope, Sort, Table};
 pub use view::{Changes, DynView, Erased, Standing, Touched, View, ViewFault};
@@ -105,4 +114,22 @@ pub static PROCESS_MANAGERS: &dyn DynTable = &Erased::<operation::process_manage
 /// Everything that is listed.
 pub fn tables() -> impl Iterator<Item = &'static dyn DynTable> {
     ALL.iter().map(|view| *view as &dyn DynTable).chain([PROCESS_MANAGERS])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{declared, tables};
+
+    #[test]
+    fn documents_of_every_view_are_declared() {
+        for table in tables() {
+            let schema = table.schema();
+            let is_this = |(name, version, _): &&(&str, u32, _)| (*name, *version) == (schema.name, schema.version);
+            assert!(
+                declared::ALLOCATIONS.iter().any(|declared| is_this(&declared)),
+                "{}: run `cargo xtask codegen`",
+                schema.name
+            );
+        }
+    }
 }

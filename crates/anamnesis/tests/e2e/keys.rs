@@ -57,7 +57,9 @@ impl Disk {
 
     async fn events(&self, event_type: &str) -> Vec<Envelope> {
         let all = self.store.log.read_all(0, 100_000).await.expect("the events");
-        all.into_iter().filter(|event| event.event_type == event_type).collect()
+        let mut events: Vec<_> = all.into_iter().filter(|event| event.event_type == event_type).collect();
+        self.store.sealer().expect("keys").open(&mut events).await.expect("they are opened");
+        events
     }
 }
 

@@ -27,6 +27,7 @@ struct Marks {
     personal: String,
     digits: String,
     born: String,
+    arm: String,
     control: String,
 }
 
@@ -39,6 +40,7 @@ impl Marks {
             digits: format!("{:011}", number % 100_000_000_000),
             // Not a day that occurs by itself: of one of ten thousand years, as far as it may be kept.
             born: format!("{}-0{}-1{}", 1903 + number % 7, 1 + number % 9, number % 10),
+            arm: format!("ARM{}", &id[24..]),
             control: format!("Ctl{}", &id[20..]),
         }
     }
@@ -61,6 +63,8 @@ impl Marks {
             }
             "AdmitPatient" => body["national_id"] = json!(self.digits),
             "RegisterAccount" => body["printed_name"] = json!(format!("{} Doctor", self.personal)),
+            "AddArm" => body["code"] = json!(self.arm),
+            "RandomiseSubject" => body["arm"] = json!(self.arm),
             "RegisterSite" => body["name"] = json!(format!("{} Hospital", self.control)),
             _ => {}
         }
@@ -82,8 +86,13 @@ impl Marks {
         }
     }
 
-    fn all(&self) -> [&str; 3] {
+    fn people(&self) -> [&str; 3] {
         [&self.personal, &self.digits, &self.born]
+    }
+
+    /// That somebody was allocated, as the event and the view of subjects would tell it. Which arms there are is no secret.
+    fn allocation(&self) -> [String; 2] {
+        [format!("{{\"arm\":\"{}\"}}", self.arm), format!("\"arm\":\"{}\",\"disc", self.arm)]
     }
 }
 
@@ -97,6 +106,9 @@ async fn speak(system: &System, marks: &Marks) -> Place {
         let answer = send(&system.api, &spoken).await;
         assert!(answer.status.is_success(), "{}: {:#}", spoken.spec.name, answer.body);
     }
+    let mut randomise = place.spoken("RandomiseSubject");
+    marks.mark(&mut randomise);
+    send(&system.api, &randomise).await.ok();
     let path = format!("/v1/alerts?patient_id={}", place.patient);
     let alerts = system.api.until(&path, "raised", |alerts| alerts["items"].get(0).is_some()).await;
     place.alert = alerts["items"][0]["alert_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
@@ -133,12 +145,20 @@ async fn listen(system: &System, marks: &Marks, place: &Place) {
     let path = format!("/v1/patients/{}/history?unmasked=true", place.patient);
     let request = system.api.request(reqwest::Method::GET, &path).header("anamnesis-purpose", &purpose);
     let told = request.send().await.expect("an answer").text().await.expect("a body");
-    for mark in marks.all() {
+    for mark in marks.people() {
         assert!(told.contains(mark), "{mark} is told to whom it is shown: {told}");
     }
     let masked = system.api.get(&format!("/v1/patients/{}/history", place.patient)).await.ok().to_string();
     assert!(!masked.contains(&marks.digits) && !masked.contains(&marks.born), "{masked}");
     assert!(masked.contains(&marks.personal), "what was written is shown to whom it was written for: {masked}");
+    // Who may see it is shown to what the subject was allocated, and how many were.
+    let unblinded = system.as_role("unblinded-statistician");
+    let subjects = format!("/v1/subjects?trial_id={}", place.trial);
+    unblinded.until(&subjects, "the arm is told", |page| page["items"][0]["arm"] == *marks.arm).await;
+    let counted = |trial: &Value| trial["by_arm"][0]["randomised"] == 1;
+    unblinded.until(&format!("/v1/trials/{}", place.trial), "the arm is counted", counted).await;
+    let blinded = system.as_role("monitor").get(&subjects).await.ok();
+    assert!(blinded["items"][0]["subject_number"].is_string() && blinded["items"][0].get("arm").is_none(), "{blinded}");
     let seen = |alerts: &Value| alerts["items"][0]["notes"].to_string().contains(&marks.personal);
     system.api.until(&format!("/v1/alerts?patient_id={}", place.patient), "a note is there", seen).await;
     let listed = |page: &Value| page["items"].to_string().contains(&marks.personal);
@@ -178,9 +198,13 @@ fn found(folder: &Path, marks: &[&str]) -> Vec<(PathBuf, String)> {
 }
 
 fn nowhere(folders: &[PathBuf], marks: &Marks) {
+    let allocation = marks.allocation();
+    let all: Vec<&str> = marks.people().into_iter().chain(allocation.iter().map(String::as_str)).collect();
     for folder in folders {
-        assert!(!found(folder, &[&marks.control]).is_empty(), "{} was searched in vain", folder.display());
-        let found = found(folder, &marks.all());
+        for control in [&marks.control, &marks.arm] {
+            assert!(!found(folder, &[control]).is_empty(), "{} was searched in vain", folder.display());
+        }
+        let found = found(folder, &all);
         assert!(found.is_empty(), "in the clear: {found:#?}");
     }
 }
@@ -212,7 +236,7 @@ async fn r11_nothing_of_people_is_in_the_clear_on_postgres_and_nats() {
         sqlx::query_scalar("SHOW data_directory").fetch_one(&mut connection).await.expect("where the data are");
     sqlx::query("CHECKPOINT").execute(&mut connection).await.expect("it is on the disk");
     let nats = system.nats.as_ref().expect("a server").store();
-    let logs = found(system.folder.path(), &marks.all());
+    let logs = found(system.folder.path(), &marks.people());
     assert!(logs.is_empty(), "in the clear: {logs:#?}");
     nowhere(&[PathBuf::from(data), nats], &marks);
 }

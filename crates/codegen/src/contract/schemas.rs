@@ -4,7 +4,7 @@ use event_bus::control::{Begun, Why};
 use events::ids::StreamType;
 use events::registry::contracts;
 use events::set::{EventContract, schema_id};
-use events::values::{PERSONAL, SEALED};
+use events::values::{ALLOCATION, PERSONAL, SEALED};
 use query_api::answers::Entry;
 use schemars::generate::SchemaSettings;
 use schemars::{SchemaGenerator, schema_for};
@@ -62,16 +62,17 @@ fn of_any_program(mut schema: Value) -> Value {
     schema
 }
 
-/// As it is stored and published: personal data may stand there sealed.
+/// As it is stored and published: personal data and treatment allocation may stand there sealed.
 fn as_stored(mut schema: Value) -> Value {
     match &mut schema {
-        Value::Object(fields) if fields.contains_key(PERSONAL) => {
-            let mut outside = Map::from_iter(fields.remove_entry(PERSONAL));
+        Value::Object(fields) if fields.contains_key(PERSONAL) || fields.contains_key(ALLOCATION) => {
+            let marks = [PERSONAL, ALLOCATION].into_iter().filter_map(|mark| fields.remove_entry(mark));
+            let mut outside: Map<String, Value> = marks.collect();
             // What tells of the field, and not of its value.
             outside.extend(["description", "default"].into_iter().filter_map(|word| fields.remove_entry(word)));
             let sealed = json!({
                 "type": "object",
-                "description": "Sealed: bound to the person, the event and the field; opened by Anamnesis alone.",
+                "description": "Sealed: bound to whom it tells of, to the event and the field; opened by Anamnesis alone.",
                 "properties": {SEALED: {"type": "string"}},
                 "required": [SEALED],
                 "additionalProperties": false,

@@ -5,7 +5,7 @@ mod error;
 mod open;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
@@ -16,6 +16,7 @@ use crate::leases::LeaseStore;
 use crate::log::EventLog;
 use crate::postgres::{self, Pool};
 use crate::sagas::SagaStore;
+use crate::sealer::Sealer;
 use crate::sqlite::{self, BackedUp, BackupError, Folder};
 use crate::views::{ViewError, ViewStore, ViewWaits};
 
@@ -75,6 +76,8 @@ pub struct Store {
     pub leases: Arc<dyn LeaseStore>,
     /// The wrapped data keys.
     pub keys: Arc<dyn KeyStore>,
+    // Set where this process has the keys.
+    pub(crate) sealer: Arc<OnceLock<Sealer>>,
     engine: Engine,
 }
 
@@ -97,6 +100,11 @@ impl Store {
     ) -> LocalBoxFuture<'caller, Result<Self, OpenError>> {
         // So that its code is compiled here, and not where it is awaited.
         Box::pin(open::open(url, options))
+    }
+
+    /// What opens and seals, where this process has an [`Installation`](crate::Installation) on this store.
+    pub fn sealer(&self) -> Option<&Sealer> {
+        self.sealer.get()
     }
 
     /// Forgets views, process managers' instances, their steps and how far they have come, in one

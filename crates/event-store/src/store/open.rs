@@ -67,6 +67,7 @@ async fn open_postgres(
         views,
         leases: Arc::new(PostgresLeases::open(derived)),
         keys: Arc::new(PostgresKeys::open(keys)),
+        sealer: Default::default(),
         engine: Engine::Postgres { log, derived: derived_apart, keys: keys_apart },
     })
 }
@@ -94,6 +95,7 @@ async fn open_sqlite(folders: Folders<'_>, options: &StoreOptions) -> Result<Sto
         views,
         leases: Arc::new(SqliteLeases::open(derived)),
         keys: Arc::new(SqliteKeys::open(folder.keys.clone())),
+        sealer: Default::default(),
         engine: Engine::Sqlite(folder),
     })
 }

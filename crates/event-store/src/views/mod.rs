@@ -119,6 +119,9 @@ pub enum ViewError {
     /// A stored value is not what this program writes.
     #[error("the views' storage holds what cannot be read: {0}")]
     Corrupt(String),
+    /// What is sealed in it cannot be opened or sealed now.
+    #[error("the keys of what is sealed in the view cannot be had now: {0}")]
+    Closed(String),
     /// The query names what the view does not have.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -131,7 +134,7 @@ impl ViewError {
         match self {
             ViewError::Database { source, .. } => source.as_database_error().is_some_and(is_refusal),
             ViewError::Corrupt(_) | ViewError::Query(_) => true,
-            ViewError::Unknown(_) => false,
+            ViewError::Unknown(_) | ViewError::Closed(_) => false,
         }
     }
 

@@ -18,12 +18,13 @@ const SOME: ViewSchema = ViewSchema {
 };
 
 /// Every role, so that they can be removed.
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "owner",
     "log_read",
     "log_append",
     "derived_read",
     "derived_write",
+    "keys_read",
     "keys",
     "commands",
     "queries",
@@ -117,6 +118,13 @@ const WRITING: [&str; 5] = [
 const DERIVING: [&str; 3] =
     ["DELETE FROM derived.views", "DELETE FROM derived.saga_steps", "CREATE TABLE derived.mine (id bigint)"];
 
+/// What changes keys.
+const KEEPING: [&str; 3] = [
+    "INSERT INTO keys.key_owners (owner) VALUES ('mine')",
+    "DELETE FROM keys.data_keys",
+    "UPDATE keys.data_keys SET master_version = 7",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_may_what_its_process_does_and_nobody_changes_an_event() {
     let installation = Installation::new().await;
@@ -125,6 +133,7 @@ async fn each_role_may_what_its_process_does_and_nobody_changes_an_event() {
     }
     for role in ["views", "relay"] {
         installation.may_not(role, &WRITING).await;
+        installation.may_not(role, &KEEPING).await;
     }
     for role in ["queries", "commands", "relay"] {
         installation.may_not(role, &DERIVING).await;
@@ -136,6 +145,9 @@ async fn each_role_may_what_its_process_does_and_nobody_changes_an_event() {
     assert!(lease.expect("a lease").is_some());
     let views = installation.store("views").await;
     views.views.register(&SOME).await.expect("registered");
+    let nobodys = views.keys.load(&[Owner::patient(Uuid::from_u128(7))]).await.expect("they are read");
+    assert_eq!(nobodys, [Standing::None]);
+    installation.may_not("relay", &["SELECT * FROM keys.data_keys"]).await;
     let queries = installation.store("queries").await;
     assert!(queries.views.get(SOME.name, "key").await.expect("it is read").document.is_none());
     assert_eq!(queries.log.read_all(0, 10).await.expect("it is read").len(), 3);

@@ -2,12 +2,13 @@
 
 use std::sync::Mutex;
 
-use decider::{Aggregate, Context, Decision, Facts, Halt};
+use decider::{Aggregate, Context, Decision, Facts, Halt, Need, StreamFold};
 use event_store::execute::{ExecuteError, Executed, Executor, Request};
+use events::enrolment::subject::{SubjectEvent, SubjectRandomised};
 use events::envelope::{Actor, Envelope, References};
-use events::ids::{PatientId, StreamKey};
+use events::ids::{PatientId, StreamKey, SubjectId, TrialId};
 use events::patient::{PatientEvent, PatientRegistered};
-use events::values::Personal;
+use events::values::{Blinded, Personal};
 use sealing::{Keyring, Owner};
 use serde_json::Value;
 use testkit::appends::{patient, some_time};
@@ -31,6 +32,20 @@ impl Aggregate for Named {
         if let PatientEvent::PatientRegistered(registered) = event {
             self.name.clone_from(&registered.name);
         }
+        self
+    }
+}
+
+/// A subject; nothing is asked of it.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Allocated;
+
+impl Aggregate for Allocated {
+    type Id = SubjectId;
+    type Event = SubjectEvent;
+    const SNAPSHOT_VERSION: u16 = 1;
+
+    fn evolve(self, _event: &SubjectEvent, _occurred_at: chrono::DateTime<chrono::Utc>) -> Self {
         self
     }
 }
@@ -131,7 +146,29 @@ async fn who_is_erased_is_gone_and_nothing_more_is_kept_of_them(test: TestStore)
     assert_eq!(stored(&test, id).await.version, 1);
 }
 
+async fn allocation_is_sealed_for_its_trial_and_opened_for_no_other(test: TestStore) {
+    let executor = stores::executor(&test.store).await;
+    let (subject_id, trial_id) = (SubjectId::from(Uuid::now_v7()), TrialId::from(Uuid::now_v7()));
+    let references = References { trial_id: Some(trial_id), ..References::default() };
+    let decide = |_: &Context, facts: &Facts| {
+        facts.require([Need { stream: subject_id.stream(), fold: StreamFold::of::<Allocated>() }])?;
+        let randomised = SubjectRandomised { arm: Blinded::new("ACT".to_owned()) };
+        Ok::<_, Halt>(Decision::new(references, some_time()).append(subject_id, randomised))
+    };
+    let request = Request::own(Uuid::now_v7(), [1; 32], Actor::system("test"), subject_id.stream());
+    executor.execute(&request, &decide).await.expect("it is taken");
+    let event = test.store.log.read_stream(subject_id.stream(), 0, 1).await.expect("events").remove(0);
+    assert!(!String::from_utf8_lossy(&event.payload).contains("ACT"), "{event:?}");
+    let of_another = References { trial_id: Some(TrialId::from(Uuid::now_v7())), ..References::default() };
+    let mut events = [event.clone(), Envelope { references: of_another, ..event }];
+    executor.sealer().open(&mut events).await.expect("the keys are there");
+    let [opened, moved] = events;
+    assert_eq!(&*opened.payload, br#"{"arm":"ACT"}"#);
+    assert!(!String::from_utf8_lossy(&moved.payload).contains("ACT"), "{moved:?}");
+}
+
 testkit::on_both_engines! {
+    allocation_is_sealed_for_its_trial_and_opened_for_no_other,
     what_is_sealed_in_the_log_is_open_to_decisions_only,
     what_was_moved_or_altered_stays_sealed,
     who_is_erased_is_gone_and_nothing_more_is_kept_of_them,

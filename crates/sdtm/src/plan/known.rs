@@ -228,7 +228,7 @@ impl Known {
             SubjectEvent::EligibilityRecorded(recorded) => course.assessments = recorded.assessments,
             SubjectEvent::ScreeningFailed(failed) => course.failed = Some(failed.reasons),
             SubjectEvent::SubjectEnrolled(_) => course.enrolled_at = Some(at),
-            SubjectEvent::SubjectRandomised(randomised) => self.randomised(Some(randomised.arm.expose().clone()), at),
+            SubjectEvent::SubjectRandomised(randomised) => self.randomised(randomised.arm.expose().cloned(), at),
             SubjectEvent::SubjectDiscontinued(discontinued) => {
                 course.ended = ended(
                     SubjectEnd::Discontinued,

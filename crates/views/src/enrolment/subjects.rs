@@ -129,7 +129,7 @@ impl View for Subjects {
             }
             SubjectEvent::SubjectRandomised(randomised) => {
                 document.reach(SubjectStatus::Randomised);
-                document.arm = Blinded::new(Some(randomised.arm.expose().clone()));
+                document.arm = randomised.arm.clone().into();
                 document.randomised_at = Some(at);
             }
             SubjectEvent::SubjectDiscontinued(discontinued) => {

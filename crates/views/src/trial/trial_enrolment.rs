@@ -174,7 +174,9 @@ impl Trial {
             }),
             TrialEvent::ArmAdded(arm) => {
                 let figures = ArmFigures { arm: arm.code.clone(), name: arm.name.clone(), randomised: 0 };
-                self.by_arm.expose_mut().push(figures);
+                if let Some(by_arm) = self.by_arm.expose_mut() {
+                    by_arm.push(figures);
+                }
             }
             TrialEvent::EnrolmentOpened(_) => self.status = TrialStatus::Open,
             TrialEvent::EnrolmentPaused(_) => self.status = TrialStatus::Paused,
@@ -204,7 +206,7 @@ impl Trial {
             SubjectEvent::SubjectRandomised(randomised) => {
                 self.randomised += 1;
                 self.at_site(site_id, |site| site.randomised += 1);
-                if let Some(arm) = self.arm(randomised.arm.expose()) {
+                if let Some(arm) = randomised.arm.expose().and_then(|arm| self.arm(arm)) {
                     arm.randomised += 1;
                 }
             }
@@ -250,7 +252,7 @@ impl Trial {
     }
 
     fn arm(&mut self, code: &str) -> Option<&mut ArmFigures> {
-        self.by_arm.expose_mut().iter_mut().find(|arm| arm.arm == code)
+        self.by_arm.expose_mut()?.iter_mut().find(|arm| arm.arm == code)
     }
 
     fn at_site(&mut self, site_id: Option<SiteId>, count: impl FnOnce(&mut SiteFigures)) {
