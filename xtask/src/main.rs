@@ -5,6 +5,7 @@ mod codegen;
 mod policy;
 mod sbom;
 mod test;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ struct Arguments {
 enum Task {
     /// Installs and starts private servers, runs every test, stops the servers.
     Test(test::Arguments),
+    /// Runs the tests that show requirements, and prints requirement, test and result (docs/requirements.md).
+    Trace,
     /// Starts the test servers and keeps them until Ctrl-C; prints the variables that tests need.
     Servers,
     /// Writes the generated files (OpenAPI, JSON Schemas of events), or compares them.
@@ -37,6 +40,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
+        Task::Trace => trace::run(),
         Task::Servers => test::serve(),
         Task::Codegen(arguments) => codegen::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),

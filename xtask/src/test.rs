@@ -22,14 +22,18 @@ pub struct Arguments {
 }
 
 /// What tests need from their surroundings; the servers stop when it is dropped.
-struct Surroundings {
+pub struct Surroundings {
     postgres: PostgresCluster,
     nats: PathBuf,
     openbao: PathBuf,
 }
 
 impl Surroundings {
-    fn start() -> Result<Self, TaskError> {
+    /// Installs and starts what is missing.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    pub fn start() -> Result<Self, TaskError> {
         let folder = root().join("target").join("servers");
         std::fs::create_dir_all(&folder).map_err(TaskError::file("cannot make the folder", &folder))?;
         let nats = nats_server(&folder)?;
@@ -47,7 +51,8 @@ impl Surroundings {
         Ok(Self { postgres, nats, openbao })
     }
 
-    fn variables(&self) -> [(&'static str, String); 3] {
+    /// The environment by which tests find it.
+    pub fn variables(&self) -> [(&'static str, String); 3] {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         [
             (POSTGRES_VARIABLE, self.postgres.url("postgres")),

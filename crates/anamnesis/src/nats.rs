@@ -15,6 +15,7 @@ pub async fn connect(settings: &NatsSettings, away: WhileAway) -> Result<Option<
         user: settings.nats_user.clone(),
         password: settings.nats_password.clone(),
         token: settings.nats_token.clone(),
+        nkey: settings.nats_nkey.clone(),
         nkey_file: settings.nats_nkey_file.clone(),
         creds_file: settings.nats_creds.clone(),
         ca_file: settings.nats_ca.clone(),

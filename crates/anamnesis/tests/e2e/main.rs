@@ -31,6 +31,7 @@ mod process;
 mod program;
 mod reading;
 mod recover;
+mod requirements;
 mod revocation;
 mod scenarios;
 mod settings;

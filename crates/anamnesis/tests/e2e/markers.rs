@@ -210,7 +210,7 @@ fn nowhere(folders: &[PathBuf], marks: &Marks) {
 }
 
 #[tokio::test]
-async fn r11_nothing_of_people_is_in_the_clear_on_the_embedded_engine() {
+async fn nothing_of_people_is_in_the_clear_on_the_embedded_engine() {
     let marks = Marks::new();
     let mut system = System::embedded_with(&["--log", "debug"]).await;
     let place = speak(&system, &marks).await;
@@ -225,7 +225,7 @@ async fn r11_nothing_of_people_is_in_the_clear_on_the_embedded_engine() {
 }
 
 #[tokio::test]
-async fn r11_nothing_of_people_is_in_the_clear_on_postgres_and_nats() {
+async fn nothing_of_people_is_in_the_clear_on_postgres_and_nats() {
     let marks = Marks::new();
     let system = System::on_postgres().await;
     let place = speak(&system, &marks).await;

@@ -24,9 +24,7 @@ async fn started(oidc: &Oidc) -> (System, Api) {
     let system = System::on_postgres_with(&["--oidc-issuer", &issuer, "--oidc-refetch-seconds", REFETCH]).await;
     let issuer = oidc.server.issuer();
     let made = ["administrator", "boss", "--issuer", &issuer, "--subject", "nurse-1"].map(str::to_owned);
-    // As `System` keeps it for all of its processes.
-    let master = system.folder.path().join("master.key").to_string_lossy().into_owned();
-    let words = [made.to_vec(), system.database_arguments(), vec!["--master-key-file".to_owned(), master]].concat();
+    let words = [made.to_vec(), system.database_arguments()].concat();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = run(&words, system.folder.path());
     assert!(done.status.success(), "{}", text(&done.stderr));

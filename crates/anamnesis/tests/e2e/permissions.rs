@@ -1,5 +1,6 @@
 //! Whatever is written belongs to this account alone, whatever the umask of whoever starts the program.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -119,7 +120,8 @@ async fn run_sql(url: &str, sql: String) {
 #[tokio::test]
 async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     let folder = TempDir::new().expect("a folder");
-    let (database, nats) = (testkit::postgres().await, testkit::nats().await);
+    let keys = nats_keys(folder.path());
+    let (database, nats) = (testkit::postgres().await, testkit::nats_with(&shipped_rights(&keys)).await);
     // Roles are those of the whole server.
     let prefix = format!("e2e_{}_", database.url.rsplit('_').next().expect("a name"));
     let url = |role: &str| database.url.replace("postgres://postgres@", &format!("postgres://{prefix}{role}@"));
@@ -136,20 +138,24 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     let made = run(&words, folder.path());
     assert!(made.status.success(), "{}", text(&made.stderr));
     let mut processes = Vec::new();
-    for (process, role) in [
-        ("command-api", "commands"),
-        ("query-api", "queries"),
-        ("projector", "views"),
-        ("saga", "sagas"),
-        ("relay", "relay"),
+    for (process, role, nats_role) in [
+        ("command-api", "commands", None),
+        ("query-api", "queries", None),
+        ("projector", "views", Some("NATS_LISTENER")),
+        ("saga", "sagas", Some("NATS_LISTENER")),
+        ("relay", "relay", Some("NATS_RELAY")),
     ] {
-        let settings = [
+        let mut settings = vec![
             ("--database-url", url(role)),
-            ("--nats-url", nats.url()),
             ("--signing-key-file", key.clone()),
             ("--master-key-file", master.clone()),
             ("--migrate", "false".to_owned()),
         ];
+        if let Some(nats_role) = nats_role {
+            let file = folder.path().join(nats_role);
+            std::fs::write(&file, &keys[&format!("{nats_role}_SEED")]).expect("the seed is written");
+            settings.extend([("--nats-url", nats.url()), ("--nats-nkey-file", file.to_string_lossy().into_owned())]);
+        }
         let settings: Vec<String> = settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
         processes.push(Process::start(process, folder.path(), &settings));
     }
@@ -166,6 +172,75 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     let published =
         async || processes[4].metric("anamnesis_relay_published_total").await.is_some_and(|many| many > 0.0);
     testkit::eventually("the relay publishes", std::time::Duration::from_secs(60), published).await;
-    let refused = processes.iter().find(|process| process.told().contains("permission denied"));
+    nobody_forges(&nats.url(), &keys).await;
+    // What is published after that is as it was: nothing came in between.
+    let health = async || {
+        let relay = &processes[4];
+        let ready = reqwest::get(format!("{}/readyz", relay.url)).await;
+        ready.is_ok_and(|answer| answer.status().is_success())
+            && relay.metric("anamnesis_relay_lag_events").await.is_some_and(|lag| lag == 0.0)
+    };
+    clinic.patient(None).await;
+    testkit::eventually("the relay goes on", std::time::Duration::from_secs(60), health).await;
+    let refusals = ["permission denied", "Permissions Violation", "permissions violation"];
+    let is_refused = |process: &&Process| refusals.iter().any(|refusal| process.told().contains(refusal));
+    let refused = processes.iter().find(is_refused);
     assert!(refused.is_none(), "{}", refused.map(Process::told).unwrap_or_default());
+}
+
+const NATS: &str = include_str!("../../../../deploy/nats/anamnesis.conf");
+const INIT_ENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/init-env.sh");
+
+/// What the script that makes keys and passwords writes; running it again changes nothing.
+fn nats_keys(folder: &Path) -> BTreeMap<String, String> {
+    let file = folder.join("env");
+    let make = || {
+        let made = Command::new("sh").arg(INIT_ENV).arg(&file).output().expect("sh");
+        assert!(made.status.success() && made.stderr.is_empty(), "{}", text(&made.stderr));
+        std::fs::read_to_string(&file).expect("what was made")
+    };
+    let made = make();
+    assert_eq!(make(), made);
+    let lines = made.lines().filter_map(|line| line.split_once('='));
+    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The rights of the shipped configuration.
+fn shipped_rights(keys: &BTreeMap<String, String>) -> String {
+    let rights = &NATS[NATS.find("authorization {").expect("rights")..];
+    ["NATS_RELAY_NKEY", "NATS_LISTENER_NKEY"]
+        .into_iter()
+        .fold(rights.to_owned(), |rights, name| rights.replace(&format!("${name}"), &keys[name]))
+}
+
+/// Who has no key is not let in, and who listens cannot publish: neither an event nor what the relay says.
+async fn nobody_forges(url: &str, keys: &BTreeMap<String, String>) {
+    let stranger = async_nats::ConnectOptions::new().connect(url).await;
+    assert!(stranger.is_err(), "a stranger was let in");
+    let (sender, mut refused) = tokio::sync::mpsc::unbounded_channel();
+    let listener = async_nats::ConnectOptions::with_nkey(keys["NATS_LISTENER_SEED"].clone())
+        .event_callback(move |event| {
+            let sender = sender.clone();
+            async move { drop(sender.send(event.to_string())) }
+        })
+        .connect(url)
+        .await
+        .expect("a listener is let in");
+    let log = uuid::Uuid::nil();
+    for subject in [
+        format!("anamnesis.{log}.events.-.patient.{log}.PatientRegistered"),
+        format!("anamnesis.{log}.control.LogRepublished"),
+        format!("$JS.API.STREAM.DELETE.ANAMNESIS_EVENTS_{log}"),
+        format!("$JS.API.STREAM.PURGE.ANAMNESIS_EVENTS_{log}"),
+    ] {
+        listener.publish(subject.clone(), "{}".into()).await.expect("it is sent");
+        listener.flush().await.expect("it is sent");
+        loop {
+            let told = tokio::time::timeout(std::time::Duration::from_secs(30), refused.recv()).await;
+            let told = told.unwrap_or_else(|_| panic!("{subject} was taken")).expect("the client is there");
+            if told.to_lowercase().contains("permissions violation") && told.contains(&subject) {
+                break;
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::clinic::{Clinic, Plan, fresh};
 use crate::system::System;
 
 #[tokio::test]
-async fn who_sees_the_arm_follows_from_the_trials_blinding() {
+async fn r20_who_sees_the_arm_follows_from_the_trials_blinding() {
     let system = System::embedded().await;
     for (blinding, sees) in [
         (

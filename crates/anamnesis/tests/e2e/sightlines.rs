@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use authority::{Area, matrix};
 use events::access::account::Scope;
-use events::envelope::References;
+use events::envelope::{References, Role};
 use events::ids::{StreamId, StreamType};
 use futures::{StreamExt as _, future::join_all, stream};
 use reqwest::Method;
@@ -52,7 +52,7 @@ async fn queries(stage: &Stage) -> Vec<Query> {
     for (path, operations) in document["paths"].as_object().expect("paths") {
         let is_asked = operations.get("get").is_some() && path.starts_with("/v1/");
         // Who a person is is shown for a purpose only: see below.
-        let is_apart = path.ends_with("/identity");
+        let is_apart = path.ends_with("/identity") || path.ends_with("/by-national-id");
         if !is_asked || is_apart || path.starts_with("/v1/events") || path.starts_with("/v1/schemas") {
             continue;
         }
@@ -172,8 +172,18 @@ async fn unmask(stage: &Stage, actor: &Actor) -> (usize, Vec<String>) {
         if answer.status().as_u16() != expected {
             wrong.push(format!("{} {path}: {}, expected {expected}", actor.username, answer.status()));
         }
+        // Whoever admits people finds them wherever they are cared for.
+        let path = "/v1/patients/by-national-id";
+        let asked = actor.api.request(Method::GET, path).header("Anamnesis-Purpose", "admission");
+        let asked = asked.header("Anamnesis-National-Id", place.national_id());
+        let answer = asked.send().await.expect("an answer");
+        let may = matrix::unmasks(actor.role) && actor.role != Role::Participant;
+        let (status, text) = (answer.status().as_u16(), answer.text().await.expect("a body"));
+        if status != if may { 200 } else { 403 } || text.contains(&place.patient.to_string()) != may {
+            wrong.push(format!("{} {path}: {status} {text}", actor.username));
+        }
     }
-    (stage.places().len(), wrong)
+    (stage.places().len() * 2, wrong)
 }
 
 /// An event as far as it decides who sees it.

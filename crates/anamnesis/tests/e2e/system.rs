@@ -342,10 +342,13 @@ impl System {
         }
     }
 
-    /// The flags by which an operator's command finds the database.
+    /// The flags by which an operator's command finds the database and the keys.
     pub fn database_arguments(&self) -> Vec<String> {
         match &self.database {
-            Some(database) => vec!["--database-url".to_owned(), database.url.clone()],
+            Some(database) => {
+                let master = self.folder.path().join("master.key").to_string_lossy().into_owned();
+                ["--database-url", &database.url, "--master-key-file", &master].map(str::to_owned).to_vec()
+            }
             None => vec!["--data-dir".to_owned(), self.folder.path().join("data").to_string_lossy().into_owned()],
         }
     }

@@ -14,7 +14,8 @@ const URL: &str = "--nats-url";
 const USER: &str = "--nats-user";
 const PASSWORD: &str = "--nats-password";
 const TOKEN: &str = "--nats-token";
-const NKEY: &str = "--nats-nkey-file";
+const NKEY: &str = "--nats-nkey";
+const NKEY_FILE: &str = "--nats-nkey-file";
 pub const CREDS: &str = "--nats-creds";
 const CA: &str = "--nats-ca";
 const CERT: &str = "--nats-cert";
@@ -100,7 +101,8 @@ async fn identity(options: &NatsOptions, in_address: Option<Identity>) -> Result
         (URL, in_address.is_some()),
         (USER, options.user.is_some()),
         (TOKEN, options.token.is_some()),
-        (NKEY, options.nkey_file.is_some()),
+        (NKEY, options.nkey.is_some()),
+        (NKEY_FILE, options.nkey_file.is_some()),
         (CREDS, options.creds_file.is_some()),
     ];
     let mut given = given.into_iter().filter_map(|(setting, given)| given.then_some(setting));
@@ -126,17 +128,23 @@ async fn identity(options: &NatsOptions, in_address: Option<Identity>) -> Result
             token => Ok(Identity::Token(token.to_owned())),
         };
     }
+    if let Some(seed) = &options.nkey {
+        return nkey(NKEY, seed);
+    }
     if let Some(file) = &options.nkey_file {
-        let text = read(NKEY, file).await?;
-        // As `nsc` writes them: the seed may stand among other lines.
-        let seed = text.lines().map(str::trim).find(|line| line.starts_with("SU")).unwrap_or_default();
-        nkeys::KeyPair::from_seed(seed).map_err(|source| content(NKEY, "seed of a user's nkey", source))?;
-        return Ok(Identity::Nkey(seed.to_owned()));
+        return nkey(NKEY_FILE, &read(NKEY_FILE, file).await?);
     }
     match &options.creds_file {
         Some(file) => Ok(Identity::Credentials(read(CREDS, file).await?)),
         None => Ok(Identity::Nobody),
     }
+}
+
+/// An nkey's seed, as `nsc` writes them: it may stand among other lines.
+fn nkey(setting: &'static str, text: &str) -> Result<Identity, ConnectionError> {
+    let seed = text.lines().map(str::trim).find(|line| line.starts_with("SU")).unwrap_or_default();
+    nkeys::KeyPair::from_seed(seed).map_err(|source| content(setting, "seed of a user's nkey", source))?;
+    Ok(Identity::Nkey(seed.to_owned()))
 }
 
 impl Identity {

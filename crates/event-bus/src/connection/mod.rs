@@ -31,6 +31,8 @@ pub struct NatsOptions {
     pub password: Option<String>,
     /// A token instead of a user.
     pub token: Option<String>,
+    /// An nkey's seed.
+    pub nkey: Option<String>,
     /// File of an nkey's seed.
     pub nkey_file: Option<PathBuf>,
     /// File of credentials: a user's JWT with its seed.

@@ -66,6 +66,8 @@ async fn with_an_nkey() {
         format!("-----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n", pair.seed().expect("a seed"));
     let file = write(&folder, "user.nk", &seed);
     try_connect(NatsOptions { nkey_file: Some(file), ..at(nats.url()) }).await.expect("the right one");
+    let seed = Some(pair.seed().expect("a seed"));
+    try_connect(NatsOptions { nkey: seed, ..at(nats.url()) }).await.expect("the right one, as it is");
     let file = write(&folder, "other.nk", &KeyPair::new_user().seed().expect("a seed"));
     let refused = try_connect(NatsOptions { nkey_file: Some(file), ..at(nats.url()) }).await;
     assert!(matches!(refused, Err(ConnectionError::Refused(_))), "{refused:?}");
@@ -229,6 +231,7 @@ async fn settings_that_cannot_be_used_are_named() {
         (NatsOptions { token: text("t"), ..at("nats://u:p@a") }, "--nats-url and --nats-token"),
         (NatsOptions { password: text("p"), ..at("nats://u:p@a") }, "--nats-url and --nats-password"),
         (NatsOptions { nkey_file: missing(), creds_file: missing(), ..here() }, "--nats-nkey-file and --nats-creds"),
+        (NatsOptions { nkey: text("SUx"), ..here() }, "--nats-nkey holds no seed"),
         (NatsOptions { nkey_file: missing(), ..here() }, "the file /no/such/file of --nats-nkey-file"),
         (NatsOptions { nkey_file: Some(rubbish.clone()), ..here() }, "--nats-nkey-file holds no seed"),
         (NatsOptions { creds_file: missing(), ..here() }, "the file /no/such/file of --nats-creds"),

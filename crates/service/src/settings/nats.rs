@@ -27,6 +27,9 @@ pub struct NatsSettings {
     /// Token for NATS, instead of a user; by variable or settings file only, never as a flag.
     #[arg(long, env = "ANAMNESIS_NATS_TOKEN", requires = "nats_url", value_name = "TOKEN", hide_env_values = true)]
     pub nats_token: Option<String>,
+    /// Seed of a user's nkey; by variable or settings file only, never as a flag.
+    #[arg(long, env = "ANAMNESIS_NATS_NKEY", requires = "nats_url", value_name = "SEED", hide_env_values = true)]
+    pub nats_nkey: Option<String>,
     /// File with the seed of a user's nkey.
     #[arg(long, env = "ANAMNESIS_NATS_NKEY_FILE", requires = "nats_url", value_name = "FILE")]
     pub nats_nkey_file: Option<PathBuf>,
