@@ -1,6 +1,7 @@
 //! What types say and the program must know: where treatment allocation stands, which words a column can be.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use events::paths::EACH;
 use events::registry::contracts;
@@ -34,13 +35,18 @@ impl Declared {
 }
 
 /// The module of `events` that tells the program what payloads hold.
-pub fn payloads() -> String {
-    let payloads = contracts().map(|contract| {
-        let schema = payload_schema(contract);
+///
+/// Of the versions before, what their schemas below `root` say: events of them are in logs for ever.
+pub fn payloads(root: &Path) -> String {
+    let versions = contracts().flat_map(|contract| {
+        let former = (1..contract.schema_version).map(|version| (version, former_schema(root, contract, version)));
+        let now = (contract.schema_version, payload_schema(contract));
+        former.chain([now]).map(|(version, schema)| (contract.event_type, version, schema)).collect::<Vec<_>>()
+    });
+    let payloads = versions.map(|(event_type, version, schema)| {
         let (allocation, personal) = (paths(&marked(&schema, ALLOCATION)), marked(&schema, PERSONAL));
         let shown: Vec<Marked> = personal.iter().filter(|marked| marked.is_shown).cloned().collect();
         let (personal, shown) = (paths(&personal), paths(&shown));
-        let (event_type, version) = (contract.event_type, contract.schema_version);
         format!(
             "    ({event_type:?}, {version}, Guarded {{ allocation: {allocation}, personal: {personal}, shown: {shown} }}),\n"
         )
@@ -97,6 +103,13 @@ fn paths(found: &[Marked]) -> String {
     format!("&[{}]", paths.join(", "))
 }
 
+/// The published schema of an earlier version, which is never removed; empty where it was.
+fn former_schema(root: &Path, contract: &EventContract, version: u16) -> Value {
+    let file = format!("schemas/events/{}.v{version}.schema.json", contract.event_type);
+    let text = std::fs::read(root.join(file)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
 fn payload_schema(contract: &EventContract) -> Value {
     (contract.schema)(&mut SchemaGenerator::default()).to_value()
 }
@@ -150,7 +163,9 @@ fn find<'s>(
 ) {
     let is_written = schema[keyword] == WRITTEN;
     if schema[keyword] == true || is_written {
-        let is_word = schema["enum"].is_array() || schema["oneOf"].is_array();
+        // As it is published, the value's own schema is the first of two: the other is that of a sealed one.
+        let own = schema["anyOf"].get(0).unwrap_or(schema);
+        let is_word = own["enum"].is_array() || own["oneOf"].is_array();
         found.push(Marked { path: path.clone(), is_shown: is_written || is_word });
         return;
     }
@@ -191,7 +206,7 @@ mod tests {
     use serde::Serialize;
     use serde_json::{Value, json};
 
-    use super::{ALLOCATION, document_schema, marked, payload_schema};
+    use super::{ALLOCATION, PERSONAL, document_schema, marked, payload_schema};
     use crate::tidy::tidied;
 
     /// Names under which somebody might write an allocation.
@@ -304,6 +319,18 @@ mod tests {
             Value::Object(fields) => fields.values().for_each(|value| each_marked(value, act)),
             Value::Array(values) => values.iter().for_each(|value| each_marked(value, act)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn what_is_published_of_a_version_says_the_same_as_its_type() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for contract in contracts() {
+            let published = super::former_schema(&root, contract, contract.schema_version);
+            for keyword in [PERSONAL, ALLOCATION] {
+                let (now, then) = (marked(&payload_schema(contract), keyword), marked(&published, keyword));
+                assert_eq!(now, then, "{}", contract.event_type);
+            }
         }
     }
 }

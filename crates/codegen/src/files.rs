@@ -34,7 +34,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
 fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
     let mut files = vec![
         (PathBuf::from("openapi/openapi.json"), pretty(&document::openapi())),
-        (PathBuf::from("crates/events/src/declared.rs"), declared::payloads()),
+        (PathBuf::from("crates/events/src/declared.rs"), declared::payloads(root)),
         (PathBuf::from("crates/query-api/src/declared.rs"), declared::documents()),
         (PathBuf::from("crates/views/src/declared.rs"), declared::allocations()),
         (PathBuf::from("crates/query-api/src/published.rs"), served::source(root)),
