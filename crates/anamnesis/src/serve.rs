@@ -197,17 +197,8 @@ fn queries(
         in_all: size(settings.event_streams_max),
         of_an_account: size(settings.account.account_event_streams_max),
     };
-    let sealer = executor.as_ref().map(|executor| executor.sealer().clone());
     let disclosures = Arc::new(Disclosures::new(executor));
-    QueryApi::new(
-        store.clone(),
-        sealer,
-        accounts.clone(),
-        disclosures,
-        AT_LEAST_PATIENCE,
-        streams_max,
-        shutdown.clone(),
-    )
+    QueryApi::new(store.clone(), accounts.clone(), disclosures, AT_LEAST_PATIENCE, streams_max, shutdown.clone())
 }
 
 fn tell_started(roles: Roles, listen: SocketAddr, metrics_listen: Option<SocketAddr>) {

@@ -11,7 +11,7 @@ use events::guarded::{Guarded, Whose};
 use events::ids::TrialId;
 use events::paths::{Paths, at};
 use events::values::SEALED;
-use sealing::{DataKey, Found, Key, KeyError, Mac, NoRandomness, Owner, OwnerKeys, Place, Purpose, Sealed, field_path};
+use sealing::{Found, Key, KeyError, Mac, NoRandomness, Owner, OwnerKeys, Place, Purpose, Sealed, field_path};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -118,18 +118,8 @@ impl Sealer {
         if !is_there {
             return Ok(());
         }
-        let newest = self.installation.keyring().key(owner).await?;
-        let former = self.installation.keyring().find_all(&[owner]).await?.remove(&owner).and_then(Result::ok);
-        let mut sealed = Ok(());
-        for path in paths {
-            at(&mut payload, path, &mut |gone, value| {
-                if sealed.is_ok() && is_sealed(value) {
-                    let field = field_path(gone.iter().map(String::as_str));
-                    sealed = seal_value(value, (&newest, former.as_ref()), owner, place, (event_type, &field));
-                }
-            });
-        }
-        sealed?;
+        let keys = self.installation.keyring().keys(owner).await?;
+        seal_at(&mut payload, (paths, is_sealed), (owner, &keys), place, event_type)?;
         event.payload = serde_json::to_vec(&payload).map_err(|_| malformed())?.into();
         // It says what is open.
         event.typed = None;
@@ -207,17 +197,8 @@ impl Sealer {
             Some(keys) => keys?,
             None => return Ok(()),
         };
-        let key = keys.newest();
-        let mut sealed = Ok(());
-        for path in paths {
-            at(document, path, &mut |gone, value| {
-                if sealed.is_ok() && is_allocation(value) && sealed_in(value).is_none() {
-                    let field = field_path(gone.iter().map(String::as_str));
-                    sealed = seal_value(value, (&key, None), owner, (Uuid::nil(), 0), (view, &field));
-                }
-            });
-        }
-        sealed
+        let is_open = |value: &Value| is_allocation(value) && sealed_in(value).is_none();
+        seal_at(document, (paths, is_open), (owner, &keys), (Uuid::nil(), 0), view)
     }
 
     /// The keys of these owners; those that are gone for good are missing.
@@ -288,15 +269,15 @@ fn around(snapshot: &Snapshot) -> String {
     format!("snapshot.{}.{}.{}", snapshot.stream, snapshot.version, snapshot.state_version)
 }
 
-/// Whether something sealed may be in a stored document.
-pub fn may_hold_sealed(document: &str) -> bool {
-    document.as_bytes().windows(MARK.len()).any(|part| part == MARK)
+/// Whether something sealed may be in a stored payload or document.
+pub fn may_hold_sealed(stored: &[u8]) -> bool {
+    stored.windows(MARK.len()).any(|part| part == MARK)
 }
 
 fn holds_sealed(event: &Envelope) -> bool {
     let guarded = Guarded::of(&event.event_type, event.schema_version).unwrap_or(NOTHING);
     let is_guarded = !guarded.personal.is_empty() || !guarded.allocation.is_empty();
-    is_guarded && event.payload.windows(MARK.len()).any(|part| part == MARK)
+    is_guarded && may_hold_sealed(&event.payload)
 }
 
 /// Whether the value is one that is sealed: personal data are text. A number in the place of a text tells of nobody, as the
@@ -315,21 +296,41 @@ fn sealed_in(value: &Value) -> Option<Sealed> {
     fields.get(SEALED)?.as_str()?.parse().ok()
 }
 
+/// Seals what stands at the paths, in the event or view that is named, where it is to be sealed.
+fn seal_at(
+    value: &mut Value,
+    (paths, is_sealed): (Paths, fn(&Value) -> bool),
+    (owner, keys): (Owner, &OwnerKeys),
+    place: (Uuid, u16),
+    name: &'static str,
+) -> Result<(), SealError> {
+    let mut sealed = Ok(());
+    for path in paths {
+        at(value, path, &mut |gone, value| {
+            if sealed.is_ok() && is_sealed(value) {
+                let field = field_path(gone.iter().map(String::as_str));
+                sealed = seal_value(value, (owner, keys), place, (name, &field));
+            }
+        });
+    }
+    sealed
+}
+
 fn seal_value(
     value: &mut Value,
-    (newest, former): (&DataKey, Option<&OwnerKeys>),
-    owner: Owner,
+    (owner, keys): (Owner, &OwnerKeys),
     place: (Uuid, u16),
     (event_type, field): (&'static str, &str),
 ) -> Result<(), SealError> {
     let malformed = || SealError::Payload(event_type);
     if value.get(SEALED).is_some() {
         let sealed = sealed_in(value).ok_or_else(malformed)?;
-        let key = former.and_then(|keys| keys.of_version(sealed.place().key_version())).ok_or_else(malformed)?;
+        let key = keys.of_version(sealed.place().key_version()).ok_or_else(malformed)?;
         let text = sealed.open(key, &Found::of(owner)).map_err(|_| malformed())?;
         *value = serde_json::from_slice(&text).map_err(|_| malformed())?;
     }
     let text = serde_json::to_vec(value).map_err(|_| malformed())?;
+    let newest = keys.newest();
     let place = Place::new(owner, newest.version, place, event_type, field).map_err(|_| malformed())?;
     *value = json!({SEALED: Sealed::seal(&newest.key, place, &text)?.to_string()});
     Ok(())

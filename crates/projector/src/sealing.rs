@@ -8,14 +8,11 @@ use event_store::views::ViewRow;
 use event_store::{SealError, Store, may_hold_sealed};
 use events::envelope::Envelope;
 use events::guarded::{Guarded, Whose};
-use events::ids::TrialId;
 use events::paths::Paths;
 use events::registry::AnyEvent;
-use events::values::SEALED;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use uuid::Uuid;
-use views::{DynView, Place, Scope};
+use views::DynView;
 
 /// Why a view cannot be folded or kept.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +49,7 @@ pub fn allocation(view: &dyn DynView) -> Paths {
 
 fn holds_sealed((_, envelope): &(AnyEvent, Envelope)) -> bool {
     let guarded = Guarded::of(&envelope.event_type, envelope.schema_version);
-    guarded.is_some_and(|guarded| !guarded.allocation.is_empty())
-        && envelope.payload.windows(SEALED.len()).any(|part| part == SEALED.as_bytes())
+    guarded.is_some_and(|guarded| !guarded.allocation.is_empty()) && may_hold_sealed(&envelope.payload)
 }
 
 /// The events, with treatment allocation open.
@@ -96,13 +92,13 @@ pub async fn opened_documents(
         return Ok(loaded);
     }
     let Some(sealer) = store.sealer() else {
-        let is_sealed = loaded.values().any(|document| may_hold_sealed(document.get()));
+        let is_sealed = loaded.values().any(|document| may_hold_sealed(document.get().as_bytes()));
         return if is_sealed { Err(ClosedError::NoKeys) } else { Ok(loaded) };
     };
     let (mut keys, mut documents) = (Vec::new(), Vec::new());
     for (key, document) in &loaded {
         let fields: Value = serde_json::from_str(document.get()).map_err(|_| ClosedError::NoTrial)?;
-        let trial_id = trial_of(view.scope(), key, &fields).ok_or(ClosedError::NoTrial)?;
+        let trial_id = view.scope().about(key, &fields).trial_id.ok_or(ClosedError::NoTrial)?;
         keys.push(key.clone());
         documents.push((vec![Whose::Trial(trial_id)], fields));
     }
@@ -126,19 +122,10 @@ pub async fn seal(store: &Store, view: &dyn DynView, rows: &mut [ViewRow]) -> Re
     let Some(sealer) = store.sealer() else { return Ok(()) };
     for row in rows {
         let mut fields: Value = serde_json::from_str(row.document.get()).map_err(|_| ClosedError::NoTrial)?;
-        let trial_id = trial_of(view.scope(), &row.key, &fields).ok_or(ClosedError::NoTrial)?;
+        let trial_id = view.scope().about(&row.key, &fields).trial_id.ok_or(ClosedError::NoTrial)?;
         let sealed = sealer.seal_document(view.schema().name, paths, trial_id, &mut fields).await;
         sealed.map_err(ClosedError::Seal)?;
         row.document = to_raw_value(&fields).map_err(|_| ClosedError::NoTrial)?;
     }
     Ok(())
-}
-
-/// The trial that a document is of.
-fn trial_of(scope: Scope, key: &str, fields: &Value) -> Option<TrialId> {
-    let id = match scope.trial? {
-        Place::Key => Uuid::try_parse(key).ok(),
-        Place::Column(column) => fields[column].as_str().and_then(|id| Uuid::try_parse(id).ok()),
-    };
-    id.map(Into::into)
 }

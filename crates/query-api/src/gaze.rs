@@ -9,7 +9,7 @@ use std::sync::Arc;
 use authority::{Area, PatientPlaces, Places, Sight, matrix};
 use event_store::log::{EventLog, LogError};
 use event_store::views::{ColumnValue, Within};
-use event_store::{Sealer, may_hold_sealed};
+use event_store::{Sealer, Store, may_hold_sealed};
 use events::envelope::{Envelope, References, Role};
 use events::guarded::Whose;
 use events::ids::{PatientId, StreamKey as _, TrialId};
@@ -75,8 +75,9 @@ impl Gaze {
 }
 
 impl Eyes {
-    /// Over this log; without a sealer personal data stay sealed.
-    pub fn new(log: Arc<dyn EventLog>, sealer: Option<Sealer>) -> Self {
+    /// Over this store's log; where it has no keys personal data stay sealed.
+    pub fn new(store: &Store) -> Self {
+        let (log, sealer) = (store.log.clone(), store.sealer().cloned());
         Self { blindings: Blindings::new(log.clone()), log, sealer, places: Cache::new(PATIENTS_MAX) }
     }
 
@@ -104,7 +105,7 @@ impl Eyes {
         let (mut places, mut sealed) = (Vec::new(), Vec::new());
         for (place, (key, document)) in documents.iter().enumerate() {
             if !(listing.personal.is_empty() && listing.allocation.is_empty())
-                && may_hold_sealed(document.get())
+                && may_hold_sealed(document.get().as_bytes())
                 && let Ok(fields) = serde_json::from_str(document.get())
             {
                 places.push(place);
@@ -280,7 +281,7 @@ fn covers_all(sight: &Sight, patient_id: PatientId, places: &Places) -> bool {
 
 /// Whose personal data may be in a document.
 fn whose(listing: &Listing, key: &str, fields: &Value) -> Vec<Whose> {
-    let about = about(listing.scope, key, fields);
+    let about = listing.scope.about(key, fields);
     let account = (listing.area == Area::Access).then(|| Uuid::try_parse(key).ok()).flatten();
     let patient = about.patient_id.map(Whose::Patient);
     let trial = about.trial_id.map(Whose::Trial);
@@ -288,17 +289,4 @@ fn whose(listing: &Listing, key: &str, fields: &Value) -> Vec<Whose> {
         .into_iter()
         .flatten()
         .collect()
-}
-
-/// What a document is about, by what its view declares.
-pub fn about(scope: Scope, key: &str, fields: &Value) -> References {
-    let id = |place: Option<Place>| match place? {
-        Place::Key => Uuid::try_parse(key).ok(),
-        Place::Column(column) => fields[column].as_str().and_then(|id| Uuid::try_parse(id).ok()),
-    };
-    References {
-        trial_id: id(scope.trial).map(Into::into),
-        site_id: id(scope.site).map(Into::into),
-        patient_id: id(scope.patient).map(Into::into),
-    }
 }

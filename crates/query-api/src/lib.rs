@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use event_store::{Sealer, Store};
+use event_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use gaze::Eyes;
@@ -51,7 +51,6 @@ pub use stream::{EventStreams, StreamsMax};
 #[derive(Clone)]
 pub struct QueryApi {
     store: Store,
-    sealer: Option<Sealer>,
     at_least_patience: Duration,
     streams: EventStreams,
     eyes: Eyes,
@@ -59,21 +58,20 @@ pub struct QueryApi {
 }
 
 impl QueryApi {
-    /// Reads from `store`, and opens by `sealer`; who may see what, `accounts` tell, and who was shown who a person is, `disclosures`
+    /// Reads from `store`, and opens by its sealer; who may see what, `accounts` tell, and who was shown who a person is, `disclosures`
     /// are told. `at_least` waits for so long, at most so many follow the log at once, and those end when
     /// `shutdown` is cancelled.
     pub fn new(
         store: Store,
-        sealer: Option<Sealer>,
         accounts: Accounts,
         disclosures: Arc<dyn Register>,
         at_least_patience: Duration,
         max: StreamsMax,
         shutdown: CancellationToken,
     ) -> Self {
-        let eyes = Eyes::new(store.log.clone(), sealer.clone());
+        let eyes = Eyes::new(&store);
         let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), max, shutdown);
-        Self { store, sealer, at_least_patience, streams, eyes, disclosures }
+        Self { store, at_least_patience, streams, eyes, disclosures }
     }
 
     /// Those who follow the log.

@@ -23,7 +23,7 @@ use views::{Collection, Comparison, Standing};
 use crate::QueryApi;
 use crate::blinding::shows;
 use crate::entity_tag::EntityTag;
-use crate::gaze::{Gaze, about};
+use crate::gaze::Gaze;
 use crate::listing::{Listing, Parameter};
 use crate::parameters::Parameters;
 use crate::place::Place;
@@ -159,7 +159,7 @@ async fn shown(
         return Ok(Some((document, true)));
     }
     let mut fields: Value = read(document.get())?;
-    let about = about(listing.scope, key, &fields);
+    let about = listing.scope.about(key, &fields);
     let roles = api.eyes.roles(sight, listing.area, &about).await.map_err(from_log)?;
     if roles.is_empty() {
         return Ok(None);

@@ -43,7 +43,7 @@ pub async fn by_national_id(
     Parameters::of(&uri)?.finish()?;
     let search = Search::by(&principal, &headers)?;
     let national_id = national_id(&headers)?;
-    let sealer = api.sealer.as_ref().ok_or_else(Problem::internal)?;
+    let sealer = api.store.sealer().ok_or_else(Problem::internal)?;
     let key = NationalIdKey::from(sealer.search_key(KIND, &canonical(&national_id)).map_err(from_log)?);
     let position = api.store.log.head().await.map_err(from_log)?;
     let patient_id = holder(&api, key).await?;

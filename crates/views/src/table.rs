@@ -1,9 +1,12 @@
 //! What is declared of documents beside how they come about: where they are kept, how they are listed.
 
 use authority::Area;
+use events::envelope::References;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
 use view_schema::ViewSchema;
 
 use crate::column::Column;
@@ -174,6 +177,21 @@ pub struct Scope {
     pub site: Option<Place>,
     /// Where its patient stands.
     pub patient: Option<Place>,
+}
+
+impl Scope {
+    /// What a document is about.
+    pub fn about(self, key: &str, fields: &Value) -> References {
+        let id = |place: Option<Place>| match place? {
+            Place::Key => Uuid::try_parse(key).ok(),
+            Place::Column(column) => fields[column].as_str().and_then(|id| Uuid::try_parse(id).ok()),
+        };
+        References {
+            trial_id: id(self.trial).map(Into::into),
+            site_id: id(self.site).map(Into::into),
+            patient_id: id(self.patient).map(Into::into),
+        }
+    }
 }
 
 /// Where a row tells what it belongs to.

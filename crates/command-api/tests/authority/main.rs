@@ -10,7 +10,7 @@ use domain::access::{Authorised, AuthorityError, Sender};
 use domain::commands::{AnyCommand, Duty};
 use domain::patient::{RecordObservation, RegisterPatient};
 use event_store::Store;
-use event_store::execute::{ExecuteError, Executor, Precondition, Request};
+use event_store::execute::{ExecuteError, Executor, Request};
 use events::access::account::{LinkedIdentity, RoleGranted, Scope};
 use events::envelope::{Actor, Role};
 use events::ids::{AccountId, IdentityId, PatientId, StreamKey as _};
@@ -60,19 +60,8 @@ fn fresh() -> Uuid {
 }
 
 fn request(executor: &Executor, command: &AnyCommand, actor: Actor) -> Request {
-    Request {
-        command_id: fresh(),
-        fingerprint: executor.marks().expect("the keys are there").fingerprint(&command.to_json()),
-        actor,
-        target: command.target(),
-        creates: false,
-        if_match: Precondition::None,
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        keep_refusal: false,
-        target_named: true,
-    }
+    let fingerprint = executor.marks().expect("the keys are there").fingerprint(&command.to_json());
+    Request::own(fresh(), fingerprint, actor, command.target())
 }
 
 fn identity(username: &str) -> LinkedIdentity {

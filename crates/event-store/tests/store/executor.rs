@@ -58,20 +58,7 @@ fn add(facts: &Facts, id: PatientId, max: u32) -> Result<Decision, Halt> {
 }
 
 fn request(id: PatientId) -> Request {
-    let command_id = Uuid::now_v7();
-    Request {
-        command_id,
-        fingerprint: [1; 32],
-        actor: Actor::system("test"),
-        target: id.stream(),
-        creates: false,
-        if_match: Precondition::None,
-        correlation_id: None,
-        causation_id: None,
-        trace_context: None,
-        keep_refusal: false,
-        target_named: true,
-    }
+    Request::own(Uuid::now_v7(), [1; 32], Actor::system("test"), id.stream())
 }
 
 async fn send(executor: &Executor, id: PatientId, max: u32) -> Result<Executed, ExecuteError> {

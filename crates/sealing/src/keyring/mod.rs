@@ -113,12 +113,20 @@ impl Keyring {
     /// # Errors
     /// [`KeyError`]; an owner whose keys were destroyed gets none.
     pub async fn key(&self, owner: Owner) -> Result<DataKey, KeyError> {
+        self.keys(owner).await.map(|keys| keys.newest())
+    }
+
+    /// The owner's keys; the first is made where the owner never had one.
+    ///
+    /// # Errors
+    /// As [`Keyring::key`].
+    pub async fn keys(&self, owner: Owner) -> Result<OwnerKeys, KeyError> {
         if let Some(keys) = self.remembered.get(&owner) {
-            return Ok(keys.newest());
+            return Ok(keys);
         }
         let _turn = self.turn(owner).lock().await;
         if let Some(keys) = self.remembered.get(&owner) {
-            return Ok(keys.newest());
+            return Ok(keys);
         }
         let since = self.forgotten();
         let keys = match self.standing(owner).await? {
@@ -126,7 +134,7 @@ impl Keyring {
             standing => self.unwrap_one(owner, standing).await?,
         };
         self.remember(owner, &keys, since);
-        Ok(keys.newest())
+        Ok(keys)
     }
 
     /// The key that something was sealed under.
