@@ -30,7 +30,9 @@ async fn who_asks_waits_for_a_server_that_comes_back() {
     });
     assert!(matches!(hasty.current().await, Err(MasterError::Away { .. })), "still");
     assert!(!waiting.is_finished(), "it waits");
-    tokio::task::spawn_blocking(move || server.resume().map(|()| server)).await.expect("no panic").expect("it is back");
+    let resumed = tokio::task::spawn_blocking(move || server.resume().map(|()| server)).await;
+    // Kept: it ends with the value.
+    let _server = resumed.expect("no panic").expect("it is back");
     assert_eq!(waiting.await.expect("no panic").expect("unwrapped"), *key.bytes());
 }
 
