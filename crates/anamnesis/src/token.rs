@@ -49,13 +49,13 @@ pub enum TokenError {
     Signing(#[from] IssueError),
 }
 
-/// Prints a token.
+/// Prints a token. Whoever can read the key has shown who they are by that, now.
 ///
 /// # Errors
 /// [`TokenError`] where the key cannot be used.
 pub fn run(args: &TokenArgs) -> Result<ExitCode, TokenError> {
     let keys = args.signing.keys(&args.data_dir)?;
-    let token = keys.signing().issue(&args.account, args.ttl, None)?;
+    let token = keys.signing().issue(&args.account, args.ttl, Some(event_store::clock::now()))?;
     if args.json {
         let expires_at = event_store::clock::now() + args.ttl;
         line(&json!({"token": token, "account": args.account, "expires_at": expires_at}).to_string());
@@ -73,7 +73,7 @@ const PLAYERS_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 pub fn issuer(client: &ClientArgs) -> Option<Issue> {
     let keys = (client.token.is_none() && client.token_file.is_none())
         .then(|| SigningKeys::load(&client.data_dir.join("signing.pem")).ok())??;
-    Some(Arc::new(move |username| keys.signing().issue(username, PLAYERS_LIFETIME, None).ok()))
+    Some(Arc::new(move |username| keys.signing().issue(username, PLAYERS_LIFETIME, Some(event_store::clock::now())).ok()))
 }
 
 fn username(text: &str) -> Result<String, String> {

@@ -11,6 +11,7 @@ mod identity;
 pub mod matrix;
 mod places;
 mod sight;
+pub mod signing;
 
 pub use account::{Account, Grant, Holder, Standing};
 pub use area::Area;

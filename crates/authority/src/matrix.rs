@@ -14,8 +14,10 @@ pub const fn duties(role: Role) -> &'static [Duty] {
     match role {
         Role::Administrator => &[Duty::Access, Duty::Operation],
         Role::Sponsor => &[Duty::Conduct],
-        Role::MedicalMonitor => &[Duty::Safety],
-        Role::Investigator => &[Duty::SiteWork, Duty::Participation, Duty::Safety, Duty::Delegation],
+        Role::MedicalMonitor => &[Duty::Safety, Duty::Unblinding],
+        Role::Investigator => {
+            &[Duty::SiteWork, Duty::Unblinding, Duty::Participation, Duty::Safety, Duty::Delegation]
+        }
         Role::Coordinator => &[Duty::SiteWork, Duty::Participation, Duty::Safety],
         Role::UnblindedStatistician => &[Duty::Allocation],
         Role::Participant => &[Duty::Participation],
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn who_runs_the_installation_or_pays_for_the_trial_does_no_clinical_work() {
         for role in [Role::Administrator, Role::Sponsor] {
-            for clinical in [Duty::SiteWork, Duty::Allocation, Duty::Participation, Duty::Safety] {
+            for clinical in [Duty::SiteWork, Duty::Allocation, Duty::Unblinding, Duty::Participation, Duty::Safety] {
                 assert!(!has_duty(role, clinical), "{role:?} {clinical:?}");
             }
         }

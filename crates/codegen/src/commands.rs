@@ -1,5 +1,6 @@
 //! The write side's part of the OpenAPI document, made from the list of commands.
 
+use authority::signing::SIGNED_WITHIN;
 use domain::commands::{COMMANDS, CommandSpec};
 use events::envelope::Role;
 use schemars::generate::SchemaSettings;
@@ -95,6 +96,12 @@ fn description(spec: &CommandSpec, with_id: bool) -> String {
         Role::ALL.iter().filter(|role| authority::matrix::has_duty(**role, spec.duty)).filter_map(|role| name(*role));
     let roles: Vec<String> = roles.collect();
     let mut description = format!("{} May be sent by {}.", spec.summary, roles.join(", "));
+    if spec.signed {
+        let minutes = SIGNED_WITHIN.num_minutes();
+        description.push_str(&format!(
+            " People sign it: the token's `auth_time` may be {minutes} minutes old, otherwise 401 (`sign-in-again`)."
+        ));
+    }
     if spec.creates && with_id {
         description.push_str(" The client makes the id, a UUID.");
     }

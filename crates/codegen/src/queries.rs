@@ -1,7 +1,9 @@
 //! The read side's part of the OpenAPI document, made from what views declare.
 
 use events::registry::contracts;
-use query_api::answers::{Entry, FoundPatient, Page, PatientIdentity, PatientState, TimelineEntry, ViewStatus};
+use query_api::answers::{
+    Entry, FoundPatient, Page, PatientIdentity, PatientState, SubjectAllocation, TimelineEntry, ViewStatus,
+};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use views::DynTable;
@@ -123,7 +125,7 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
 }
 
 /// The operations that read the log itself.
-fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 9] {
+fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 10] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
@@ -152,6 +154,7 @@ fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 9] {
     [
         ("patients/by-national-id", found_by_national_id(generator)),
         ("patients/{id}/identity", identity_of(generator)),
+        ("subjects/{id}/allocation", allocation_of(generator)),
         ("patients/{id}/timeline", timeline.get([vec![id(), order], paging(Paging::Log)].concat())),
         ("patients/{id}/history", history_of(history)),
         ("patients/{id}/history/export", export()),
@@ -192,6 +195,22 @@ fn identity_of(generator: &mut SchemaGenerator) -> Value {
         source: Source::Log,
     };
     identity.get(vec![id(), purpose(true)])
+}
+
+/// Which treatment a subject was allocated to.
+fn allocation_of(generator: &mut SchemaGenerator) -> Value {
+    let allocation = Operation {
+        id: "getSubjectAllocation".to_owned(),
+        summary: "Tells who broke the blind what a subject was allocated to".to_owned(),
+        description: "To the account that sent `unblindSubject` for this subject within the last hour (`not-unblinded` \
+                      otherwise) and signed in within the last 15 minutes (401 `sign-in-again`). That it was told is an \
+                      event before it is answered: `listDisclosures`."
+            .to_owned(),
+        tag: "subjects",
+        answer: generator.subschema_for::<SubjectAllocation>().to_value(),
+        source: Source::Log,
+    };
+    allocation.get(vec![id()])
 }
 
 /// Who bears a national id.

@@ -128,8 +128,12 @@ async fn decide(
         target_named,
     };
     let target = command.target();
-    let sender = Sender { identity_id: principal.identity_id, account_id: principal.account_id };
-    let authorised = Authorised::new(command, spec.duty, sender);
+    let sender = Sender {
+        identity_id: principal.identity_id,
+        account_id: principal.account_id,
+        signed_in_at: principal.auth_time,
+    };
+    let authorised = Authorised::new(command, spec, sender);
     let executed = api.executor.execute(&request, &authorised).await.map_err(from_execute)?;
     Ok(render(spec, target, executed))
 }

@@ -96,6 +96,7 @@ fn from_refusal(refusal: Refusal) -> Problem {
         RefusalKind::NotFound => StatusCode::NOT_FOUND,
         RefusalKind::Rule => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+        RefusalKind::Unauthenticated => return Problem::sign_in_again(refusal.message),
     };
     let problem = Problem::new(status, refusal.rule.clone(), refusal.message.clone());
     if !refusal.faults.is_empty() {

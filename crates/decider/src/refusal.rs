@@ -16,6 +16,8 @@ pub enum RefusalKind {
     Rule,
     /// Whoever sent it may not (403).
     Forbidden,
+    /// Whoever sent it must show anew who they are (401).
+    Unauthenticated,
 }
 
 /// Why a command was refused.

@@ -160,7 +160,7 @@ pub mod commands {
         }
         "patients" of consent {
             PresentConsentForm by SiteWork at "present-consent-form": "Shows a consent form to the patient.";
-            SignConsent by Participation at "sign-consent": "Signs the consent form that was presented.";
+            SignConsent by Participation at "sign-consent", signed: "Signs the consent form that was presented.";
             DeclineConsent by Participation at "decline-consent": "Records that the patient did not want to sign the form that was presented.";
             WithdrawConsent by Participation at "withdraw-consent": "Withdraws a consent.";
             CorrectConsent by SiteWork at "correct-consent": "Corrects what was recorded of a signature or a withdrawal; the old values stay in the history.";
@@ -175,6 +175,7 @@ pub mod commands {
             RandomiseSubject by Allocation at "randomise-subject": "Allocates an enrolled subject to an arm.";
             DiscontinueSubject by SiteWork at "discontinue-subject": "Ends a subject's participation before completion.";
             CompleteSubject by SiteWork at "complete-subject": "Records that a subject completed the trial.";
+            UnblindSubject by Unblinding at "unblind-subject", signed: "Breaks the blind for one subject.";
             CorrectSubjectEnd by SiteWork at "correct-subject-end": "Corrects how or when participation ended; the old values stay in the history.";
         }
         "reports" of epro::report {

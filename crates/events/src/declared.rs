@@ -41,6 +41,7 @@ pub const PAYLOADS: &[(&str, u16, Guarded)] = &[
     ("SubjectDiscontinued", 1, Guarded { allocation: &[], personal: &[&["detail"]], shown: &[&["detail"]] }),
     ("SubjectCompleted", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
     ("SubjectEndCorrected", 1, Guarded { allocation: &[], personal: &[&["changes", "detail"], &["previous", "detail"], &["reason"]], shown: &[&["changes", "detail"], &["previous", "detail"], &["reason"]] }),
+    ("SubjectUnblinded", 1, Guarded { allocation: &[], personal: &[&["reason"]], shown: &[&["reason"]] }),
     ("ReportFiled", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
     ("VisitFiled", 1, Guarded { allocation: &[], personal: &[], shown: &[] }),
     ("ReportSubmitted", 1, Guarded { allocation: &[], personal: &[&["answers", "*"]], shown: &[&["answers", "*"]] }),

@@ -6,3 +6,4 @@ pub use crate::lists::Page;
 pub use crate::patient_state::PatientState;
 pub use crate::reports::ViewStatus;
 pub use crate::search::FoundPatient;
+pub use crate::unblinding::SubjectAllocation;

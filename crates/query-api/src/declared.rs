@@ -17,7 +17,7 @@ pub const DOCUMENTS: &[Document] = &[
         version: 1,
         allocation: Allocation(&[]),
         personal: &[&["purpose"]],
-        words: &[("kind", &["identity", "history", "export", "search"])],
+        words: &[("kind", &["identity", "history", "export", "search", "allocation"])],
     },
     Document {
         view: "incidents",
@@ -35,7 +35,7 @@ pub const DOCUMENTS: &[Document] = &[
     },
     Document {
         view: "subjects",
-        version: 1,
+        version: 2,
         allocation: Allocation(&[&["arm"]]),
         personal: &[],
         words: &[("status", &["screened", "screen-failed", "enrolled", "randomised", "discontinued", "completed"])],

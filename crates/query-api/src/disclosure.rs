@@ -53,7 +53,10 @@ pub async fn record(api: &QueryApi, principal: &Principal, headers: &HeaderMap, 
 }
 
 /// Records that somebody in this role is shown something.
-async fn tell(
+///
+/// # Errors
+/// A 503 problem where it cannot be recorded.
+pub async fn tell(
     api: &QueryApi,
     principal: &Principal,
     role: Role,

@@ -33,6 +33,7 @@ mod reports;
 mod search;
 pub mod sse;
 mod stream;
+mod unblinding;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,7 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/trials/{id}/questionnaires/{instrument}", get(protocol::questionnaire))
         .route("/v1/patients/by-national-id", get(search::by_national_id))
         .route("/v1/patients/{id}/identity", get(identity::patient))
+        .route("/v1/subjects/{id}/allocation", get(unblinding::allocation))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))
         .route("/v1/patients/{id}/history", get(history::patient))
         .route("/v1/patients/{id}/history/export", get(history::export))

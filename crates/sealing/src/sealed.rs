@@ -8,12 +8,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::key::{Key, NoRandomness, NotAuthentic};
+use crate::owner::OwnerKind;
 use crate::place::{Found, Moved, Place};
 
 /// How a sealed value's text begins, and its version.
 const VERSION: &str = "v1";
 /// Texts are filled up to a multiple of this, so that their length tells little.
 const BLOCK_BYTES: usize = 64;
+/// The same for what is sealed for a trial: every arm's code fits in one, so that the length of an allocation tells nothing.
+const ALLOCATION_BLOCK_BYTES: usize = 512;
 /// Stands behind the text, before the zeros that fill it up (ISO/IEC 7816-4).
 const END: u8 = 0x80;
 
@@ -48,7 +51,11 @@ impl Sealed {
     /// # Errors
     /// [`NoRandomness`].
     pub fn seal(key: &Key, place: Place, text: &[u8]) -> Result<Self, NoRandomness> {
-        let filled = (text.len() / BLOCK_BYTES + 1) * BLOCK_BYTES;
+        let block_bytes = match place.owner().kind {
+            OwnerKind::Trial => ALLOCATION_BLOCK_BYTES,
+            OwnerKind::Patient | OwnerKind::Account | OwnerKind::Installation => BLOCK_BYTES,
+        };
+        let filled = (text.len() / block_bytes + 1) * block_bytes;
         let mut padded = Zeroizing::new(Vec::with_capacity(filled));
         padded.extend_from_slice(text);
         padded.push(END);
@@ -108,7 +115,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::owner::{Owner, OwnerKind};
+    use crate::owner::Owner;
 
     fn place_of(owner: Owner) -> Place {
         Place::new(owner, 1, (Uuid::from_u128(7), 2), "PatientRegistered", "demographics/family_name").expect("a place")
@@ -204,6 +211,10 @@ mod tests {
         };
         assert_eq!(length(b""), length(&[0; 63]));
         assert_ne!(length(&[0; 63]), length(&[0; 64]));
+        let allocation =
+            |text: &[u8]| Sealed::seal(&key, place_of(Owner::trial(Uuid::nil())), text).expect("sealed").to_string().len();
+        // The longest code of an arm, 100 characters of four bytes in quotes.
+        assert_eq!(allocation(b"\"A\""), allocation(&[b'a'; 402]));
         let value = Sealed::seal(&key, place_of(Owner::installation(Uuid::nil())), b"secret").expect("sealed");
         assert!(!format!("{value:?}").contains(&URL_SAFE_NO_PAD.encode(&value.bytes)));
     }

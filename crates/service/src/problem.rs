@@ -1,5 +1,6 @@
 //! Problem documents (RFC 9457): what every refused request is answered with.
 
+use authority::signing::SIGNED_WITHIN;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -90,6 +91,18 @@ impl Problem {
     pub fn unauthenticated(detail: &str) -> Self {
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
         problem.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// 401: who is asking has to sign in anew, with all that this takes, and within [`SIGNED_WITHIN`] (RFC 9470).
+    pub fn sign_in_again(detail: impl Into<String>) -> Self {
+        let challenge = format!(
+            "Bearer error=\"insufficient_user_authentication\", \
+             error_description=\"a more recent sign-in is needed\", max_age={}",
+            SIGNED_WITHIN.num_seconds()
+        );
+        let challenge = HeaderValue::try_from(challenge).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "sign-in-again", detail);
+        problem.with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// 403: who is asking may not.

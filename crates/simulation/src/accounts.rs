@@ -66,7 +66,7 @@ pub fn player(command: &CommandRequest, scene: Scene<'_>) -> Member {
             scope: Scope::Trial { trial_id },
         },
         // The investigator judges adverse events and answers for alerts.
-        (Some(Duty::Safety | Duty::Delegation), _) => at_site(Role::Investigator, "investigator"),
+        (Some(Duty::Safety | Duty::Unblinding | Duty::Delegation), _) => at_site(Role::Investigator, "investigator"),
         (Some(Duty::Participation), Some((patient_id, number))) => Member {
             username: format!("participant-{:05}", number + 1),
             role: Role::Participant,

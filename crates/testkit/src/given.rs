@@ -52,7 +52,12 @@ impl World {
 
     /// The same world, some minutes later.
     pub fn minutes_later(&self, minutes: i64) -> Self {
-        Self { now: Some(self.now.unwrap_or_else(now) + TimeDelta::minutes(minutes)), ..self.clone() }
+        Self { now: Some(self.now() + TimeDelta::minutes(minutes)), ..self.clone() }
+    }
+
+    /// The time in this world.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now.unwrap_or_else(now)
     }
 
     /// Decides a command; its events are part of the world afterwards.
@@ -105,7 +110,7 @@ impl World {
         let (mut context, mut facts) = (context(), Facts::new());
         context.actor.role = self.role.unwrap_or(context.actor.role);
         context.target_named = !self.unnamed;
-        context.now = self.now.unwrap_or_else(now);
+        context.now = self.now();
         // Every command has an id of its own.
         context.command_id = Uuid::from_u128(1 + self.streams.values().map(Vec::len).sum::<usize>() as u128);
         for need in reads {

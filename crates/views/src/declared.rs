@@ -8,7 +8,7 @@ pub const ALLOCATIONS: &[(&str, u32, Paths)] = &[
     ("audit_access", 1, &[]),
     ("incidents", 1, &[]),
     ("consents", 1, &[]),
-    ("subjects", 1, &[&["arm"]]),
+    ("subjects", 2, &[&["arm"]]),
     ("reports", 1, &[]),
     ("dead_letters", 1, &[]),
     ("patients", 2, &[]),

@@ -35,6 +35,7 @@ guides! {
     build_an_app: "build-an-app.md",
     operate: "operate.md",
     subscribe: "subscribe-to-events.md",
+    unblind: "unblind.md",
 }
 
 /// A guide's script.

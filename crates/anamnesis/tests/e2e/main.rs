@@ -19,6 +19,7 @@ mod finding;
 mod guides;
 mod hardening;
 mod import;
+mod kept;
 mod keys;
 mod loss;
 mod markers;
@@ -41,6 +42,7 @@ mod stream;
 mod subscribers;
 mod system;
 mod token;
+mod unblinding;
 
 use system::System;
 

@@ -175,7 +175,8 @@ pub struct System {
     pub api: Api,
     pub processes: Vec<Process>,
     pub folder: TempDir,
-    key_file: PathBuf,
+    /// The key that signs tokens.
+    pub key_file: PathBuf,
     administrator: String,
     /// The nats-server of its own, where it has one.
     pub nats: Option<NatsServer>,
@@ -376,7 +377,8 @@ pub fn make_key(file: &Path) {
     service::identity::SigningKeys::load_or_create(file).expect("the key is made");
 }
 
-fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {
+/// A token of an account by this key.
+pub fn issue(key_file: &str, username: &str, folder: &Path, more: &[&str]) -> String {
     let arguments = ["token", "--signing-key-file", key_file, "--account", username];
     let output = run(&[&arguments, more].concat(), folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use command_api::accounts;
+use decider::Command as _;
 use domain::access::account::{CloseAccount, SuspendAccount, UnlinkIdentity};
 use domain::access::grant::RevokeRole;
 use domain::access::{Authorised, AuthorityError, Sender};
-use domain::commands::{AnyCommand, Duty};
+use domain::commands::{AnyCommand, COMMANDS};
 use domain::patient::{RecordObservation, RegisterPatient};
 use event_store::Store;
 use event_store::execute::{ExecuteError, Executor, Request};
@@ -71,14 +72,19 @@ fn identity(username: &str) -> LinkedIdentity {
 /// Sends commands until one is refused; how many were done, and the rule that refused.
 async fn write_until_refused(executor: &Executor, username: &str, patient_id: PatientId, done: &AtomicUsize) -> String {
     let LinkedIdentity { issuer, subject } = identity(username);
-    let sender = Sender { identity_id: IdentityId::of(&issuer, &subject), account_id: AccountId::of(username) };
+    let sender = Sender {
+        identity_id: IdentityId::of(&issuer, &subject),
+        account_id: AccountId::of(username),
+        signed_in_at: None,
+    };
+    let spec = COMMANDS.iter().find(|spec| spec.name == RecordObservation::NAME).expect("a command");
     loop {
         let observe: RecordObservation =
             serde_json::from_value(serde_json::json!({"code": "AGE", "value": 40})).expect("a command");
         let command: AnyCommand = (patient_id, observe).into();
         let actor = Actor { id: username.to_owned(), role: Role::Participant, organisation: None };
         let request = request(executor, &command, actor);
-        let authorised = Authorised::new(command, Duty::SiteWork, sender);
+        let authorised = Authorised::new(command, spec, sender);
         match executor.execute(&request, &authorised).await {
             Ok(_) => done.fetch_add(1, Ordering::Relaxed),
             Err(ExecuteError::Refused(refusal)) => return refusal.rule,

@@ -4,14 +4,15 @@
 //! command stands behind the revocation of the right that it needed. What lies outside the sender's scope does not
 //! exist for them: the command is answered as on a log without it (docs/adr/0033).
 
+use authority::signing::{may_sign, signs};
 use authority::{Account, Holder, Identity, Sight};
-use decider::{Context, Decide, Decision, Facts, Halt, Need, Refusal};
-use events::access::Duty;
+use chrono::{DateTime, Utc};
+use decider::{Context, Decide, Decision, Facts, Halt, Need, Refusal, RefusalKind};
 use events::envelope::{References, Role};
 use events::ids::{AccountId, IdentityId};
 
 use super::outlook::Outlook;
-use crate::commands::AnyCommand;
+use crate::commands::{AnyCommand, CommandSpec};
 
 /// How often a decision without what is out of sight may ask for streams; more is a decision that never ends.
 const HALTS_MAX: usize = 64;
@@ -29,6 +30,8 @@ rules! {
             "none of the roles that the account holds now has the duty to send {0}";
         OutOfScope(command: &'static str) => OUT_OF_SCOPE = "out-of-scope":
             "the account's roles do not reach as far as this {0} would; name the trial or site where it holds one";
+        SignInAgain(command: &'static str) => SIGN_IN_AGAIN = "sign-in-again":
+            "{0} is signed: sign in anew, with all that this takes, and send it again with the new token";
     }
 }
 
@@ -39,25 +42,27 @@ pub struct Sender {
     pub identity_id: IdentityId,
     /// The account for which that identity spoke when the token was looked at.
     pub account_id: AccountId,
+    /// When they last showed the issuer who they are, where the token tells it.
+    pub signed_in_at: Option<DateTime<Utc>>,
 }
 
 /// A command with its sender.
 #[derive(Clone, Debug)]
 pub struct Authorised {
     command: AnyCommand,
-    duty: Duty,
+    spec: &'static CommandSpec,
     sender: Sender,
 }
 
 impl Authorised {
-    /// The command, whose duty this is, sent by somebody.
-    pub const fn new(command: AnyCommand, duty: Duty, sender: Sender) -> Self {
-        Self { command, duty, sender }
+    /// The command, of which this is known, sent by somebody.
+    pub const fn new(command: AnyCommand, spec: &'static CommandSpec, sender: Sender) -> Self {
+        Self { command, spec, sender }
     }
 
     /// The sender's account, if it may act now.
     fn holder<'facts>(&self, context: &Context, facts: &'facts Facts) -> Result<&'facts Holder, Halt> {
-        let Sender { identity_id, account_id } = self.sender;
+        let Sender { identity_id, account_id, .. } = self.sender;
         facts.require([Need::of::<Identity>(identity_id), Need::of::<Account>(account_id)])?;
         let speaks_for = facts.get::<Identity>(identity_id)?.account();
         let holder = facts.get::<Account>(account_id)?.holder();
@@ -69,6 +74,11 @@ impl Authorised {
             authority::Standing::Active if holder.is_locked(context.now) => Err(forbid(AuthorityError::Locked)),
             authority::Standing::Active => Ok(holder),
         }
+    }
+
+    /// Whether the sender has to sign in anew before the command is taken from them in this role.
+    fn needs_sign_in(&self, role: Role, context: &Context) -> bool {
+        self.spec.signed && signs(role) && !may_sign(self.sender.signed_in_at, context.now)
     }
 
     /// Whether a decision about these is within what is in sight, and so is all that it looked at.
@@ -93,8 +103,12 @@ impl Authorised {
 }
 
 fn forbid(reason: AuthorityError) -> Halt {
+    refuse_as(RefusalKind::Forbidden, reason)
+}
+
+fn refuse_as(kind: RefusalKind, reason: AuthorityError) -> Halt {
     match reason.into() {
-        Halt::Refused(refusal) => Halt::Refused(decider::Refusal { kind: decider::RefusalKind::Forbidden, ..refusal }),
+        Halt::Refused(refusal) => Halt::Refused(Refusal { kind, ..refusal }),
         halt @ Halt::Needs(_) => halt,
     }
 }
@@ -109,13 +123,18 @@ impl Decide for Authorised {
 
     fn decide(&self, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         let holder = self.holder(context, facts)?;
-        let grants = || holder.grants_in_force(context.now).filter(|grant| grant.has(self.duty));
+        let grants = || holder.grants_in_force(context.now).filter(|grant| grant.has(self.spec.duty));
         let sight = Sight::of(grants());
         if sight.is_empty() {
             return Err(forbid(AuthorityError::NotADuty(self.command.name())));
         }
         let mut refused = None;
         for role in candidates(&sight) {
+            if self.needs_sign_in(role, context) {
+                let again = AuthorityError::SignInAgain(self.command.name());
+                refused.get_or_insert(refuse_as(RefusalKind::Unauthenticated, again));
+                continue;
+            }
             let (sight, acting) = (sight.by(role), Context { actor: holder.actor(role), ..context.clone() });
             let outlook = Outlook::new(&sight, facts);
             match self.command.decide(&acting, facts) {

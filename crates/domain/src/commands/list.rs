@@ -9,6 +9,7 @@ use events::access::Duty;
 use super::{AnyCommand, BodyError};
 
 /// What is known of a command without carrying it out.
+#[derive(Debug)]
 pub struct CommandSpec {
     /// The name, such as `SignConsent`.
     pub name: &'static str,
@@ -22,6 +23,8 @@ pub struct CommandSpec {
     pub creates: bool,
     /// Whose duty it is; tells which roles may send it.
     pub duty: Duty,
+    /// Whether people sign it: whoever sends it has shown lately who they are ([`authority::signing`]).
+    pub signed: bool,
     /// What it does, in one line.
     pub summary: &'static str,
     /// The kind of stream that the address names.
@@ -40,9 +43,10 @@ impl CommandSpec {
 }
 
 /// Declares the commands: the collection in the address, the module that has the commands, and of each command
-/// whose duty it is, its address (and a shorter one), whether it brings its target into being, and what it does.
+/// whose duty it is, its address (and a shorter one), whether it brings its target into being (`creates`), whether people
+/// sign it (`signed`), and what it does.
 macro_rules! commands {
-    ($($collection:literal of $($module:ident)::+ { $($command:ident by $duty:ident at $path:literal $(or $alias:literal)? $(, $creates:ident)?: $summary:literal;)+ })+) => {
+    ($($collection:literal of $($module:ident)::+ { $($command:ident by $duty:ident at $path:literal $(or $alias:literal)? $(, $mark:ident)*: $summary:literal;)+ })+) => {
         $(use crate::$($module)::+::{$($command),+};)+
 
         /// Any command with its target.
@@ -94,8 +98,9 @@ macro_rules! commands {
             collection: $collection,
             path: $path,
             alias: commands!(@alias $($alias)?),
-            creates: commands!(@creates $($creates)?),
+            creates: commands!(@creates $($mark)*),
             duty: Duty::$duty,
+            signed: commands!(@signed $($mark)*),
             summary: $summary,
             target: <<$command as ::decider::Command>::Target as ::events::ids::StreamKey>::STREAM_TYPE,
             schema: |generator| generator.subschema_for::<$command>(),
@@ -109,6 +114,8 @@ macro_rules! commands {
     };
     (@alias) => { None };
     (@alias $alias:literal) => { Some($alias) };
-    (@creates) => { false };
-    (@creates $creates:ident) => { true };
+    (@creates creates $($other:ident)*) => { true };
+    (@creates $($other:ident)*) => { false };
+    (@signed signed) => { true };
+    (@signed $($other:ident)*) => { false };
 }

@@ -248,7 +248,9 @@ fn advance(who: Who, event: &SubjectEvent) -> State {
         SubjectEvent::ScreeningFailed(_)
         | SubjectEvent::SubjectDiscontinued(_)
         | SubjectEvent::SubjectEndCorrected(_) => State::Finished(who, true),
-        SubjectEvent::SubjectRandomised(_) | SubjectEvent::SubjectCompleted(_) => State::Finished(who, false),
+        SubjectEvent::SubjectRandomised(_)
+        | SubjectEvent::SubjectCompleted(_)
+        | SubjectEvent::SubjectUnblinded(_) => State::Finished(who, false),
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! An instance is one alert. What meets a rule begins the instances of all
 //! alerts that it raises, so one event may begin several; it is keyed by the
-//! source event until the alert exists.
+//! source event until the alert exists. Where a blind was broken, those whom that
+//! concerns are told as well, and not what came of it.
 
 use chrono::{DateTime, Utc};
 use decider::Refusal;
+use events::enrolment::subject::SubjectEvent;
 use events::envelope::{Envelope, References, Role};
 use events::epro::report::ReportEvent;
 use events::ids::{AlertId, NotificationId, SubjectId};
@@ -19,6 +21,9 @@ use crate::messaging::notification::{NotificationError, RequestNotification};
 use crate::process::{OnRefusal, Phase, ProcessManager, Route, Step};
 use crate::safety::alert::{AlertError, EscalateAlert, RaiseAlert};
 
+/// Who answers for the trial, for its safety and for the subject's care.
+const TOLD_OF_UNBLINDING: [Role; 3] = [Role::Sponsor, Role::MedicalMonitor, Role::Investigator];
+
 /// The alert process manager.
 pub struct AlertProcess;
 
@@ -28,7 +33,7 @@ pub enum State {
     /// Nothing yet.
     #[default]
     New,
-    /// An event met rules; its alerts are raised.
+    /// An event met rules and its alerts are raised, or it broke a blind, which is told.
     Raising(References),
     /// Nobody took notice yet.
     Open {
@@ -54,6 +59,7 @@ impl ProcessManager for AlertProcess {
         match event {
             AnyEvent::Alert(AlertEvent::AlertRaised(_)) => Route::Start(envelope.stream.id),
             AnyEvent::Alert(_) => Route::Continue(envelope.stream.id),
+            AnyEvent::Subject(SubjectEvent::SubjectUnblinded(_)) => Route::Start(envelope.event_id),
             event if !triggered(event).0.is_empty() => Route::Start(envelope.event_id),
             _ => Route::Nobody,
         }
@@ -72,7 +78,7 @@ impl ProcessManager for AlertProcess {
             AnyEvent::Alert(AlertEvent::AlertAcknowledged(_)) => State::Acknowledged(references),
             AnyEvent::Alert(AlertEvent::AlertResolved(_)) => State::Finished(references),
             AnyEvent::Alert(AlertEvent::AlertNoteAdded(_)) => state,
-            // Only what meets a rule is routed here.
+            // Only what meets a rule or broke a blind is routed here.
             _ => State::Raising(references),
         }
     }
@@ -84,6 +90,9 @@ impl ProcessManager for AlertProcess {
             AnyEvent::Alert(AlertEvent::AlertRaised(raised)) => notify(envelope, "alert-raised", &raised.recipients),
             AnyEvent::Alert(AlertEvent::AlertEscalated(escalated)) => {
                 notify(envelope, "alert-escalated", &escalated.recipients)
+            }
+            AnyEvent::Subject(SubjectEvent::SubjectUnblinded(_)) => {
+                notify(envelope, "subject-unblinded", &TOLD_OF_UNBLINDING)
             }
             event => {
                 let Some(subject_id) = subject_of(envelope) else { return Vec::new() };

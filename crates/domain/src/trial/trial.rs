@@ -6,7 +6,7 @@ use decider::{Aggregate, Context, Facts, Halt};
 use events::identifier::{same, same_language};
 use events::ids::{SiteId, TrialId};
 use events::trial::questionnaire::QuestionnaireDefinition;
-use events::trial::{Criterion, EnrolmentMode, TrialEvent};
+use events::trial::{Blinding, Criterion, EnrolmentMode, TrialEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -34,6 +34,8 @@ pub struct RegisteredTrial {
     pub planned_enrolment: u32,
     /// How participants reach enrolment.
     pub enrolment_mode: EnrolmentMode,
+    /// From whom treatment allocation is hidden.
+    pub blinding: Blinding,
     /// The arms' codes.
     pub arms: Vec<String>,
     /// The sites with their codes.
@@ -213,7 +215,7 @@ impl RegisteredTrial {
 impl Aggregate for Trial {
     type Id = TrialId;
     type Event = TrialEvent;
-    const SNAPSHOT_VERSION: u16 = 2;
+    const SNAPSHOT_VERSION: u16 = 3;
 
     fn evolve(self, event: &TrialEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut course = match (self, event) {
@@ -224,6 +226,7 @@ impl Aggregate for Trial {
                     enrolment_since: occurred_at,
                     planned_enrolment: registered.planned_enrolment,
                     enrolment_mode: registered.enrolment_mode,
+                    blinding: registered.blinding,
                     arms: Vec::new(),
                     sites: Vec::new(),
                     criteria: None,

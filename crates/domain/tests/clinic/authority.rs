@@ -114,9 +114,10 @@ fn a_grant_holds_from_when_until_when_it_says() {
 fn an_identity_that_was_unlinked_speaks_for_nobody() {
     let account = AccountId::of(SOMEBODY);
     let identity = LinkedIdentity { issuer: "https://id.example".to_owned(), subject: "s-1".to_owned() };
-    let sender = Sender { identity_id: IdentityId::of(&identity.issuer, &identity.subject), account_id: account };
+    let identity_id = IdentityId::of(&identity.issuer, &identity.subject);
+    let sender = Sender { identity_id, account_id: account, signed_in_at: Some(now()) };
     each_command(|world, role, scope, spoken| {
-        let by = |world: &World, sender| world.when_any(&Authorised::new(any(spoken), spoken.spec.duty, sender));
+        let by = |world: &World, sender| world.when_any(&Authorised::new(any(spoken), spoken.spec, sender));
         let world = hired(world, SOMEBODY, role, scope);
         forbidden(&by(&world, sender), AuthorityError::NO_ACCOUNT, spoken.spec.name);
         let link = LinkIdentity { identity: identity.clone() };

@@ -1,6 +1,7 @@
 //! Two trials with two sites each and a participant at every one, and accounts that look at them from all sides.
 
 use authority::matrix;
+use chrono::{DateTime, Utc};
 use domain::access::account::RegisterAccount;
 use domain::access::grant::{GrantRole, RevokeRole};
 use domain::access::{Authorised, Sender};
@@ -57,8 +58,13 @@ pub fn played(world: World, all: Vec<Spoken>) -> World {
 
 /// What becomes of a command that somebody sends.
 pub fn sent(world: &World, username: &str, spoken: &Spoken) -> Outcome {
-    let sender = Sender { identity_id: IdentityId::own(username), account_id: AccountId::of(username) };
-    world.when_any(&Authorised::new(any(spoken), spoken.spec.duty, sender))
+    signed(world, username, spoken, Some(world.now()))
+}
+
+/// What becomes of a command by somebody who signed in then.
+pub fn signed(world: &World, username: &str, spoken: &Spoken, signed_in_at: Option<DateTime<Utc>>) -> Outcome {
+    let sender = Sender { identity_id: IdentityId::own(username), account_id: AccountId::of(username), signed_in_at };
+    world.when_any(&Authorised::new(any(spoken), spoken.spec, sender))
 }
 
 /// An account without any role.

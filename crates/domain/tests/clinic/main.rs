@@ -24,4 +24,5 @@ mod safety;
 mod scopes;
 mod scoring;
 mod times;
+mod unblinding;
 mod world;

@@ -94,7 +94,7 @@ fn observed() -> Happened {
     happened::<_, PatientEvent>(patient_id(), observed, References::patient(patient_id()))
 }
 
-fn notification(number: u64, template: &str, recipient: Role, name: &str) -> (NotificationId, RequestNotification) {
+pub fn notification(number: u64, template: &str, recipient: Role, name: &str) -> (NotificationId, RequestNotification) {
     let request = RequestNotification {
         cause_event_id: event_id(number),
         template: template.to_owned(),

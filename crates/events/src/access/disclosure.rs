@@ -18,6 +18,8 @@ pub enum DisclosureKind {
     Export,
     /// That somebody with this national id is registered.
     Search,
+    /// Which treatment the person was allocated to, after the blind was broken for them.
+    Allocation,
 }
 
 /// Something about a person was shown to who is told as the event's actor (ICH E6(R3), 4.2.2(a); 45 CFR 164.528(b)).

@@ -13,6 +13,8 @@ pub enum Duty {
     SiteWork,
     /// Treatment allocation.
     Allocation,
+    /// Breaking the blind for one subject.
+    Unblinding,
     /// What participants say about themselves.
     Participation,
     /// Looking after alerts.
@@ -29,10 +31,11 @@ pub enum Duty {
 
 impl Duty {
     /// Every duty, in the order in which they are told.
-    pub const ALL: [Duty; 9] = [
+    pub const ALL: [Duty; 10] = [
         Duty::Conduct,
         Duty::SiteWork,
         Duty::Allocation,
+        Duty::Unblinding,
         Duty::Participation,
         Duty::Safety,
         Duty::Delegation,

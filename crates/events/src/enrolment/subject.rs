@@ -161,6 +161,29 @@ pub struct SubjectEndFields {
     pub ended_at: Change<DateTime<Utc>>,
 }
 
+/// How somebody came to learn a subject's allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnblindingCategory {
+    /// The subject's care depends on it, now.
+    Emergency,
+    /// As the protocol foresees, such as for the expedited report of a suspected unexpected serious adverse reaction.
+    Planned,
+    /// Somebody learned it by mistake; they are told nothing by this.
+    Inadvertent,
+}
+
+/// The blind was broken for this subject alone, by who is told as the event's actor.
+///
+/// What they were told does not stand here (ICH E6(R3), 4.1.4; EMA guideline on computerised systems, 6.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectUnblinded {
+    /// How it came to that.
+    pub category: UnblindingCategory,
+    /// Why.
+    pub reason: Prose,
+}
+
 event_set! {
     /// What can happen to a subject.
     pub enum SubjectEvent in Subject {
@@ -173,5 +196,6 @@ event_set! {
         SubjectDiscontinued = 1;
         SubjectCompleted = 1;
         SubjectEndCorrected = 1;
+        SubjectUnblinded = 1;
     }
 }

@@ -238,6 +238,7 @@ impl Known {
             }
             SubjectEvent::SubjectCompleted(_) => course.ended = ended(SubjectEnd::Completed, None, None),
             SubjectEvent::SubjectEndCorrected(corrected) => course.end_corrected(&corrected),
+            SubjectEvent::SubjectUnblinded(_) => {}
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Subject {
     enrolled_at: Option<DateTime<Utc>>,
     randomised_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
+    /// When the blind was last broken for this subject, where it was.
+    unblinded_at: Option<DateTime<Utc>>,
 }
 
 /// How far a subject is.
@@ -64,7 +66,7 @@ enum SubjectStatus {
 impl Table for Subjects {
     type Document = Subject;
     const NAME: &'static str = "subjects";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const COLUMNS: &'static [Column<Subject>] = &[
         uuid("trial_id", |subject| subject.trial_id.uuid().into()),
         uuid("site_id", |subject| subject.site_id.uuid().into()),
@@ -142,6 +144,7 @@ impl View for Subjects {
                 document.ended_at = Some(at);
             }
             SubjectEvent::SubjectEndCorrected(corrected) => document.end_corrected(&corrected.changes),
+            SubjectEvent::SubjectUnblinded(_) => document.unblinded_at = Some(at),
         }
         Some(document)
     }
@@ -205,6 +208,7 @@ impl Subject {
             enrolled_at: None,
             randomised_at: None,
             ended_at: None,
+            unblinded_at: None,
         }
     }
 }

@@ -194,7 +194,7 @@ impl Trial {
                 self.screened += 1;
                 self.at_site(site_id, |site| site.screened += 1);
             }
-            SubjectEvent::EligibilityRecorded(_) => {}
+            SubjectEvent::EligibilityRecorded(_) | SubjectEvent::SubjectUnblinded(_) => {}
             SubjectEvent::ScreeningFailed(_) => {
                 self.screen_failed += 1;
                 self.at_site(site_id, |site| site.screen_failed += 1);

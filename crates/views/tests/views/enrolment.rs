@@ -120,7 +120,7 @@ fn a_corrected_end_moves_subjects_between_the_figures() {
         "subject_number": "0001", "earlier_subject_numbers": [], "status": "discontinued", "eligibility": null,
         "missing_observations": [], "missing_judgements": [], "screen_failure_reasons": [], "arm": "A",
         "discontinuation_reason": "ADVERSE EVENT", "screened_at": minute(2), "enrolled_at": minute(3),
-        "randomised_at": minute(4), "ended_at": minute(9)
+        "randomised_at": minute(4), "ended_at": minute(9), "unblinded_at": null
     }));
 }
 
@@ -144,6 +144,7 @@ fn a_subject_goes_from_screening_to_the_end() {
         of_subject("SubjectEnrolled", &json!({})),
         of_subject("SubjectRandomised", &json!({"arm": "A"})),
         of_subject("SubjectCompleted", &json!({})),
+        of_subject("SubjectUnblinded", &json!({"category": "emergency", "reason": "Unconscious"})),
     ];
     let document = |status: &str| {
         json!({
@@ -151,7 +152,7 @@ fn a_subject_goes_from_screening_to_the_end() {
             "subject_number": "0001", "earlier_subject_numbers": [], "status": status, "eligibility": null,
             "missing_observations": [], "missing_judgements": [],
             "screen_failure_reasons": [], "arm": null, "discontinuation_reason": null, "screened_at": minute(0),
-            "enrolled_at": null, "randomised_at": null, "ended_at": null
+            "enrolled_at": null, "randomised_at": null, "ended_at": null, "unblinded_at": null
         })
     };
     given(course[..1].to_vec()).view::<Subjects>(subject()).then(&document("screened"));
@@ -160,7 +161,7 @@ fn a_subject_goes_from_screening_to_the_end() {
     given(course[..2].to_vec()).view::<Subjects>(subject()).then(&with(document("screened"), &waiting));
     let ended = json!({
         "eligibility": "eligible", "arm": "A", "enrolled_at": minute(3), "randomised_at": minute(4),
-        "ended_at": minute(5)
+        "ended_at": minute(5), "unblinded_at": minute(6)
     });
     given(course).view::<Subjects>(subject()).then(&with(document("completed"), &ended));
     let failed = [screened(), of_subject("ScreeningFailed", &json!({"reasons": ["INCL01"]}))];

@@ -2,6 +2,7 @@
 
 mod commands;
 mod end;
+mod unblinding;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Facts, Halt};
@@ -17,6 +18,7 @@ pub use commands::{
     ScreenPatient,
 };
 pub use end::{CorrectSubjectEnd, End};
+pub use unblinding::UnblindSubject;
 
 /// A subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +121,8 @@ rules! {
         NotRandomised => NOT_RANDOMISED = "subject-not-randomised": "the subject was not randomised";
         OutOfOrder(stage: Stage, since: NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
             "the subject is {0} since {1}, later than this", field "occurred_at";
+        NotBlinded => NOT_BLINDED = "trial-not-blinded":
+            "treatment allocation is hidden from nobody in this trial: there is nothing to unblind";
         _ => NOT_FOUND = "subject-not-found";
     }
 }
@@ -269,6 +273,8 @@ impl Aggregate for Subject {
                 participation.finish(SubjectEnd::Completed, None, None, occurred_at);
             }
             SubjectEvent::SubjectEndCorrected(corrected) => participation.correct_end(&corrected.changes),
+            // Whoever was unblinded goes on, or is discontinued by somebody.
+            SubjectEvent::SubjectUnblinded(_) => {}
         }
         Subject::Screened(participation)
     }
