@@ -235,7 +235,7 @@ impl Watch {
     async fn event(&mut self, position: u64) -> Result<Option<&Envelope>, LogError> {
         let Some(before) = position.checked_sub(1) else { return Ok(None) };
         if !self.read.iter().any(|event| event.position == position) {
-            self.read = self.log.read_all(before, READ_EVENTS).await?;
+            self.read = self.log.follow(before, READ_EVENTS).await?;
         }
         Ok(self.read.iter().find(|event| event.position == position))
     }

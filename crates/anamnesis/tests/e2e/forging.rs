@@ -1,5 +1,6 @@
 //! Somebody else publishes on NATS: it is a security event, and nothing comes of it. The keys by which others know.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
@@ -168,8 +169,10 @@ async fn nothing_is_published_unsigned() {
         let words = ["relay", "--data-dir", &data, "--nats-url", &nats.url(), "--event-signing-key-file", file];
         text(&run(&words, folder.path()).stderr)
     };
+    let mode = |file: &str, mode| std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).expect("its rights");
+    mode(&jwks, 0o600);
     assert!(relay(&jwks).contains("Ed25519"), "{}", relay(&jwks));
-    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("its rights");
+    mode(&key, 0o644);
     assert!(relay(&key).contains("chmod 600"), "{}", relay(&key));
     // Whoever publishes nothing has nothing to show.
     let mut process = Process::start("query-api", folder.path(), &query_api(&data, folder.path()));
