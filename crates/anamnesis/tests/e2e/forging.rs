@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::asyncapi::{head, streamed};
 use crate::clinic::fresh;
-use crate::system::{Process, System, make_event_key, run, text};
+use crate::system::{System, make_event_key, run, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What somebody would like to see in the log.
@@ -175,16 +175,7 @@ async fn nothing_is_published_unsigned() {
     mode(&key, 0o644);
     assert!(relay(&key).contains("chmod 600"), "{}", relay(&key));
     // Whoever publishes nothing has nothing to show.
-    let mut process = Process::start("query-api", folder.path(), &query_api(&data, folder.path()));
-    process.ready().await;
-    let answer = reqwest::get(format!("{}/v1/event-keys", process.url)).await.expect("an answer");
-    assert_eq!(answer.status(), 404);
-}
-
-fn query_api(data: &str, folder: &std::path::Path) -> Vec<String> {
-    let key = folder.join("signing.pem");
-    crate::system::make_key(&key);
-    let key = key.to_string_lossy().into_owned();
-    let master = crate::keys::make_master_key(folder);
-    ["--data-dir", data, "--signing-key-file", &key, "--master-key-file", &master].map(str::to_owned).to_vec()
+    let system = System::embedded_with(&[]).await;
+    system.api.with_token(None).get("/v1/event-keys").await.refused(404, "not-found");
+    assert!(!system.folder.path().join("data/event-signing.pem").exists());
 }
