@@ -152,10 +152,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         supervisor.spawn("certificate", tls.keep_current(shutdown.clone()));
     }
     supervisor.spawn("issuers' keys", verifier.clone().keep_fresh(shutdown.clone()));
-    if let Some(installation) = &installation {
-        checks.push(master::are_there(installation.clone()));
-        supervisor.spawn("keys", master::keep_trying(installation.clone(), shutdown.clone()));
-    }
+    master::attend(installation.as_ref(), &mut checks, &mut supervisor);
     let recorder = incidents::recorder(executor.as_ref(), &mut supervisor, &shutdown);
     publishing.watch(roles, &store, nats, &recorder, &mut supervisor);
     let gate = Gate::new(verifier.clone(), accounts.clone(), recorder);

@@ -90,7 +90,9 @@ impl Watched {
         let (sender, told) = unbounded_channel();
         let task = tokio::spawn(async move {
             loop {
-                drop(sender.send(watch.next().await));
+                if sender.send(watch.next().await).is_err() {
+                    return;
+                }
             }
         });
         let this = Self { told, _task: AbortOnDropHandle::new(task) };
@@ -107,6 +109,9 @@ impl Watched {
         (told.reason, told.address)
     }
 }
+
+/// Subject, headers that are changed, what is told by the log alone and by the key, and under which address.
+type Case<'case> = (&'case str, &'case [(&'case str, &'case str)], Option<Reason>, Reason, &'static str);
 
 #[tokio::test]
 async fn what_is_not_the_relays_is_told_and_nothing_else() {
@@ -130,14 +135,14 @@ async fn what_is_not_the_relays_is_told_and_nothing_else() {
     let next: Vec<(&str, &str)> = next.iter().map(|(name, value)| (*name, &**value)).collect();
     let control = names.control("LogRepublished");
     let nobody = names.all_events().replace('>', "what.somebody@example.org.chose.x");
-    let cases: [(&str, &[(&str, &str)], Option<Reason>, Reason, &str); 9] = [
+    let cases: [Case<'_>; 9] = [
         // The next event, made up; one of the log's, with another role; what is no message of ours at all.
         (&subject, &next, Some(Reason::NotInTheLog), Reason::NotSigned, EVENT_ADDRESS),
         (&subject, &[("ce-actorrole", "administrator")], Some(Reason::NotInTheLog), Reason::NotSigned, EVENT_ADDRESS),
         (&subject, &[("ce-more", "x")], Some(Reason::NotInTheLog), Reason::NotSigned, EVENT_ADDRESS),
         (&subject, &[("ce-position", "x")], Some(Reason::Malformed), Reason::Malformed, EVENT_ADDRESS),
         (&subject, &[("ce-epoch", "2")], Some(Reason::OtherEpoch), Reason::OtherEpoch, EVENT_ADDRESS),
-        (&subject, &[("ce-logid", &next[1].1)], Some(Reason::OtherLog), Reason::OtherLog, EVENT_ADDRESS),
+        (&subject, &[("ce-logid", next[1].1)], Some(Reason::OtherLog), Reason::OtherLog, EVENT_ADDRESS),
         // A true one under another subject; of what the log does not have only the signature tells.
         (&nobody, &[], Some(Reason::NotInTheLog), Reason::NotInTheLog, EVENT_ADDRESS),
         (&control, &[], Some(Reason::NotInTheLog), Reason::NotInTheLog, CONTROL_ADDRESS),
