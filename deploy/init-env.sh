@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the .env of docker-compose.yml: a key that signs tokens, the master key that wraps all others, a password for the
-# database's administrator and each of its roles, and keys of those who speak to NATS (nkeys). What stands there already is kept, so that running it again changes nothing: the database keeps the
+# Makes the .env of docker-compose.yml: a key that signs tokens, one that signs published events, the master key that wraps all
+# others, a password for the database's administrator and each of its roles, and keys of those who speak to NATS (nkeys). What stands there already is kept, so that running it again changes nothing: the database keeps the
 # passwords that it was made with, tokens hold as long as their key is the same, and without the master key nothing that is
 # kept under it can be used.
 #
@@ -40,21 +40,33 @@ nkey() {
             value = flip(value, 4096); value = flip(value, 32); return flip(value, 1)
         }
         function flip(value, bit) { return int(value / bit) % 2 == 1 ? value - bit : value + bit }')
-    printf '%s%s\n' "$1" "$crc" | fold -w2 | while read -r byte; do printf '%b' "\\0$(printf '%o' "0x$byte")"; done |
-        base32 | tr -d '=\n'
+    printf '%s%s\n' "$1" "$crc" | bytes | base32 | tr -d '=\n'
 }
+
+# Hexadecimal digits as bytes.
+bytes() { fold -w2 | while read -r byte; do printf '%b' "\\0$(printf '%o' "0x$byte")"; done; }
+# The public key of Ed25519 (RFC 8032), 32 bytes: OpenSSL takes the seed as PKCS #8 (RFC 8410).
+public() {
+    printf '302e020100300506032b657004220420%s\n' "$1" | bytes | openssl pkey -inform DER -pubout -outform DER | tail -c 32
+}
+
+# The key that signs published events is the relay's; its public half, as JWKs have it, is shown to subscribers.
+if grep -q "^ANAMNESIS_EVENT_SIGNING_KEY=..*" "$file"; then
+    echo "ANAMNESIS_EVENT_SIGNING_KEY, EVENT_PUBLIC_KEY: kept"
+else
+    seed=$(random)
+    printf 'ANAMNESIS_EVENT_SIGNING_KEY=%s\nEVENT_PUBLIC_KEY=%s\n' "$seed" \
+        "$(public "$seed" | base64 | tr '+/' '-_' | tr -d '=\n')" >> "$file"
+    echo "ANAMNESIS_EVENT_SIGNING_KEY, EVENT_PUBLIC_KEY: made"
+fi
 
 for name in NATS_RELAY NATS_LISTENER; do
     if grep -q "^${name}_NKEY=..*" "$file"; then
         echo "${name}_NKEY, ${name}_SEED: kept"
     else
         seed=$(random)
-        # The public key of Ed25519 (RFC 8032): OpenSSL takes the seed as PKCS #8 (RFC 8410).
-        public=$(printf '302e020100300506032b657004220420%s\n' "$seed" | fold -w2 |
-            while read -r byte; do printf '%b' "\\0$(printf '%o' "0x$byte")"; done |
-            openssl pkey -inform DER -pubout -outform DER | tail -c 32 | od -An -v -tx1 | tr -d ' \n')
         # A user's keys: 0xa0 for the public one; of a seed (0x90) it is pushed behind the first five bits.
-        printf '%s_SEED=%s\n%s_NKEY=%s\n' "$name" "$(nkey "9500$seed")" "$name" "$(nkey "a0$public")" >> "$file"
+        printf '%s_SEED=%s\n%s_NKEY=%s\n' "$name" "$(nkey "9500$seed")" "$name" "$(nkey "a0$(public "$seed" | od -An -v -tx1 | tr -d ' \n')")" >> "$file"
         echo "${name}_NKEY, ${name}_SEED: made"
     fi
 done

@@ -7,6 +7,8 @@ README.md beside this file says what the folder holds, and what is proved of eve
 """
 
 import asyncio
+import base64
+import hashlib
 import json
 import os
 import sys
@@ -17,6 +19,8 @@ from urllib.request import Request, urlopen
 import nats
 import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nats.js.errors import NotFoundError
 
 STREAM_PREFIX = "ANAMNESIS_EVENTS_"
@@ -28,6 +32,54 @@ QUIET_SECONDS = 5
 
 class Stop(Exception):
     """What a person has to look at."""
+
+
+class Forged(Exception):
+    """Why a message is not the relay's."""
+
+
+def unbase64(text):
+    """Base64url without padding."""
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
+
+
+class Keys:
+    """The relay's public keys, in a file as GET /v1/event-keys has them; without a file nothing is verified."""
+
+    def __init__(self, file):
+        self.file = file
+        self.known = self.read()
+
+    def read(self):
+        if not self.file:
+            return {}
+        listed = json.loads(Path(self.file).read_text())["keys"]
+        return {key["kid"]: Ed25519PublicKey.from_public_bytes(unbase64(key["x"])) for key in listed}
+
+    def verify(self, headers, data):
+        """Proves that the relay signed a message, of which the headers are as they came."""
+        if not self.file:
+            return
+        lines = sorted((name.lower(), value) for name, value in (headers or {}).items())
+        lines = [(name, value) for name, value in lines if name.startswith("ce-")]
+        given = dict(lines)
+        if len(given) < len(lines):
+            raise Forged("a header is there twice")
+        try:
+            key_id, signature = given["ce-keyid"], unbase64(given.pop("ce-signature"))
+            if key_id not in self.known:
+                # The relay may have another key since.
+                self.known = self.read()
+            text = "anamnesis-event-signature-v1\n" + "".join(f"{name}:{value}\n" for name, value in given.items())
+            self.known[key_id].verify(signature, text.encode())
+        except KeyError as missing:
+            raise Forged(f"it is not signed, or by a key that was not given ({missing})") from missing
+        except (InvalidSignature, ValueError) as error:
+            raise Forged("its signature does not hold") from error
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        # What is elsewhere is not in the message at all.
+        if data != b"" if "ce-dataref" in given else digest != given.get("ce-datahash"):
+            raise Forged("its payload is not the one that was signed")
 
 
 def texts(headers):
@@ -185,7 +237,7 @@ async def begin(jetstream, stream, checkpoint):
     return ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
 
 
-async def follow(jetstream, log_id, copy):
+async def follow(jetstream, log_id, copy, keys):
     """Follows the stream until it is another one, or says nothing although it has more."""
     stream = f"{STREAM_PREFIX}{log_id}"
     created = (await jetstream.stream_info(stream)).created
@@ -207,7 +259,12 @@ async def follow(jetstream, log_id, copy):
                 continue
             place = message.metadata
             heard = place.sequence.stream
-            await copy.hear(texts(message.headers), message.data, heard)
+            try:
+                keys.verify(message.headers, message.data)
+                await copy.hear(texts(message.headers), message.data, heard)
+            except Forged as forged:
+                # What the log has in its place comes, or is missed and filled up.
+                print(f"message {heard} is not the relay's: {forged}; passed over", file=sys.stderr)
             if place.num_pending == 0 or copy.unsaved >= UNSAVED_MAX:
                 copy.save()
     finally:
@@ -219,9 +276,10 @@ async def main(url, folder, log_id=None):
     jetstream = connection.jetstream()
     log_id = log_id or await only_log(jetstream)
     copy = Copy(Path(folder), log_id)
+    keys = Keys(os.environ.get("ANAMNESIS_EVENT_KEYS"))
     while True:
         try:
-            await follow(jetstream, log_id, copy)
+            await follow(jetstream, log_id, copy, keys)
             print("the stream was made anew, or fell silent; proving the checkpoint again", file=sys.stderr)
         except nats.errors.Error as error:
             # NATS is away, or the stream is not there yet.

@@ -2,9 +2,10 @@
 //!
 //! `cargo run --package anamnesis --example subscriber -- nats://127.0.0.1:4222 <folder> [<log id>]`
 //!
-//! README.md beside this file says what the folder holds, and what is proved of every message. Of its own project a
-//! subscriber needs the crates `async-nats`, `futures`, `percent-encoding`, `reqwest`, `rustls`, `serde`, `serde_json`, `tokio`.
+//! README.md beside this file says what the folder holds, and what is proved of every message; a project of its own needs
+//! the crates `async-nats`, `base64`, `futures`, `percent-encoding`, `reqwest`, `ring`, `rustls`, `serde`, `serde_json`, `tokio`.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -14,8 +15,12 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::{self, Context, stream::Stream};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::{StreamExt, TryStreamExt};
 use percent_encoding::percent_decode_str;
+use ring::digest::{SHA256, digest};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -39,8 +44,9 @@ async fn main() -> Result<(), Error> {
         None => only_log(&context).await?,
     };
     let mut copy = Copy::open(Path::new(folder), &log_id)?;
+    let mut keys = Keys::open(std::env::var_os("ANAMNESIS_EVENT_KEYS").map(PathBuf::from))?;
     loop {
-        match follow(&context, &log_id, &mut copy).await {
+        match follow(&context, &log_id, &mut copy, &mut keys).await {
             Ok(()) => eprintln!("the stream was made anew, or fell silent; proving the checkpoint again"),
             Err(Failure::Stop(error)) => return Err(error),
             // NATS is away, or the stream is not there yet.
@@ -65,7 +71,7 @@ fn nats(error: impl Into<Error>) -> Failure {
 }
 
 /// Follows the stream until it is another one, or says nothing although it has more.
-async fn follow(context: &Context, log_id: &str, copy: &mut Copy) -> Result<(), Failure> {
+async fn follow(context: &Context, log_id: &str, copy: &mut Copy, keys: &mut Keys) -> Result<(), Failure> {
     let stream = context.get_stream(format!("{STREAM_PREFIX}{log_id}")).await.map_err(nats)?;
     let created = stream.get_info().await.map_err(nats)?.created;
     let deliver_policy = begin(&stream, &copy.checkpoint).await;
@@ -95,7 +101,11 @@ async fn follow(context: &Context, log_id: &str, copy: &mut Copy) -> Result<(), 
         heard = info.stream_sequence;
         let waiting = info.pending;
         let headers = message.headers.clone().unwrap_or_default();
-        copy.hear(&headers, &message.payload, heard).await.map_err(Failure::Stop)?;
+        match keys.verify(&headers, &message.payload) {
+            Ok(()) => copy.hear(&headers, &message.payload, heard).await.map_err(Failure::Stop)?,
+            // What the log has in its place comes, or is missed and filled up.
+            Err(why) => eprintln!("message {heard} is not the relay's: {why}; passed over"),
+        }
         if waiting == 0 || copy.unsaved >= UNSAVED_MAX {
             copy.save().map_err(Failure::Stop)?;
         }
@@ -127,6 +137,59 @@ async fn begin(stream: &Stream, checkpoint: &Checkpoint) -> DeliverPolicy {
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.as_str();
     Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
+}
+
+/// The relay's public keys, in a file as `GET /v1/event-keys` has them; without a file nothing is verified.
+struct Keys {
+    file: Option<PathBuf>,
+    known: HashMap<String, Vec<u8>>,
+}
+
+impl Keys {
+    fn open(file: Option<PathBuf>) -> Result<Self, Error> {
+        let known = file.as_deref().map(Self::read).transpose()?.unwrap_or_default();
+        Ok(Self { file, known })
+    }
+
+    fn read(file: &Path) -> Result<HashMap<String, Vec<u8>>, Error> {
+        let set: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+        let listed = set["keys"].as_array().ok_or("the file of keys has no list `keys`")?;
+        let field = |key: &Value, name: &str| key[name].as_str().unwrap_or_default().to_owned();
+        let key = |key| Ok((field(key, "kid"), BASE64_URL_SAFE_NO_PAD.decode(field(key, "x"))?));
+        listed.iter().map(key).collect()
+    }
+
+    /// Proves that the relay signed a message.
+    fn verify(&mut self, headers: &HeaderMap, data: &[u8]) -> Result<(), String> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut given = BTreeMap::new();
+        for (name, values) in headers.iter() {
+            let name = AsRef::<str>::as_ref(name).to_ascii_lowercase();
+            for value in values.iter().filter(|_| name.starts_with("ce-")) {
+                if given.insert(name.clone(), value.as_str()).is_some() {
+                    return Err("a header is there twice".to_owned());
+                }
+            }
+        }
+        let signature = given.remove("ce-signature").ok_or("it is not signed")?;
+        let (id, hash) = (given.get("ce-keyid"), given.get("ce-datahash"));
+        let (Some(id), Some(hash)) = (id, hash) else { return Err("it is not signed".to_owned()) };
+        if !self.known.contains_key(*id) {
+            // The relay may have another key since.
+            self.known = Self::read(file).map_err(|error| error.to_string())?;
+        }
+        let key = self.known.get(*id).ok_or_else(|| format!("it is signed by a key that was not given ({id})"))?;
+        let mut text = "anamnesis-event-signature-v1\n".to_owned();
+        given.iter().for_each(|(name, value)| text.push_str(&format!("{name}:{value}\n")));
+        let forged = "its signature does not hold";
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| forged)?;
+        UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), &signature).map_err(|_| forged)?;
+        let holds = match given.contains_key("ce-dataref") {
+            true => data.is_empty(),
+            false => BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, data)) == **hash,
+        };
+        if holds { Ok(()) } else { Err("its payload is not the one that was signed".to_owned()) }
+    }
 }
 
 /// How far the subscriber has come.

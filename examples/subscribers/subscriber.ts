@@ -5,6 +5,7 @@
 //
 // README.md beside this file says what the folder holds, and what is proved of every message.
 
+import * as crypto from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
@@ -53,6 +54,53 @@ interface Stored {
 /** What a control message says. */
 interface Begun {
   epochs: { epoch: number; afterPosition: number }[];
+}
+
+/** Why a message is not the relay's. */
+class Forged extends Error {}
+
+/** The relay's public keys, in a file as GET /v1/event-keys has them; without a file nothing is verified. */
+class Keys {
+  private known: Map<string, crypto.KeyObject>;
+
+  constructor(private readonly file: string | undefined) {
+    this.known = this.read();
+  }
+
+  private read(): Map<string, crypto.KeyObject> {
+    if (!this.file) return new Map();
+    const { keys }: { keys: crypto.JsonWebKey[] } = JSON.parse(fs.readFileSync(this.file, "utf8"));
+    return new Map(keys.map((key) => [key["kid"] as string, crypto.createPublicKey({ key, format: "jwk" })]));
+  }
+
+  /** Proves that the relay signed a message, of which the headers are as they came. */
+  verify(headers: MsgHdrs | undefined, data: Uint8Array): void {
+    if (!this.file) return;
+    const given = new Map<string, string>();
+    for (const name of headers?.keys() ?? []) {
+      const [attribute, values] = [name.toLowerCase(), headers!.values(name)];
+      if (!attribute.startsWith("ce-")) continue;
+      if (values.length !== 1 || given.has(attribute)) throw new Forged("a header is there twice");
+      given.set(attribute, values[0]!);
+    }
+    const [id, signature] = [given.get("ce-keyid"), given.get("ce-signature")];
+    if (id === undefined || signature === undefined) throw new Forged("it is not signed");
+    // The relay may have another key since.
+    if (!this.known.has(id)) this.known = this.read();
+    const key = this.known.get(id);
+    if (key === undefined) throw new Forged(`it is signed by a key that was not given (${id})`);
+    given.delete("ce-signature");
+    const sorted = [...given].sort(([one], [other]) => (one < other ? -1 : 1));
+    const lines = sorted.map(([name, value]) => `${name}:${value}\n`);
+    const text = Buffer.from(["anamnesis-event-signature-v1\n", ...lines].join(""));
+    if (!crypto.verify(null, text, key, Buffer.from(signature, "base64url"))) {
+      throw new Forged("its signature does not hold");
+    }
+    const digest = crypto.createHash("sha256").update(data).digest("base64url");
+    if (given.has("ce-dataref") ? data.length > 0 : digest !== given.get("ce-datahash")) {
+      throw new Forged("its payload is not the one that was signed");
+    }
+  }
 }
 
 /** The headers by their names in lower case, percent-decoded. */
@@ -216,7 +264,13 @@ async function begin(manager: JetStreamManager, stream: string, checkpoint: Chec
 }
 
 /** Follows the stream until it is another one, or says nothing although it has more. */
-async function follow(connection: NatsConnection, manager: JetStreamManager, logId: string, copy: Copy): Promise<void> {
+async function follow(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  logId: string,
+  copy: Copy,
+  keys: Keys,
+): Promise<void> {
   const stream = `${streamPrefix}${logId}`;
   const { created } = await manager.streams.info(stream);
   const from = await begin(manager, stream, copy.checkpoint);
@@ -234,7 +288,14 @@ async function follow(connection: NatsConnection, manager: JetStreamManager, log
   }, quietMs);
   try {
     for await (const message of messages) {
-      await copy.hear(texts(message.headers), message.string(), message.seq);
+      try {
+        keys.verify(message.headers, message.data);
+        await copy.hear(texts(message.headers), message.string(), message.seq);
+      } catch (error) {
+        if (!(error instanceof Forged)) throw error;
+        // What the log has in its place comes, or is missed and filled up.
+        console.error(`message ${message.seq} is not the relay's: ${error.message}; passed over`);
+      }
       [heard, heardAt] = [message.seq, Date.now()];
       if (message.info.pending === 0 || copy.unsaved >= unsavedMax) copy.save();
     }
@@ -248,9 +309,10 @@ async function main(url: string, folder: string, given?: string): Promise<void> 
   const manager = await jetstreamManager(connection);
   const logId = given ?? (await onlyLog(manager));
   const copy = new Copy(folder, logId);
+  const keys = new Keys(process.env["ANAMNESIS_EVENT_KEYS"]);
   for (;;) {
     try {
-      await follow(connection, manager, logId, copy);
+      await follow(connection, manager, logId, copy, keys);
       console.error("the stream was made anew, or fell silent; proving the checkpoint again");
     } catch (error) {
       if (error instanceof Stop) throw error;

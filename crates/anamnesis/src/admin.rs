@@ -10,13 +10,14 @@ use event_bus::{ConnectionError, RelayOptions, RepublishError, WhileAway};
 use event_store::{BackupError, OpenError, Store, StoreOptions};
 use projector::{RebuildError, rebuild as rebuild_view, rebuild_all};
 use serde_json::json;
-use service::settings::{MasterSource, NatsSettings, StorageSettings};
+use service::event_keys::EventKeyError;
+use service::settings::{EventKeySettings, MasterSource, NatsSettings, StorageSettings};
 use views::DynView;
 
 use crate::loss::LossError;
 use crate::master::{self, KeysError};
-use crate::nats;
 use crate::output::line;
+use crate::{nats, publishing};
 
 /// Why a command on the storage failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub enum AdminError {
     /// NATS was not named.
     #[error("this needs --nats-url")]
     NatsMissing,
+    /// The keys of published events cannot be used.
+    #[error(transparent)]
+    EventKeys(#[from] EventKeyError),
     /// The stream cannot be filled.
     #[error("the stream was not filled anew; running the command again is safe")]
     Republish(#[from] RepublishError),
@@ -147,10 +151,16 @@ pub async fn rebuild(storage: &StorageSettings, view: &str, json: bool) -> Resul
 }
 
 /// Fills the stream anew from the log.
-pub async fn republish(storage: &StorageSettings, nats: &NatsSettings, from: u64) -> Result<(), AdminError> {
+pub async fn republish(
+    storage: &StorageSettings,
+    nats: &NatsSettings,
+    keys: &EventKeySettings,
+    from: u64,
+) -> Result<(), AdminError> {
+    let signer = publishing::signer(&keys.keys(&storage.data_dir, false)?);
     let client = nats::connect(nats, WhileAway::Fail).await?.ok_or(AdminError::NatsMissing)?;
     let store = Store::open(&storage.url(), &options(storage)).await?;
-    let relay = RelayOptions { replicas: nats.nats_replicas };
+    let relay = RelayOptions { signer, replicas: nats.nats_replicas };
     let count = event_bus::republish(&store, client, relay, from, &mut tell("republish")).await?;
     line(&format!("{count} events published, from position {from} on."));
     store.close().await;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use sdtm::ImportArgs;
-use service::settings::{FileSettings, NatsSettings, ServerSettings, StorageSettings};
+use service::settings::{EventKeySettings, FileSettings, NatsSettings, ServerSettings, StorageSettings};
 use simulation::SimulateArgs;
 
 use crate::account::{self, AccountArgs};
@@ -77,6 +77,8 @@ enum Task {
         #[command(flatten)]
         nats: Box<NatsSettings>,
         #[command(flatten)]
+        event_keys: EventKeySettings,
+        #[command(flatten)]
         storage: StorageSettings,
     },
     /// Copies the log of the embedded engine, also while it is served, and reads the copy through.
@@ -105,7 +107,7 @@ enum Task {
     /// Issues a token with the key that the servers verify by.
     #[command(after_help = examples::TOKEN)]
     Token(TokenArgs),
-    /// Makes and rotates the master key, and wraps the keys of patients, accounts and trials again.
+    /// Makes and rotates the master key, wraps the keys of patients, accounts and trials again, and makes keys for events.
     #[command(after_help = examples::KEY)]
     Key(Box<KeyArgs>),
     /// Carries data of other systems over, such as a study's SDTM tables.
@@ -143,7 +145,9 @@ impl Cli {
             Task::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
             Task::Migrate(storage) => admin::migrate(&storage).await?,
             Task::Rebuild { view, json, storage } => admin::rebuild(&storage, &view, json).await?,
-            Task::Republish { from, nats, storage } => admin::republish(&storage, &nats, from).await?,
+            Task::Republish { from, nats, event_keys, storage } => {
+                admin::republish(&storage, &nats, &event_keys, from).await?;
+            }
             Task::Backup { to, json, storage } => admin::backup(&storage, &to, json).await?,
             Task::Recover(args) => recover::run(&args).await?,
             Task::Replay(args) => return Ok(replay::run(args).await?),

@@ -55,6 +55,10 @@ pub const KEY: &str = "Examples:
   anamnesis key rewrap --database-url postgres://anamnesis@db/anamnesis --master-key-file /etc/anamnesis/master.key";
 pub const KEY_CREATE: &str = "Example:
   anamnesis key create /etc/anamnesis/master.key";
+pub const KEY_CREATE_EVENT_KEY: &str = "Example:
+  anamnesis key create-event-key /etc/anamnesis/event-signing.pem > event-keys.json";
+pub const KEY_PUBLIC_EVENT_KEYS: &str = "Example:
+  anamnesis key public-event-keys new.pem event-signing.pem > event-keys.json";
 pub const KEY_BACKUP: &str = "Example:
   anamnesis key backup /elsewhere/2026-11-27-keys.db --data-dir /var/lib/anamnesis";
 pub const KEY_ROTATE: &str = "Examples:

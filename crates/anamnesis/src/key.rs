@@ -1,6 +1,6 @@
-//! `anamnesis key`: the master key and the keys that it wraps.
+//! `anamnesis key`: the master key and the keys that it wraps; and the keys by which published events are signed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -8,6 +8,8 @@ use client::invocation::absolute;
 use event_store::{BackupError, OpenError, Store};
 use sealing::master::FileMaster;
 use sealing::{KeyError, Keyring, KeyringOptions, MasterError, MasterVersion, Rewrapped};
+use service::event_keys::{self, EventKeyError, EventKeys};
+use service::identity::{SigningKeyError, SigningKeys};
 use service::settings::{LogFormat, StorageSettings};
 use service::telemetry::{self, TelemetryError};
 
@@ -16,7 +18,7 @@ use crate::examples;
 use crate::master::{KeysError, NamedMaster};
 use crate::output::line;
 
-/// The master key, and the keys that it wraps.
+/// The master key, the keys that it wraps, and those by which published events are signed.
 #[derive(Clone, Debug, Args)]
 pub struct KeyArgs {
     #[command(subcommand)]
@@ -30,6 +32,21 @@ enum KeyTask {
     Create {
         /// The file, which must not exist.
         file: PathBuf,
+    },
+    /// Makes a key by which the relay signs what it publishes, in a file that only its owner can read; one that is there
+    /// stays. Prints its public half (JWKS) for `--event-jwks-file`.
+    #[command(after_help = examples::KEY_CREATE_EVENT_KEY)]
+    CreateEventKey {
+        /// The file, which must not exist.
+        file: PathBuf,
+    },
+    /// Prints the public halves (JWKS) of the keys by which events are signed: for `--event-jwks-file`, of the old key and
+    /// the new one while it is changed.
+    #[command(after_help = examples::KEY_PUBLIC_EVENT_KEYS)]
+    PublicEventKeys {
+        /// Files of such keys, or of public keys.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
     /// Copies the wrapped keys of the embedded engine into a file, also while it is served: keep it apart from the log's.
     #[command(after_help = examples::KEY_BACKUP)]
@@ -80,6 +97,12 @@ pub enum KeyTaskError {
     /// The master key was not made or rotated.
     #[error("the master key is as it was")]
     Master(#[from] MasterError),
+    /// The keys of published events cannot be used.
+    #[error(transparent)]
+    Events(#[from] EventKeyError),
+    /// A key of published events was not made.
+    #[error("no key was made")]
+    EventKey(#[source] SigningKeyError),
     /// There is no copy of the keys.
     #[error("no backup of the keys was made")]
     Backup(#[from] BackupError),
@@ -105,6 +128,21 @@ pub async fn run(args: &KeyArgs) -> Result<(), KeyTaskError> {
             ));
             Ok(())
         }
+        KeyTask::CreateEventKey { file } => {
+            let keys = SigningKeys::create(file).map_err(KeyTaskError::EventKey)?;
+            print(&EventKeys::of(&keys));
+            // Beside what is redirected into a file.
+            eprintln!("{}: made, for the relay alone. What is printed is its public half.", absolute(file).display());
+            Ok(())
+        }
+        KeyTask::PublicEventKeys { files } => {
+            let mut keys = EventKeys::default();
+            for file in files {
+                keys = keys.and(public(file)?);
+            }
+            print(&keys);
+            Ok(())
+        }
         KeyTask::Backup { file, storage } => {
             let store = Store::open(&storage.url(), &admin::options(storage)).await?;
             let copied = store.back_up_keys(file).await;
@@ -126,6 +164,22 @@ pub async fn run(args: &KeyArgs) -> Result<(), KeyTaskError> {
             Ok(())
         }
         KeyTask::Rewrap(args) => rewrap(args).await,
+    }
+}
+
+/// The public keys of a file, be it of keys that sign or of public ones.
+fn public(file: &Path) -> Result<EventKeys, EventKeyError> {
+    match event_keys::load_signing(file) {
+        Ok(keys) => Ok(EventKeys::of(&keys)),
+        Err(EventKeyError::Missing(_)) => EventKeys::load(file),
+        // Public keys may be read by anybody, private ones may not.
+        Err(error) => EventKeys::load(file).map_err(|_| error),
+    }
+}
+
+fn print(keys: &EventKeys) {
+    if let Some(jwks) = keys.jwks() {
+        line(&jwks.to_string());
     }
 }
 

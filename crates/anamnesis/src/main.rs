@@ -20,6 +20,7 @@ mod loss;
 mod master;
 mod nats;
 mod output;
+mod publishing;
 mod recover;
 mod replay;
 mod roles;

@@ -10,6 +10,7 @@ use sealing::master::{FileMaster, GivenMaster, MalformedMaster, TransitMaster, T
 use sealing::{Keyring, KeyringOptions, Master, MasterError};
 use service::health::Check;
 use service::settings::{MasterSource, StorageSettings};
+use service::supervise::Supervisor;
 use tokio_util::sync::CancellationToken;
 
 /// First pause before it is looked again whether the keys are to be had; each further one is twice as long.
@@ -118,8 +119,15 @@ pub async fn open(installation: &Installation) -> Result<(), KeysError> {
     }
 }
 
+/// Has it told whether the keys are there, and tries on until they are.
+pub fn attend(installation: Option<&Installation>, checks: &mut Vec<Check>, supervisor: &mut Supervisor) {
+    let Some(installation) = installation else { return };
+    checks.push(are_there(installation.clone()));
+    supervisor.spawn("keys", keep_trying(installation.clone(), supervisor.shutdown()));
+}
+
 /// Tries to open the installation until it is, or until the process is asked to stop.
-pub async fn keep_trying(installation: Installation, shutdown: CancellationToken) {
+async fn keep_trying(installation: Installation, shutdown: CancellationToken) {
     let mut pause = FIRST_PAUSE;
     while !installation.is_open() {
         let attempt = async {
@@ -142,7 +150,7 @@ fn tell(error: &InstallationError) {
 }
 
 /// Whether the keys are there.
-pub fn are_there(installation: Installation) -> Check {
+fn are_there(installation: Installation) -> Check {
     Check::new("keys", move || {
         let opened = installation.marks().map(drop).map_err(|error| error.to_string());
         std::future::ready(opened)

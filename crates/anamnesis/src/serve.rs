@@ -8,13 +8,17 @@ use std::time::Duration;
 use axum::routing::get;
 use axum::{Json, Router};
 use command_api::CommandApi;
-use event_bus::{ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, WhileAway};
+use event_bus::{
+    ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Relay, RelayOptions, Signer, WhileAway,
+};
 use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{Installation, OpenError, Store, StoreOptions};
 use query_api::{QueryApi, StreamsMax};
+use serde_json::Value;
 use service::accounts::Accounts;
 use service::auth::Gate;
 use service::connections::ConnectionLimits;
+use service::event_keys::EventKeyError;
 use service::health::{Check, Health};
 use service::identity::{SetupError, SigningKeyError, Verifier};
 use service::limits::Limits;
@@ -33,6 +37,7 @@ use crate::disclosures::Disclosures;
 use crate::embedded::Beginning;
 use crate::gauges::Watched;
 use crate::master::{self, KeysError};
+use crate::publishing::Publishing;
 pub use crate::roles::Roles;
 use crate::{banner, incidents, nats, recover};
 
@@ -58,6 +63,9 @@ pub enum ServeError {
     /// The keys that sign tokens cannot be used.
     #[error("the keys that sign tokens cannot be used")]
     Key(#[from] SigningKeyError),
+    /// The keys of published events cannot be used.
+    #[error(transparent)]
+    EventKeys(#[from] EventKeyError),
     /// Tokens cannot be verified as the settings say.
     #[error("tokens cannot be verified as the settings say")]
     Identity(#[from] SetupError),
@@ -117,6 +125,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         None => None,
     };
     let verifier = verifier(roles, settings)?;
+    let publishing = Publishing::of(roles, settings)?;
     let store = open_store(settings).await?;
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
     let installation = keys(roles, settings, &store).await?;
@@ -127,14 +136,15 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let accounts = Accounts::new(store.log.clone());
     let queries = queries(settings, &store, &accounts, executor.clone(), &shutdown);
     let mut checks = vec![log_answers(roles, store.log.clone())];
-    let mut supervisor = start(roles, settings, &store, executor.as_ref(), nats.clone(), &shutdown, &mut checks);
+    let bus = nats.clone().map(|client| (client, publishing.signer()));
+    let mut supervisor = start(roles, settings, &store, executor.as_ref(), bus, &shutdown, &mut checks);
     checks.push(supervisor.check());
     if roles.query_api {
         checks.push(views_are_registered(store.views.clone()));
     }
     let metrics_address = measured.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
     if let Some((listener, handle)) = measured {
-        let watched = Watched::new(roles, &store, queries.streams(), nats);
+        let watched = Watched::new(roles, &store, queries.streams(), nats.clone());
         supervisor.spawn("gauges", watched.run(shutdown.clone()));
         supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
     }
@@ -142,16 +152,14 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         supervisor.spawn("certificate", tls.keep_current(shutdown.clone()));
     }
     supervisor.spawn("issuers' keys", verifier.clone().keep_fresh(shutdown.clone()));
-    if let Some(installation) = &installation {
-        checks.push(master::are_there(installation.clone()));
-        supervisor.spawn("keys", master::keep_trying(installation.clone(), shutdown.clone()));
-    }
+    master::attend(installation.as_ref(), &mut checks, &mut supervisor);
     let recorder = incidents::recorder(executor.as_ref(), &mut supervisor, &shutdown);
+    publishing.watch(roles, &store, nats, &recorder, &mut supervisor);
     let gate = Gate::new(verifier.clone(), accounts.clone(), recorder);
     let beginning = is_embedded(roles, settings).then(Beginning::default);
     checks.extend(beginning.as_ref().map(Beginning::check));
     let commands = executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts });
-    let router = router(roles, settings, gate, commands, queries, Health::new(checks));
+    let router = router(roles, settings, gate, commands, queries, publishing.jwks(), Health::new(checks));
     let address = listener.local_addr().unwrap_or(settings.listen);
     tell_started(roles, address, metrics_address);
     let serving = server::serve(listener, tls, router, connection_limits(settings), shutdown.clone());
@@ -245,6 +253,7 @@ fn router(
     gate: Gate,
     commands: Option<CommandApi>,
     queries: QueryApi,
+    event_keys: Option<Value>,
     health: Health,
 ) -> Router {
     let mut protected = Router::new();
@@ -261,7 +270,8 @@ fn router(
         .with_account_requests_max(size(account.account_requests_max))
         .with_account_waiting_max(size(account.account_waiting_max))
         .with_rates(account.rates());
-    let router = server::wrap(query_api::public_router().merge(home()), protected, health.router(), gate, limits);
+    let router =
+        server::wrap(query_api::public_router(event_keys).merge(home()), protected, health.router(), gate, limits);
     headers::secure(cors::allow(router, &settings.cors_origins), settings.tls.is_on())
 }
 
@@ -304,7 +314,7 @@ fn start(
     settings: &ServerSettings,
     store: &Store,
     executor: Option<&Executor>,
-    nats: Option<async_nats::Client>,
+    bus: Option<(async_nats::Client, Option<Signer>)>,
     shutdown: &CancellationToken,
     checks: &mut Vec<Check>,
 ) -> Supervisor {
@@ -319,14 +329,16 @@ fn start(
     let clock = ClockWatch::new(store.log.clone());
     checks.push(clock.check());
     tasks.spawn("clock", clock.run(shutdown.clone()));
-    let feed: Arc<dyn FeedSource> = match &nats {
+    let feed: Arc<dyn FeedSource> = match &bus {
         // Who appends in the same process hears of it sooner than through JetStream (docs/adr/0011).
-        Some(client) if !roles.command_api => Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone())),
+        Some((client, _)) if !roles.command_api => {
+            Arc::new(JetStreamFeedSource::new(client.clone(), store.log.clone()))
+        }
         _ => Arc::new(LogFeedSource::new(store.log.clone())),
     };
     let mut published = None;
-    if let Some(client) = nats.filter(|_| roles.relay) {
-        let options = RelayOptions { replicas: settings.nats.nats_replicas };
+    if let Some((client, Some(signer))) = bus {
+        let options = RelayOptions { signer, replicas: settings.nats.nats_replicas };
         let relay = Relay::new(store.clone(), client.clone(), options);
         let relayed = relay.health();
         published = Some((client, relayed.clone()));

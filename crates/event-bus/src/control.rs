@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::message::{common_headers, mark};
+use crate::header_value::text_of;
+use crate::headers::STREAM;
+use crate::message::{common_headers, event_type, mark};
 
 /// From here on the stream holds, one after the other, the log's events after a
 /// position. The message's data; its `ce-epoch` is the epoch that they are of.
@@ -112,6 +114,12 @@ pub struct Control {
     pub epoch: u64,
     /// What it says.
     pub begun: Begun,
+}
+
+/// Whether the headers are those of a control message of this subject.
+pub fn is_of(headers: &HeaderMap, subject: &str) -> bool {
+    let kind = Why::of_subject(subject).map(Why::kind);
+    text_of(headers, STREAM).is_none() && kind.is_some() && event_type(headers).as_deref() == kind
 }
 
 /// Reads a control message; none where it is not one of ours.

@@ -134,6 +134,12 @@ headers! {
     TRACE_PARENT_PLAIN = "traceparent", On::Some, Form::Text;
     /// Where the query API has the payload of an event that is too large for NATS: the message's own is empty then.
     DATA_REF = "ce-dataref", On::Some, Form::UriReference;
+    /// The SHA-256 of the payload as the log has it, in base64url; also where the message comes without it.
+    DATA_HASH = "ce-datahash", On::All, Form::Pattern("^[A-Za-z0-9_-]{43}$");
+    /// The key that signed the message, as `/v1/event-keys` names it: the thumbprint of its public half (RFC 7638).
+    KEY_ID = "ce-keyid", On::All, Form::Pattern("^[A-Za-z0-9_-]{43}$");
+    /// The relay's signature of all other headers that begin with `ce-`, by Ed25519, in base64url.
+    SIGNATURE = "ce-signature", On::All, Form::Pattern("^[A-Za-z0-9_-]{86}$");
 }
 
 /// Headers by which the relay asks the server to check what it takes; of no use to subscribers.

@@ -8,9 +8,13 @@ pub mod headers;
 pub mod message;
 mod pace;
 pub mod relay;
+pub mod signature;
 pub mod topology;
+pub mod watch;
 
 pub use connection::{ConnectionError, NatsOptions, WhileAway, connect};
 pub use feed::{Feed, FeedError, FeedSource, JetStreamFeedSource, LogFeedSource};
 pub use relay::{Relay, RelayError, RelayHealth, RelayOptions, RelayStanding, RepublishError, republish};
+pub use signature::{PublicKeys, SignatureError, Signer};
 pub use topology::Topology;
+pub use watch::{Foreign, Watch};

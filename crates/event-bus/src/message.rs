@@ -18,10 +18,12 @@ use uuid::Uuid;
 
 use crate::header_value::{encoded, text_of};
 use crate::headers::{
-    ACTOR_ID, ACTOR_ORGANISATION, ACTOR_ROLE, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, DATA_CONTENT_TYPE, DATA_REF,
-    DATA_SCHEMA, EPOCH, EVENT_ID, EVENT_TYPE, LOG_ID, OCCURRED_AT, PATIENT_ID, POSITION, RECORDED_AT, SCHEMA_VERSION,
-    SITE_ID, SOURCE, SPEC_VERSION, STREAM, TRACE_PARENT, TRACE_PARENT_PLAIN, TRIAL_ID, VERSION,
+    ACTOR_ID, ACTOR_ORGANISATION, ACTOR_ROLE, CAUSATION_ID, COMMAND_ID, CORRELATION_ID, DATA_CONTENT_TYPE, DATA_HASH,
+    DATA_REF, DATA_SCHEMA, EPOCH, EVENT_ID, EVENT_TYPE, KEY_ID, LOG_ID, OCCURRED_AT, PATIENT_ID, POSITION, RECORDED_AT,
+    SCHEMA_VERSION, SIGNATURE, SITE_ID, SOURCE, SPEC_VERSION, STREAM, TRACE_PARENT, TRACE_PARENT_PLAIN, TRIAL_ID,
+    VERSION,
 };
+use crate::signature::data_hash;
 
 /// A message that is not one of ours.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,23 @@ pub fn with_data_ref(headers: &HeaderMap, event_id: Uuid) -> HeaderMap {
         kept.flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone()))).collect();
     headers.insert(DATA_REF, format!("/v1/events/{event_id}/payload"));
     headers
+}
+
+/// Whether these are the headers that the relay gives an event of this log, as far as the log can tell: who signed them
+/// it cannot.
+pub fn is_of(found: &HeaderMap, log: LogIdentity, event: &Envelope) -> bool {
+    let mut expected = headers(log, event);
+    if data_ref(found).is_some() {
+        expected = with_data_ref(&expected, event.event_id);
+    }
+    let is_added = |name: &str| [DATA_HASH, KEY_ID, SIGNATURE].contains(&name);
+    let attributes = found.iter().filter(|(name, _)| AsRef::<str>::as_ref(*name).starts_with("ce-"));
+    let known = attributes.filter(|(name, _)| !is_added(name.as_ref()));
+    let expected: Vec<_> =
+        expected.iter().filter(|(name, _)| AsRef::<str>::as_ref(*name) != TRACE_PARENT_PLAIN).collect();
+    expected.iter().all(|(name, values)| found.get((*name).clone()) == values.first())
+        && known.count() == expected.len()
+        && text_of(found, DATA_HASH).is_none_or(|hash| hash == data_hash(&event.payload))
 }
 
 /// Where the query API serves the payload of a message that came without it.
@@ -233,6 +252,7 @@ pub(crate) fn example(trial_id: Option<events::ids::TrialId>) -> Envelope {
 mod tests {
     use super::*;
     use crate::headers::{Form, HEADERS, On};
+    use crate::signature::example;
 
     const LOG: LogIdentity = LogIdentity { log_id: Uuid::from_u128(9), epoch: 2 };
 
@@ -269,11 +289,12 @@ mod tests {
     #[test]
     fn the_headers_of_a_message_are_those_of_the_list() {
         let everything = full();
-        let whole = headers(LOG, &everything);
-        let referred = with_data_ref(&whole, everything.event_id);
-        let common =
+        let mut whole = headers(LOG, &everything);
+        let mut referred = with_data_ref(&whole, everything.event_id);
+        let mut common =
             common_headers(LOG, Uuid::nil(), "LogRepublished", "urn:anamnesis:schema:control/LogRepublished/1", 3);
-        for headers in [&whole, &referred, &common] {
+        for headers in [&mut whole, &mut referred, &mut common] {
+            example::signer().sign(headers, &everything.payload);
             for name in names(headers) {
                 assert!(HEADERS.iter().any(|header| header.name == name), "`{name}` is not in the list");
             }
@@ -296,6 +317,31 @@ mod tests {
         assert_eq!(whole.get(ACTOR_ID).map(ToString::to_string).as_deref(), Some("%C3%85se%20%F0%9F%98%80%22"));
         let constant = HEADERS.iter().find(|header| header.name == SPEC_VERSION).expect("the version");
         assert_eq!(constant.form, Form::Constant("1.0"));
+    }
+
+    #[test]
+    fn headers_are_held_against_the_event() {
+        let event = full();
+        let whole = headers(LOG, &event);
+        let mut signed = whole.clone();
+        example::signer().sign(&mut signed, &event.payload);
+        let mut elsewhere = with_data_ref(&whole, event.event_id);
+        example::signer().sign(&mut elsewhere, &event.payload);
+        for found in [&whole, &signed, &elsewhere] {
+            assert!(is_of(found, LOG, &event));
+            assert!(!is_of(found, LogIdentity { epoch: 3, ..LOG }, &event));
+            let more = Envelope { payload: Bytes::from_static(b"{}"), ..event.clone() };
+            assert_eq!(is_of(found, LOG, &more), found.get(DATA_HASH).is_none(), "the payload is known by its hash");
+            for name in names(found).into_iter().filter(|name| ![KEY_ID, SIGNATURE, TRACE_PARENT_PLAIN].contains(name))
+            {
+                let mut other = found.clone();
+                other.insert(name, "8");
+                assert!(!is_of(&other, LOG, &event), "{name}");
+            }
+            let mut more = found.clone();
+            more.insert("ce-more", "8");
+            assert!(!is_of(&more, LOG, &event));
+        }
     }
 
     #[test]

@@ -82,6 +82,16 @@ pub async fn schema(Path(path): Path<(String, String, String)>, uri: Uri) -> Res
     found.map(|published| json_schema(published.schema)).ok_or_else(none)
 }
 
+/// `GET /v1/event-keys`.
+pub async fn event_keys(keys: Option<Value>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::of(&uri)?.finish()?;
+    let none = || {
+        Problem::not_found("not-found", "This server was not told the keys of published events (--event-jwks-file).")
+    };
+    let keys = keys.ok_or_else(none)?;
+    Ok(([(header::CONTENT_TYPE, "application/jwk-set+json")], keys.to_string()).into_response())
+}
+
 fn json_schema(schema: &'static str) -> Response {
     ([(header::CONTENT_TYPE, "application/schema+json")], schema).into_response()
 }

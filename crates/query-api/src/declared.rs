@@ -24,7 +24,7 @@ pub const DOCUMENTS: &[Document] = &[
         version: 1,
         allocation: Allocation(&[]),
         personal: &[],
-        words: &[("kind", &["authentication-failed", "authority-refused"])],
+        words: &[("kind", &["authentication-failed", "authority-refused", "foreign-message"])],
     },
     Document {
         view: "consents",

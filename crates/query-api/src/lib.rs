@@ -41,6 +41,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use event_store::Store;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use gaze::Eyes;
@@ -111,9 +112,12 @@ pub fn router(api: QueryApi) -> Router {
         .with_state(api)
 }
 
-/// Routes that need no token: the description of the interface, and of events.
-pub fn public_router() -> Router {
+/// Routes that need no token: the description of the interface, and of events; and the public keys by which published
+/// events are verified, where this process was told some.
+pub fn public_router(event_keys: Option<Value>) -> Router {
+    let event_keys = move |uri| contract::event_keys(event_keys.clone(), uri);
     Router::new()
+        .route("/v1/event-keys", get(event_keys))
         .route("/openapi.json", get(description::document))
         .route("/docs", get(description::page))
         .route("/asyncapi.json", get(contract::document))

@@ -164,7 +164,9 @@ async fn shown(
     if roles.is_empty() {
         return Ok(None);
     }
-    if listing.allocation.is_empty() || roles.iter().any(|role| role.sees_allocation()) {
+    // What is about a trial as a whole tells of the allocation at every site of it.
+    let of_all = sight.roles_on(&about).any(|role| role.sees_allocation());
+    if listing.allocation.is_empty() || of_all {
         return Ok(Some((document, true)));
     }
     let blinding = match about.trial_id {

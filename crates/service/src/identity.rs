@@ -24,6 +24,8 @@ pub use claims::{Rules, Subject, SubjectError, TokenType};
 pub use error::{Flaw, IdentityError};
 pub use fetch::FetchError;
 pub use issuer::Freshness;
+pub(crate) use json::object;
+pub(crate) use jwk::ed25519_jwk;
 pub use keys::{IssueError, SigningKey, SigningKeyError, SigningKeys};
 pub use source::Source;
 pub use verifier::{SetupError, Verifier};

@@ -6,6 +6,7 @@ mod body;
 pub mod connections;
 pub mod cors;
 pub mod disclosures;
+pub mod event_keys;
 mod guarded;
 pub mod headers;
 pub mod health;

@@ -91,7 +91,7 @@ impl Limits {
         }
         let share = self.requests.take(account)?;
         let _waiting = if may_wait(&request) { Some(self.waiting.take(account)?) } else { None };
-        let (request, _memory) = self.bodies.read(request).await?;
+        let (request, _memory) = self.bodies.read(account, request).await?;
         let overloaded = |_| Problem::unavailable("overloaded", "Too many requests at once.", 1);
         let _permit = self.concurrent.try_acquire().map_err(overloaded)?;
         let timed_out = |_| {

@@ -11,6 +11,7 @@ use crate::{cors, listen};
 mod account;
 mod command_line;
 mod environment;
+mod events;
 mod file;
 mod identity;
 mod nats;
@@ -20,6 +21,7 @@ mod tls;
 pub use account::AccountSettings;
 pub use command_line::{SecretOnCommandLine, check_command_line};
 pub use environment::{UnknownVariable, check_environment};
+pub use events::EventKeySettings;
 pub use file::{FileSettings, SettingsError, with_file};
 pub use identity::{IdentitySettings, OidcIssuer, SigningKeySettings, oidc_issuer};
 pub use nats::NatsSettings;
@@ -105,6 +107,13 @@ pub struct ServerSettings {
     /// NATS; without its address events are not published.
     #[command(flatten)]
     pub nats: NatsSettings,
+    /// The keys of what is published.
+    #[command(flatten)]
+    pub event_keys: EventKeySettings,
+    /// File of the public keys of published events (JWKS): what `/v1/event-keys` shows subscribers, and what process managers'
+    /// processes know forged messages by. While the relay's key is changed, of the old one and the new one.
+    #[arg(long, env = "ANAMNESIS_EVENT_JWKS_FILE", value_name = "FILE")]
+    pub event_jwks_file: Option<PathBuf>,
     /// Brings the database's schema up to date at start. With several processes, run `migrate` first instead.
     #[arg(long, env = "ANAMNESIS_MIGRATE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub migrate: bool,

@@ -54,17 +54,17 @@ impl Shares {
     /// # Errors
     /// A 429 problem that names the limit, where the account has as many as it may.
     pub fn take(&self, account: &str) -> Result<Share, Problem> {
-        let mut held = self.held();
-        match held.get_mut(account) {
-            Some(count) if *count >= self.max => {
-                drop(held);
-                return Err(self.limit.reached(self.max, RETRY_SECONDS));
-            }
-            Some(count) => *count += 1,
-            None => drop(held.insert(account.to_owned(), 1)),
-        }
-        drop(held);
-        Ok(Share { shares: self.clone(), account: account.to_owned() })
+        self.take_many(account, 1)
+    }
+
+    /// So many more for this account, until they are dropped.
+    ///
+    /// # Errors
+    /// As [`Shares::take`].
+    pub fn take_many(&self, account: &str, count: usize) -> Result<Share, Problem> {
+        let mut share = Share { shares: self.clone(), account: account.to_owned(), count: 0 };
+        share.grow(count)?;
+        Ok(share)
     }
 }
 
@@ -72,13 +72,37 @@ impl Shares {
 pub struct Share {
     shares: Shares,
     account: String,
+    count: usize,
+}
+
+impl Share {
+    /// So much more.
+    ///
+    /// # Errors
+    /// As [`Shares::take`]; what was held is held still.
+    pub fn grow(&mut self, more: usize) -> Result<(), Problem> {
+        let mut held = self.shares.held();
+        let count = held.get(&self.account).copied().unwrap_or(0);
+        let grown = count.checked_add(more).filter(|grown| *grown <= self.shares.max);
+        let Some(grown) = grown else {
+            drop(held);
+            return Err(self.shares.limit.reached(self.shares.max, RETRY_SECONDS));
+        };
+        match held.get_mut(&self.account) {
+            Some(count) => *count = grown,
+            None => drop(held.insert(self.account.clone(), grown)),
+        }
+        drop(held);
+        self.count += more;
+        Ok(())
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         let mut held = self.shares.held();
         if let Some(count) = held.get_mut(&self.account) {
-            *count -= 1;
+            *count = count.saturating_sub(self.count);
             if *count == 0 {
                 held.remove(&self.account);
             }
@@ -100,6 +124,11 @@ mod tests {
         drop(first);
         assert!(shares.take("a").is_ok());
         drop(second);
+        assert!(shares.held().is_empty());
+        let mut grown = shares.take("a").expect("one");
+        grown.grow(1).expect("two");
+        assert!(grown.grow(1).is_err() && shares.take("a").is_err());
+        drop(grown);
         assert!(shares.held().is_empty());
     }
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
 use crate::keys::make_master_key;
-use crate::system::{ADMINISTRATOR, BINARY, Process, System, clean, make_key, open_tester, run, text};
+use crate::system::{ADMINISTRATOR, BINARY, Process, System, clean, make_event_key, make_key, open_tester, run, text};
 
 const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
 const GRANTS: &str = include_str!("../../../../deploy/postgres/grants.sql");
@@ -134,6 +134,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     make_key(&key_file);
     let key = key_file.to_string_lossy().into_owned();
     let master = make_master_key(folder.path());
+    let (event_key, event_jwks) = make_event_key(folder.path());
     let words = ["administrator", ADMINISTRATOR, "--database-url", &url("serve"), "--master-key-file", &master];
     let made = run(&words, folder.path());
     assert!(made.status.success(), "{}", text(&made.stderr));
@@ -149,8 +150,12 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
             ("--database-url", url(role)),
             ("--signing-key-file", key.clone()),
             ("--master-key-file", master.clone()),
+            ("--event-jwks-file", event_jwks.clone()),
             ("--migrate", "false".to_owned()),
         ];
+        if process == "relay" {
+            settings.push(("--event-signing-key-file", event_key.clone()));
+        }
         if let Some(nats_role) = nats_role {
             let file = folder.path().join(nats_role);
             std::fs::write(&file, &keys[&format!("{nats_role}_SEED")]).expect("the seed is written");

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use async_nats::jetstream;
-use event_bus::Topology;
+use async_nats::{HeaderMap, jetstream};
 use event_bus::control::{self, Begun, EpochStart, Why};
+use event_bus::signature::example;
+use event_bus::{Signer, Topology};
 use event_store::log::LogIdentity;
+use ring::signature::Ed25519KeyPair;
 use serde_json::Value;
+use service::identity::SigningKeys;
 use tempfile::TempDir;
 use testkit::{NatsServer, eventually};
 use uuid::Uuid;
@@ -76,6 +79,8 @@ impl Scene {
             system.open_account("warehouse", &["--role", role]);
         }
         let token = system.token("warehouse", &[]);
+        let keys = system.api.with_token(None).get("/v1/event-keys").await.ok();
+        std::fs::write(system.folder.path().join("event-keys.json"), keys.to_string()).expect("the keys are written");
         Self { system, nats, token, compiled: compile() }
     }
 
@@ -89,6 +94,7 @@ impl Scene {
         let mut command = program(language, self.compiled.path());
         command.arg(self.nats.url()).arg(self.folder(language)).stdin(Stdio::null()).stdout(Stdio::null());
         command.env("ANAMNESIS_URL", &self.system.processes[0].url).env("ANAMNESIS_TOKEN", &self.token);
+        command.env("ANAMNESIS_EVENT_KEYS", self.system.folder.path().join("event-keys.json"));
         Subscriber(command.stderr(told).spawn().unwrap_or_else(|error| panic!("{language}: {error}")))
     }
 
@@ -127,7 +133,9 @@ impl Scene {
         let log = streamed(&self.system.api, head).await;
         for language in LANGUAGES {
             let copy = self.copy(language);
-            assert_eq!(copy.len(), log.len(), "{language}: {}", self.told(language));
+            let told = self.told(language);
+            assert_eq!(copy.len(), log.len(), "{language}: {told}");
+            assert!(!told.contains("not the relay's"), "{language}: {told}");
             for (line, event) in copy.iter().zip(&log) {
                 let stream = &event["stream"];
                 let stream = [&stream["type"], &stream["id"]].map(|part| part.as_str().expect("text")).join("/");
@@ -142,6 +150,13 @@ impl Scene {
                 assert!(is_masked(&line["data"], &event["payload"]), "{language}: {line:#} {event:#}");
             }
         }
+    }
+
+    /// Who has the relay's key.
+    fn signer(&self) -> Signer {
+        let keys =
+            SigningKeys::load(&self.system.folder.path().join("data/event-signing.pem")).expect("the relay's key");
+        Signer::new(keys.signing().id(), keys.signing().pair())
     }
 
     /// Waits until the stream has everything up to here.
@@ -226,7 +241,8 @@ async fn subscribers_in_three_languages_have_every_event_once_and_in_order() {
         after_event_id: None,
         epochs: vec![EpochStart { epoch: 2, after_position: end - 4 }],
     };
-    let (headers, data) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7());
+    let (mut headers, data) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7());
+    scene.signer().sign(&mut headers, &data);
     let subject = names.control(Why::EpochBegan.kind());
     let sent = context.publish_with_headers(subject, headers, data).await.expect("it is sent");
     sent.await.expect("it is taken");
@@ -257,4 +273,94 @@ async fn a_subscriber_stops_where_it_follows_another_log() {
         assert!(told.contains("the checkpoint is of the log"), "{language}: {told}");
         assert_eq!(scene.copy(language).len() as u64, end, "{language}: its copy is as it was");
     }
+}
+
+/// A message, and what a subscriber in its place must find.
+struct Message {
+    what: &'static str,
+    subject: String,
+    headers: HeaderMap,
+    data: Vec<u8>,
+}
+
+/// The next event, truly signed, and everything that can be done to it by who has not the key.
+async fn forgeries(scene: &Scene, client: &async_nats::Client, end: u64) -> (Message, Vec<Message>) {
+    let context = jetstream::new(client.clone());
+    let names = Topology::find(&context).await.expect("JetStream answers").expect("one stream");
+    let stream = context.get_stream(names.stream_name()).await.expect("the stream");
+    let last = stream.get_last_raw_message_by_subject(&names.all_events()).await.expect("an event");
+    let attributes = last.headers.iter().filter(|(name, _)| AsRef::<str>::as_ref(*name).starts_with("ce-"));
+    let heard: HeaderMap = attributes.map(|(name, values)| (name.clone(), values[0].clone())).collect();
+    let mut next = heard.clone();
+    next.insert("ce-position", (end + 1).to_string());
+    next.insert("ce-id", Uuid::now_v7().to_string());
+    let data = last.payload.to_vec();
+    let message = |what, headers| Message { what, subject: last.subject.to_string(), headers, data: data.clone() };
+    let (moved, unsigned) =
+        (next.clone(), next.iter().filter(|(name, _)| !["ce-signature", "ce-keyid"].contains(&(*name).as_ref())));
+    let unsigned = unsigned.map(|(name, values)| (name.clone(), values[0].clone())).collect();
+    scene.signer().sign(&mut next, &data);
+    let with = |name: &str, value: &str| {
+        let mut headers = next.clone();
+        headers.insert(name, value);
+        headers
+    };
+    let mut anothers = next.clone();
+    example::signer().sign(&mut anothers, &data);
+    let mut usurped = anothers.clone();
+    let known = scene.signer();
+    Signer::new(known.id(), Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key")).sign(&mut usurped, &data);
+    let mut twice = next.clone();
+    twice.append("Ce-Type", "ConsentWithdrawn");
+    let identity = LogIdentity { log_id: names.log_id(), epoch: 2 };
+    let begun = Begun { epochs: vec![EpochStart { epoch: 2, after_position: 0 }], ..Begun::default() };
+    let (control, begun) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7());
+    let mut forged = vec![
+        message("a message that was heard, at another position", moved),
+        message("everything but a signature", unsigned),
+        message("signed by another key", anothers),
+        message("signed by another key under the name of the relay's", usurped),
+        message("another header", with("ce-actorrole", "administrator")),
+        message("a header more", with("ce-causationid", &Uuid::nil().to_string())),
+        message("a header twice", twice),
+        message("a payload elsewhere", with("ce-dataref", "/v1/events/x/payload")),
+        message("a signature that is none", with("ce-signature", "%FF")),
+        Message { data: b"{}".to_vec(), ..message("another payload", next.clone()) },
+    ];
+    let subject = names.control(Why::EpochBegan.kind());
+    forged.push(Message { what: "an epoch that did not begin", subject, headers: control, data: begun.to_vec() });
+    (message("the relay's", next), forged)
+}
+
+/// Who may publish, and has not the relay's key, tells subscribers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribers_in_three_languages_believe_only_what_the_relay_signed() {
+    let scene = Scene::new().await;
+    let end = head(&scene.system.api).await;
+    let client = async_nats::connect(scene.nats.url()).await.expect("nats-server answers");
+    scene.relayed(&client, end).await;
+    let _subscribers = scene.all();
+    scene.saved(end).await;
+    scene.assert_whole(end).await;
+    let (genuine, forged) = forgeries(&scene, &client, end).await;
+    let context = jetstream::new(client.clone());
+    let send = async |message: &Message| {
+        let data = message.data.clone().into();
+        let sent = context.publish_with_headers(message.subject.clone(), message.headers.clone(), data).await;
+        sent.expect("it is sent").await.expect("it is taken");
+    };
+    for (index, message) in forged.iter().enumerate() {
+        send(message).await;
+        for language in LANGUAGES {
+            let refused = async || scene.told(language).matches("is not the relay's").count() == index + 1;
+            let waited = tokio::time::timeout(PATIENCE, eventually("it is refused", PATIENCE, refused)).await;
+            assert!(waited.is_ok(), "{language}, {}: {}", message.what, scene.told(language));
+            let checkpoint = scene.checkpoint(language);
+            assert_eq!((&checkpoint["position"], &checkpoint["epoch"]), (&end.into(), &1.into()), "{language}");
+            assert_eq!(scene.copy(language).len() as u64, end, "{language}: {}", message.what);
+        }
+    }
+    // Nothing else was wrong with them.
+    send(&genuine).await;
+    scene.saved(end + 1).await;
 }

@@ -288,12 +288,15 @@ impl System {
         let folder = TempDir::new().expect("a folder");
         let (database, nats) = (testkit::postgres().await, testkit::nats().await);
         let (key_file, master_key) = (folder.path().join("signing.pem"), make_master_key(folder.path()));
+        let (event_key, event_jwks) = make_event_key(folder.path());
         let master = ["--master-key-file", &*master_key];
         let arguments: Vec<String> = [
             ("--database-url", database.url.clone()),
             ("--nats-url", nats.url()),
             ("--signing-key-file", key_file.to_string_lossy().into_owned()),
             ("--master-key-file", master_key.clone()),
+            ("--event-signing-key-file", event_key),
+            ("--event-jwks-file", event_jwks),
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
@@ -375,6 +378,16 @@ fn open_account(url: &str, token: &str, folder: &Path, words: &[&str]) {
 /// Makes a key that signs tokens.
 pub fn make_key(file: &Path) {
     service::identity::SigningKeys::load_or_create(file).expect("the key is made");
+}
+
+/// Makes a key that signs events; gives its file, and that of its public half.
+pub fn make_event_key(folder: &Path) -> (String, String) {
+    let [key, jwks] =
+        ["event-signing.pem", "event-keys.json"].map(|name| folder.join(name).to_string_lossy().into_owned());
+    let made = run(&["key", "create-event-key", &key], folder);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    std::fs::write(&jwks, made.stdout).expect("the public half is written");
+    (key, jwks)
 }
 
 /// A token of an account by this key.

@@ -18,7 +18,12 @@ use crate::golden::NotMadeUp;
 const ABOUT: &str = "Every event of an Anamnesis log, in the log's one order: on NATS JetStream as CloudEvents 1.0 in \
     binary mode, and over HTTP as server-sent events. A subscriber keeps of which log, in which epoch, and the position \
     and id of the last event that it took, stored together with what it made of the event; so it notices whatever can \
-    happen to a stream. Delivery is at least once. Schemas are JSON Schema draft 7.";
+    happen to a stream. On NATS every message is signed by the relay (Ed25519, `ce-signature`; its public keys are at \
+    `/v1/event-keys` of the query API): a subscriber proves it before it believes anything. Signed is the line \
+    `anamnesis-event-signature-v1`, then for every header that begins with `ce-`, but for `ce-signature`, a line \
+    `name:value`, in the order of the names, these in lower case and the values as they are on the wire, each line ended \
+    by a line feed; the payload by `ce-datahash`. The examples are signed by the key of RFC 8037, appendix A. Delivery is \
+    at least once. Schemas are JSON Schema draft 7.";
 
 /// The document.
 ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use event_bus::control::{self, Begun, EpochStart, Why};
 use event_bus::message::headers;
+use event_bus::signature::example;
 use event_store::log::LogIdentity;
 use events::envelope::{Actor, Envelope, References, Role};
 use events::ids::{StreamId, derive_id};
@@ -67,7 +68,8 @@ impl Example {
 
     /// As a message on NATS.
     pub fn message(&self) -> Value {
-        let headers = headers(log(), &self.envelope);
+        let mut headers = headers(log(), &self.envelope);
+        example::signer().sign(&mut headers, &self.envelope.payload);
         json!({"name": self.envelope.event_type, "headers": texts(&headers), "payload": self.payload})
     }
 
@@ -104,7 +106,8 @@ pub fn control(why: Why) -> Value {
     let epochs = vec![EpochStart { epoch, after_position }];
     let begun = Begun { after_position, after_event_id: Some(id("event")), epochs };
     let identity = LogIdentity { epoch, ..log() };
-    let (headers, _) = control::message(identity, why, &begun, id("run"));
+    let (mut headers, data) = control::message(identity, why, &begun, id("run"));
+    example::signer().sign(&mut headers, &data);
     json!({"name": why.kind(), "headers": texts(&headers), "payload": begun})
 }
 

@@ -31,9 +31,10 @@ pub fn fragment() -> Value {
                  `ce-dataschema`.", &[&kind, &name, &version], schema.clone()),
             "/v1/schemas/envelope": get("getEnvelopeSchema", "Gets the envelope's schema",
                 "The JSON Schema of an event in its envelope, as the event stream and histories have it.", &[], schema),
+            "/v1/event-keys": event_keys(),
             "/v1/events/{id}/payload": payload()
         },
-        "components": {"schemas": {"SchemaList": list_schema(), "SchemaEntry": entry_schema()}}
+        "components": {"schemas": {"EventKeys": event_keys_schema(), "SchemaList": list_schema(), "SchemaEntry": entry_schema()}}
     })
 }
 
@@ -48,6 +49,36 @@ fn get(id: &str, summary: &str, description: &str, parameters: &[&Value], conten
     }
     json!({"get": {"operationId": id, "summary": summary, "description": description, "tags": ["schemas"],
         "security": [], "parameters": parameters, "responses": responses}})
+}
+
+fn event_keys() -> Value {
+    let keys = json!({"application/jwk-set+json": {"schema": {"$ref": "#/components/schemas/EventKeys"}}});
+    let mut operation = get(
+        "getEventKeys",
+        "Gets the keys of published events",
+        "The public keys of the relay (RFC 7517, RFC 8037), by which subscribers verify `ce-signature` of messages on NATS. \
+         While the relay's key is changed, the old one and the new one.",
+        &[],
+        keys,
+    );
+    operation["get"]["responses"]["404"] = problem("This server was not told any.");
+    operation["get"]["tags"] = json!(["events"]);
+    operation
+}
+
+fn event_keys_schema() -> Value {
+    let text = |meaning: &str, pattern: &str| json!({"type": "string", "description": meaning, "pattern": pattern});
+    json!({"type": "object", "required": ["keys"], "description": "A JSON Web Key Set.", "properties": {"keys": {
+        "type": "array", "minItems": 1, "description": "In no order.", "items": {"type": "object",
+        "description": "A public key of Ed25519.", "required": ["kty", "crv", "x", "kid", "use", "alg"], "properties": {
+            "kty": {"type": "string", "const": "OKP", "description": "The kind of key."},
+            "crv": {"type": "string", "const": "Ed25519", "description": "The curve."},
+            "x": text("The key: a point, in base64url.", "^[A-Za-z0-9_-]{43}$"),
+            "kid": text("Its thumbprint (RFC 7638), which messages name in `ce-keyid`.", "^[A-Za-z0-9_-]{43}$"),
+            "use": {"type": "string", "const": "sig", "description": "What it is for."},
+            "alg": {"type": "string", "const": "EdDSA", "description": "How it verifies."}
+        }}
+    }}})
 }
 
 fn payload() -> Value {

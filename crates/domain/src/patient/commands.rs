@@ -271,6 +271,7 @@ impl Command for RecordObservation {
     fn decide(&self, patient_id: PatientId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::all([validate::code("code", &self.code), check_value(&self.value, self.unit.as_deref())])?;
         let person = registered(facts, patient_id, None)?;
+        person.require_place_for(&self.code)?;
         let observed_at = self.observed_at.time(context, "observed_at", &person.place(facts))?;
         let recorded = ObservationRecorded {
             code: self.code.clone(),

@@ -62,12 +62,17 @@ pub struct Observation {
     pub observed_at: DateTime<Utc>,
 }
 
+/// Codes of which a person's observations are kept.
+pub const OBSERVED_CODES_MAX: usize = 1_000;
+
 rules! {
     /// Why a command to a patient is refused.
     pub enum PatientError {
         AlreadyRegistered => ALREADY_REGISTERED = "patient-already-registered": "the patient is registered already";
         ObservationNotFound => OBSERVATION_NOT_FOUND = "observation-not-found":
             "nothing was observed of this code at that time", field "observed_at";
+        TooManyCodes(max: usize) => TOO_MANY_CODES = "observation-codes-too-many":
+            "observations of {0} codes are on record of the person, and more cannot be kept", field "code";
         NotShown => NOT_SHOWN = "national-id-not-shown":
             "the person's national id must be given as it is on record, so that nobody is taken for somebody else",
             field "national_id";
@@ -115,6 +120,18 @@ impl Person {
         changes.birth_date.apply(&mut self.birth_date);
         changes.sex.apply(&mut self.sex);
         changes.time_zone.apply(&mut self.time_zone);
+    }
+
+    /// Refuses a code that is one too many: what is known of a person is read as one.
+    ///
+    /// # Errors
+    /// [`PatientError::TooManyCodes`].
+    pub fn require_place_for(&self, code: &str) -> Result<(), PatientError> {
+        let is_known = self.observations.contains_key(&identifier::key(code));
+        if is_known || self.observations.len() < OBSERVED_CODES_MAX {
+            return Ok(());
+        }
+        Err(PatientError::TooManyCodes(OBSERVED_CODES_MAX))
     }
 
     /// Where the person lives, or else is cared for, as far as it is known.

@@ -3,6 +3,8 @@
 mod check;
 mod error;
 
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,7 +80,7 @@ pub fn connect(options: &NatsOptions, away: WhileAway) -> BoxFuture<'_, Result<C
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                 Err(ConnectionError::Refused(error))
             }
-            ConnectErrorKind::Tls => Err(ConnectionError::Tls(error)),
+            _ if is_tls(&error) => Err(ConnectionError::Tls(error)),
             _ if away == WhileAway::Fail => Err(ConnectionError::Away(error)),
             _ => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "NATS does not answer; trying on");
@@ -87,6 +89,23 @@ pub fn connect(options: &NatsOptions, away: WhileAway) -> BoxFuture<'_, Result<C
             }
         }
     })
+}
+
+/// Whether it is TLS that failed: trying again would not help. While certificates are shown the client tells of any
+/// failure as of one of the network.
+fn is_tls(error: &async_nats::ConnectError) -> bool {
+    let is_of_tls = |cause: &(dyn Error + 'static)| {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if is_of_tls(error) {
+            return true;
+        }
+        cause = error.source();
+    }
+    error.kind() == ConnectErrorKind::Tls
 }
 
 /// Who we are to the server.

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::signature::Signer;
 use crate::topology::{
     LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE, RETRY_PAUSE_MAX,
     STANDBY_PAUSE, Topology,
@@ -42,8 +43,10 @@ pub use republish::{RepublishError, republish};
 use stream::{Bus, Standing};
 
 /// How the relay works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RelayOptions {
+    /// Who signs what is published.
+    pub signer: Signer,
     /// Replicas of the stream: 3 where there is a cluster.
     pub replicas: u8,
 }
@@ -150,7 +153,7 @@ impl Relay {
         if position < checkpoint {
             tracing::warn!(position, checkpoint, "the stream lost messages; they are published again");
         }
-        let form = Form { bus, run: standing.run(), message_bytes_max };
+        let form = Form { bus, signer: self.options.signer.clone(), run: standing.run(), message_bytes_max };
         self.relay(form, Place { position, sequence: standing.sequence }).await
     }
 
@@ -162,13 +165,13 @@ impl Relay {
         match standing.epoch() {
             Some(stream) if stream > epoch => return Err(RelayError::Superseded { stream, log: epoch }),
             Some(stream) if stream < epoch => {
-                proof::begin_epoch(bus, &*self.store.log, &standing).await?;
+                proof::begin_epoch(bus, &self.options.signer, &*self.store.log, &standing).await?;
                 standing = bus.standing().await?;
             }
             // Subscribers of earlier epochs could not know.
             None if epoch > 1 => {
                 let position = self.position(&standing, checkpoint).await?;
-                proof::tell_epoch(bus, &*self.store.log, &standing, position).await?;
+                proof::tell_epoch(bus, &self.options.signer, &*self.store.log, &standing, position).await?;
                 standing = bus.standing().await?;
             }
             _ => {}

@@ -10,6 +10,7 @@ use super::publish::say;
 use super::stream::{Bus, Standing};
 use crate::control::{Begun, EpochStart, Why};
 use crate::message::Mark;
+use crate::signature::Signer;
 
 /// Messages that are removed at once.
 const REMOVED_AT_ONCE: usize = 64;
@@ -82,7 +83,12 @@ async fn has(bus: &Bus, log: &dyn EventLog, message: &StreamMessage) -> Result<b
 
 /// Takes the stream over into the log's new epoch: what the log lost goes, and
 /// a message says so. Broken off halfway, it is simply done again.
-pub async fn begin_epoch(bus: &Bus, log: &dyn EventLog, standing: &Standing) -> Result<(), RelayError> {
+pub async fn begin_epoch(
+    bus: &Bus,
+    signer: &Signer,
+    log: &dyn EventLog,
+    standing: &Standing,
+) -> Result<(), RelayError> {
     let common = common(bus, log, standing).await?;
     tracing::warn!(
         epoch = bus.identity.epoch,
@@ -98,16 +104,22 @@ pub async fn begin_epoch(bus: &Bus, log: &dyn EventLog, standing: &Standing) -> 
     let mut epochs = standing.epochs();
     epochs.push(EpochStart { epoch: bus.identity.epoch, after_position: common.position });
     let begun = Begun { after_position: common.position, after_event_id: common.event_id, epochs };
-    say(bus, Why::EpochBegan, &begun, standing.sequence).await?;
+    say(bus, signer, Why::EpochBegan, &begun, standing.sequence).await?;
     Ok(())
 }
 
 /// Says in a stream without messages that the log is in a later epoch than its
 /// first; where that began the stream does not know, so nothing that was heard before is sure.
-pub async fn tell_epoch(bus: &Bus, log: &dyn EventLog, standing: &Standing, position: u64) -> Result<(), RelayError> {
+pub async fn tell_epoch(
+    bus: &Bus,
+    signer: &Signer,
+    log: &dyn EventLog,
+    standing: &Standing,
+    position: u64,
+) -> Result<(), RelayError> {
     let epochs = vec![EpochStart { epoch: bus.identity.epoch, after_position: 0 }];
     let begun = Begun { after_position: position, after_event_id: event_at(log, position).await?, epochs };
-    say(bus, Why::EpochBegan, &begun, standing.sequence).await?;
+    say(bus, signer, Why::EpochBegan, &begun, standing.sequence).await?;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use super::RelayError;
 use super::stream::Bus;
 use crate::control::{self, Begun, Why};
 use crate::message::{headers, wire_bytes, with_data_ref};
+use crate::signature::Signer;
 use crate::topology::{ACKNOWLEDGE_EVERY, ACKNOWLEDGE_TIME_MAX, ADDED_HEADER_BYTES, PUBLISH_WINDOW};
 
 /// A JetStream context with our limits.
@@ -37,7 +38,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// The message of an event, in `form`.
+    /// The message of an event, in `form`, and signed.
     pub fn new(event: Envelope, form: &Form) -> Self {
         let mut headers = headers(form.bus.identity, &event);
         // The server remembers ids for a while also of messages that are gone.
@@ -48,11 +49,12 @@ impl Outgoing {
         headers.insert(NATS_MESSAGE_ID, id.as_str());
         headers.insert(NATS_EXPECTED_STREAM, form.bus.topology.stream_name());
         let mut payload = event.payload.clone();
-        if wire_bytes(&headers, &payload) + ADDED_HEADER_BYTES > form.bytes_max() {
+        if wire_bytes(&headers, &payload) + form.signer.bytes() + ADDED_HEADER_BYTES > form.bytes_max() {
             headers = with_data_ref(&headers, event.event_id);
             payload = Bytes::new();
             metrics::counter!("anamnesis_relay_referenced_total").increment(1);
         }
+        form.signer.sign(&mut headers, &event.payload);
         let subject = form.bus.topology.subject(&event);
         Self { position: event.position, recorded_at: event.recorded_at, id, subject, headers, payload }
     }
@@ -67,6 +69,7 @@ impl Outgoing {
 #[derive(Clone)]
 pub struct Form {
     pub bus: Bus,
+    pub signer: Signer,
     /// What the ids of messages end in.
     pub run: Option<Uuid>,
     /// Greatest message that the stream takes, where it has a limit of its own.
@@ -81,10 +84,17 @@ impl Form {
     }
 }
 
-/// Publishes a control message behind the stream's last sequence; gives its id and its own.
-pub async fn say(bus: &Bus, why: Why, begun: &Begun, last_sequence: u64) -> Result<(Uuid, u64), RelayError> {
+/// Publishes a control message behind the stream's last sequence, signed; gives its id and its own.
+pub async fn say(
+    bus: &Bus,
+    signer: &Signer,
+    why: Why,
+    begun: &Begun,
+    last_sequence: u64,
+) -> Result<(Uuid, u64), RelayError> {
     let run = Uuid::now_v7();
     let (mut headers, data) = control::message(bus.identity, why, begun, run);
+    signer.sign(&mut headers, &data);
     headers.insert(NATS_MESSAGE_ID, run.to_string());
     headers.insert(NATS_EXPECTED_STREAM, bus.topology.stream_name());
     headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(last_sequence));

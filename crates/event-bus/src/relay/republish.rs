@@ -14,6 +14,7 @@ use super::publish::{Form, Place, Publisher, context, say};
 use super::stream::Bus;
 use super::{RelayError, RelayOptions, bus, save};
 use crate::control::{Begun, Why};
+use crate::signature::Signer;
 use crate::topology::{LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE};
 
 /// How long the active relay may take to stand aside.
@@ -65,8 +66,9 @@ pub fn republish<'caller>(
     Box::pin(async move {
         let holder = Uuid::now_v7();
         let work = async {
+            let signer = options.signer.clone();
             let ready = look(store, client, options, from, holder).await.map_err(RepublishError::Before)?;
-            fill(store, ready, holder, progress).await
+            fill(store, signer, ready, holder, progress).await
         };
         let published = work.await;
         for lease in [RELAY_LEASE, REPUBLISH_LEASE] {
@@ -140,13 +142,14 @@ async fn take_over(store: &Store, holder: Uuid) -> Result<(), RelayError> {
 
 async fn fill(
     store: &Store,
+    signer: Signer,
     ready: Ready,
     holder: Uuid,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<u64, RepublishError> {
     let Ready { bus, message_bytes_max, head, begun } = ready;
-    let (run, sequence) = begin(&bus, &begun).await.map_err(RepublishError::Before)?;
-    let form = Form { bus: bus.clone(), run: Some(run), message_bytes_max };
+    let (run, sequence) = begin(&bus, &signer, &begun).await.map_err(RepublishError::Before)?;
+    let form = Form { bus: bus.clone(), signer, run: Some(run), message_bytes_max };
     let mut publisher = Publisher::new(&bus.context, Place { position: begun.after_position, sequence });
     let published = publish(store, form, &mut publisher, head, holder, progress).await;
     let reached = publisher.acknowledged();
@@ -158,11 +161,11 @@ async fn fill(
 }
 
 /// Says where the new copy begins. What the relay before had on its way may still come in before it.
-async fn begin(bus: &Bus, begun: &Begun) -> Result<(Uuid, u64), RelayError> {
+async fn begin(bus: &Bus, signer: &Signer, begun: &Begun) -> Result<(Uuid, u64), RelayError> {
     let mut tries = 0;
     loop {
         let last = bus.stream().await?.cached_info().state.last_sequence;
-        match say(bus, Why::Republished, begun, last).await {
+        match say(bus, signer, Why::Republished, begun, last).await {
             Err(RelayError::Publish { .. }) if tries < BEGIN_TRIES_MAX => tries += 1,
             said => return said,
         }

@@ -6,9 +6,11 @@ use event_store::Store;
 use testkit::appends::fill;
 use testkit::{NatsServer, eventually, stores};
 
-use crate::support::{PATIENCE, holds_everything, start_relay_with, stream, wait_for_everything};
+use crate::support::{PATIENCE, holds_everything, options, start_relay_with, stream, wait_for_everything};
 
-const REPLICATED: RelayOptions = RelayOptions { replicas: 3 };
+fn replicated() -> RelayOptions {
+    RelayOptions { replicas: 3, ..options() }
+}
 
 async fn connect(nats: &[NatsServer]) -> Client {
     let url = nats.iter().map(NatsServer::url).collect::<Vec<_>>().join(",");
@@ -20,14 +22,14 @@ async fn connect(nats: &[NatsServer]) -> Client {
 async fn a_relay_works_with_the_servers_that_are_there() {
     let (test, mut nats) = (stores::sqlite().await, testkit::nats_cluster(3).await);
     let client = connect(&nats).await;
-    let relay = start_relay_with(&test.store, &client, REPLICATED);
+    let relay = start_relay_with(&test.store, &client, replicated());
     fill(&*test.store.log, 50).await;
     wait_for_everything(&test.store, &client).await;
     drop((relay, client));
     // The first of the addresses is gone when the next relay starts.
     nats[0].kill();
     let client = connect(&nats).await;
-    let relay = start_relay_with(&test.store, &client, REPLICATED);
+    let relay = start_relay_with(&test.store, &client, replicated());
     fill(&*test.store.log, 50).await;
     wait_for_everything(&test.store, &client).await;
     // And the leader goes away under a running one.
@@ -45,7 +47,7 @@ async fn a_relay_works_with_the_servers_that_are_there() {
 async fn the_stream_is_whole_after_a_lost_store_and_a_lost_quorum() {
     let (test, mut nats) = (stores::sqlite().await, testkit::nats_cluster(3).await);
     let client = connect(&nats).await;
-    let relay = start_relay_with(&test.store, &client, REPLICATED);
+    let relay = start_relay_with(&test.store, &client, replicated());
     let current = async || are_current(&test.store, &client).await;
     fill(&*test.store.log, 50).await;
     wait_for_everything(&test.store, &client).await;

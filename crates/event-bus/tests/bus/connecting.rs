@@ -11,6 +11,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsa
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::NatsServer;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 /// Connects and asks the server something.
 async fn try_connect(options: NatsOptions) -> Result<Client, ConnectionError> {
@@ -191,6 +193,40 @@ async fn without_tls_nothing_is_said_where_it_is_required() {
     for options in required {
         assert!(try_connect(options).await.is_err());
     }
+}
+
+/// By the authority alone, where the server asks for no certificate of ours.
+#[tokio::test]
+async fn with_tls_and_the_servers_authority() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let nats = authority.server("").await;
+    let with = |ca: PathBuf, url: String| NatsOptions { ca_file: Some(ca), ..at(url) };
+    try_connect(with(authority.file("ca.pem"), nats.url())).await.expect("it is the authority's");
+    let wrong = try_connect(with(other.file("ca.pem"), nats.url())).await;
+    assert!(matches!(wrong, Err(ConnectionError::Tls(_))), "{wrong:?}");
+    // The certificate is of 127.0.0.1.
+    let name = try_connect(with(authority.file("ca.pem"), nats.url().replace("127.0.0.1", "localhost"))).await;
+    assert!(matches!(name, Err(ConnectionError::Tls(_))), "{name:?}");
+    let unknown = try_connect(at(nats.url())).await;
+    assert!(matches!(unknown, Err(ConnectionError::Tls(_))), "the system's authorities do not know it: {unknown:?}");
+    let server = connect(&with(other.file("ca.pem"), nats.url()), WhileAway::Retry).await.map(drop);
+    assert!(matches!(server, Err(ConnectionError::Tls(_))), "a process that starts hears it as well: {server:?}");
+}
+
+/// What goes over the wire: who says anything in the clear is shut out.
+#[tokio::test]
+async fn a_server_with_tls_takes_nothing_in_the_clear() {
+    let nats = Authority::new().server("").await;
+    let address = nats.url().replace("nats://", "");
+    let mut plain = BufReader::new(TcpStream::connect(address).await.expect("it listens"));
+    let mut greeting = String::new();
+    plain.read_line(&mut greeting).await.expect("a greeting");
+    assert!(greeting.starts_with("INFO ") && greeting.contains("\"tls_required\":true"), "{greeting}");
+    plain.write_all(b"CONNECT {\"verbose\":false}\r\nPUB anamnesis.x 2\r\n{}\r\nPING\r\n").await.expect("it is sent");
+    let mut answer = Vec::new();
+    // Whether it says why or just hangs up.
+    drop(plain.read_to_end(&mut answer).await);
+    assert!(!answer.windows(4).any(|word| word == b"PONG"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! What a server would not take does not hold up what comes behind it.
 
+use event_bus::PublicKeys;
+use event_bus::headers::DATA_HASH;
 use event_bus::message::{data_ref, envelope};
+use event_bus::signature::{data_hash, example};
 use event_store::log::{AppendError, Expected, MalformedAppend, PAYLOAD_BYTES_MAX, Write};
 use events::ids::StreamKey;
 use testkit::appends::{event, fill, of_writes, patient};
@@ -52,9 +55,13 @@ async fn refers_to_what_is_too_large(test: &stores::TestStore, nats: &NatsServer
     wait_for_everything(&test.store, &client).await;
     let messages = messages(&test.store, &client).await;
     let log = test.store.log.read_all(0, 100).await.expect("the log");
+    let keys: PublicKeys = [(example::ID, example::PUBLIC)].into_iter().collect();
     for (event, (_, headers)) in log.iter().zip(&messages) {
         let expected = (4..=6).contains(&event.position).then(|| format!("/v1/events/{}/payload", event.event_id));
         assert_eq!(data_ref(headers).as_deref(), expected.as_deref(), "position {}", event.position);
+        let hash = headers.get(DATA_HASH).map(ToString::to_string);
+        assert_eq!(hash, Some(data_hash(&event.payload)), "also of what is elsewhere");
+        assert_eq!(keys.verify(headers, None), Ok(()));
     }
     assert!(relay.health.check().is_ok());
 }

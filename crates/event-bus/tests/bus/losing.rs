@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use testkit::appends::fill;
 
 use crate::support::{
-    OPTIONS, client_of, copy, marks, messages, start_relay, stream, topology, wait_for_everything, wait_for_failure,
+    client_of, copy, marks, messages, options, start_relay, stream, topology, wait_for_everything, wait_for_failure,
 };
 
 /// A log of the embedded engine of which a cold copy can be kept.
@@ -145,13 +145,13 @@ async fn with_a_new_epoch_the_stream_loses_what_the_log_lost_and_subscribers_are
     // Begun once, it is not begun again; an older copy of the log is refused.
     let relay = start_relay(&older, &client);
     wait_for_failure(&relay, "the stream is of epoch 2 of this log, which is at epoch 1").await;
-    let refused = republish(&older, client.clone(), OPTIONS, 1, &mut |_, _| {}).await;
+    let refused = republish(&older, client.clone(), options(), 1, &mut |_, _| {}).await;
     let is_refused = matches!(refused, Err(RepublishError::Before(RelayError::Superseded { stream: 2, log: 1 })));
     assert!(is_refused, "{refused:?}");
     drop(relay);
     assert_eq!(controls(&store, &client).await, told);
     // Who was away hears of the epoch also where the stream was filled anew meanwhile.
-    republish(&store, client.clone(), OPTIONS, 1, &mut |_, _| {}).await.expect("it is filled anew");
+    republish(&store, client.clone(), options(), 1, &mut |_, _| {}).await.expect("it is filled anew");
     let told = controls(&store, &client).await;
     assert!(
         matches!(&told[..], [(Why::Republished, control)] if control.begun.epochs == begun.epochs && control.epoch == 2),

@@ -9,4 +9,5 @@ mod losing;
 mod relay;
 mod republishing;
 mod settings;
+mod signing;
 mod support;

@@ -7,7 +7,7 @@ use testkit::appends::fill;
 use testkit::{eventually, stores};
 
 use crate::support::{
-    OPTIONS, PATIENCE, client_of, holds_everything, messages, positions, start_relay, stream, topology,
+    PATIENCE, client_of, holds_everything, messages, options, positions, start_relay, stream, topology,
     wait_for_everything, wait_for_failure,
 };
 
@@ -21,17 +21,17 @@ async fn republish_fills_the_stream_anew_beside_a_live_relay() {
     let made = stream(&test.store, &client).await.expect("the stream");
     made.delete_message(7).await.expect("a message is removed");
     let other = test.again().await;
-    let count = republish(&other, client.clone(), OPTIONS, 1, &mut |_, _| {}).await.expect("it is filled anew");
+    let count = republish(&other, client.clone(), options(), 1, &mut |_, _| {}).await.expect("it is filled anew");
     assert_eq!(count, 200);
     assert!(holds_everything(&test.store, &client).await);
     fill(&*test.store.log, 20).await;
     wait_for_everything(&test.store, &client).await;
-    republish(&other, client.clone(), OPTIONS, 150, &mut |_, _| {}).await.expect("it is filled from there");
+    republish(&other, client.clone(), options(), 150, &mut |_, _| {}).await.expect("it is filled from there");
     assert_eq!(positions(&test.store, &client).await, (150..=220).collect::<Vec<_>>());
     let (subject, headers) = messages(&test.store, &client).await.into_iter().next().expect("a first message");
     assert_eq!(Why::of_subject(&subject), Some(Why::Republished), "subscribers are told");
     assert_eq!(message::position(&headers), Some(149));
-    let beyond = republish(&other, client.clone(), OPTIONS, 222, &mut |_, _| {}).await;
+    let beyond = republish(&other, client.clone(), options(), 222, &mut |_, _| {}).await;
     let is_beyond = matches!(beyond, Err(RepublishError::Before(RelayError::Beyond { from: 222, log: 220 })));
     assert!(is_beyond, "{beyond:?}");
     assert_eq!(positions(&test.store, &client).await.len(), 71, "nothing is removed where nothing can be published");
@@ -52,7 +52,7 @@ async fn republish_begins_while_the_relay_can_only_fail() {
     fill(&*test.store.log, 10).await;
     wait_for_failure(&relay, "republish").await;
     let other = test.again().await;
-    let count = republish(&other, client.clone(), OPTIONS, 1, &mut |_, _| {}).await.expect("it is filled anew");
+    let count = republish(&other, client.clone(), options(), 1, &mut |_, _| {}).await.expect("it is filled anew");
     assert_eq!(count, 60);
     assert!(holds_everything(&test.store, &client).await);
     fill(&*test.store.log, 10).await;
@@ -76,7 +76,7 @@ async fn what_the_stream_holds_stays_until_all_is_there_again() {
     config.discard = jetstream::stream::DiscardPolicy::New;
     let context = jetstream::new(client.clone());
     context.update_stream(&config).await.expect("a limit");
-    let broken = republish(&test.store, client.clone(), OPTIONS, 1, &mut |_, _| {}).await;
+    let broken = republish(&test.store, client.clone(), options(), 1, &mut |_, _| {}).await;
     assert!(matches!(broken, Err(RepublishError::Halfway { head: 1_500, .. })), "{broken:?}");
     let held = positions(&test.store, &client).await;
     assert_eq!(held[..1_500], (1..=1_500).collect::<Vec<_>>()[..], "nothing is gone");
@@ -86,7 +86,7 @@ async fn what_the_stream_holds_stays_until_all_is_there_again() {
     let _relay = start_relay(&test.store, &client);
     let complete = async || positions(&test.store, &client).await.len() == 3_000;
     eventually("the relay goes on with the new copy", PATIENCE, complete).await;
-    republish(&test.store, client.clone(), OPTIONS, 1, &mut |_, _| {}).await.expect("it is filled anew");
+    republish(&test.store, client.clone(), options(), 1, &mut |_, _| {}).await.expect("it is filled anew");
     assert!(holds_everything(&test.store, &client).await);
 }
 
@@ -99,7 +99,7 @@ async fn nothing_is_touched_where_nats_does_not_answer() {
     wait_for_everything(&test.store, &client).await;
     drop(relay);
     nats.kill();
-    let away = republish(&test.store, client.clone(), OPTIONS, 1, &mut |_, _| {}).await;
+    let away = republish(&test.store, client.clone(), options(), 1, &mut |_, _| {}).await;
     assert!(matches!(away, Err(RepublishError::Before(_))), "{away:?}");
     nats.resume().expect("nats-server starts again");
     wait_for_everything(&test.store, &client).await;
@@ -159,7 +159,7 @@ async fn what_is_no_message_of_ours_is_named_and_goes_with_republish() {
         client.flush().await.expect("it is on its way");
         fill(&*test.store.log, 1).await;
         wait_for_failure(&relay, "is not one of ours").await;
-        republish(&test.store, client.clone(), OPTIONS, 1, &mut |_, _| {}).await.expect("it is filled anew");
+        republish(&test.store, client.clone(), options(), 1, &mut |_, _| {}).await.expect("it is filled anew");
         wait_for_everything(&test.store, &client).await;
         eventually("the relay is well again", PATIENCE, async || relay.health.check().is_ok()).await;
     }

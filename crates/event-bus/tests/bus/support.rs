@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Stream;
 use async_nats::{Client, HeaderMap, jetstream};
 use event_bus::message::{self, Mark};
+use event_bus::signature::example;
 use event_bus::{Relay, RelayHealth, RelayOptions, Topology};
 use event_store::Store;
 use testkit::{NatsServer, eventually};
@@ -14,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
-pub const OPTIONS: RelayOptions = RelayOptions { replicas: 1 };
+
+pub fn options() -> RelayOptions {
+    RelayOptions { signer: example::signer(), replicas: 1 }
+}
 
 pub struct Running {
     pub health: RelayHealth,
@@ -22,7 +26,7 @@ pub struct Running {
 }
 
 pub fn start_relay(store: &Store, client: &Client) -> Running {
-    start_relay_with(store, client, OPTIONS)
+    start_relay_with(store, client, options())
 }
 
 pub fn start_relay_with(store: &Store, client: &Client, options: RelayOptions) -> Running {

@@ -165,6 +165,8 @@ struct Inner {
     sealer: Sealer,
     aggregates: Aggregates,
     turns: Vec<Mutex<()>>,
+    // Of each sender, so that nobody who sends much stands in a stream's queue more than once.
+    places: Vec<Mutex<()>>,
     hasher: RandomState,
 }
 
@@ -187,8 +189,9 @@ impl Executor {
     pub fn new(log: Arc<dyn EventLog>, installation: Installation, options: ExecutorOptions) -> Self {
         let sealer = Sealer::new(installation.clone());
         let aggregates = Aggregates::new(log.clone(), sealer.clone(), options);
-        let turns = (0..TURNS).map(|_| Mutex::new(())).collect();
-        Self { inner: Arc::new(Inner { log, installation, sealer, aggregates, turns, hasher: RandomState::new() }) }
+        let mutexes = || (0..TURNS).map(|_| Mutex::new(())).collect();
+        let (turns, places, hasher) = (mutexes(), mutexes(), RandomState::new());
+        Self { inner: Arc::new(Inner { log, installation, sealer, aggregates, turns, places, hasher }) }
     }
 
     /// What commands are known by: whoever makes a [`Request`] makes its id and its fingerprint with them.
@@ -215,7 +218,7 @@ impl Executor {
     ) -> BoxFuture<'caller, Result<Executed, ExecuteError>> {
         Box::pin(async move {
             let inner = &*self.inner;
-            let mut turn: Option<MutexGuard<'_, ()>> = None;
+            let mut turn: Option<Turn<'_>> = None;
             let mut collided = request.target;
             for turn_number in 0..TRIES_MAX {
                 let mut seen = Seen::default();
@@ -240,11 +243,14 @@ impl Executor {
                     Ok(executed) => return Ok(executed),
                     Err(Failure::Conflict(stream)) => {
                         // Whoever collides on a stream queues for it, one at a
-                        // time, so that many callers do not decide in vain. The
-                        // turn before is given back first: nobody ever holds two.
+                        // time, so that many callers do not decide in vain, and
+                        // keeps the turn until it is done. Another one is given
+                        // back first: nobody ever holds two.
                         collided = stream;
-                        drop(turn.take());
-                        turn = Some(inner.turn(stream).lock().await);
+                        if turn.as_ref().is_none_or(|turn| turn.of != stream) {
+                            drop(turn.take());
+                            turn = Some(inner.turn(&request.actor.id, stream).await);
+                        }
                         inner.aggregates.refresh(stream).await?;
                     }
                     Err(Failure::Final(error)) if rests_on_facts(&error) => {
@@ -288,10 +294,22 @@ impl From<LogError> for Failure {
     }
 }
 
+/// The right to decide on a stream where many want to.
+struct Turn<'executor> {
+    of: StreamId,
+    // In this order: the next sender comes before the sender's next command.
+    _turn: MutexGuard<'executor, ()>,
+    _place: MutexGuard<'executor, ()>,
+}
+
 impl Inner {
-    fn turn(&self, stream: StreamId) -> &Mutex<()> {
-        let index = self.hasher.hash_one(stream) as usize % TURNS;
-        &self.turns[index]
+    /// Waits for the turn of this sender on the stream: with the others of theirs for the one place that they have in
+    /// its queue, and then in it.
+    async fn turn(&self, sender: &str, stream: StreamId) -> Turn<'_> {
+        let index = |hash: u64| hash as usize % TURNS;
+        let place = self.places[index(self.hasher.hash_one((sender, stream)))].lock().await;
+        let turn = self.turns[index(self.hasher.hash_one(stream))].lock().await;
+        Turn { of: stream, _turn: turn, _place: place }
     }
 
     /// Asks for a decision until all streams that it needs are loaded.

@@ -14,6 +14,8 @@ pub enum IncidentKind {
     AuthenticationFailed,
     /// Something that the account may not do, or not there.
     AuthorityRefused,
+    /// A message among published events that is not the relay's: somebody else may publish there.
+    ForeignMessage,
 }
 
 /// Somebody tried what they may not (21 CFR 11.300(d); ICH E6(R3), 4.3.8).
@@ -29,7 +31,7 @@ pub struct IncidentRecorded {
     /// Its username.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// What was asked for: the method and the route, without ids.
+    /// What was asked for: the method and the route, without ids; of a message the form of its subject.
     pub operation: String,
     /// The network address from which it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

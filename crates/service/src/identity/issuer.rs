@@ -65,8 +65,8 @@ struct Standing {
 
 impl Issuer {
     pub(super) fn new(name: &str, rules: Rules, origin: Origin, freshness: Freshness) -> Arc<Self> {
-        // To look up what the process has itself costs nothing, and nothing else can be found.
-        let freshness = if origin.is_fixed() { Freshness { pause: Duration::ZERO, ..freshness } } else { freshness };
+        // To look up what is here costs a small file at most; and so it is known at once whether a key is none of the issuer's.
+        let freshness = if origin.is_here() { Freshness { pause: Duration::ZERO, ..freshness } } else { freshness };
         let (standing, turn) = (RwLock::default(), Arc::default());
         Arc::new(Self { name: name.to_owned(), rules, origin, freshness, standing, turn })
     }

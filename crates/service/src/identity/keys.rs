@@ -125,6 +125,16 @@ impl SigningKey {
         &self.id
     }
 
+    /// The public half: a point of Ed25519.
+    pub fn public(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// The key as it signs what is no token.
+    pub fn pair(&self) -> Ed25519KeyPair {
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(&self.document).expect("it was read before by construction")
+    }
+
     /// Issues a token for the account of this name; `auth_time` is when the person last showed who they are.
     ///
     /// # Errors
@@ -246,12 +256,23 @@ impl SigningKeys {
             Err(SigningKeyError::Missing(_)) => {}
             loaded => return loaded,
         }
-        let keys = Self::random()?;
-        match private_file::create(path, keys.first.pem().as_bytes()) {
+        match Self::create(path) {
             // Another process was first: its key is the one.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-            written => written.map(|()| keys).map_err(|source| SigningKeyError::File { path: path.to_owned(), source }),
+            Err(SigningKeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Self::load(path)
+            }
+            created => created,
         }
+    }
+
+    /// Makes a key in a file for its owner only, which must not exist.
+    ///
+    /// # Errors
+    /// [`SigningKeyError`].
+    pub fn create(path: &Path) -> Result<Self, SigningKeyError> {
+        let keys = Self::random()?;
+        let written = private_file::create(path, keys.first.pem().as_bytes());
+        written.map(|()| keys).map_err(|source| SigningKeyError::File { path: path.to_owned(), source })
     }
 
     /// The key that signs.
@@ -281,7 +302,8 @@ impl SigningKeys {
         keys.into_iter().collect()
     }
 
-    fn all(&self) -> impl Iterator<Item = &SigningKey> {
+    /// All of them; the first signs.
+    pub fn all(&self) -> impl Iterator<Item = &SigningKey> {
         std::iter::once(&self.first).chain(&self.others)
     }
 }

@@ -48,9 +48,9 @@ pub(super) enum OriginError {
 }
 
 impl Origin {
-    /// Whether the keys stay as they are.
-    pub(super) const fn is_fixed(&self) -> bool {
-        matches!(self, Self::Own(Source::Keys(_)))
+    /// Whether the keys are here, and need be asked of nobody.
+    pub(super) const fn is_here(&self) -> bool {
+        matches!(self, Self::Own(_))
     }
 
     /// The keys as they are now.

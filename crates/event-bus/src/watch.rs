@@ -1,0 +1,269 @@
+//! Watches the stream for messages that are not the relay's.
+//!
+//! Our own processes believe no message, so a forged one does no harm here; that somebody may publish who must not is
+//! to be known all the same. Every message is held against the log: its headers must be those that the relay would give
+//! the event at its position. What is only in a signature's reach, control messages and headers that are added, is told
+//! where the relay's public keys are given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::stream::{Info, Stream};
+use async_nats::jetstream::{self, Message};
+use event_store::log::{EventLog, LogError, LogIdentity};
+use events::envelope::Envelope;
+use futures::StreamExt;
+
+use crate::control;
+use crate::message::{self, Mark, mark};
+use crate::signature::PublicKeys;
+use crate::topology::{CONTROL_ADDRESS, EVENT_ADDRESS, FEED_IDLE, Topology};
+
+/// Events that are read of the log at once, for the messages that follow.
+const READ_EVENTS: usize = 512;
+/// How long nothing is heard before it is looked whether the stream is still the same one.
+const QUIET: Duration = Duration::from_secs(5);
+/// What stands for a subject that an operator added to the stream.
+const OTHER_ADDRESS: &str = "another subject of the stream";
+/// How long to wait before the log is asked again.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+/// How long an answer of NATS may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Why a message is not the relay's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It does not say what every message says.
+    Malformed,
+    /// It says that it is of another log.
+    OtherLog,
+    /// It is of an epoch that has ended, or that has not begun.
+    OtherEpoch,
+    /// The log has no such event there.
+    NotInTheLog,
+    /// The relay did not sign it.
+    NotSigned,
+}
+
+impl Reason {
+    /// Its name.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Reason::Malformed => "message-malformed",
+            Reason::OtherLog => "message-of-another-log",
+            Reason::OtherEpoch => "message-of-another-epoch",
+            Reason::NotInTheLog => "message-not-in-the-log",
+            Reason::NotSigned => "message-not-signed-by-the-relay",
+        }
+    }
+}
+
+/// A message that is not the relay's. Of its content, which somebody chose, nothing is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Why it is not.
+    pub reason: Reason,
+    /// The form of its subject: one of ours, or what stands for any other.
+    pub address: &'static str,
+}
+
+/// Listens to the stream from now on.
+pub struct Watch {
+    context: jetstream::Context,
+    log: Arc<dyn EventLog>,
+    keys: PublicKeys,
+    live: Option<Live>,
+    // After which sequence of which stream it goes on where the consumer broke off.
+    heard: Option<Heard>,
+    // What was read of the log last: most messages follow one another.
+    read: Vec<Envelope>,
+}
+
+/// The stream as it is listened to.
+struct Live {
+    stream: Stream,
+    messages: Ordered,
+    heard: Heard,
+    identity: LogIdentity,
+}
+
+/// How far a stream was heard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Heard {
+    // When the stream was made, in nanoseconds: another one numbers anew.
+    created: i128,
+    sequence: u64,
+}
+
+impl Watch {
+    /// Watches the stream of `log`. Signatures are verified by `keys`, where there are any.
+    pub fn new(client: async_nats::Client, log: Arc<dyn EventLog>, keys: PublicKeys) -> Self {
+        Self { context: jetstream::new(client), log, keys, live: None, heard: None, read: Vec::new() }
+    }
+
+    /// The next message that is not the relay's; waits for it, also while NATS or the log is away.
+    pub async fn next(&mut self) -> Foreign {
+        loop {
+            let Some(message) = self.hear().await else {
+                tokio::time::sleep(FEED_IDLE).await;
+                continue;
+            };
+            let judged = loop {
+                match self.judge(&message).await {
+                    Ok(judged) => break judged,
+                    // It is not passed over for that.
+                    Err(error) => {
+                        tell(&error);
+                        tokio::time::sleep(LOG_PAUSE).await;
+                    }
+                }
+            };
+            if let Some(foreign) = judged {
+                metrics::counter!("anamnesis_feed_foreign_messages_total").increment(1);
+                let (rule, address) = (foreign.reason.rule(), foreign.address);
+                tracing::warn!(rule, address, "a message in the stream is not the relay's");
+                return foreign;
+            }
+        }
+    }
+
+    /// The next message, whoever sent it; none where the stream has to be looked for anew.
+    async fn hear(&mut self) -> Option<Message> {
+        if self.live.is_none() {
+            let listening = tokio::time::timeout(ANSWER_TIME_MAX, self.listen());
+            self.live = Some(listening.await.ok().flatten()?);
+        }
+        loop {
+            let live = self.live.as_mut()?;
+            match tokio::time::timeout(QUIET, live.messages.next()).await {
+                Ok(Some(Ok(message))) => {
+                    live.heard.sequence = message.info().ok()?.stream_sequence;
+                    self.heard = Some(live.heard);
+                    return Some(message);
+                }
+                // Under a stream that was deleted a consumer hears nothing, and says so to nobody.
+                Err(_) if is_all_of(live.stream.clone(), live.heard).await => {}
+                Ok(_) | Err(_) => {
+                    self.live = None;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Listens to the stream behind what was heard of it; to a new one from its beginning.
+    async fn listen(&mut self) -> Option<Live> {
+        let identity = self.log.identity().await.ok()?;
+        self.read.clear();
+        let stream = self.context.get_stream(Topology::of(identity.log_id).stream_name()).await.ok()?;
+        let now = Heard::all_of(stream.cached_info());
+        let heard = match self.heard {
+            Some(heard) if heard.created == now.created => heard,
+            Some(_) => Heard { sequence: 0, ..now },
+            None => now,
+        };
+        let config = OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: heard.sequence + 1 },
+            headers_only: true,
+            ..OrderedConfig::default()
+        };
+        let messages = stream.create_consumer(config).await.ok()?.messages().await.ok()?;
+        self.heard = Some(heard);
+        Some(Live { stream, messages, heard, identity })
+    }
+
+    /// What is wrong with a message; none where nothing is.
+    async fn judge(&mut self, message: &Message) -> Result<Option<Foreign>, LogError> {
+        let Some(live) = &self.live else { return Ok(None) };
+        let address = address(&message.subject, live.identity);
+        let reason = match message.headers.as_ref().and_then(|headers| Some((headers, mark(headers)?))) {
+            None => Some(Reason::Malformed),
+            Some((headers, mark)) => self.reason(&message.subject, address, headers, mark).await?,
+        };
+        Ok(reason.map(|reason| Foreign { reason, address }))
+    }
+
+    async fn reason(
+        &mut self,
+        subject: &str,
+        address: &str,
+        headers: &HeaderMap,
+        mark: Mark,
+    ) -> Result<Option<Reason>, LogError> {
+        let identity = self.identity(mark.epoch).await?;
+        if mark.log_id != identity.log_id {
+            return Ok(Some(Reason::OtherLog));
+        }
+        if mark.epoch != identity.epoch {
+            return Ok(Some(Reason::OtherEpoch));
+        }
+        // Without its payload, of which the headers tell.
+        if !self.keys.is_empty() && self.keys.verify(headers, None).is_err() {
+            return Ok(Some(Reason::NotSigned));
+        }
+        if address == CONTROL_ADDRESS {
+            // About the stream itself: the log knows nothing of it.
+            let is_control = control::is_of(headers, subject);
+            return Ok((!is_control).then_some(Reason::NotInTheLog));
+        }
+        let event = self.event(mark.position).await?;
+        let says = |event: &Envelope| {
+            Topology::of(identity.log_id).subject(event) == subject && message::is_of(headers, identity, event)
+        };
+        Ok((!event.is_some_and(says)).then_some(Reason::NotInTheLog))
+    }
+
+    /// The log as it is known; as it is now where a message is of a later epoch.
+    async fn identity(&mut self, epoch: u64) -> Result<LogIdentity, LogError> {
+        match &mut self.live {
+            Some(live) if epoch <= live.identity.epoch => Ok(live.identity),
+            live => {
+                let identity = self.log.identity().await?;
+                self.read.clear();
+                if let Some(live) = live {
+                    live.identity = identity;
+                }
+                Ok(identity)
+            }
+        }
+    }
+
+    /// The log's event at a position.
+    async fn event(&mut self, position: u64) -> Result<Option<&Envelope>, LogError> {
+        let Some(before) = position.checked_sub(1) else { return Ok(None) };
+        if !self.read.iter().any(|event| event.position == position) {
+            self.read = self.log.follow(before, READ_EVENTS).await?;
+        }
+        Ok(self.read.iter().find(|event| event.position == position))
+    }
+}
+
+impl Heard {
+    fn all_of(info: &Info) -> Self {
+        Self { created: info.created.unix_timestamp_nanos(), sequence: info.state.last_sequence }
+    }
+}
+
+/// Whether the stream is still the same one, and has nothing that was not heard.
+async fn is_all_of(stream: Stream, heard: Heard) -> bool {
+    let asked = tokio::time::timeout(ANSWER_TIME_MAX, stream.get_info()).await;
+    asked.is_ok_and(|info| info.is_ok_and(|info| Heard::all_of(&info) == heard))
+}
+
+/// The form of a subject.
+fn address(subject: &str, identity: LogIdentity) -> &'static str {
+    let below = format!("anamnesis.{}.", identity.log_id);
+    match subject.strip_prefix(&*below) {
+        Some(rest) if rest.starts_with("events.") => EVENT_ADDRESS,
+        Some(rest) if rest.starts_with("control.") => CONTROL_ADDRESS,
+        _ => OTHER_ADDRESS,
+    }
+}
+
+fn tell(error: &LogError) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, "a message of the stream cannot be held against the log; trying again");
+}
