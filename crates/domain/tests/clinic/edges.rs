@@ -3,7 +3,7 @@
 use domain::consent::PresentConsentForm;
 use domain::enrolment::subject::{EnrolSubject, RecordEligibility, SubjectError};
 use domain::epro::report::{CorrectReport, SubmitReport};
-use domain::patient::{CorrectDemographics, RegisterPatient};
+use domain::patient::{CorrectDemographics, OBSERVED_CODES_MAX, PatientError, RecordObservation, RegisterPatient};
 use domain::safety::adverse_event::ReportAdverseEvent;
 use domain::site::RegisterSite;
 use domain::trial::{DefineEligibility, DefineQuestionnaire, PauseEnrolment, PublishConsentForm};
@@ -322,4 +322,17 @@ fn another_option_that_meets_the_rule_raises_again() {
         assert_eq!(payload["correction_number"], number + 1);
         world = outcome.then(&["ReportCorrected"]);
     }
+}
+
+#[test]
+fn so_many_codes_are_kept_of_a_person_and_no_more() {
+    let observe = |world: &World, code: usize| {
+        world.when(patient(1), &command::<RecordObservation>(json!({"code": format!("C{code}"), "value": 1})))
+    };
+    let mut world = World::new().when(patient(1), &RegisterPatient::default()).then(&["PatientRegistered"]);
+    for code in 0..OBSERVED_CODES_MAX {
+        world = observe(&world, code).then(&["ObservationRecorded"]);
+    }
+    observe(&world, OBSERVED_CODES_MAX).then_refused(PatientError::TOO_MANY_CODES);
+    observe(&world, 0).then(&["ObservationRecorded"]);
 }

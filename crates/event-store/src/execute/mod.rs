@@ -4,15 +4,14 @@ mod aggregates;
 mod appends;
 mod marks;
 mod precondition;
+mod turns;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use decider::{Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, RefusalKind, StreamFold};
 use events::envelope::Actor;
 use events::ids::StreamId;
 use futures::future::BoxFuture;
-use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::clock;
@@ -24,13 +23,12 @@ pub use aggregates::fold_on;
 use appends::{compose, recollection, remembered, repeated};
 pub use marks::Marks;
 pub use precondition::{Precondition, State};
+use turns::{Turn, Turns};
 
 /// How often a command is decided before its conflicts are reported.
 const TRIES_MAX: usize = 64;
 /// How often one decision may halt for streams; more is a decision that never ends.
 const HALTS_MAX: usize = 64;
-/// Queues for commands that collided, by stream.
-const TURNS: usize = 256;
 
 /// How commands are carried out.
 #[derive(Clone, Copy, Debug)]
@@ -164,10 +162,7 @@ struct Inner {
     installation: Installation,
     sealer: Sealer,
     aggregates: Aggregates,
-    turns: Vec<Mutex<()>>,
-    // Of each sender, so that nobody who sends much stands in a stream's queue more than once.
-    places: Vec<Mutex<()>>,
-    hasher: RandomState,
+    turns: Turns,
 }
 
 /// The facts of one try, with the way each of them is folded.
@@ -189,9 +184,7 @@ impl Executor {
     pub fn new(log: Arc<dyn EventLog>, installation: Installation, options: ExecutorOptions) -> Self {
         let sealer = Sealer::new(installation.clone());
         let aggregates = Aggregates::new(log.clone(), sealer.clone(), options);
-        let mutexes = || (0..TURNS).map(|_| Mutex::new(())).collect();
-        let (turns, places, hasher) = (mutexes(), mutexes(), RandomState::new());
-        Self { inner: Arc::new(Inner { log, installation, sealer, aggregates, turns, places, hasher }) }
+        Self { inner: Arc::new(Inner { log, installation, sealer, aggregates, turns: Turns::new() }) }
     }
 
     /// What commands are known by: whoever makes a [`Request`] makes its id and its fingerprint with them.
@@ -249,7 +242,7 @@ impl Executor {
                         collided = stream;
                         if turn.as_ref().is_none_or(|turn| turn.of != stream) {
                             drop(turn.take());
-                            turn = Some(inner.turn(&request.actor.id, stream).await);
+                            turn = Some(inner.turns.wait(&request.actor.id, stream).await);
                         }
                         inner.aggregates.refresh(stream).await?;
                     }
@@ -294,24 +287,7 @@ impl From<LogError> for Failure {
     }
 }
 
-/// The right to decide on a stream where many want to.
-struct Turn<'executor> {
-    of: StreamId,
-    // In this order: the next sender comes before the sender's next command.
-    _turn: MutexGuard<'executor, ()>,
-    _place: MutexGuard<'executor, ()>,
-}
-
 impl Inner {
-    /// Waits for the turn of this sender on the stream: with the others of theirs for the one place that they have in
-    /// its queue, and then in it.
-    async fn turn(&self, sender: &str, stream: StreamId) -> Turn<'_> {
-        let index = |hash: u64| hash as usize % TURNS;
-        let place = self.places[index(self.hasher.hash_one((sender, stream)))].lock().await;
-        let turn = self.turns[index(self.hasher.hash_one(stream))].lock().await;
-        Turn { of: stream, _turn: turn, _place: place }
-    }
-
     /// Asks for a decision until all streams that it needs are loaded.
     /// `assumed` is a stream that is taken not to exist unless more is known of it.
     async fn decide(

@@ -80,6 +80,26 @@ async fn a_limit_holds_under_a_race(test: TestStore) {
     other.close().await;
 }
 
+/// Who sends much to a stream keeps nobody else from it: the queue has one place for each.
+async fn who_sends_much_holds_up_nobody(test: TestStore) {
+    const MANY: usize = 200;
+    let executor = stores::executor(&test.store).await;
+    let id = patient();
+    let add_one = |_: &Context, facts: &Facts| add(facts, id, u32::MAX);
+    let many = join_all((0..MANY).map(|_| async { executor.execute(&request(id), &add_one).await.is_ok() }));
+    let other = async {
+        // The others are on their way.
+        while test.store.log.head().await.expect("the head") == 0 {
+            tokio::task::yield_now().await;
+        }
+        let other = Request { actor: Actor::system("other"), ..request(id) };
+        executor.execute(&other, &add_one).await.expect("it is taken").receipt.position
+    };
+    let (all, position) = tokio::join!(many, other);
+    assert!(all.iter().all(|done| *done), "everybody's are taken");
+    assert!(position < MANY as u64 / 2, "the other's came at {position}");
+}
+
 /// A rule over two streams holds, too: what is read and not written is guarded.
 async fn a_limit_over_two_streams_holds_under_a_race(test: TestStore) {
     let executor = stores::executor(&test.store).await;
@@ -334,6 +354,7 @@ testkit::on_both_engines! {
     a_refusal_that_is_kept_stays,
     a_stale_refusal_is_not_kept,
     a_limit_holds_under_a_race,
+    who_sends_much_holds_up_nobody,
     a_limit_over_two_streams_holds_under_a_race,
     a_repeated_command_gives_its_first_answer,
     a_refusal_rests_on_what_the_log_holds,

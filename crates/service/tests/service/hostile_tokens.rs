@@ -315,6 +315,11 @@ async fn keys_in_files_change_without_a_restart() {
             .await;
         assert!(verifier.verify(&before).await.is_ok(), "the old one still verifies");
     }
+    // A key that is not there is nobody's, however often strangers ask for one: they are not told to come again.
+    let stranger = SigningKeys::random().expect("a key");
+    for _ in 0..20 {
+        assert_eq!(verifiers[0].verify(&issue(&stranger)).await, Err(IdentityError::UnknownKey));
+    }
     std::fs::remove_file(&key_file).expect("it is removed");
     let missing = by(Source::KeyFile(key_file));
     assert!(matches!(missing.verify(&after).await, Err(IdentityError::Unavailable { .. })));

@@ -83,6 +83,32 @@ async fn what_has_come_of_all_bodies_together_is_bounded() {
 }
 
 #[tokio::test]
+async fn the_bodies_of_one_account_take_a_part_of_the_memory() {
+    // Memory for 64 bodies of the greatest size; an account's part is two of them.
+    let server = Server::start(CONNECTIONS, Limits::new(4096, LONG, 64)).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::send(server.address, &server.post(4_096)).await;
+        client.more(&"x".repeat(4_095)).await;
+        held.push(client);
+    }
+    let with_body = |mut head: String| {
+        head.push_str(&"x".repeat(2_000));
+        head
+    };
+    let refused = async || status(&answer(server.address, &with_body(server.post(2_000))).await) == "429";
+    testkit::eventually("the account's part is taken", PATIENCE, refused).await;
+    let other = with_body(server.post_as("other", 2_000));
+    assert_eq!(status(&answer(server.address, &other).await), "200", "others have theirs");
+    for client in &mut held {
+        client.more("x").await;
+        assert_eq!(status(&client.head().await), "200");
+    }
+    let taken = async || status(&answer(server.address, &with_body(server.post(2_000))).await) == "200";
+    testkit::eventually("it is given back", PATIENCE, taken).await;
+}
+
+#[tokio::test]
 async fn a_query_that_may_wait_is_one_of_a_few_of_its_account() {
     let server = Server::start(CONNECTIONS, Limits::new(1024, LONG, 10).with_account_waiting_max(1)).await;
     let waiting = |account| server.get_as(account, "/wait?timeout_ms=30000&at_least=7");
