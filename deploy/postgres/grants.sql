@@ -15,6 +15,16 @@ GRANT SELECT ON ALL TABLES IN SCHEMA derived TO anamnesis_derived_read;
 GRANT CREATE ON SCHEMA derived TO anamnesis_derived_write;
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA derived TO anamnesis_derived_write;
 GRANT INSERT, UPDATE, DELETE ON derived.leases TO anamnesis_relay;
+-- What is carried out follows from what process managers keep: whoever keeps views does not write it.
+DO $$
+DECLARE kept regclass;
+BEGIN
+    FOR kept IN SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'derived' AND c.relkind IN ('r', 'p') AND c.relname ~ '^(saga_|view_sagas)' LOOP
+        EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %s FROM anamnesis_derived_write', kept);
+        EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %s TO anamnesis_sagas, anamnesis_serve', kept);
+    END LOOP;
+END $$;
 
 -- The keys: made, wrapped again and destroyed; that there was one stays.
 GRANT USAGE ON SCHEMA keys TO anamnesis_keys_read;

@@ -70,6 +70,8 @@ pub struct Phase {
 pub trait ProcessManager: Send + Sync + 'static {
     /// Its name, such as `enrolment`.
     const NAME: &'static str;
+    /// The commands that it sends, by name: no other is carried out for it, whatever is stored as its step.
+    const COMMANDS: &'static [&'static str];
     /// Raised whenever [`ProcessManager::State`] or what follows from it changes: the instances are then folded
     /// again from the log. What was sent is not sent again (docs/adr/0028).
     const STATE_VERSION: u32;

@@ -16,6 +16,6 @@ mod store;
 pub mod views;
 
 pub use installation::{Installation, InstallationError, NotOpen};
-pub use sealer::{SealError, Sealer, may_hold_sealed};
+pub use sealer::{Document, SealError, Sealer, may_hold_sealed};
 pub use sqlite::{BackedUp, BackupError};
 pub use store::{ConnectionUse, OpenError, Said, Store, StoreOptions, migrate};

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use crate::declared::PAYLOADS;
 use crate::envelope::References;
 use crate::ids::{StreamId, StreamType};
-use crate::paths::Paths;
+use crate::paths::{EACH, Paths};
 
 /// What of a payload is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,17 @@ impl Guarded {
             PAYLOADS.iter().map(|(event_type, version, guarded)| ((*event_type, *version), *guarded)).collect()
         });
         KNOWN.get(&(event_type, schema_version)).copied()
+    }
+
+    /// Whether a field of this event type, in any version, holds what somebody wrote or what is one of a few words: what
+    /// documents of views show, too. Who somebody is they never do.
+    pub fn is_shown<'part>(event_type: &str, field: impl Iterator<Item = &'part str> + Clone) -> bool {
+        let is_at = |path: &&[&str]| {
+            let mut parts = field.clone();
+            path.iter().all(|step| parts.next().is_some_and(|part| *step == EACH || *step == part)) && parts.next().is_none()
+        };
+        let versions = PAYLOADS.iter().filter(|(known, ..)| *known == event_type);
+        versions.flat_map(|(_, _, guarded)| guarded.shown).any(is_at)
     }
 }
 

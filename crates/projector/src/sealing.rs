@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use event_store::log::LogError;
 use event_store::views::ViewRow;
-use event_store::{SealError, Store, may_hold_sealed};
+use event_store::{Document, SealError, Store, may_hold_sealed};
 use events::envelope::Envelope;
 use events::guarded::{Guarded, Whose};
 use events::paths::Paths;
 use events::registry::AnyEvent;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
 use views::DynView;
 
 /// Why a view cannot be folded or kept.
@@ -97,13 +98,11 @@ pub async fn opened_documents(
     };
     let (mut keys, mut documents) = (Vec::new(), Vec::new());
     for (key, document) in &loaded {
-        let fields: Value = serde_json::from_str(document.get()).map_err(|_| ClosedError::NoTrial)?;
-        let trial_id = view.scope().about(key, &fields).trial_id.ok_or(ClosedError::NoTrial)?;
         keys.push(key.clone());
-        documents.push((vec![Whose::Trial(trial_id)], fields));
+        documents.push(read(view, key, document)?);
     }
     sealer.open_documents(paths, &mut documents).await.map_err(ClosedError::Open)?;
-    for (key, (_, fields)) in keys.into_iter().zip(documents) {
+    for (key, Document { fields, .. }) in keys.into_iter().zip(documents) {
         loaded.insert(key, to_raw_value(&fields).map_err(|_| ClosedError::NoTrial)?);
     }
     Ok(loaded)
@@ -121,11 +120,17 @@ pub async fn seal(store: &Store, view: &dyn DynView, rows: &mut [ViewRow]) -> Re
     // Where there are no keys, no event was sealed either: those are refused before.
     let Some(sealer) = store.sealer() else { return Ok(()) };
     for row in rows {
-        let mut fields: Value = serde_json::from_str(row.document.get()).map_err(|_| ClosedError::NoTrial)?;
-        let trial_id = view.scope().about(&row.key, &fields).trial_id.ok_or(ClosedError::NoTrial)?;
-        let sealed = sealer.seal_document(view.schema().name, paths, trial_id, &mut fields).await;
-        sealed.map_err(ClosedError::Seal)?;
-        row.document = to_raw_value(&fields).map_err(|_| ClosedError::NoTrial)?;
+        let mut document = read(view, &row.key, &row.document)?;
+        sealer.seal_document(paths, &mut document).await.map_err(ClosedError::Seal)?;
+        row.document = to_raw_value(&document.fields).map_err(|_| ClosedError::NoTrial)?;
     }
     Ok(())
+}
+
+/// A document that tells of treatment allocation of its trial.
+fn read(view: &dyn DynView, key: &str, document: &RawValue) -> Result<Document, ClosedError> {
+    let fields: Value = serde_json::from_str(document.get()).map_err(|_| ClosedError::NoTrial)?;
+    let trial_id = view.scope().about(key, &fields).trial_id.ok_or(ClosedError::NoTrial)?;
+    let (whose, stream) = (vec![Whose::Trial(trial_id)], Uuid::try_parse(key).ok());
+    Ok(Document { whose, view: view.schema().name, stream, fields })
 }

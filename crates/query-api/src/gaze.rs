@@ -9,7 +9,7 @@ use std::sync::Arc;
 use authority::{Area, PatientPlaces, Places, Sight, matrix};
 use event_store::log::{EventLog, LogError};
 use event_store::views::{ColumnValue, Within};
-use event_store::{Sealer, Store, may_hold_sealed};
+use event_store::{Document, Sealer, Store, may_hold_sealed};
 use events::envelope::{Envelope, References, Role};
 use events::guarded::Whose;
 use events::ids::{PatientId, StreamKey as _, TrialId};
@@ -109,13 +109,14 @@ impl Eyes {
                 && let Ok(fields) = serde_json::from_str(document.get())
             {
                 places.push(place);
-                sealed.push((whose(listing, key, &fields), fields));
+                let stream = Uuid::try_parse(key).ok();
+                sealed.push(Document { whose: whose(listing, key, &fields), view: listing.name, stream, fields });
             }
         }
         for paths in [listing.personal, listing.allocation.0] {
             sealer.open_documents(paths, &mut sealed).await?;
         }
-        for (place, (_, mut fields)) in places.into_iter().zip(sealed) {
+        for (place, Document { mut fields, .. }) in places.into_iter().zip(sealed) {
             // What was sealed for whom was erased is not there any more.
             forget_sealed(&mut fields, listing.personal);
             forget_sealed(&mut fields, listing.allocation.0);

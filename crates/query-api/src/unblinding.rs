@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_store::clock;
+use event_store::{clock, may_hold_sealed};
 use events::access::Duty;
 use events::access::disclosure::DisclosureKind;
 use events::enrolment::subject::{SubjectEvent, UnblindingCategory};
@@ -101,10 +101,12 @@ async fn read(api: &QueryApi, principal: &Principal, subject_id: SubjectId) -> R
         let read = api.store.log.read_stream(subject_id.stream(), version, READ_EVENTS).await;
         let mut events = read.map_err(from_log)?;
         let is_end = events.len() < READ_EVENTS;
+        // Whoever writes into the database can write an arm in the clear: what was not sealed is not believed.
+        let were_sealed: Vec<bool> = events.iter().map(|event| may_hold_sealed(&event.payload)).collect();
         api.eyes.open(&mut events).await.map_err(from_log)?;
-        for event in &events {
+        for (event, was_sealed) in events.iter().zip(were_sealed) {
             version = event.version;
-            told.hear(event, &principal.username, since)?;
+            told.hear(event, was_sealed, &principal.username, since)?;
         }
         if is_end {
             return Ok(told);
@@ -113,9 +115,13 @@ async fn read(api: &QueryApi, principal: &Principal, subject_id: SubjectId) -> R
 }
 
 impl Told {
-    fn hear(&mut self, event: &Envelope, asker: &str, since: DateTime<Utc>) -> Result<(), Problem> {
+    fn hear(&mut self, event: &Envelope, was_sealed: bool, asker: &str, since: DateTime<Utc>) -> Result<(), Problem> {
         (self.about, self.position) = (event.references, event.position);
         match SubjectEvent::from_envelope(event).map_err(|_| Problem::newer_event())? {
+            SubjectEvent::SubjectRandomised(randomised) if !was_sealed || randomised.arm.expose().is_none() => {
+                tracing::error!(event_id = %event.event_id, "an allocation was altered, or its keys are gone");
+                return Err(unreadable());
+            }
             SubjectEvent::SubjectRandomised(randomised) => {
                 self.allocated = Some((randomised.arm, event.occurred_at));
             }
@@ -155,4 +161,10 @@ fn not_unblinded() -> Problem {
     let detail = "The account did not break the blind for this subject within the last hour: send unblind-subject first, \
                   in a role that may, with category `emergency` or `planned`.";
     Problem::new(StatusCode::FORBIDDEN, "not-unblinded", detail)
+}
+
+fn unreadable() -> Problem {
+    let detail = "The allocation cannot be told from the log: it was altered, or its keys are gone. The server's log says of \
+                  which event.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "allocation-unreadable", detail)
 }

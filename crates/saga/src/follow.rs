@@ -126,8 +126,8 @@ async fn begin<'run>(
     };
     let head = store.log.head().await?;
     let lane = Lane::new(process, store, generation, among, cursor, head);
-    let (backlog, blocked) = (VecDeque::new(), None);
-    Ok(Follower { lane, steps: Steps::default(), executor: &runner.executor, backlog, blocked, unstored_since: None })
+    let (steps, backlog, blocked) = (Steps::of(process.commands()), VecDeque::new(), None);
+    Ok(Follower { lane, steps, executor: &runner.executor, backlog, blocked, unstored_since: None })
 }
 
 impl Follower<'_> {

@@ -34,6 +34,8 @@ pub struct Folded {
 pub trait DynProcess: Send + Sync + 'static {
     /// Its name.
     fn name(&self) -> &'static str;
+    /// The commands that it sends, by name.
+    fn commands(&self) -> &'static [&'static str];
     /// The version of its states.
     fn state_version(&self) -> u32;
     /// Which instances the event concerns.
@@ -74,6 +76,10 @@ impl<P> Default for Erased<P> {
 impl<P: ProcessManager> DynProcess for Erased<P> {
     fn name(&self) -> &'static str {
         P::NAME
+    }
+
+    fn commands(&self) -> &'static [&'static str] {
+        P::COMMANDS
     }
 
     fn state_version(&self) -> u32 {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use decider::Command as _;
 use domain::commands::AnyCommand;
+use domain::operation::dead_letter::RecordDeadLetter;
 use event_store::execute::{ExecuteError, Executed, Executor, Request};
 use event_store::sagas::{SagaStore, StepOrder, StoredStep};
 use event_store::views::ViewError;
@@ -46,9 +48,16 @@ pub struct Steps {
     read_to: Option<StepOrder>,
     // Whether nothing waits in storage behind `read_to`.
     has_all: bool,
+    // What the process manager sends, by name.
+    commands: &'static [&'static str],
 }
 
 impl Steps {
+    /// None yet, of a process manager that sends these commands.
+    pub fn of(commands: &'static [&'static str]) -> Self {
+        Self { commands, ..Self::default() }
+    }
+
     /// Adds steps that were stored just now.
     pub fn add(&mut self, steps: impl IntoIterator<Item = StoredStep>) {
         for step in steps {
@@ -118,7 +127,7 @@ impl Steps {
             if let Some(step) = step {
                 self.queued -= 1;
                 self.busy.insert(id);
-                let task = self.running.spawn(send(executor.clone(), step.clone()));
+                let task = self.running.spawn(send(executor.clone(), self.commands, step.clone()));
                 self.sent.insert(task.id(), step);
             }
         }
@@ -163,9 +172,20 @@ impl Steps {
     }
 }
 
-async fn send(executor: Executor, step: StoredStep) -> Result<Executed, ExecuteError> {
+async fn send(
+    executor: Executor,
+    commands: &'static [&'static str],
+    step: StoredStep,
+) -> Result<Executed, ExecuteError> {
     let command = AnyCommand::from_json(&step.command)
         .map_err(|error| ExecuteError::Malformed(format!("the stored step cannot be read: {error}")))?;
+    // Steps are derived data: whoever can write those, and not the log, gets nothing carried out by it that is not what
+    // the process manager is for.
+    let is_letter = command.name() == RecordDeadLetter::NAME;
+    if !is_letter && !commands.contains(&command.name()) {
+        let (saga, name) = (&step.saga, command.name());
+        return Err(ExecuteError::Malformed(format!("the stored step is no step of `{saga}`: it sends no {name}")));
+    }
     // The id says which step it is; how a version of the program writes its command down does not matter.
     let fingerprint = executor.marks()?.fingerprint(&step.command_id.to_string());
     let request = Request {

@@ -23,6 +23,6 @@ pub use keyring::{DataKey, KeyError, Keyring, KeyringOptions, OwnerKeys, Rewrapp
 pub use mac::{Mac, Purpose};
 pub use master::{Context, Master, MasterError, MasterVersion, Wrapped};
 pub use owner::{MalformedOwner, Owner, OwnerKind};
-pub use place::{Found, MalformedPlace, Moved, Place, field_path};
-pub use sealed::{MalformedSealed, OpenError, Sealed};
+pub use place::{Event, Found, MalformedPlace, Moved, Place, field_path};
+pub use sealed::{MalformedSealed, OpenError, Sealed, padded, strip_padding};
 pub use store::{KeyStore, KeyStoreError, Standing, StoredKey};

@@ -12,16 +12,26 @@ use crate::owner::Owner;
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
 
 /// What a sealed value is bound to. As text:
-/// `<kind>.<owner>.<key version>.<command>.<ordinal>.<event type>/<field>`; a place is written in one way, and two
+/// `<kind>.<owner>.<key version>.<stream>.<command>.<ordinal>.<event type>/<field>`; a place is written in one way, and two
 /// places are never written the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     owner: Owner,
     key_version: u32,
-    command_id: Uuid,
-    ordinal: u16,
+    event: Event,
     event_type: String,
     field: String,
+}
+
+/// Which event a value was written into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// The id of the stream that it is in: what was sealed for a trial, too, is of one subject.
+    pub stream: Uuid,
+    /// The command that wrote it.
+    pub command_id: Uuid,
+    /// Which of the command's events it is, from 0.
+    pub ordinal: u16,
 }
 
 /// A place that cannot be written: of an event's type and a field's path only letters, digits, `_`, `-` and, in a
@@ -35,6 +45,8 @@ pub struct MalformedPlace;
 pub struct Found<'place> {
     /// For whom the value is.
     pub owner: Owner,
+    /// The id of the event's stream.
+    pub stream: Option<Uuid>,
     /// The command that wrote the event.
     pub command_id: Option<Uuid>,
     /// Which of the command's events it is, from 0.
@@ -60,15 +72,14 @@ pub enum Moved {
 }
 
 impl Place {
-    /// A field of an event: the command that wrote it, which of the command's events it is (from 0), its type, and the
-    /// field's path as of [`field_path`].
+    /// A field of an event: which one it is, its type, and the field's path as of [`field_path`].
     ///
     /// # Errors
     /// [`MalformedPlace`].
     pub fn new(
         owner: Owner,
         key_version: u32,
-        (command_id, ordinal): (Uuid, u16),
+        event: Event,
         event_type: &str,
         field: &str,
     ) -> Result<Self, MalformedPlace> {
@@ -80,7 +91,7 @@ impl Place {
             return Err(MalformedPlace);
         }
         let (event_type, field) = (event_type.to_owned(), field.to_owned());
-        Ok(Self { owner, key_version, command_id, ordinal, event_type, field })
+        Ok(Self { owner, key_version, event, event_type, field })
     }
 
     /// For whom the value is.
@@ -91,6 +102,11 @@ impl Place {
     /// Which of the owner's keys it is sealed under.
     pub const fn key_version(&self) -> u32 {
         self.key_version
+    }
+
+    /// The id of the event's stream.
+    pub const fn stream(&self) -> Uuid {
+        self.event.stream
     }
 
     /// The event's type.
@@ -111,8 +127,10 @@ impl Place {
         if found.owner != self.owner {
             return Err(Moved::Owner);
         }
-        if found.command_id.is_some_and(|id| id != self.command_id)
-            || found.ordinal.is_some_and(|ordinal| ordinal != self.ordinal)
+        let Event { stream, command_id, ordinal } = self.event;
+        if found.stream.is_some_and(|id| id != stream)
+            || found.command_id.is_some_and(|id| id != command_id)
+            || found.ordinal.is_some_and(|found| found != ordinal)
             || found.event_type.is_some_and(|event_type| event_type != self.event_type)
         {
             return Err(Moved::Event);
@@ -127,15 +145,16 @@ impl Place {
 impl<'place> Found<'place> {
     /// Found in something that was made of several events, such as a view's document: only whose it is is known.
     pub const fn of(owner: Owner) -> Self {
-        Self { owner, command_id: None, ordinal: None, event_type: None, field: None }
+        Self { owner, stream: None, command_id: None, ordinal: None, event_type: None, field: None }
     }
 
     /// Found exactly there.
     pub fn at(place: &'place Place) -> Self {
         Self {
             owner: place.owner,
-            command_id: Some(place.command_id),
-            ordinal: Some(place.ordinal),
+            stream: Some(place.event.stream),
+            command_id: Some(place.event.command_id),
+            ordinal: Some(place.event.ordinal),
             event_type: Some(&place.event_type),
             field: Some(&place.field),
         }
@@ -150,8 +169,9 @@ pub fn field_path<'part>(parts: impl IntoIterator<Item = &'part str>) -> String 
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { owner, key_version, command_id, ordinal, event_type, field } = self;
-        write!(formatter, "{owner}.{key_version}.{}.{ordinal}.{event_type}/{field}", command_id.hyphenated())
+        let Self { owner, key_version, event: Event { stream, command_id, ordinal }, event_type, field } = self;
+        let (stream, command_id) = (stream.hyphenated(), command_id.hyphenated());
+        write!(formatter, "{owner}.{key_version}.{stream}.{command_id}.{ordinal}.{event_type}/{field}")
     }
 }
 
@@ -160,12 +180,16 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, MalformedPlace> {
         let parts: Vec<&str> = text.split('.').collect();
-        let [kind, owner, key_version, command_id, ordinal, path] = parts[..] else { return Err(MalformedPlace) };
+        let [kind, owner, key_version, stream, command_id, ordinal, path] = parts[..] else { return Err(MalformedPlace) };
         let (event_type, field) = path.split_once('/').ok_or(MalformedPlace)?;
         let place = Self::new(
             format!("{kind}.{owner}").parse().map_err(|_| MalformedPlace)?,
             key_version.parse().map_err(|_| MalformedPlace)?,
-            (Uuid::parse_str(command_id).map_err(|_| MalformedPlace)?, ordinal.parse().map_err(|_| MalformedPlace)?),
+            Event {
+                stream: Uuid::parse_str(stream).map_err(|_| MalformedPlace)?,
+                command_id: Uuid::parse_str(command_id).map_err(|_| MalformedPlace)?,
+                ordinal: ordinal.parse().map_err(|_| MalformedPlace)?,
+            },
             event_type,
             field,
         )?;
@@ -187,7 +211,7 @@ mod tests {
     #[test]
     fn what_would_be_ambiguous_is_no_place() {
         let place = |event_type: &str, field: &str| {
-            Place::new(Owner::installation(Uuid::nil()), 1, (Uuid::nil(), 0), event_type, field)
+            Place::new(Owner::installation(Uuid::nil()), 1, Event::default(), event_type, field)
         };
         place("PatientRegistered", "address/city").expect("a place");
         for (event_type, field) in [("", "a"), ("A", ""), ("A", "b//c"), ("A/b", "c"), ("A.b", "c"), ("A", "b.c")] {

@@ -21,7 +21,7 @@ const ALLOCATION_BLOCK_BYTES: usize = 512;
 const END: u8 = 0x80;
 
 /// A sealed value: what it is bound to in the clear, and nonce, ciphertext and tag. As text
-/// `v1.<kind>.<owner>.<key version>.<command>.<ordinal>.<event type>/<field>.<base64url>`; all that stands before the
+/// `v1.<kind>.<owner>.<key version>.<stream>.<command>.<ordinal>.<event type>/<field>.<base64url>`; all that stands before the
 /// last dot is authenticated as it stands there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
@@ -55,11 +55,7 @@ impl Sealed {
             OwnerKind::Trial => ALLOCATION_BLOCK_BYTES,
             OwnerKind::Patient | OwnerKind::Account | OwnerKind::Installation => BLOCK_BYTES,
         };
-        let filled = (text.len() / block_bytes + 1) * block_bytes;
-        let mut padded = Zeroizing::new(Vec::with_capacity(filled));
-        padded.extend_from_slice(text);
-        padded.push(END);
-        padded.resize(filled, 0);
+        let padded = padded(text, block_bytes);
         let bytes = key.seal(around(&place).as_bytes(), &padded)?;
         Ok(Self { place, bytes })
     }
@@ -76,10 +72,29 @@ impl Sealed {
     pub fn open(&self, key: &Key, found: &Found<'_>) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         self.place.require(found).map_err(OpenError::Moved)?;
         let mut text = key.open(around(&self.place).as_bytes(), &self.bytes).map_err(OpenError::Altered)?;
-        let end = text.iter().rposition(|byte| *byte != 0).filter(|end| text[*end] == END);
-        text.truncate(end.ok_or(OpenError::Altered(NotAuthentic))?);
+        strip_padding(&mut text).map_err(OpenError::Altered)?;
         Ok(text)
     }
+}
+
+/// The text filled up to a multiple of so many bytes.
+pub fn padded(text: &[u8], block_bytes: usize) -> Zeroizing<Vec<u8>> {
+    let filled = (text.len() / block_bytes + 1) * block_bytes;
+    let mut padded = Zeroizing::new(Vec::with_capacity(filled));
+    padded.extend_from_slice(text);
+    padded.push(END);
+    padded.resize(filled, 0);
+    padded
+}
+
+/// Takes away what a text was filled up with.
+///
+/// # Errors
+/// Where it was not.
+pub fn strip_padding(text: &mut Vec<u8>) -> Result<(), NotAuthentic> {
+    let end = text.iter().rposition(|byte| *byte != 0).filter(|end| text[*end] == END);
+    text.truncate(end.ok_or(NotAuthentic)?);
+    Ok(())
 }
 
 fn around(place: &Place) -> String {
@@ -116,17 +131,21 @@ mod tests {
 
     use super::*;
     use crate::owner::Owner;
+    use crate::place::Event;
 
     fn place_of(owner: Owner) -> Place {
-        Place::new(owner, 1, (Uuid::from_u128(7), 2), "PatientRegistered", "demographics/family_name").expect("a place")
+        let event = Event { stream: Uuid::from_u128(6), command_id: Uuid::from_u128(7), ordinal: 2 };
+        Place::new(owner, 1, event, "PatientRegistered", "demographics/family_name").expect("a place")
     }
 
     fn any_place() -> impl Strategy<Value = Place> {
         let names = ("[A-Za-z0-9_-]{1,12}", "[a-z_]{1,8}(/[a-z0-9%-]{1,8}){0,3}");
         let kinds = prop::sample::select(vec![OwnerKind::Patient, OwnerKind::Account, OwnerKind::Trial]);
-        (kinds, any::<[u128; 2]>(), any::<u32>(), any::<u16>(), names).prop_map(
-            |(kind, [id, command], version, ordinal, (event_type, field))| {
-                let (owner, event) = (Owner { kind, id: Uuid::from_u128(id) }, (Uuid::from_u128(command), ordinal));
+        (kinds, any::<[u128; 3]>(), any::<u32>(), any::<u16>(), names).prop_map(
+            |(kind, [id, stream, command], version, ordinal, (event_type, field))| {
+                let owner = Owner { kind, id: Uuid::from_u128(id) };
+                let event =
+                    Event { stream: Uuid::from_u128(stream), command_id: Uuid::from_u128(command), ordinal };
                 Place::new(owner, version, event, &event_type, &field).expect("a place")
             },
         )
@@ -191,6 +210,7 @@ mod tests {
         let elsewhere = [
             (Found { owner: Owner::patient(Uuid::from_u128(6)), ..here }, Moved::Owner),
             (Found { owner: Owner::account(owner.id), ..here }, Moved::Owner),
+            (Found { stream: Some(Uuid::from_u128(8)), ..here }, Moved::Event),
             (Found { command_id: Some(Uuid::from_u128(8)), ..here }, Moved::Event),
             (Found { ordinal: Some(3), ..here }, Moved::Event),
             (Found { event_type: Some("PatientCorrected"), ..here }, Moved::Event),

@@ -20,6 +20,9 @@ use crate::validate::{self, CLOCK_SKEW_MAX, Invalid};
 /// Grants that an account may hold at once.
 const GRANTS_MAX: usize = 200;
 
+/// Delegations of one site that an account may hold at once: no site fills the grants of somebody who works at others, too.
+const DELEGATIONS_MAX: usize = 20;
+
 /// Gives an account a role in a scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +84,8 @@ rules! {
         NotGranted => NOT_GRANTED = "grant-not-found": "the account holds no such grant", field "grant_id";
         NotDelegated => NOT_DELEGATED = "grant-not-delegated":
             "the grant is no delegation of duties: an administrator revokes it", field "grant_id";
+        OtherWork => OTHER_WORK = "account-not-of-a-site":
+            "the account has a role that is no site's: whoever is not site staff gets roles from an administrator";
         NotACoordinators(duty: String) => NOT_A_COORDINATORS = "duty-not-delegable":
             "`{0}` is no duty of a coordinator", field "duties";
     }
@@ -185,6 +190,13 @@ impl Command for DelegateDuties {
         duties.dedup();
         let trial_id = facts.get::<Site>(self.site_id)?.identity(self.site_id, Some("site_id"))?.trial_id;
         let scope = Scope::Site { trial_id, site_id: self.site_id };
+        let holder = of_another(context, facts, account_id)?;
+        let is_of_a_site = |grant: &Grant| matches!(grant.role, Role::Coordinator | Role::Investigator);
+        if !holder.grants.values().all(is_of_a_site) {
+            return Err(GrantError::OtherWork.into());
+        }
+        let delegated = holder.grants.values().filter(|grant| grant.scope == scope && grant.duties.is_some()).count();
+        validate::count("duties", delegated + 1, DELEGATIONS_MAX)?;
         let granted = RoleGranted { grant_id: grant_id(context), role, scope, duties: Some(duties), from, until };
         grant(context, facts, account_id, granted)
     }

@@ -1,7 +1,7 @@
 //! Enrolment: from a signed consent to an allocated subject, or a screening that failed with its reasons.
 
 use chrono::{DateTime, Utc};
-use decider::Refusal;
+use decider::{Command as _, Refusal};
 use events::consent::{ConsentEvent, SignaturePurpose};
 use events::enrolment::subject::{EligibilityOutcome, EligibilityRecorded, SubjectEvent};
 use events::envelope::{Envelope, References, Role};
@@ -83,6 +83,8 @@ pub enum Stage {
 
 impl ProcessManager for EnrolmentProcess {
     const NAME: &'static str = "enrolment";
+    const COMMANDS: &'static [&'static str] =
+        &[ScreenPatient::NAME, RecordEligibility::NAME, EnrolSubject::NAME, FailScreening::NAME, RequestNotification::NAME];
     const STATE_VERSION: u32 = 3;
     type State = State;
 

@@ -1,7 +1,7 @@
 //! Withdrawal: whoever withdraws consent takes part no longer.
 
 use chrono::{DateTime, Utc};
-use decider::Refusal;
+use decider::{Command as _, Refusal};
 use events::consent::ConsentEvent;
 use events::enrolment::subject::SubjectEvent;
 use events::envelope::{Envelope, References, Role};
@@ -44,6 +44,8 @@ pub struct Who {
 
 impl ProcessManager for WithdrawalProcess {
     const NAME: &'static str = "withdrawal";
+    const COMMANDS: &'static [&'static str] =
+        &[DiscontinueSubject::NAME, RequestNotification::NAME];
     const STATE_VERSION: u32 = 3;
     type State = State;
 

@@ -6,7 +6,7 @@
 //! concerns are told as well, and not what came of it.
 
 use chrono::{DateTime, Utc};
-use decider::Refusal;
+use decider::{Command as _, Refusal};
 use events::enrolment::subject::SubjectEvent;
 use events::envelope::{Envelope, References, Role};
 use events::epro::report::ReportEvent;
@@ -52,6 +52,8 @@ pub enum State {
 
 impl ProcessManager for AlertProcess {
     const NAME: &'static str = "alert";
+    const COMMANDS: &'static [&'static str] =
+        &[RaiseAlert::NAME, EscalateAlert::NAME, RequestNotification::NAME];
     const STATE_VERSION: u32 = 1;
     type State = State;
 

@@ -35,6 +35,11 @@ fn who_was_allocated_is_unblinded_whatever_became_of_them() {
     world.when(id, &unblind("emergency")).then_refused("subject-not-randomised");
     let world = world.when(id, &randomise()).then(&["SubjectRandomised"]);
     world.when(id, &command::<UnblindSubject>(json!({"category": "planned", "reason": " "}))).then_refused("blank");
+    for (category, is_taken) in [("emergency", false), ("planned", false), ("inadvertent", true)] {
+        let late = json!({"category": category, "reason": "Unconscious", "occurred_at": "2026-01-01T00:00:00Z"});
+        let rule = world.when(id, &command::<UnblindSubject>(late)).result().as_ref().err().map(|error| error.rule.clone());
+        assert_eq!(rule.as_deref(), (!is_taken).then_some("unblinding-is-now"), "{category}");
+    }
     let mut ended = world;
     for category in ["emergency", "planned", "inadvertent"] {
         let outcome = ended.when(id, &unblind(category));

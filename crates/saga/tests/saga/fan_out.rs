@@ -38,6 +38,7 @@ struct State {
 
 impl ProcessManager for Teller {
     const NAME: &'static str = "teller";
+    const COMMANDS: &'static [&'static str] = &["RequestNotification"];
     const STATE_VERSION: u32 = 1;
     type State = State;
 

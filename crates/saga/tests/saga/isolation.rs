@@ -36,6 +36,7 @@ struct State {
 
 impl<const BREAKS: bool> ProcessManager for Greeter<BREAKS> {
     const NAME: &'static str = "greeter";
+    const COMMANDS: &'static [&'static str] = &["RequestNotification"];
     const STATE_VERSION: u32 = if BREAKS { 1 } else { 2 };
     type State = State;
 

@@ -33,6 +33,7 @@ struct State(References);
 
 impl ProcessManager for Stubborn {
     const NAME: &'static str = "stubborn";
+    const COMMANDS: &'static [&'static str] = &["EnrolSubject"];
     const STATE_VERSION: u32 = 1;
     type State = State;
 
@@ -67,6 +68,7 @@ impl ProcessManager for Stubborn {
 on_both_engines!(
     a_dead_letter_is_tried_again_as_another_command,
     a_step_that_cannot_be_read_is_a_dead_letter,
+    a_step_of_another_kind_is_a_dead_letter,
     steps_tell_who_and_why,
 );
 
@@ -116,11 +118,22 @@ async fn a_dead_letter_is_tried_again_as_another_command(test: TestStore) {
     assert_eq!(instances(&test.store).await, before);
 }
 
+/// As a program of before may have left it.
 async fn a_step_that_cannot_be_read_is_a_dead_letter(test: TestStore) {
+    let body = json!({"forgotten": true});
+    stored_step_is_a_dead_letter(test, "EnrolSubject", body).await;
+}
+
+/// As somebody may write it who can write what is derived, and not the log.
+async fn a_step_of_another_kind_is_a_dead_letter(test: TestStore) {
+    let body = json!({"role": "administrator", "scope": {"kind": "installation"}});
+    stored_step_is_a_dead_letter(test, "GrantRole", body).await;
+}
+
+async fn stored_step_is_a_dead_letter(test: TestStore, command: &str, body: serde_json::Value) {
     register(&test).await;
     run_until_quiet(&test.store, runner(&test.store, STUBBORN).await).await;
     let instance = instances(&test.store).await.remove(0);
-    // As a program of before may have left it.
     let target = Uuid::from_u128(5);
     let step = StoredStep {
         command_id: Uuid::from_u128(9),
@@ -133,7 +146,7 @@ async fn a_step_that_cannot_be_read_is_a_dead_letter(test: TestStore) {
         causation_id: None,
         correlation_id: instance.correlation_id,
         trace_context: None,
-        command: json!({"command": "EnrolSubject", "target": target, "body": {"forgotten": true}}).to_string(),
+        command: json!({"command": command, "target": target, "body": body}).to_string(),
         state: "null".to_owned(),
         status: StepStatus::Pending,
         attempts: 0,
@@ -154,8 +167,9 @@ async fn a_step_that_cannot_be_read_is_a_dead_letter(test: TestStore) {
     let letters = letters(&test).await;
     let (command_id, letter) = &letters[1];
     assert_eq!(*command_id, Uuid::from_u128(9));
-    assert_eq!((letter.step.as_str(), letter.command.as_str(), letter.target.id), ("old", "EnrolSubject", target));
+    assert_eq!((letter.step.as_str(), letter.command.as_str(), letter.target.id), ("old", command, target));
     assert_eq!(letter.rule, "malformed");
+    assert_eq!(count(&test.store).await.of("RoleGranted"), 0);
 }
 
 async fn steps_tell_who_and_why(test: TestStore) {

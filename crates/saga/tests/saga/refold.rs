@@ -30,6 +30,10 @@ impl DynProcess for Raised {
         self.0.name()
     }
 
+    fn commands(&self) -> &'static [&'static str] {
+        self.0.commands()
+    }
+
     fn state_version(&self) -> u32 {
         self.0.state_version() + 1
     }

@@ -104,6 +104,9 @@ impl<P: ProcessManager> Process<P> {
     #[track_caller]
     pub fn then(self, steps: &[Step]) -> Self {
         assert_eq!(self.steps, steps);
+        for step in steps {
+            assert!(P::COMMANDS.contains(&step.command.name()), "{} does not send {}", P::NAME, step.command.name());
+        }
         self
     }
 

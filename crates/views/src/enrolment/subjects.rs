@@ -144,7 +144,7 @@ impl View for Subjects {
                 document.ended_at = Some(at);
             }
             SubjectEvent::SubjectEndCorrected(corrected) => document.end_corrected(&corrected.changes),
-            SubjectEvent::SubjectUnblinded(_) => document.unblinded_at = Some(at),
+            SubjectEvent::SubjectUnblinded(_) => document.unblinded_at = document.unblinded_at.max(Some(at)),
         }
         Some(document)
     }

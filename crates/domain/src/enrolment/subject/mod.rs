@@ -121,6 +121,8 @@ rules! {
         NotRandomised => NOT_RANDOMISED = "subject-not-randomised": "the subject was not randomised";
         OutOfOrder(stage: Stage, since: NaiveDate) => OUT_OF_ORDER = "subject-stage-later":
             "the subject is {0} since {1}, later than this", field "occurred_at";
+        UnblindedNow => UNBLINDED_NOW = "unblinding-is-now":
+            "the allocation is told now: leave the time out", field "occurred_at";
         NotBlinded => NOT_BLINDED = "trial-not-blinded":
             "treatment allocation is hidden from nobody in this trial: there is nothing to unblind";
         _ => NOT_FOUND = "subject-not-found";

@@ -21,7 +21,7 @@ pub struct UnblindSubject {
     pub category: UnblindingCategory,
     /// Why. Others read it who stay blinded: it must not say what the subject was given.
     pub reason: String,
-    /// When it happened; by default now.
+    /// When it happened by mistake; by default, and otherwise always, now.
     pub occurred_at: When,
 }
 
@@ -39,6 +39,9 @@ impl Command for UnblindSubject {
         let participant = Participant::of(subject_id, participation);
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
+        if self.category != UnblindingCategory::Inadvertent && self.occurred_at != When::NOW {
+            return Err(SubjectError::UnblindedNow.into());
+        }
         if !participation.randomised {
             return Err(SubjectError::NotRandomised.into());
         }

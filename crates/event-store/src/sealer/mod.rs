@@ -3,20 +3,24 @@
 //! Where they stand follows from the events' types ([`Guarded`]); whose they are, from what the event is about. In
 //! the place of a value stands an object with the sealed one; what is null stays null.
 
+mod documents;
+mod snapshots;
+
 use std::collections::{HashMap, HashSet};
 
 use decider::SearchKeys as _;
 use events::envelope::{Envelope, NewEvent};
 use events::guarded::{Guarded, Whose};
-use events::ids::TrialId;
 use events::paths::{Paths, at};
 use events::values::SEALED;
-use sealing::{Found, Key, KeyError, Mac, NoRandomness, Owner, OwnerKeys, Place, Purpose, Sealed, field_path};
+use sealing::{Event, Found, KeyError, NoRandomness, Owner, OwnerKeys, Place, Sealed, field_path};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::installation::{Installation, NotOpen};
-use crate::log::{Append, LogError, Snapshot};
+use crate::log::{Append, LogError};
+
+pub use documents::Document;
 
 /// What stands in the payload of an event that holds something sealed.
 const MARK: &[u8] = b"{\"sealed\":";
@@ -92,7 +96,8 @@ impl Sealer {
                 ] {
                     if !paths.is_empty() {
                         let owner = self.owner(whose.ok_or(SealError::Payload(event.event_type))?)?;
-                        self.seal_event(event, (paths, is_sealed), owner, (command_id, ordinal)).await?;
+                        let place = Event { stream: write.stream.id, command_id, ordinal };
+                        self.seal_event(event, (paths, is_sealed), owner, place).await?;
                     }
                 }
                 ordinal += 1;
@@ -106,7 +111,7 @@ impl Sealer {
         event: &mut NewEvent,
         (paths, is_sealed): (Paths, fn(&Value) -> bool),
         owner: Owner,
-        place: (Uuid, u16),
+        place: Event,
     ) -> Result<(), SealError> {
         let event_type = event.event_type;
         let malformed = || SealError::Payload(event_type);
@@ -154,53 +159,6 @@ impl Sealer {
         Ok(())
     }
 
-    /// Opens what is sealed in documents, each made of events about these; what is sealed for somebody else stays so.
-    ///
-    /// # Errors
-    /// As [`Sealer::open`].
-    pub async fn open_documents(&self, paths: Paths, documents: &mut [(Vec<Whose>, Value)]) -> Result<(), LogError> {
-        let mut owners = Vec::with_capacity(documents.len());
-        for (whose, _) in documents.iter() {
-            let of_one: Result<Vec<Owner>, NotOpen> = whose.iter().map(|whose| self.owner(*whose)).collect();
-            owners.push(of_one.map_err(|closed| LogError::Closed(Box::new(closed)))?);
-        }
-        let keys = self.keys(owners.iter().flatten().copied().collect()).await?;
-        for ((_, document), owners) in documents.iter_mut().zip(owners) {
-            for path in paths {
-                at(document, path, &mut |_, value| {
-                    let Some(sealed) = sealed_in(value) else { return };
-                    let owner = sealed.place().owner();
-                    if let Some(keys) = keys.get(&owner).filter(|_| owners.contains(&owner)) {
-                        open_value(value, &sealed, keys, &Found::of(owner));
-                    }
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Seals treatment allocation in a document of a view about this trial; what is sealed there stays as it is.
-    ///
-    /// # Errors
-    /// [`SealError`].
-    pub async fn seal_document(
-        &self,
-        view: &'static str,
-        paths: Paths,
-        trial_id: TrialId,
-        document: &mut Value,
-    ) -> Result<(), SealError> {
-        let owner = self.owner(Whose::Trial(trial_id))?;
-        // Nobody has been allocated in a trial without a key: what is there tells nothing yet. None is made here, so that
-        // whoever keeps views needs no right to make keys.
-        let keys = match self.installation.keyring().find_all(&[owner]).await?.remove(&owner) {
-            Some(keys) => keys?,
-            None => return Ok(()),
-        };
-        let is_open = |value: &Value| is_allocation(value) && sealed_in(value).is_none();
-        seal_at(document, (paths, is_open), (owner, &keys), (Uuid::nil(), 0), view)
-    }
-
     /// The keys of these owners; those that are gone for good are missing.
     async fn keys(&self, owners: HashSet<Owner>) -> Result<HashMap<Owner, OwnerKeys>, LogError> {
         let owners: Vec<Owner> = owners.into_iter().collect();
@@ -242,31 +200,6 @@ impl Sealer {
         })
     }
 
-    /// Seals a snapshot's state, which was folded from events that were open.
-    ///
-    /// # Errors
-    /// [`SealError`].
-    pub fn seal_snapshot(&self, snapshot: Snapshot) -> Result<Snapshot, SealError> {
-        let key = key_of_snapshots(&self.installation.mac(Purpose::Snapshot)?);
-        let state = key.seal(around(&snapshot).as_bytes(), &snapshot.state)?.into();
-        Ok(Snapshot { state, ..snapshot })
-    }
-
-    /// Opens a snapshot's state; none where it is not one of this installation.
-    pub fn open_snapshot(&self, snapshot: Snapshot) -> Option<Snapshot> {
-        let key = key_of_snapshots(&self.installation.mac(Purpose::Snapshot).ok()?);
-        let state = key.open(around(&snapshot).as_bytes(), &snapshot.state).ok()?.to_vec().into();
-        Some(Snapshot { state, ..snapshot })
-    }
-}
-
-/// Snapshots can be deleted at any time: whoever is to be forgotten is forgotten in them by that, so that one key does.
-fn key_of_snapshots(mac: &Mac) -> Key {
-    Key::from_bytes(&mac.of(&[b"key"])).expect("a MAC is as long as a key")
-}
-
-fn around(snapshot: &Snapshot) -> String {
-    format!("snapshot.{}.{}.{}", snapshot.stream, snapshot.version, snapshot.state_version)
 }
 
 /// Whether something sealed may be in a stored payload or document.
@@ -301,7 +234,7 @@ fn seal_at(
     value: &mut Value,
     (paths, is_sealed): (Paths, fn(&Value) -> bool),
     (owner, keys): (Owner, &OwnerKeys),
-    place: (Uuid, u16),
+    place: Event,
     name: &'static str,
 ) -> Result<(), SealError> {
     let mut sealed = Ok(());
@@ -319,7 +252,7 @@ fn seal_at(
 fn seal_value(
     value: &mut Value,
     (owner, keys): (Owner, &OwnerKeys),
-    place: (Uuid, u16),
+    place: Event,
     (event_type, field): (&'static str, &str),
 ) -> Result<(), SealError> {
     let malformed = || SealError::Payload(event_type);
@@ -355,6 +288,7 @@ fn open_event(event: &mut Envelope, paths: Paths, owner: Owner, keys: &OwnerKeys
             let Some(sealed) = sealed_in(value) else { return };
             let field = field_path(gone.iter().map(String::as_str));
             let found = Found {
+                stream: Some(event.stream.id),
                 command_id: Some(event.command_id),
                 event_type: Some(&event.event_type),
                 field: Some(&field),
