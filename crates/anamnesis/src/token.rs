@@ -73,7 +73,9 @@ const PLAYERS_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 pub fn issuer(client: &ClientArgs) -> Option<Issue> {
     let keys = (client.token.is_none() && client.token_file.is_none())
         .then(|| SigningKeys::load(&client.data_dir.join("signing.pem")).ok())??;
-    Some(Arc::new(move |username| keys.signing().issue(username, PLAYERS_LIFETIME, Some(event_store::clock::now())).ok()))
+    Some(Arc::new(move |username| {
+        keys.signing().issue(username, PLAYERS_LIFETIME, Some(event_store::clock::now())).ok()
+    }))
 }
 
 fn username(text: &str) -> Result<String, String> {

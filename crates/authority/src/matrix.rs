@@ -15,9 +15,7 @@ pub const fn duties(role: Role) -> &'static [Duty] {
         Role::Administrator => &[Duty::Access, Duty::Operation],
         Role::Sponsor => &[Duty::Conduct],
         Role::MedicalMonitor => &[Duty::Safety, Duty::Unblinding],
-        Role::Investigator => {
-            &[Duty::SiteWork, Duty::Unblinding, Duty::Participation, Duty::Safety, Duty::Delegation]
-        }
+        Role::Investigator => &[Duty::SiteWork, Duty::Unblinding, Duty::Participation, Duty::Safety, Duty::Delegation],
         Role::Coordinator => &[Duty::SiteWork, Duty::Participation, Duty::Safety],
         Role::UnblindedStatistician => &[Duty::Allocation],
         Role::Participant => &[Duty::Participation],

@@ -40,7 +40,8 @@ impl Guarded {
     pub fn is_shown<'part>(event_type: &str, field: impl Iterator<Item = &'part str> + Clone) -> bool {
         let is_at = |path: &&[&str]| {
             let mut parts = field.clone();
-            path.iter().all(|step| parts.next().is_some_and(|part| *step == EACH || *step == part)) && parts.next().is_none()
+            path.iter().all(|step| parts.next().is_some_and(|part| *step == EACH || *step == part))
+                && parts.next().is_none()
         };
         let versions = PAYLOADS.iter().filter(|(known, ..)| *known == event_type);
         versions.flat_map(|(_, _, guarded)| guarded.shown).any(is_at)

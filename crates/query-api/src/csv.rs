@@ -62,5 +62,9 @@ fn time(time: DateTime<Utc>) -> String {
 }
 
 fn quoted(cell: String) -> String {
+    // What begins so is a formula to programs for tables, which would carry out what somebody wrote: an apostrophe before
+    // it makes it a text there (OWASP, CSV injection). A number stays one.
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    let cell = if is_formula { format!("'{cell}") } else { cell };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }

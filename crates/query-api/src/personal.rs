@@ -29,8 +29,10 @@ pub fn forget_sealed(value: &mut Value, personal: Paths) {
     }
 }
 
-/// Digits of a telephone number that are shown at its begin, with the sign, and at its end.
+/// Digits of a telephone number that are shown at its begin, with the sign, and at its end at most.
 const SHOWN: (usize, usize) = (4, 4);
+/// Digits that are not, however short it is.
+const HIDDEN_MIN: usize = 4;
 
 fn masked(value: &Value) -> Value {
     match value {
@@ -51,14 +53,15 @@ fn mask_text(text: &str) -> String {
     if is_date(text) {
         return text[..4].to_owned();
     }
-    if text.starts_with('+') && text.is_ascii() && count > SHOWN.0 + SHOWN.1 {
-        return format!("{}****{}", &text[..SHOWN.0], &text[count - SHOWN.1..]);
+    if text.starts_with('+') && text.is_ascii() && count > SHOWN.0 + HIDDEN_MIN {
+        let end = (count - SHOWN.0 - HIDDEN_MIN).min(SHOWN.1);
+        return format!("{}****{}", &text[..SHOWN.0], &text[count - end..]);
     }
     // A code or a number tells too much by any part of it.
     let is_code = text.chars().any(|character| character.is_ascii_digit())
         || text.chars().all(|character| character.is_ascii_uppercase());
     match text.chars().next() {
-        Some(first) if !is_code => format!("{first}*"),
+        Some(first) if !is_code && count > 1 => format!("{first}*"),
         _ => "*".to_owned(),
     }
 }
@@ -76,6 +79,10 @@ mod tests {
             ("Kari Nordmann", "K*"),
             ("+8613812345678", "+861****5678"),
             ("+4712", "*"),
+            ("+4791234567", "+479****567"),
+            ("+29012345", "+290****5"),
+            ("+2901234", "*"),
+            ("李", "*"),
             ("1948-03-09", "1948"),
             ("1948", "1948"),
             ("01017012345", "*"),

@@ -72,7 +72,9 @@ pub async fn allocation(
     let told = read(&api, &principal, subject_id).await?;
     let role = role_of(&api, &principal, subject_id, &told.about).await?;
     if !may_sign(principal.auth_time, clock::now()) {
-        return Err(Problem::sign_in_again("An allocation is told to who signed in lately: sign in anew, and ask again."));
+        return Err(Problem::sign_in_again(
+            "An allocation is told to who signed in lately: sign in anew, and ask again.",
+        ));
     }
     let (Some(unblinded_by), Some((arm, randomised_at))) = (told.unblinded_by, told.allocated) else {
         return Err(not_unblinded());

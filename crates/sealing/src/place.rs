@@ -180,7 +180,9 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, MalformedPlace> {
         let parts: Vec<&str> = text.split('.').collect();
-        let [kind, owner, key_version, stream, command_id, ordinal, path] = parts[..] else { return Err(MalformedPlace) };
+        let [kind, owner, key_version, stream, command_id, ordinal, path] = parts[..] else {
+            return Err(MalformedPlace);
+        };
         let (event_type, field) = path.split_once('/').ok_or(MalformedPlace)?;
         let place = Self::new(
             format!("{kind}.{owner}").parse().map_err(|_| MalformedPlace)?,

@@ -144,8 +144,7 @@ mod tests {
         (kinds, any::<[u128; 3]>(), any::<u32>(), any::<u16>(), names).prop_map(
             |(kind, [id, stream, command], version, ordinal, (event_type, field))| {
                 let owner = Owner { kind, id: Uuid::from_u128(id) };
-                let event =
-                    Event { stream: Uuid::from_u128(stream), command_id: Uuid::from_u128(command), ordinal };
+                let event = Event { stream: Uuid::from_u128(stream), command_id: Uuid::from_u128(command), ordinal };
                 Place::new(owner, version, event, &event_type, &field).expect("a place")
             },
         )
@@ -231,8 +230,9 @@ mod tests {
         };
         assert_eq!(length(b""), length(&[0; 63]));
         assert_ne!(length(&[0; 63]), length(&[0; 64]));
-        let allocation =
-            |text: &[u8]| Sealed::seal(&key, place_of(Owner::trial(Uuid::nil())), text).expect("sealed").to_string().len();
+        let allocation = |text: &[u8]| {
+            Sealed::seal(&key, place_of(Owner::trial(Uuid::nil())), text).expect("sealed").to_string().len()
+        };
         // The longest code of an arm, 100 characters of four bytes in quotes.
         assert_eq!(allocation(b"\"A\""), allocation(&[b'a'; 402]));
         let value = Sealed::seal(&key, place_of(Owner::installation(Uuid::nil())), b"secret").expect("sealed");

@@ -21,8 +21,7 @@ const UNIT_BYTES: usize = 1024;
 /// The part of all memory that the bodies of one account may take.
 const ACCOUNT_PART: usize = 32;
 
-const MEMORY: Limit =
-    Limit { setting: "account_body_kib_max", rule: "too-many-bodies", of: "KiB of bodies at once" };
+const MEMORY: Limit = Limit { setting: "account_body_kib_max", rule: "too-many-bodies", of: "KiB of bodies at once" };
 
 /// How bodies are read.
 #[derive(Clone)]

@@ -109,14 +109,15 @@ fn may_wait(request: &Request) -> bool {
     request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("at_least=")))
 }
 
-/// An answer of which nobody knows how long it is counts until it ends; event streams have a limit of their own.
+/// An answer counts until it is sent: whoever asks and does not read holds it in memory. Event streams have a limit of
+/// their own.
 fn held_while_sent(response: Response, share: Share) -> Response {
     let is_followed =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"text/event-stream");
-    match response.body().size_hint().exact() {
-        None if !is_followed => response.map(|body| Body::new(Guarded::new(body, share))),
-        _ => response,
+    if is_followed || response.body().is_end_stream() {
+        return response;
     }
+    response.map(|body| Body::new(Guarded::new(body, share)))
 }
 
 /// Refuses requests beyond the limits, at once rather than late.

@@ -62,7 +62,8 @@ async fn played(system: &System, folder: &Path) {
     let folder_name = folder.to_string_lossy();
     std::fs::write(folder.join("admin.token"), system.token(ADMINISTRATOR, &[])).expect("the token is written");
     let url = system.processes[0].url.clone();
-    let words = ["simulate", "--url", &url, "--data-dir", &folder_name, "--subjects", "6", "--sites", "2", "--seed", "7"];
+    let words =
+        ["simulate", "--url", &url, "--data-dir", &folder_name, "--subjects", "6", "--sites", "2", "--seed", "7"];
     let simulated = run(&words, folder);
     assert!(simulated.status.success(), "{}", text(&simulated.stderr));
     let clinic = Clinic::open(&system.api, Plan::default()).await;
@@ -107,7 +108,10 @@ fn assert_told(path: &str, was: &Value, is: &Value) {
         }
         (Value::Array(was), Value::Array(is)) => {
             assert!(was.len() <= is.len(), "{path}: {} of {}", is.len(), was.len());
-            was.iter().zip(is).enumerate().for_each(|(index, (was, is))| assert_told(&format!("{path}/{index}"), was, is));
+            was.iter()
+                .zip(is)
+                .enumerate()
+                .for_each(|(index, (was, is))| assert_told(&format!("{path}/{index}"), was, is));
         }
         _ => assert_eq!(was, is, "{path}"),
     }

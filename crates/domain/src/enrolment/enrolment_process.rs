@@ -83,8 +83,13 @@ pub enum Stage {
 
 impl ProcessManager for EnrolmentProcess {
     const NAME: &'static str = "enrolment";
-    const COMMANDS: &'static [&'static str] =
-        &[ScreenPatient::NAME, RecordEligibility::NAME, EnrolSubject::NAME, FailScreening::NAME, RequestNotification::NAME];
+    const COMMANDS: &'static [&'static str] = &[
+        ScreenPatient::NAME,
+        RecordEligibility::NAME,
+        EnrolSubject::NAME,
+        FailScreening::NAME,
+        RequestNotification::NAME,
+    ];
     const STATE_VERSION: u32 = 3;
     type State = State;
 
@@ -250,9 +255,9 @@ fn advance(who: Who, event: &SubjectEvent) -> State {
         SubjectEvent::ScreeningFailed(_)
         | SubjectEvent::SubjectDiscontinued(_)
         | SubjectEvent::SubjectEndCorrected(_) => State::Finished(who, true),
-        SubjectEvent::SubjectRandomised(_)
-        | SubjectEvent::SubjectCompleted(_)
-        | SubjectEvent::SubjectUnblinded(_) => State::Finished(who, false),
+        SubjectEvent::SubjectRandomised(_) | SubjectEvent::SubjectCompleted(_) | SubjectEvent::SubjectUnblinded(_) => {
+            State::Finished(who, false)
+        }
     }
 }
 

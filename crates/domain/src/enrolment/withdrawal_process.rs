@@ -44,8 +44,7 @@ pub struct Who {
 
 impl ProcessManager for WithdrawalProcess {
     const NAME: &'static str = "withdrawal";
-    const COMMANDS: &'static [&'static str] =
-        &[DiscontinueSubject::NAME, RequestNotification::NAME];
+    const COMMANDS: &'static [&'static str] = &[DiscontinueSubject::NAME, RequestNotification::NAME];
     const STATE_VERSION: u32 = 3;
     type State = State;
 

@@ -12,12 +12,12 @@ use events::trial::questionnaire::{Answer, Answers};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::report::{Content, Report, ReportError, Times, filled_in_at, scored};
+use super::report::{CORRECTIONS_MAX, Content, Report, ReportError, Times, filled_in_at, scored};
 use super::scoring::{self, Scored};
 use crate::consent::participant::participant;
 use crate::enrolment::casebook::Casebook;
 use crate::trial;
-use crate::validate::{self, NotFound, Unchanged, require_import};
+use crate::validate::{self, LIST_LENGTH_MAX, NotFound, Unchanged, require_import};
 use crate::when::{When, some_time};
 
 /// Corrects a report; the old answers and scores stay in the history. What is left out stays as it is.
@@ -75,6 +75,9 @@ impl Command for CorrectReport {
         if changes == ReportFields::default() {
             return Err(Unchanged.into());
         }
+        if content.corrections >= CORRECTIONS_MAX {
+            return Err(ReportError::TooManyCorrections(CORRECTIONS_MAX).into());
+        }
         let mut visit = content.visit.clone();
         changes.visit.apply(&mut visit);
         let filed = ReportFiled {
@@ -113,6 +116,7 @@ impl CorrectReport {
     /// # Errors
     /// [`validate::Invalid`] where an item has two forms of its code.
     fn answers_of(&self, content: &Content) -> Result<Answers, validate::Invalid> {
+        validate::count("answers", self.answers.len(), LIST_LENGTH_MAX)?;
         validate::distinct("answers", self.answers.keys().map(String::as_str))?;
         let stays = |code: &String| !self.answers.keys().any(|corrected| identifier::same(code, corrected));
         let mut answers: Answers = content.answers.clone().into_iter().filter(|(code, _)| stays(code)).collect();

@@ -14,6 +14,9 @@ use crate::epro::scoring::{Range, range_of_item, range_of_score};
 use crate::safety::alert::ACKNOWLEDGE_MINUTES_MAX;
 use crate::validate::{self, Faults, Invalid};
 
+/// Alert rules of a questionnaire: one report may meet them all, and each tells all its recipients.
+const ALERT_RULES_MAX: usize = 50;
+
 /// Checks that a definition makes sense: codes differ, scores and rules speak of items and scores that exist and can be
 /// computed, every rule can be met and tells somebody, every band can be reached.
 ///
@@ -29,7 +32,7 @@ pub fn check_definition(field: &str, definition: &QuestionnaireDefinition) -> Re
         not_empty(at("items"), &definition.items),
         validate::list(&at("items"), &definition.items),
         validate::list(&at("scores"), &definition.scores),
-        validate::list(&at("alert_rules"), &definition.alert_rules),
+        validate::count(&at("alert_rules"), definition.alert_rules.len(), ALERT_RULES_MAX),
         validate::distinct(&at("items"), definition.items.iter().map(|item| item.code.as_str())),
         validate::distinct(&at("scores"), definition.scores.iter().map(|score| score.code.as_str())),
         validate::distinct(&at("alert_rules"), definition.alert_rules.iter().map(|rule| rule.code.as_str())),

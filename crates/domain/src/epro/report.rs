@@ -101,6 +101,9 @@ pub struct SubmitReport {
     pub historical: bool,
 }
 
+/// Corrections of a report.
+pub const CORRECTIONS_MAX: u32 = 100;
+
 rules! {
     /// Why a command to a report is refused.
     pub enum ReportError {
@@ -112,6 +115,8 @@ rules! {
             "the trial has this questionnaire in other versions only", field "questionnaire_version";
         CompletedBeforeStarted => COMPLETED_BEFORE_STARTED = "report-completed-before-started":
             "the report was completed before it was started", field "completed_at";
+        TooManyCorrections(max: u32) => TOO_MANY_CORRECTIONS = "report-corrections-too-many":
+            "the report was corrected {0} times, and its history is read as one";
         CorrectedBefore(on: NaiveDate) => CORRECTED_BEFORE = "report-corrected-before-submitted":
             "the report was completed on {0}, later than this", field "occurred_at";
         _ => NOT_FOUND = "report-not-found";

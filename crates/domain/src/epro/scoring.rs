@@ -13,13 +13,15 @@ use methods::score;
 use rust_decimal::Decimal;
 
 use crate::enrolment::eligibility::holds;
-use crate::validate::{self, Faults, Invalid};
+use crate::validate::{self, Faults, Invalid, LIST_LENGTH_MAX};
 
 /// Checks every answer against its item, and gives them by the items' codes as they were defined.
 ///
 /// # Errors
 /// [`Faults`], each naming `answers/<item>`.
 pub fn check_answers(questionnaire: &QuestionnaireDefinition, answers: &Answers) -> Result<Answers, Faults> {
+    // Each is compared with every item.
+    validate::count("answers", answers.len(), LIST_LENGTH_MAX)?;
     let mut checked = Answers::new();
     let of_answers: Vec<_> =
         answers.iter().map(|(code, answer)| take_answer(questionnaire, code, answer, &mut checked)).collect();

@@ -52,8 +52,7 @@ pub enum State {
 
 impl ProcessManager for AlertProcess {
     const NAME: &'static str = "alert";
-    const COMMANDS: &'static [&'static str] =
-        &[RaiseAlert::NAME, EscalateAlert::NAME, RequestNotification::NAME];
+    const COMMANDS: &'static [&'static str] = &[RaiseAlert::NAME, EscalateAlert::NAME, RequestNotification::NAME];
     const STATE_VERSION: u32 = 1;
     type State = State;
 

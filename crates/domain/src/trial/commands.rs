@@ -283,6 +283,7 @@ impl Command for DefineQuestionnaire {
             let QuestionnaireDefinition { instrument, version, .. } = questionnaire;
             return Err(TrialError::QuestionnaireExists(instrument, version).into());
         }
+        course.require_place_for(&questionnaire, occurred_at)?;
         let defined = QuestionnaireDefined { questionnaire };
         Ok(Decision::new(References::trial(trial_id), occurred_at).append(trial_id, defined))
     }

@@ -83,6 +83,9 @@ pub struct ConsentForm {
     pub effective_on: NaiveDate,
 }
 
+/// Bytes of JSON of all questionnaires of a trial together.
+pub const QUESTIONNAIRES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 rules! {
     /// Why a command to a trial is refused.
     pub enum TrialError {
@@ -95,6 +98,10 @@ rules! {
             "a consent form of version `{0}` in this language is published already", field "form_version";
         QuestionnaireExists(instrument: String, version: String) => QUESTIONNAIRE_EXISTS = "questionnaire-exists":
             "version `{1}` of `{0}` is defined already", field "questionnaire";
+        DefinedLater(since: DateTime<Utc>) => DEFINED_LATER = "questionnaire-defined-later":
+            "the latest version was defined at {0}: a later one cannot have been in force before", field "occurred_at";
+        TooLarge(max: usize) => TOO_LARGE = "protocol-too-large":
+            "the questionnaires of a trial may have {0} bytes together", field "questionnaire";
         NotReady(missing: String) => NOT_READY = "trial-not-ready": "enrolment cannot be opened without {0}";
         Closed => CLOSED = "trial-closed": "enrolment was closed for good";
         OutOfOrder(since: NaiveDate) => OUT_OF_ORDER = "trial-stage-later":
@@ -205,6 +212,28 @@ impl RegisteredTrial {
     pub fn questionnaire_at(&self, instrument: &str, time: DateTime<Utc>) -> Option<&QuestionnaireDefinition> {
         let in_force = self.versions_of(instrument).filter(|(defined_at, _)| *defined_at <= time).last();
         in_force.or_else(|| self.versions_of(instrument).next()).map(|(_, definition)| definition)
+    }
+
+    /// Refuses a further version of a questionnaire that was in force before the latest one, and one for which there is no
+    /// place: what a trial is is read as one.
+    ///
+    /// # Errors
+    /// [`TrialError::DefinedLater`], [`TrialError::TooLarge`].
+    pub fn require_place_for(
+        &self,
+        questionnaire: &QuestionnaireDefinition,
+        defined_at: DateTime<Utc>,
+    ) -> Result<(), TrialError> {
+        let latest = self.versions_of(&questionnaire.instrument).map(|(since, _)| *since).max();
+        if let Some(since) = latest.filter(|since| *since > defined_at) {
+            return Err(TrialError::DefinedLater(since));
+        }
+        let bytes = |definition: &QuestionnaireDefinition| serde_json::to_vec(definition).map_or(0, |text| text.len());
+        let all: usize = self.questionnaires.iter().map(|(_, definition)| bytes(definition)).sum();
+        if all + bytes(questionnaire) > QUESTIONNAIRES_BYTES_MAX {
+            return Err(TrialError::TooLarge(QUESTIONNAIRES_BYTES_MAX));
+        }
+        Ok(())
     }
 
     fn versions_of(&self, instrument: &str) -> impl Iterator<Item = &(DateTime<Utc>, QuestionnaireDefinition)> {

@@ -2,11 +2,11 @@
 
 use domain::consent::PresentConsentForm;
 use domain::enrolment::subject::{EnrolSubject, RecordEligibility, SubjectError};
-use domain::epro::report::{CorrectReport, SubmitReport};
+use domain::epro::report::{CORRECTIONS_MAX, CorrectReport, ReportError, SubmitReport};
 use domain::patient::{CorrectDemographics, OBSERVED_CODES_MAX, PatientError, RecordObservation, RegisterPatient};
 use domain::safety::adverse_event::ReportAdverseEvent;
 use domain::site::RegisterSite;
-use domain::trial::{DefineEligibility, DefineQuestionnaire, PauseEnrolment, PublishConsentForm};
+use domain::trial::{DefineEligibility, DefineQuestionnaire, PauseEnrolment, PublishConsentForm, TrialError};
 use domain::validate::{self, Invalid};
 use domain::visit::RecordVisit;
 use events::ids::{AdverseEventId, ReportId, SiteId, VisitId};
@@ -335,4 +335,42 @@ fn so_many_codes_are_kept_of_a_person_and_no_more() {
     }
     observe(&world, OBSERVED_CODES_MAX).then_refused(PatientError::TOO_MANY_CODES);
     observe(&world, 0).then(&["ObservationRecorded"]);
+}
+
+#[test]
+fn a_report_is_corrected_so_often_and_no_more() {
+    let world = enrolled(&open_trial(10, 10), 1);
+    let submit: SubmitReport =
+        command(json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": {"PHQ0101": 0}}));
+    let mut world = world.when(report_id(1), &submit).then(&["ReportSubmitted", "ReportFiled"]);
+    let correct = |world: &World, number: u32| {
+        let body = json!({"answers": {"PHQ0101": number % 2}, "reason": "Misheard"});
+        world.when(report_id(1), &command::<CorrectReport>(body))
+    };
+    for number in 1..=CORRECTIONS_MAX {
+        world = correct(&world, number).then(&["ReportCorrected"]);
+    }
+    correct(&world, CORRECTIONS_MAX + 1).then_refused(ReportError::TOO_MANY_CORRECTIONS);
+    let many: serde_json::Map<String, Value> =
+        (0..=validate::LIST_LENGTH_MAX).map(|n| (format!("A{n}"), json!(1))).collect();
+    let body = json!({"subject_id": subject(1), "instrument": "PHQ-9", "answers": many});
+    world.when(report_id(2), &command::<SubmitReport>(body)).then_refused(Invalid::TOO_MANY);
+}
+
+#[test]
+fn a_questionnaire_is_not_dated_before_the_latest_one_and_all_have_an_end() {
+    let world = open_trial(10, 10);
+    let define = |version: &str, text: usize, occurred_at: Option<&str>| {
+        let definition = json!({"instrument": "MOOD", "version": version, "title": "T", "source": "S", "items": [
+            {"code": "Q", "text": "x".repeat(text), "answers": {"kind": "number", "min": 0, "max": 10}}],
+            "scores": [], "alert_rules": []});
+        let mut body = json!({"questionnaire": {"definition": definition}});
+        if let Some(occurred_at) = occurred_at {
+            body["occurred_at"] = json!(occurred_at);
+        }
+        command::<DefineQuestionnaire>(body)
+    };
+    let world = world.when(trial(), &define("1", 10, None)).then(&["QuestionnaireDefined"]);
+    let back = define("2", 10, Some("2020-01-01T00:00:00Z"));
+    world.when(trial(), &back).then_refused(TrialError::DEFINED_LATER);
 }

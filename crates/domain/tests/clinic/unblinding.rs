@@ -7,7 +7,7 @@ use decider::{Command as _, RefusalKind};
 use domain::access::AuthorityError;
 use domain::commands::COMMANDS;
 use domain::enrolment::subject::{CompleteSubject, UnblindSubject};
-use domain::process::{OnRefusal, Step, AlertProcess};
+use domain::process::{AlertProcess, OnRefusal, Step};
 use domain::trial::RegisterTrial;
 use events::access::Duty;
 use events::enrolment::subject::{SubjectCompleted, SubjectEvent, SubjectUnblinded, UnblindingCategory};
@@ -37,7 +37,8 @@ fn who_was_allocated_is_unblinded_whatever_became_of_them() {
     world.when(id, &command::<UnblindSubject>(json!({"category": "planned", "reason": " "}))).then_refused("blank");
     for (category, is_taken) in [("emergency", false), ("planned", false), ("inadvertent", true)] {
         let late = json!({"category": category, "reason": "Unconscious", "occurred_at": "2026-01-01T00:00:00Z"});
-        let rule = world.when(id, &command::<UnblindSubject>(late)).result().as_ref().err().map(|error| error.rule.clone());
+        let rule =
+            world.when(id, &command::<UnblindSubject>(late)).result().as_ref().err().map(|error| error.rule.clone());
         assert_eq!(rule.as_deref(), (!is_taken).then_some("unblinding-is-now"), "{category}");
     }
     let mut ended = world;
@@ -70,9 +71,7 @@ fn where_nothing_is_hidden_nothing_is_unblinded() {
 #[test]
 fn those_whom_it_concerns_are_told_that_it_was_and_not_what_came_of_it() {
     let unblinded = SubjectUnblinded { category: UnblindingCategory::Emergency, reason: "Unconscious".into() };
-    let tell = |role, name: &str| {
-        Step::new(format!("notify-{name}"), notification(1, "subject-unblinded", role, name))
-    };
+    let tell = |role, name: &str| Step::new(format!("notify-{name}"), notification(1, "subject-unblinded", role, name));
     let steps = [
         tell(Role::Sponsor, "sponsor"),
         tell(Role::MedicalMonitor, "medical-monitor"),

@@ -199,7 +199,6 @@ impl Sealer {
             Whose::Installation => Owner::installation(self.installation.log_id()?),
         })
     }
-
 }
 
 /// Whether something sealed may be in a stored payload or document.

@@ -26,7 +26,13 @@ fn keyring(store: &Store, master: &Arc<dyn Master>) -> Arc<Keyring> {
 
 async fn sealed(keyring: &Keyring, owner: Owner, text: &[u8]) -> Result<Sealed, KeyError> {
     let newest = keyring.key(owner).await?;
-    let place = Place::new(owner, newest.version, sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() }, "PatientRegistered", "family_name");
+    let place = Place::new(
+        owner,
+        newest.version,
+        sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() },
+        "PatientRegistered",
+        "family_name",
+    );
     Ok(Sealed::seal(&newest.key, place.expect("a place"), text)?)
 }
 

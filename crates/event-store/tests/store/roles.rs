@@ -139,7 +139,9 @@ async fn each_role_may_what_its_process_does_and_nobody_changes_an_event() {
         installation.may_not(role, &DERIVING).await;
     }
     // What is carried out follows from it.
-    installation.may_not("views", &["DELETE FROM derived.saga_steps", "UPDATE derived.saga_cursors SET revision = 1"]).await;
+    installation
+        .may_not("views", &["DELETE FROM derived.saga_steps", "UPDATE derived.saga_cursors SET revision = 1"])
+        .await;
     let (commands, relay) = (installation.store("commands").await, installation.store("relay").await);
     fill(&*commands.log, 3).await;
     assert!(relay.checkpoints.advance("relay", 0, 3).await.expect("a checkpoint"));

@@ -14,7 +14,14 @@ async fn nothing_that_is_kept_or_said_holds_what_was_sealed(test: TestStore) {
     let ring = Keyring::new(test.store.keys.clone(), master, KeyringOptions::default());
     let owner = Owner::patient(Uuid::now_v7());
     let newest = ring.key(owner).await.expect("a key");
-    let place = Place::new(owner, newest.version, sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() }, "PatientRegistered", "name").expect("a place");
+    let place = Place::new(
+        owner,
+        newest.version,
+        sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() },
+        "PatientRegistered",
+        "name",
+    )
+    .expect("a place");
     let value = Sealed::seal(&newest.key, place, secret.as_bytes()).expect("sealed");
     let shown = format!("{value} {value:?} {newest:?}");
     let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();

@@ -132,7 +132,13 @@ async fn the_master_key_rotates_under_load(test: TestStore) {
             while !stop.load(Ordering::Relaxed) || values.len() < 30 {
                 let owner = context().owner;
                 let newest = ring.key(owner).await.expect("a key");
-                let place = Place::new(owner, newest.version, sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() }, "PatientRegistered", "name");
+                let place = Place::new(
+                    owner,
+                    newest.version,
+                    sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() },
+                    "PatientRegistered",
+                    "name",
+                );
                 let value = Sealed::seal(&newest.key, place.expect("a place"), owner.to_string().as_bytes());
                 values.push(value.expect("sealed"));
             }

@@ -30,7 +30,13 @@ async fn main() {
         for _ in 0..PATIENTS {
             let owner = Owner::patient(Uuid::now_v7());
             let newest = ring.key(owner).await.expect("a key");
-            let place = Place::new(owner, newest.version, sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() }, "PatientRegistered", "name");
+            let place = Place::new(
+                owner,
+                newest.version,
+                sealing::Event { command_id: Uuid::now_v7(), ..sealing::Event::default() },
+                "PatientRegistered",
+                "name",
+            );
             let value = Sealed::seal(&newest.key, place.expect("a place"), owner.to_string().as_bytes());
             // In one piece: what is told is sealed for good.
             let line = format!("{}\n", value.expect("sealed"));
