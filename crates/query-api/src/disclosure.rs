@@ -2,6 +2,7 @@
 
 use authority::{Area, matrix};
 use axum::http::{HeaderMap, StatusCode};
+use events::access::Duty;
 use events::access::disclosure::DisclosureKind;
 use events::envelope::{Actor, References, Role};
 use events::ids::PatientId;
@@ -43,7 +44,7 @@ pub async fn record(api: &QueryApi, principal: &Principal, headers: &HeaderMap, 
     let gaze = Gaze::of(principal);
     let about = References::patient(asked.patient_id);
     let roles = api.eyes.roles(gaze.on(Area::Clinical), Area::Clinical, &about).await.map_err(from_log)?;
-    let role: Option<Role> = roles.iter().copied().find(|role| !asked.unmasked || matrix::unmasks(*role));
+    let role: Option<Role> = roles.iter().copied().find(|role| !asked.unmasked || is_unmasked(*role, principal));
     let Some(role) = role else {
         // Whoever is out of sight does not exist.
         return Err(if roles.is_empty() { not_found(asked.patient_id) } else { not_unmasked() });
@@ -90,7 +91,7 @@ impl Search {
         let purpose = purpose(headers)?.ok_or_else(|| Problem::invalid(PURPOSE, "missing", message))?;
         let gaze = Gaze::of(principal);
         let roles = gaze.on(Area::Clinical).roles();
-        let role = roles.into_iter().find(|role| *role != Role::Participant && matrix::unmasks(*role));
+        let role = roles.into_iter().find(|role| *role != Role::Participant && is_unmasked(*role, principal));
         Ok(Self { role: role.ok_or_else(not_unmasked)?, purpose })
     }
 
@@ -102,6 +103,12 @@ impl Search {
         let asked = Asked { patient_id, kind: DisclosureKind::Search, unmasked: false };
         tell(api, principal, self.role, asked, Some(self.purpose)).await
     }
+}
+
+/// Whether somebody is shown in this role who people are: a coordinator to whom less than the care of patients was delegated
+/// is not.
+fn is_unmasked(role: Role, principal: &Principal) -> bool {
+    matrix::unmasks(role) && (role != Role::Coordinator || principal.duties.contains(&Duty::SiteWork))
 }
 
 fn not_found(patient_id: PatientId) -> Problem {

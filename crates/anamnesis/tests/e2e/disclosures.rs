@@ -1,5 +1,6 @@
 //! Who a person is: masked everywhere, shown for a stated purpose to who may see it, and recorded before it is.
 
+use events::ids::{AccountId, StreamKey as _};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -155,4 +156,25 @@ async fn a_person_is_registered_once_and_found_by_who_admits_them() {
     found(&nurse, NATIONAL_ID, Some("Admission")).await.refused(404, "not-found");
     let other = json!({"national_id": NATIONAL_ID, "site_id": scene.clinic.site});
     scene.clinic.patient_command(fresh(), "register-patient", other).await.ok();
+}
+
+#[tokio::test]
+async fn to_whom_less_than_care_is_delegated_nobody_is_shown() {
+    let scene = Scene::new().await;
+    let doctor = scene.member("doctor-701", "investigator");
+    scene.system.open_account("helper-701", &[]);
+    let helper = scene.system.api.with_token(Some(scene.system.token("helper-701", &[])));
+    let account = AccountId::of("helper-701").stream().id;
+    let path = format!("/v1/patients/{}/identity", scene.patient);
+    for (duty, status) in [("safety", 403), ("site-work", 200)] {
+        let duties = json!({"site_id": scene.clinic.site, "duties": [duty]});
+        doctor.post(&format!("/v1/accounts/{account}/delegate-duties"), duties).await.ok();
+        assert_eq!(asked(&helper, &path, Some(PURPOSE)).await.status, status, "{duty}");
+    }
+    // Who has another role is no site's staff, whoever says so.
+    let sponsor = AccountId::of("test-sponsor").stream().id;
+    scene.system.as_role("sponsor");
+    let duties = json!({"site_id": scene.clinic.site, "duties": ["site-work"]});
+    let refused = doctor.post(&format!("/v1/accounts/{sponsor}/delegate-duties"), duties).await;
+    refused.refused(422, "account-not-of-a-site");
 }

@@ -141,6 +141,18 @@ async fn an_answer_of_unknown_length_counts_until_it_is_sent() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_read_counts_until_it_is() {
+    let server = Server::start(CONNECTIONS, Limits::new(1024, LONG, 10).with_account_requests_max(1)).await;
+    let mut unread = Client::send(server.address, &server.get_as("a", "/large")).await;
+    assert_eq!(status(&unread.head().await), "200", "its answer has begun");
+    assert_eq!(status(&answer(server.address, &server.post_as("a", 0)).await), "429");
+    assert_eq!(status(&answer(server.address, &server.post_as("b", 0)).await), "200");
+    drop(unread);
+    let free = async || status(&answer(server.address, &server.post_as("a", 0)).await) == "200";
+    testkit::eventually("it is given up", PATIENCE, free).await;
+}
+
+#[tokio::test]
 async fn an_account_that_asks_too_fast_is_told_when_to_come_again() {
     let one = |number| NonZeroU32::new(number).expect("not 0");
     let per_second = PerSecond { commands: one(1), queries: one(1_000), exports: one(1) };

@@ -95,6 +95,8 @@ impl Server {
         let protected = Router::new()
             .route("/echo", post(|body: Bytes| async { body }))
             .route("/wait", get(wait))
+            // More than the buffers of a connection hold.
+            .route("/large", get(|| async { vec![b'x'; 64 * 1024 * 1024] }))
             .route("/export", get(move || async move { endless_answer(exported) }));
         let probes = Health::new(Vec::new()).router();
         let (gate, store) = gate(&keys, &["tester", "other", "a", "b"]).await;
