@@ -15,6 +15,7 @@ use events::guarded::Whose;
 use events::ids::{PatientId, StreamKey as _, TrialId};
 use events::patient::PatientEvent;
 use events::set::EventSet as _;
+use futures::TryStreamExt as _;
 use moka::sync::Cache;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -24,12 +25,11 @@ use views::{Place, Scope};
 
 use crate::blinding::{Blindings, Shown, shows};
 use crate::listing::Listing;
+use crate::pages::pages;
 use crate::personal::forget_sealed;
 
 /// Patients whose places are remembered.
 const PATIENTS_MAX: u64 = 50_000;
-/// Events that are read at a time.
-const READ_EVENTS: usize = 500;
 
 /// How something is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,16 +205,13 @@ impl Eyes {
         if is_enough(&places) {
             return Ok(places);
         }
-        loop {
-            let events = self.log.read_stream(patient_id.stream(), version, READ_EVENTS).await?;
+        let mut pages = pages(&*self.log, patient_id.stream(), version);
+        while let Some(events) = pages.try_next().await? {
             for event in &events {
                 version = event.version;
                 if let Ok(event) = PatientEvent::from_envelope(event) {
                     Arc::make_mut(&mut places).evolve(&event);
                 }
-            }
-            if events.len() < READ_EVENTS {
-                break;
             }
         }
         if version > 0 {

@@ -9,6 +9,7 @@ use events::ids::{PatientId, StreamKey as _};
 use events::patient::{PatientEvent, Sex};
 use events::set::EventSet as _;
 use events::values::{PartialDate, Personal};
+use futures::TryStreamExt as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 use service::auth::Principal;
@@ -17,11 +18,9 @@ use service::problem::Problem;
 use crate::QueryApi;
 use crate::disclosure::{self, Asked};
 use crate::lists::uuid_in_path;
+use crate::pages::pages;
 use crate::parameters::Parameters;
 use crate::render::{from_log, from_the_log};
-
-/// Events that are read at a time.
-const READ_EVENTS: usize = 1_000;
 
 /// Who a patient is.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -56,22 +55,18 @@ pub async fn patient(
     let asked = Asked { patient_id, kind: DisclosureKind::Identity, unmasked: true };
     disclosure::record(&api, &principal, &headers, asked).await?;
     let mut identity = PatientIdentity { patient_id: Some(patient_id), ..PatientIdentity::default() };
-    let mut version = 0;
-    loop {
-        let read = api.store.log.read_stream(patient_id.stream(), version, READ_EVENTS).await;
-        let mut events = read.map_err(from_log)?;
+    let mut pages = pages(&*api.store.log, patient_id.stream(), 0);
+    while let Some(mut events) = pages.try_next().await.map_err(from_log)? {
         api.eyes.open(&mut events).await.map_err(from_log)?;
         for event in &events {
-            (version, identity.position) = (event.version, event.position);
+            identity.position = event.position;
             if let Ok(event) = PatientEvent::from_envelope(event) {
                 identity.tell(event);
             }
         }
-        if events.len() < READ_EVENTS {
-            identity.forget_sealed();
-            return Ok(from_the_log(&identity));
-        }
     }
+    identity.forget_sealed();
+    Ok(from_the_log(&identity))
 }
 
 impl PatientIdentity {

@@ -21,6 +21,7 @@ mod history;
 mod identity;
 mod listing;
 mod lists;
+mod pages;
 mod parameters;
 mod patient_state;
 mod personal;

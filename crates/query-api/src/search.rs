@@ -6,6 +6,7 @@ use axum::response::Response;
 use events::ids::{NationalIdKey, PatientId, StreamKey as _};
 use events::patient::national_id::{KIND, NationalIdEvent, canonical};
 use events::set::EventSet as _;
+use futures::TryStreamExt as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 use service::auth::Principal;
@@ -13,6 +14,7 @@ use service::problem::Problem;
 
 use crate::QueryApi;
 use crate::disclosure::Search;
+use crate::pages::pages;
 use crate::parameters::Parameters;
 use crate::render::{from_log, from_the_log};
 
@@ -20,8 +22,6 @@ use crate::render::{from_log, from_the_log};
 const NATIONAL_ID: &str = "Anamnesis-National-Id";
 /// Characters of a number at most.
 const LENGTH_MAX: usize = 500;
-/// Claims that are read at a time: few numbers ever change hands.
-const READ_EVENTS: usize = 1_000;
 
 /// Somebody who was found.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -54,21 +54,18 @@ pub async fn by_national_id(
 }
 
 async fn holder(api: &QueryApi, key: NationalIdKey) -> Result<Option<PatientId>, Problem> {
-    let (mut version, mut holder) = (0, None);
-    loop {
-        let events = api.store.log.read_stream(key.stream(), version, READ_EVENTS).await.map_err(from_log)?;
+    let mut holder = None;
+    let mut pages = pages(&*api.store.log, key.stream(), 0);
+    while let Some(events) = pages.try_next().await.map_err(from_log)? {
         for event in &events {
-            version = event.version;
             match NationalIdEvent::from_envelope(event) {
                 Ok(NationalIdEvent::NationalIdClaimed(claimed)) => holder = Some(claimed.patient_id),
                 Ok(NationalIdEvent::NationalIdReleased(_)) => holder = None,
                 Err(_) => return Err(Problem::newer_event()),
             }
         }
-        if events.len() < READ_EVENTS {
-            return Ok(holder);
-        }
     }
+    Ok(holder)
 }
 
 fn national_id(headers: &HeaderMap) -> Result<String, Problem> {

@@ -16,6 +16,7 @@ use events::envelope::{Envelope, References, Role};
 use events::ids::{PatientId, StreamKey as _, SubjectId, TrialId};
 use events::set::EventSet as _;
 use events::values::Blinded;
+use futures::TryStreamExt as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 use service::auth::Principal;
@@ -26,13 +27,12 @@ use crate::QueryApi;
 use crate::disclosure::{Asked, tell};
 use crate::gaze::Gaze;
 use crate::lists::uuid_in_path;
+use crate::pages::pages;
 use crate::parameters::Parameters;
 use crate::render::{from_log, from_the_log};
 
 /// For how long after it was recorded an unblinding is answered.
 const ANSWERED_WITHIN: TimeDelta = TimeDelta::hours(1);
-/// Events that are read at a time.
-const READ_EVENTS: usize = 1_000;
 
 /// Which treatment a subject was allocated to.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -97,23 +97,18 @@ pub async fn allocation(
 }
 
 async fn read(api: &QueryApi, principal: &Principal, subject_id: SubjectId) -> Result<Told, Problem> {
-    let (mut told, mut version) = (Told::default(), 0);
+    let mut told = Told::default();
     let since = clock::now() - ANSWERED_WITHIN;
-    loop {
-        let read = api.store.log.read_stream(subject_id.stream(), version, READ_EVENTS).await;
-        let mut events = read.map_err(from_log)?;
-        let is_end = events.len() < READ_EVENTS;
+    let mut pages = pages(&*api.store.log, subject_id.stream(), 0);
+    while let Some(mut events) = pages.try_next().await.map_err(from_log)? {
         // Whoever writes into the database can write an arm in the clear: what was not sealed is not believed.
         let were_sealed: Vec<bool> = events.iter().map(|event| may_hold_sealed(&event.payload)).collect();
         api.eyes.open(&mut events).await.map_err(from_log)?;
         for (event, was_sealed) in events.iter().zip(were_sealed) {
-            version = event.version;
             told.hear(event, was_sealed, &principal.username, since)?;
         }
-        if is_end {
-            return Ok(told);
-        }
     }
+    Ok(told)
 }
 
 impl Told {
