@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_nats::Client;
-use event_bus::{Signer, Watch};
+use event_bus::{Placed, Signer, Watch};
 use event_store::Store;
 use events::access::incident::IncidentKind;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use crate::serve::Roles;
 pub struct Publishing {
     signer: Option<Signer>,
     keys: EventKeys,
+    placed: Placed,
 }
 
 impl Publishing {
@@ -32,12 +33,12 @@ impl Publishing {
         let own = own.transpose()?;
         let others = settings.event_jwks_file.as_deref().map(EventKeys::load).transpose()?.unwrap_or_default();
         let keys = own.as_ref().map(EventKeys::of).unwrap_or_default().and(others);
-        Ok(Self { signer: own.as_ref().map(signer), keys })
+        Ok(Self { signer: own.as_ref().map(signer), keys, placed: Placed::default() })
     }
 
-    /// Who signs, where this process publishes.
-    pub fn signer(&self) -> Option<Signer> {
-        self.signer.clone()
+    /// Who signs, where this process publishes, and where it is kept what it published.
+    pub fn publisher(&self) -> Option<(Signer, Placed)> {
+        Some((self.signer.clone()?, self.placed.clone()))
     }
 
     /// The public keys as subscribers are shown them; none where there are none.
@@ -55,7 +56,7 @@ impl Publishing {
         supervisor: &mut Supervisor,
     ) {
         let Some(client) = client.filter(|_| roles.saga) else { return };
-        let watch = Watch::new(client, store.log.clone(), self.keys.iter().collect());
+        let watch = Watch::new(client, store.log.clone(), self.keys.iter().collect()).beside(self.placed.clone());
         let (recorder, shutdown) = (recorder.clone(), supervisor.shutdown());
         supervisor.spawn("foreign messages", async move {
             shutdown.run_until_cancelled(tell(watch, recorder)).await;

@@ -146,7 +146,7 @@ headers! {
 pub const CHECKS: &[(&str, &str)] = &[
     (
         "Nats-Msg-Id",
-        "By which the server recognises a message that comes again: the event's id, and what it was sent in.",
+        "By which the server recognises a message that comes again: the event's id, what it was sent in, and what nobody can know before it is sent.",
     ),
     ("Nats-Expected-Stream", "The stream that takes it."),
     ("Nats-Expected-Last-Sequence", "The sequence of the message before it."),

@@ -14,7 +14,7 @@ pub mod watch;
 
 pub use connection::{ConnectionError, NatsOptions, WhileAway, connect};
 pub use feed::{Feed, FeedError, FeedSource, JetStreamFeedSource, LogFeedSource};
-pub use relay::{Relay, RelayError, RelayHealth, RelayOptions, RelayStanding, RepublishError, republish};
+pub use relay::{Placed, Relay, RelayError, RelayHealth, RelayOptions, RelayStanding, RepublishError, republish};
 pub use signature::{PublicKeys, SignatureError, Signer};
 pub use topology::Topology;
 pub use watch::{Foreign, Watch};

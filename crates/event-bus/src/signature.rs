@@ -53,13 +53,15 @@ impl Signer {
         [DATA_HASH, KEY_ID, SIGNATURE].iter().map(|name| name.len() + b": \r\n".len()).sum::<usize>() + values
     }
 
-    /// Signs a message whose other headers are all set. `payload` is the event's, also where it is not sent with it.
-    pub fn sign(&self, headers: &mut HeaderMap, payload: &[u8]) {
+    /// Signs a message whose other headers are all set, and gives the signature as the header has it. `payload` is the
+    /// event's, also where it is not sent with it.
+    pub fn sign(&self, headers: &mut HeaderMap, payload: &[u8]) -> String {
         headers.insert(HeaderName::from_static(DATA_HASH), &*data_hash(payload));
         headers.insert(HeaderName::from_static(KEY_ID), &*self.id);
         let text = signed_text(headers).expect("our own headers are there once by construction");
         let signature = BASE64_URL_SAFE_NO_PAD.encode(self.pair.sign(text.as_bytes()));
         headers.insert(HeaderName::from_static(SIGNATURE), &*signature);
+        signature
     }
 }
 

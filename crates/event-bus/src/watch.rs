@@ -19,6 +19,7 @@ use futures::StreamExt;
 
 use crate::control;
 use crate::message::{self, Mark, mark};
+use crate::relay::Placed;
 use crate::signature::PublicKeys;
 use crate::topology::{CONTROL_ADDRESS, EVENT_ADDRESS, FEED_IDLE, Topology};
 
@@ -28,6 +29,8 @@ const READ_EVENTS: usize = 512;
 const QUIET: Duration = Duration::from_secs(5);
 /// What stands for a subject that an operator added to the stream.
 const OTHER_ADDRESS: &str = "another subject of the stream";
+/// How long nobody looks while the relay beside tells of all that comes.
+const BESIDE_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait before the log is asked again.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// How long an answer of NATS may take.
@@ -75,6 +78,7 @@ pub struct Watch {
     context: jetstream::Context,
     log: Arc<dyn EventLog>,
     keys: PublicKeys,
+    placed: Placed,
     live: Option<Live>,
     // After which sequence of which stream it goes on where the consumer broke off.
     heard: Option<Heard>,
@@ -90,6 +94,22 @@ struct Live {
     identity: LogIdentity,
 }
 
+/// Whom it listens to.
+enum Listening {
+    /// Whoever publishes.
+    To(Box<Live>),
+    /// Nobody: the relay beside tells of all that comes.
+    ToNobody,
+}
+
+/// What was heard next.
+enum Next {
+    /// A message, of whomever.
+    Message(Message),
+    /// Nothing; it is looked again after a pause.
+    Nothing(Duration),
+}
+
 /// How far a stream was heard.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Heard {
@@ -101,15 +121,26 @@ struct Heard {
 impl Watch {
     /// Watches the stream of `log`. Signatures are verified by `keys`, where there are any.
     pub fn new(client: async_nats::Client, log: Arc<dyn EventLog>, keys: PublicKeys) -> Self {
-        Self { context: jetstream::new(client), log, keys, live: None, heard: None, read: Vec::new() }
+        let (context, placed) = (jetstream::new(client), Placed::default());
+        Self { context, log, keys, placed, live: None, heard: None, read: Vec::new() }
+    }
+
+    /// Beside a relay in this process: of what that one put into the stream nothing need be heard, and nobody listens while
+    /// nobody else publishes.
+    #[must_use]
+    pub fn beside(self, placed: Placed) -> Self {
+        Self { placed, ..self }
     }
 
     /// The next message that is not the relay's; waits for it, also while NATS or the log is away.
     pub async fn next(&mut self) -> Foreign {
         loop {
-            let Some(message) = self.hear().await else {
-                tokio::time::sleep(FEED_IDLE).await;
-                continue;
+            let message = match self.hear().await {
+                Next::Message(message) => message,
+                Next::Nothing(pause) => {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
             };
             let judged = loop {
                 match self.judge(&message).await {
@@ -130,49 +161,63 @@ impl Watch {
         }
     }
 
-    /// The next message, whoever sent it; none where the stream has to be looked for anew.
-    async fn hear(&mut self) -> Option<Message> {
+    /// The next message that is not known to be the own relay's; none where the stream has to be looked at anew.
+    async fn hear(&mut self) -> Next {
         if self.live.is_none() {
-            let listening = tokio::time::timeout(ANSWER_TIME_MAX, self.listen());
-            self.live = Some(listening.await.ok().flatten()?);
-        }
-        loop {
-            let live = self.live.as_mut()?;
-            match tokio::time::timeout(QUIET, live.messages.next()).await {
-                Ok(Some(Ok(message))) => {
-                    live.heard.sequence = message.info().ok()?.stream_sequence;
-                    self.heard = Some(live.heard);
-                    return Some(message);
-                }
-                // Under a stream that was deleted a consumer hears nothing, and says so to nobody.
-                Err(_) if is_all_of(live.stream.clone(), live.heard).await => {}
-                Ok(_) | Err(_) => {
-                    self.live = None;
-                    return None;
-                }
+            match tokio::time::timeout(ANSWER_TIME_MAX, self.listen()).await {
+                Ok(Some(Listening::To(live))) => self.live = Some(*live),
+                Ok(Some(Listening::ToNobody)) => return Next::Nothing(BESIDE_PAUSE),
+                Ok(None) | Err(_) => return Next::Nothing(FEED_IDLE),
             }
         }
+        while let Some(live) = &mut self.live {
+            match tokio::time::timeout(QUIET, live.messages.next()).await {
+                Ok(Some(Ok(message))) => {
+                    let Ok(sequence) = message.info().map(|info| info.stream_sequence) else { break };
+                    let run = self.placed.now();
+                    let own = run.past(live.heard.created, sequence - 1);
+                    live.heard.sequence = own.max(sequence);
+                    self.heard = Some(live.heard);
+                    if own < sequence {
+                        return Next::Message(message);
+                    }
+                    if run.goes_on() {
+                        break;
+                    }
+                }
+                // Under a stream that was deleted a consumer hears nothing, and says so to nobody.
+                Err(_) if !self.placed.now().goes_on() && is_all_of(live.stream.clone(), live.heard).await => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.live = None;
+        Next::Nothing(FEED_IDLE)
     }
 
     /// Listens to the stream behind what was heard of it; to a new one from its beginning.
-    async fn listen(&mut self) -> Option<Live> {
+    async fn listen(&mut self) -> Option<Listening> {
         let identity = self.log.identity().await.ok()?;
         self.read.clear();
         let stream = self.context.get_stream(Topology::of(identity.log_id).stream_name()).await.ok()?;
         let now = Heard::all_of(stream.cached_info());
-        let heard = match self.heard {
+        let mut heard = match self.heard {
             Some(heard) if heard.created == now.created => heard,
             Some(_) => Heard { sequence: 0, ..now },
             None => now,
         };
+        let run = self.placed.now();
+        heard.sequence = run.past(heard.created, heard.sequence);
+        self.heard = Some(heard);
+        if run.tells_of(heard.created, heard.sequence, now.sequence) {
+            return Some(Listening::ToNobody);
+        }
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: heard.sequence + 1 },
             headers_only: true,
             ..OrderedConfig::default()
         };
         let messages = stream.create_consumer(config).await.ok()?.messages().await.ok()?;
-        self.heard = Some(heard);
-        Some(Live { stream, messages, heard, identity })
+        Some(Listening::To(Box::new(Live { stream, messages, heard, identity })))
     }
 
     /// What is wrong with a message; none where nothing is.

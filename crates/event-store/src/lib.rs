@@ -8,6 +8,7 @@ mod keys;
 pub mod leases;
 pub mod log;
 mod migrations;
+mod portion;
 pub mod postgres;
 pub mod sagas;
 mod sealer;

@@ -297,17 +297,24 @@ impl<'run> Session<'run> {
 
     /// Brings a view to where the lane is; tells whether it is in the lane now.
     async fn close_gap(&mut self, cursor: Cursor) -> Result<bool, ProjectorError> {
-        let gap = self.lane.position - cursor.checkpoint.position;
-        let envelopes = self.store.log.read_all(cursor.checkpoint.position, gap as usize).await?;
-        let (events, unreadable) = decode(envelopes);
-        if let Some(error) = unreadable {
-            return Err(ProjectorError::Unreadable(error));
-        }
         let mut one = vec![cursor];
-        let left = advance(self.store, &mut one, &events).await?;
+        // Long events come in several pieces.
+        while let Some(gap) = one.first().map(|cursor| self.lane.position - cursor.checkpoint.position)
+            && gap > 0
+        {
+            let envelopes = self.store.log.read_all(self.lane.position - gap, gap as usize).await?;
+            let (events, unreadable) = decode(envelopes);
+            if let Some(error) = unreadable {
+                return Err(ProjectorError::Unreadable(error));
+            }
+            if events.is_empty() {
+                return Ok(false);
+            }
+            let left = advance(self.store, &mut one, &events).await?;
+            self.leave(left).await?;
+        }
         let has_joined = !one.is_empty();
         self.lane.cursors.append(&mut one);
-        self.leave(left).await?;
         Ok(has_joined)
     }
 

@@ -281,7 +281,9 @@ fn covers_all(sight: &Sight, patient_id: PatientId, places: &Places) -> bool {
 fn whose(listing: &Listing, key: &str, fields: &Value) -> Vec<Whose> {
     let about = listing.scope.about(key, fields);
     let account = (listing.area == Area::Access).then(|| Uuid::try_parse(key).ok()).flatten();
-    let patient = about.patient_id.map(Whose::Patient);
+    // What belongs to nobody's scope may be about a person all the same.
+    let named = || serde_json::from_value(fields.get("patient_id")?.clone()).ok();
+    let patient = about.patient_id.or_else(named).map(Whose::Patient);
     let trial = about.trial_id.map(Whose::Trial);
     [patient, trial, account.map(|id| Whose::Account(id.into())), Some(Whose::Installation)]
         .into_iter()

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use event_store::clock;
-use event_store::log::{LogError, Reference};
+use event_store::log::{LogError, READ_BYTES_MAX, Reference, is_last};
 use events::access::disclosure::DisclosureKind;
 use events::envelope::Envelope;
 use events::ids::PatientId;
@@ -113,12 +113,11 @@ async fn answer(
 ) -> Result<Response, Problem> {
     match form {
         Form::Json => {
-            // One more than is shown tells whether more follows.
-            let events = in_sight(&api, &gaze, reference, (after, to_position), limit + 1).await?;
-            if events.is_empty() {
+            let found = in_sight(&api, &gaze, reference, Way::On { after, to: to_position }, limit).await?;
+            if found.events.is_empty() {
                 must_be_known(&api, &gaze, reference, to_position).await?;
             }
-            Ok(page(events, to_position, limit))
+            Ok(page(&found, to_position))
         }
         Form::Ndjson | Form::Csv => {
             must_be_known(&api, &gaze, reference, to_position).await?;
@@ -131,7 +130,56 @@ async fn answer(
 /// An event that is in sight, and what of it is shown.
 pub type InSight = (Envelope, Shown);
 
-/// The first events in sight between two positions, as many as are wanted.
+/// Which way a reference's events are read.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// In their order, behind a position and up to another.
+    On {
+        /// Behind this.
+        after: u64,
+        /// Up to this.
+        to: u64,
+    },
+    /// The last first, before a position.
+    Back {
+        /// Before this.
+        before: u64,
+    },
+}
+
+impl Way {
+    /// From this position on.
+    const fn from(self, position: u64) -> Self {
+        match self {
+            Way::On { to, .. } => Way::On { after: position, to },
+            Way::Back { .. } => Way::Back { before: position },
+        }
+    }
+
+    async fn read(self, api: &QueryApi, reference: Reference, limit: usize) -> Result<Vec<Envelope>, LogError> {
+        match self {
+            Way::On { after, to } => api.store.log.read_reference(reference, after, to, limit).await,
+            Way::Back { before } => api.store.log.read_reference_back(reference, before, limit).await,
+        }
+    }
+}
+
+/// Events in sight, and whether more follow.
+pub struct Found {
+    /// The events.
+    pub events: Vec<InSight>,
+    /// Whether more follow, as far as that was looked for.
+    pub more: bool,
+}
+
+impl Found {
+    /// What to ask for the next ones by.
+    pub fn next(&self) -> Option<String> {
+        self.events.last().filter(|_| self.more).map(|(event, _)| event.event_id.to_string())
+    }
+}
+
+/// The first events in sight on the way, at most `limit`, and fewer where they are long.
 ///
 /// # Errors
 /// Where the log does not answer.
@@ -139,18 +187,25 @@ pub async fn in_sight(
     api: &QueryApi,
     gaze: &Gaze,
     reference: Reference,
-    (mut after, to_position): (u64, u64),
-    wanted: usize,
-) -> Result<Vec<InSight>, Problem> {
-    let mut found = Vec::new();
+    mut way: Way,
+    limit: usize,
+) -> Result<Found, Problem> {
+    // One more tells whether more follow.
+    let wanted = limit + 1;
+    let (mut found, mut bytes) = (Vec::new(), 0);
     loop {
-        let events = api.store.log.read_reference(reference, after, to_position, wanted).await.map_err(from_log)?;
-        let is_last = events.len() < wanted;
-        after = events.last().map_or(to_position, |last| last.position);
-        found.extend(seen(api, gaze, events).await?);
-        if is_last || found.len() >= wanted {
-            found.truncate(wanted);
-            return Ok(found);
+        let events = way.read(api, reference, wanted).await.map_err(from_log)?;
+        let is_last = is_last(&events, wanted);
+        if let Some(last) = events.last() {
+            way = way.from(last.position);
+        }
+        let seen = seen(api, gaze, events).await?;
+        bytes += seen.iter().map(|(event, _)| event.payload.len()).sum::<usize>();
+        found.extend(seen);
+        if is_last || found.len() > limit || bytes >= READ_BYTES_MAX {
+            let more = !is_last || found.len() > limit;
+            found.truncate(limit);
+            return Ok(Found { events: found, more });
         }
     }
 }
@@ -178,8 +233,8 @@ async fn shown(api: &QueryApi, gaze: &Gaze, mut events: Vec<Envelope>) -> Result
 /// # Errors
 /// A 404 problem.
 pub async fn must_be_known(api: &QueryApi, gaze: &Gaze, reference: Reference, to_position: u64) -> Result<(), Problem> {
-    let first = in_sight(api, gaze, reference, (0, to_position), 1).await?;
-    if first.is_empty() { Err(unknown(reference, to_position)) } else { Ok(()) }
+    let first = in_sight(api, gaze, reference, Way::On { after: 0, to: to_position }, 1).await?;
+    if first.events.is_empty() { Err(unknown(reference, to_position)) } else { Ok(()) }
 }
 
 /// Nothing is known, or in sight, about whoever is asked for.
@@ -252,10 +307,9 @@ fn form(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Form, Proble
     }
 }
 
-fn page(events: Vec<InSight>, to_position: u64, limit: usize) -> Response {
-    let shown = &events[..events.len().min(limit)];
-    let next = shown.last().filter(|_| events.len() > limit).map(|(event, _)| event.event_id.to_string());
-    let items: Vec<Entry<'_>> = shown.iter().map(|(event, shown)| Entry::new(event, *shown)).collect();
+fn page(found: &Found, to_position: u64) -> Response {
+    let items: Vec<Entry<'_>> = found.events.iter().map(|(event, shown)| Entry::new(event, *shown)).collect();
+    let next = found.next();
     from_the_log(&Page { items, next, position: to_position })
 }
 
@@ -273,15 +327,15 @@ fn streamed(
         let (api, gaze) = (api.clone(), gaze.clone());
         async move {
             let piece = piece?;
-            let end = piece.as_ref().ok().map(|events| (events.len(), events.last().map(|event| event.position)));
+            let more = piece.as_ref().is_ok_and(|events| !is_last(events, PIECE_EVENTS));
+            let last = piece.as_ref().ok().and_then(|events| Some(events.last()?.position));
             let shown = match piece {
                 Ok(events) => shown(&api, &gaze, events).await,
                 Err(error) => Err(error),
             };
             match shown {
                 Ok(shown) => {
-                    let (length, last) = end?;
-                    let (last, more) = (last?, length == PIECE_EVENTS);
+                    let last = last?;
                     let written = Bytes::from(lines(&shown, form));
                     let next = api.store.log.read_reference(reference, last, to_position, PIECE_EVENTS);
                     Some((Ok(written), if more { Some(next.await) } else { None }))

@@ -1,6 +1,6 @@
 //! A stream's events, some at a time.
 
-use event_store::log::{EventLog, LogError};
+use event_store::log::{EventLog, LogError, is_last};
 use events::envelope::Envelope;
 use events::ids::StreamId;
 use futures::stream::{BoxStream, StreamExt as _, try_unfold};
@@ -13,7 +13,7 @@ pub fn pages(log: &dyn EventLog, stream: StreamId, after: u64) -> BoxStream<'_, 
     try_unfold(Some(after), move |after| async move {
         let Some(after) = after else { return Ok(None) };
         let events = log.read_stream(stream, after, READ_EVENTS).await?;
-        let last = events.last().filter(|_| events.len() == READ_EVENTS);
+        let last = events.last().filter(|_| !is_last(&events, READ_EVENTS));
         let next = last.map(|event| event.version);
         Ok(Some((events, next)))
     })

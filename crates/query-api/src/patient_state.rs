@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use event_store::log::Reference;
+use event_store::log::{Reference, is_last};
 use events::envelope::Envelope;
 use events::ids::{PatientId, StreamId, StreamType};
 use schemars::JsonSchema;
@@ -63,6 +63,7 @@ pub async fn patient(
     loop {
         let read = api.store.log.read_reference(reference, after, position, PIECE_EVENTS).await;
         let mut events = read.map_err(from_log)?;
+        let is_last = is_last(&events, PIECE_EVENTS);
         let seen = api.eyes.look(&gaze, &events).await.map_err(from_log)?;
         api.eyes.open(&mut events).await.map_err(from_log)?;
         // The casebook only tells which reports and visits there are: they have streams of their own.
@@ -72,7 +73,7 @@ pub async fn patient(
             }
         }
         match events.last() {
-            Some(last) if events.len() == PIECE_EVENTS => after = last.position,
+            Some(last) if !is_last => after = last.position,
             _ => break,
         }
     }

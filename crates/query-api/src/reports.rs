@@ -17,7 +17,7 @@ use service::problem::Problem;
 use crate::QueryApi;
 use crate::entry::TimelineEntry;
 use crate::gaze::Gaze;
-use crate::history::{self, InSight};
+use crate::history::{self, Way};
 use crate::listing::Listing;
 use crate::lists::{Page, document, uuid_in_path};
 use crate::parameters::Parameters;
@@ -64,40 +64,18 @@ pub async fn timeline(
     };
     let head = log.head().await.map_err(from_log)?;
     let gaze = Gaze::of(&principal);
-    // One more than is shown tells whether more follows.
-    let events = if ascending {
-        history::in_sight(&api, &gaze, reference, (after.unwrap_or(0), head), limit + 1).await?
+    let way = if ascending {
+        Way::On { after: after.unwrap_or(0), to: head }
     } else {
-        latest_in_sight(&api, &gaze, reference, after.unwrap_or(head + 1), limit + 1).await?
+        Way::Back { before: after.unwrap_or(head + 1) }
     };
-    if events.is_empty() {
+    let found = history::in_sight(&api, &gaze, reference, way, limit).await?;
+    if found.events.is_empty() {
         history::must_be_known(&api, &gaze, reference, head).await?;
     }
-    let shown = &events[..events.len().min(limit)];
-    let next = shown.last().filter(|_| events.len() > limit).map(|(event, _)| event.event_id.to_string());
-    let items: Vec<TimelineEntry<'_>> = shown.iter().map(|(event, _)| TimelineEntry::new(event)).collect();
+    let items: Vec<TimelineEntry<'_>> = found.events.iter().map(|(event, _)| TimelineEntry::new(event)).collect();
+    let next = found.next();
     Ok(from_the_log(&Page { items, next, position: head }))
-}
-
-/// The last events in sight before a position, newest first, as many as are wanted.
-async fn latest_in_sight(
-    api: &QueryApi,
-    gaze: &Gaze,
-    reference: Reference,
-    mut before: u64,
-    wanted: usize,
-) -> Result<Vec<InSight>, Problem> {
-    let mut found = Vec::new();
-    loop {
-        let events = api.store.log.read_reference_back(reference, before, wanted).await.map_err(from_log)?;
-        let is_last = events.len() < wanted;
-        before = events.last().map_or(0, |last| last.position);
-        found.extend(history::seen(api, gaze, events).await?);
-        if is_last || found.len() >= wanted {
-            found.truncate(wanted);
-            return Ok(found);
-        }
-    }
 }
 
 /// Where a view stands.

@@ -165,3 +165,43 @@ fn unreadable() -> Problem {
                   which event.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "allocation-unreadable", detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use events::enrolment::subject::SubjectRandomised;
+    use events::envelope::Actor;
+    use events::ids::StreamKey as _;
+    use events::set::EventSet as _;
+    use events::values::Blinded;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_arm_that_was_not_sealed_is_not_believed() {
+        let randomised = SubjectEvent::from(SubjectRandomised { arm: Blinded::new("ACT".to_owned()) });
+        let event = Envelope {
+            position: 1,
+            stream: SubjectId::from(Uuid::nil()).stream(),
+            version: 1,
+            event_id: Uuid::nil(),
+            event_type: randomised.event_type().to_owned(),
+            schema_version: randomised.schema_version(),
+            payload: randomised.encode(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+            actor: Actor::system("test"),
+            command_id: Uuid::nil(),
+            correlation_id: Uuid::nil(),
+            causation_id: None,
+            trace_context: None,
+            references: References::default(),
+        };
+        let hear = |was_sealed| {
+            let mut told = Told::default();
+            told.hear(&event, was_sealed, "somebody", DateTime::UNIX_EPOCH).map(|()| told.allocated.is_some())
+        };
+        assert!(hear(true).is_ok_and(|is_told| is_told));
+        assert!(hear(false).is_err());
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use event_store::log::{
-    APPEND_EVENTS_MAX, AppendError, Appended, EventLog, Expected, LogError, MalformedAppend, Reference, Snapshot, Write,
+    APPEND_EVENTS_MAX, AppendError, Appended, EventLog, Expected, LogError, MalformedAppend, PAYLOAD_BYTES_MAX,
+    READ_BYTES_MAX, Reference, Snapshot, Write, is_last,
 };
 use events::envelope::{Envelope, NewEvent, References};
 use events::ids::{StreamKey, TrialId};
@@ -102,6 +104,51 @@ async fn same_as_in_the_log(
         let found: Vec<&Envelope> = found.iter().filter(|event| event.position > after).collect();
         assert_eq!(found, back, "{reference:?} back from {to} to {after}, {limit} of them");
     }
+}
+
+/// What is read at once has an end in bytes, too, and what follows is read next.
+pub async fn long_events_are_read_in_portions(test: TestStore) {
+    let log = &*test.store.log;
+    let (long, short) = (patient(), patient());
+    let payload = Bytes::from(format!("{{\"name\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES_MAX - 64)));
+    let count = 2 * READ_BYTES_MAX / payload.len();
+    for version in 0..count {
+        let mut append = append(long, if version == 0 { Expected::NoStream } else { Expected::Any }, 1);
+        append.writes[0].events[0].payload = payload.clone();
+        log.append(append).await.expect("an append");
+    }
+    log.append(append(short, Expected::NoStream, 2)).await.expect("an append");
+    let (count, about) = (count as u64, Reference::Patient(long));
+    let all = count + 2;
+    let other = test.again().await;
+    for log in [log, &*other.log] {
+        let (mut positions, mut pages) = (Vec::new(), 0);
+        loop {
+            let events = log.read_all(positions.last().copied().unwrap_or(0), 1_000).await.expect("the log");
+            let bytes: usize = events.iter().map(|event| event.payload.len()).sum();
+            assert!(bytes < READ_BYTES_MAX + PAYLOAD_BYTES_MAX, "{bytes}");
+            positions.extend(events.iter().map(|event| event.position));
+            pages += 1;
+            if is_last(&events, 1_000) {
+                break;
+            }
+        }
+        assert_eq!((positions, pages), ((1..=all).collect(), 2));
+        let some = log.read_stream(long.stream(), 0, 1_000).await.expect("a stream").len() as u64;
+        assert!(some > 1 && some < count, "{some} of {count}");
+        let versions = log.read_stream(long.stream(), some, 1_000).await.expect("a stream");
+        assert_eq!(versions[0].version, some + 1);
+        let on = log.read_reference(about, 0, all, 1_000).await.expect("a reference");
+        assert_eq!(on.iter().map(|event| event.position).collect::<Vec<_>>(), (1..=some).collect::<Vec<_>>());
+        let back = log.read_reference_back(about, all, 1_000).await.expect("a reference");
+        assert_eq!(back.iter().map(|event| event.position).max(), Some(count));
+        assert_eq!(back.len() as u64, some);
+        // Several streams are each read as they are by themselves.
+        let streams = [long.stream(), short.stream()];
+        let read = log.read_streams(&streams, 1_000).await.expect("streams");
+        assert_eq!((read[&streams[0]].len() as u64, read[&streams[1]].len()), (some, 2));
+    }
+    other.close().await;
 }
 
 /// Expected versions are exact, over several streams at once, all or none.

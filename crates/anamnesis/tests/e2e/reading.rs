@@ -70,6 +70,23 @@ async fn r20_who_sees_the_arm_follows_from_the_trials_blinding() {
     }
 }
 
+/// How many are in which arm at one site is told to who sees that site's arms; how many in all, to who sees all of them.
+#[tokio::test]
+async fn totals_by_arm_are_of_the_whole_trial() {
+    let system = System::embedded().await;
+    let clinic = Clinic::open(&system.api, Plan::default()).await;
+    clinic.randomised_subject("ARMACTIVE").await;
+    clinic.enrolment_until("randomised", |figures| figures["randomised"] == 1).await;
+    let (trial, site) = (clinic.trial.to_string(), clinic.site.to_string());
+    for (username, scope, sees) in
+        [("of-the-trial", &["--trial", &trial][..], true), ("of-a-site", &["--trial", &trial, "--site", &site], false)]
+    {
+        let api = system.as_member(username, "unblinded-statistician", scope);
+        let figures = api.get(&format!("/v1/trials/{trial}")).await.ok();
+        assert_eq!(figures["by_arm"].is_array(), sees, "{username}: {figures:#}");
+    }
+}
+
 #[tokio::test]
 async fn the_inbox_holds_what_nobody_settled_and_the_most_urgent_comes_first() {
     let system = System::embedded().await;

@@ -6,9 +6,10 @@ use authority::{Account, Holder, PatientPlaces, Places, Sight};
 use decider::{Fact, Facts, Halt, Need};
 use events::access::account::Scope;
 use events::envelope::References;
-use events::ids::{PatientId, SiteId, StreamId, StreamKey as _, StreamType, SubjectId, TrialId};
+use events::ids::{PatientId, SiteId, StreamId, StreamType, TrialId};
 
 use crate::consent::Consent;
+use crate::consent::participant::Participant;
 use crate::enrolment::subject::Subject;
 use crate::epro::report::Report;
 use crate::patient::Patient;
@@ -89,9 +90,9 @@ impl<'facts> Outlook<'facts> {
         Ok(match stream.kind {
             StreamType::Patient => self.shows_patient(stream.id.into(), fact),
             StreamType::Subject => self.shows_subject(fact),
-            StreamType::Report => self.shows_of(fact.of::<Report>().and_then(Report::subject_id))?,
-            StreamType::AdverseEvent => self.shows_of(fact.of::<AdverseEvent>().and_then(AdverseEvent::subject_id))?,
-            StreamType::Visit => self.shows_of(fact.of::<Visit>().and_then(Visit::subject_id))?,
+            StreamType::Report => self.shows_of(fact.of::<Report>().and_then(Report::participant)),
+            StreamType::AdverseEvent => self.shows_of(fact.of::<AdverseEvent>().and_then(AdverseEvent::participant)),
+            StreamType::Visit => self.shows_of(fact.of::<Visit>().and_then(Visit::participant)),
             StreamType::Alert => {
                 fact.of::<Alert>().and_then(Alert::references).is_none_or(|about| self.sight.covers(&about))
             }
@@ -141,11 +142,9 @@ impl<'facts> Outlook<'facts> {
         }
     }
 
-    /// Whether the subject of whom something tells is in sight.
-    fn shows_of(self, subject_id: Option<SubjectId>) -> Result<bool, Halt> {
-        let Some(subject_id) = subject_id else { return Ok(true) };
-        self.facts.get::<Subject>(subject_id)?;
-        Ok(self.facts.fact(subject_id.stream()).is_none_or(|fact| self.shows_subject(fact)))
+    /// Whether what was recorded of a participant is in sight: with the site that recorded it, wherever they take part now.
+    fn shows_of(self, participant: Option<Participant>) -> bool {
+        participant.is_none_or(|participant| self.sight.covers(&participant.references()))
     }
 
     /// Whether the site is in sight, or takes care of somebody who is: what a person's day is, the site that registered

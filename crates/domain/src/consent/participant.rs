@@ -5,14 +5,16 @@ use decider::{Facts, Halt, Need};
 use events::envelope::References;
 use events::ids::{ConsentId, PatientId, SiteId, SubjectId, TrialId};
 use events::values::PartialDate;
+use serde::{Deserialize, Serialize};
 
 use crate::consent::{Consent, ConsentError};
 use crate::enrolment::subject::{self, Participation};
 use crate::place::Place;
 use crate::trial::Trial;
 
-/// Who a clinical fact is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who a clinical fact is about, and where they took part when it was recorded: whoever is screened again elsewhere leaves
+/// what was recorded with the site that recorded it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
     /// The subject.
     pub subject_id: SubjectId,

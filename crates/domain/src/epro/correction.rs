@@ -12,9 +12,8 @@ use events::trial::questionnaire::{Answer, Answers};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::report::{CORRECTIONS_MAX, Content, Report, ReportError, Times, filled_in_at, scored};
+use super::report::{CORRECTIONS_MAX, Content, Report, ReportError, Times, filled_in_at, require_none_like, scored};
 use super::scoring::{self, Scored};
-use crate::consent::participant::participant;
 use crate::enrolment::casebook::Casebook;
 use crate::trial;
 use crate::validate::{self, LIST_LENGTH_MAX, NotFound, Unchanged, require_import};
@@ -59,7 +58,7 @@ impl Command for CorrectReport {
             Report::Submitted(content) => content,
             Report::Absent => return Err(NotFound::halt(ReportError::NOT_FOUND, "report", report_id, None)),
         };
-        let participant = participant(facts, content.subject_id, None)?;
+        let participant = content.participant;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         let course = trial::registered(facts, participant.trial_id, None)?;
@@ -102,10 +101,8 @@ impl Command for CorrectReport {
         if !is_filed_anew {
             return Ok(decision);
         }
-        let casebook_id = CasebookId::of(content.subject_id);
-        if let Some(other) = facts.get::<Casebook>(casebook_id)?.report_like(&filed) {
-            return Err(ReportError::AlreadySubmitted(other).into());
-        }
+        let casebook_id = CasebookId::of(participant.subject_id);
+        require_none_like(facts, facts.get::<Casebook>(casebook_id)?, &filed)?;
         Ok(decision.append(casebook_id, filed))
     }
 }

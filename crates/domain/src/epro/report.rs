@@ -34,11 +34,11 @@ pub enum Report {
 }
 
 impl Report {
-    /// Whose it is, where there is one.
-    pub fn subject_id(&self) -> Option<SubjectId> {
+    /// Whose it is, and at which site, where there is one.
+    pub fn participant(&self) -> Option<Participant> {
         match self {
             Report::Absent => None,
-            Report::Submitted(content) => Some(content.subject_id),
+            Report::Submitted(content) => Some(content.participant),
         }
     }
 }
@@ -46,7 +46,7 @@ impl Report {
 /// What a report says now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    pub(super) subject_id: SubjectId,
+    pub(super) participant: Participant,
     pub(super) instrument: String,
     questionnaire_version: String,
     pub(super) answers: Answers,
@@ -170,11 +170,8 @@ impl Command for SubmitReport {
         let casebook_id = CasebookId::of(self.subject_id);
         let casebook = facts.get::<Casebook>(casebook_id)?;
         // A day may have several reports; whoever names the report knows it from the others.
-        if !context.target_named
-            && self.completed_at.instant().is_some()
-            && let Some(known) = casebook.report_like(&filed)
-        {
-            return Err(ReportError::AlreadySubmitted(known).into());
+        if !context.target_named && self.completed_at.instant().is_some() {
+            require_none_like(facts, casebook, &filed)?;
         }
         let scores = scoring::scores(questionnaire, &answers);
         let submitted = ReportSubmitted {
@@ -191,13 +188,23 @@ impl Command for SubmitReport {
             completed_at,
             completed_on: times.completed_on,
             time_zone: self.time_zone,
-            device: self.device.clone(),
+            device: self.device.clone().map(Into::into),
             visit: self.visit.clone(),
             historical: self.historical,
         };
         Ok(Decision::new(participant.references(), completed_at)
             .append(report_id, submitted)
             .append(casebook_id, filed))
+    }
+}
+
+/// Refuses what says the same as a report on record. That one is looked at, so that it is told to nobody who may not see it.
+pub(super) fn require_none_like(facts: &Facts, casebook: &Casebook, filed: &ReportFiled) -> Result<(), Halt> {
+    match casebook.report_like(filed) {
+        Some(known) if *facts.get::<Report>(known)? != Report::Absent => {
+            Err(ReportError::AlreadySubmitted(known).into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -282,12 +289,17 @@ impl Content {
 impl Aggregate for Report {
     type Id = ReportId;
     type Event = ReportEvent;
-    const SNAPSHOT_VERSION: u16 = 3;
+    const SNAPSHOT_VERSION: u16 = 4;
 
     fn evolve(self, event: &ReportEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Report::Absent, ReportEvent::ReportSubmitted(submitted)) => Report::Submitted(Box::new(Content {
-                subject_id: submitted.subject_id,
+                participant: Participant {
+                    subject_id: submitted.subject_id,
+                    trial_id: submitted.trial_id,
+                    site_id: submitted.site_id,
+                    patient_id: submitted.patient_id,
+                },
                 instrument: submitted.instrument.clone(),
                 questionnaire_version: submitted.questionnaire_version.clone(),
                 answers: submitted.answers.clone(),

@@ -114,7 +114,7 @@ impl Command for RetryDeadLetter {
         match letter {
             DeadLetter::Retried(_) | DeadLetter::Absent => Ok(decision),
             DeadLetter::Waiting(_) => {
-                let retried = DeadLetterRetried { reason: self.reason.clone() };
+                let retried = DeadLetterRetried { reason: self.reason.clone().into() };
                 Ok(decision.append(dead_letter_id, retried))
             }
             DeadLetter::Dropped(_) => Err(DeadLetterError::Dropped.into()),
@@ -133,7 +133,7 @@ impl Command for DropDeadLetter {
         match letter {
             DeadLetter::Dropped(_) | DeadLetter::Absent => Ok(decision),
             DeadLetter::Waiting(_) | DeadLetter::Retried(_) => {
-                let dropped = DeadLetterDropped { reason: self.reason.clone() };
+                let dropped = DeadLetterDropped { reason: self.reason.clone().into() };
                 Ok(decision.append(dead_letter_id, dropped))
             }
         }

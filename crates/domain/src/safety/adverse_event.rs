@@ -10,10 +10,12 @@ use events::safety::adverse_event::{
 use events::safety::alert::Severity;
 use events::trial::questionnaire::TriggeredRule;
 
-use crate::consent::participant::participant;
+use crate::consent::participant::{Participant, participant};
 use crate::enrolment::subject::Subject;
 use crate::prelude::*;
 use crate::validate::{Faults, Unchanged, require_import};
+
+pub use known::subject_of;
 
 /// The built-in rule that a serious adverse event meets.
 pub const SERIOUS_RULE: &str = "serious-adverse-event";
@@ -38,7 +40,7 @@ pub enum AdverseEvent {
 /// What is known of an adverse event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    subject_id: SubjectId,
+    participant: Participant,
     reported_at: DateTime<Utc>,
     /// Whether it was brought in from a record of the past.
     historical: bool,
@@ -170,7 +172,7 @@ impl Command for ReportAdverseEvent {
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         let mut known = Known {
-            subject_id: self.subject_id,
+            participant,
             reported_at: occurred_at,
             historical: self.historical,
             term: self.term.clone(),
@@ -230,7 +232,7 @@ impl Command for UpdateAdverseEvent {
             return Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, None));
         };
         // What is on record is followed up whether a consent is in force or not.
-        let participant = participant(facts, known.subject_id, None)?;
+        let participant = known.participant;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         // Not before what was recorded last: what is learnt first may arrive later.
@@ -295,23 +297,6 @@ impl UpdateAdverseEvent {
     }
 }
 
-/// The subject of an adverse event. `field` names the command's field that holds the id.
-///
-/// # Errors
-/// [`Halt`] where it is not loaded, or was never reported.
-pub fn subject_of(
-    facts: &Facts,
-    adverse_event_id: AdverseEventId,
-    field: Option<&'static str>,
-) -> Result<SubjectId, Halt> {
-    match facts.get::<AdverseEvent>(adverse_event_id)? {
-        AdverseEvent::Reported(known) => Ok(known.subject_id),
-        AdverseEvent::Absent => {
-            Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, field))
-        }
-    }
-}
-
 impl Known {
     fn is_fatal(&self) -> bool {
         let outcome = self.outcome.as_ref().is_some_and(|outcome| identifier::same(outcome, FATAL));
@@ -362,13 +347,18 @@ impl Known {
 impl Aggregate for AdverseEvent {
     type Id = AdverseEventId;
     type Event = AdverseEventChange;
-    const SNAPSHOT_VERSION: u16 = 4;
+    const SNAPSHOT_VERSION: u16 = 5;
 
     fn evolve(self, event: &AdverseEventChange, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (AdverseEvent::Absent, AdverseEventChange::AdverseEventReported(reported)) => {
                 AdverseEvent::Reported(Box::new(Known {
-                    subject_id: reported.subject_id,
+                    participant: Participant {
+                        subject_id: reported.subject_id,
+                        trial_id: reported.trial_id,
+                        site_id: reported.site_id,
+                        patient_id: reported.patient_id,
+                    },
                     reported_at: occurred_at,
                     historical: reported.historical,
                     term: reported.term.clone(),

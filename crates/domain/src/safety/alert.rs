@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use decider::{Aggregate, Command, Context, Decision, Facts, Halt, Need};
 use events::envelope::{References, Role};
-use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, SubjectId, TrialId};
+use events::ids::{AdverseEventId, AlertId, PatientId, SiteId, StreamId, StreamType, SubjectId, TrialId};
 use events::safety::alert::{
     AlertAcknowledged, AlertEscalated, AlertEvent, AlertNoteAdded, AlertRaised, AlertResolved, Severity,
 };
@@ -11,10 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::consent::participant::Participant;
-use crate::enrolment::subject::{self, Subject};
+use crate::consent::participant::{Participant, participant};
+use crate::enrolment::subject::Subject;
+use crate::epro::report::Report;
 use crate::place::Place;
-use crate::safety::adverse_event;
+use crate::safety::adverse_event::{self, AdverseEvent};
 use crate::validate::{self, NotFound};
 use crate::when::When;
 
@@ -151,8 +152,7 @@ impl Command for RaiseAlert {
         if alert_id != AlertId::of(self.source_event_id, &self.rule) {
             return Err(AlertError::ForeignId.into());
         }
-        let participation = subject::screened(facts, self.subject_id, Some("subject_id"))?;
-        let participant = Participant::of(self.subject_id, participation);
+        let participant = self.participant(facts)?;
         let decision = Decision::new(participant.references(), context.now);
         if *facts.get::<Alert>(alert_id)? != Alert::Absent {
             return Ok(decision);
@@ -173,6 +173,20 @@ impl Command for RaiseAlert {
             historical: self.historical,
         };
         Ok(decision.append(alert_id, raised))
+    }
+}
+
+impl RaiseAlert {
+    /// Whom it is about, with the site that recorded the source: what one site corrects after the subject went to another is
+    /// told to that one.
+    fn participant(&self, facts: &Facts) -> Result<Participant, Halt> {
+        let now = participant(facts, self.subject_id, Some("subject_id"))?;
+        let then = match self.source.kind {
+            StreamType::Report => facts.get::<Report>(self.source.id.into())?.participant(),
+            StreamType::AdverseEvent => facts.get::<AdverseEvent>(self.source.id.into())?.participant(),
+            _ => None,
+        };
+        Ok(then.filter(|then| then.subject_id == self.subject_id).unwrap_or(now))
     }
 }
 

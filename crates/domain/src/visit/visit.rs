@@ -3,7 +3,7 @@
 use events::enrolment::casebook::VisitFiled;
 use events::visit::{VisitAttended, VisitCorrected, VisitEvent, VisitFields};
 
-use crate::consent::participant::participant;
+use crate::consent::participant::{Participant, participant};
 use crate::enrolment::casebook::Casebook;
 use crate::enrolment::subject::Subject;
 use crate::prelude::*;
@@ -20,11 +20,11 @@ pub enum Visit {
 }
 
 impl Visit {
-    /// Who came, where it is recorded.
-    pub fn subject_id(&self) -> Option<SubjectId> {
+    /// Who came, and to which site, where it is recorded.
+    pub fn participant(&self) -> Option<Participant> {
         match self {
             Visit::Absent => None,
-            Visit::Attended(attended) => Some(attended.subject_id),
+            Visit::Attended(attended) => Some(attended.participant),
         }
     }
 }
@@ -32,7 +32,7 @@ impl Visit {
 /// What is known of an attended visit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attended {
-    subject_id: SubjectId,
+    participant: Participant,
     /// When it was recorded.
     recorded_at: DateTime<Utc>,
     visit: String,
@@ -122,11 +122,8 @@ impl Command for RecordVisit {
         let casebook_id = CasebookId::of(self.subject_id);
         let casebook = facts.get::<Casebook>(casebook_id)?;
         // Of two visits in one month nobody knows whether they are one; whoever names the visit knows it from the others.
-        if !context.target_named
-            && self.attended_on.exact().is_some()
-            && let Some(known) = casebook.visit_like(&filed)
-        {
-            return Err(VisitError::AlreadyRecorded(known).into());
+        if !context.target_named && self.attended_on.exact().is_some() {
+            require_none_like(facts, casebook, &filed)?;
         }
         let attended = VisitAttended {
             subject_id: self.subject_id,
@@ -138,6 +135,14 @@ impl Command for RecordVisit {
             attended_on: self.attended_on.clone(),
         };
         Ok(Decision::new(participant.references(), occurred_at).append(visit_id, attended).append(casebook_id, filed))
+    }
+}
+
+/// Refuses what says the same as a visit on record. That one is looked at, so that it is told to nobody who may not see it.
+fn require_none_like(facts: &Facts, casebook: &Casebook, filed: &VisitFiled) -> Result<(), Halt> {
+    match casebook.visit_like(filed) {
+        Some(known) if *facts.get::<Visit>(known)? != Visit::Absent => Err(VisitError::AlreadyRecorded(known).into()),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -164,7 +169,7 @@ impl Command for CorrectVisit {
         let Visit::Attended(attended) = facts.get::<Visit>(visit_id)? else {
             return Err(NotFound::halt(VisitError::NOT_FOUND, "visit", visit_id, None));
         };
-        let participant = participant(facts, attended.subject_id, None)?;
+        let participant = attended.participant;
         let place = participant.place(facts);
         let occurred_at = self.occurred_at.time(context, "occurred_at", &place)?;
         place.require_not_before(occurred_at, attended.recorded_at, VisitError::CorrectedBefore)?;
@@ -189,10 +194,10 @@ impl Command for CorrectVisit {
         changes.visit.apply(&mut filed.visit);
         changes.visit_number.apply(&mut filed.visit_number);
         changes.attended_on.apply(&mut filed.attended_on);
-        let casebook_id = CasebookId::of(attended.subject_id);
-        let is_exact = filed.attended_on.exact().is_some();
-        if let Some(other) = facts.get::<Casebook>(casebook_id)?.visit_like(&filed).filter(|_| is_exact) {
-            return Err(VisitError::AlreadyRecorded(other).into());
+        let casebook_id = CasebookId::of(participant.subject_id);
+        let casebook = facts.get::<Casebook>(casebook_id)?;
+        if filed.attended_on.exact().is_some() {
+            require_none_like(facts, casebook, &filed)?;
         }
         let corrected = VisitCorrected { changes, previous, reason: self.reason.clone().into() };
         Ok(Decision::new(participant.references(), occurred_at).append(visit_id, corrected).append(casebook_id, filed))
@@ -202,12 +207,17 @@ impl Command for CorrectVisit {
 impl Aggregate for Visit {
     type Id = VisitId;
     type Event = VisitEvent;
-    const SNAPSHOT_VERSION: u16 = 4;
+    const SNAPSHOT_VERSION: u16 = 5;
 
     fn evolve(self, event: &VisitEvent, occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
             (Visit::Absent, VisitEvent::VisitAttended(attended)) => Visit::Attended(Box::new(Attended {
-                subject_id: attended.subject_id,
+                participant: Participant {
+                    subject_id: attended.subject_id,
+                    trial_id: attended.trial_id,
+                    site_id: attended.site_id,
+                    patient_id: attended.patient_id,
+                },
                 recorded_at: occurred_at,
                 visit: attended.visit.clone(),
                 visit_number: attended.visit_number,

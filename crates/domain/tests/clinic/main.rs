@@ -16,6 +16,7 @@ mod faults;
 mod forms;
 mod identity;
 mod late;
+mod moved;
 mod operation;
 mod processes;
 mod properties;

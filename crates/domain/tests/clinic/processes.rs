@@ -214,7 +214,7 @@ fn enrolment_waits_for_judgements_where_no_observation_is_missing() {
 #[test]
 fn a_later_screening_at_another_site_is_followed_there() {
     let elsewhere = SiteId::from(Uuid::from_u128(9));
-    let failed = on_subject(events::enrolment::subject::ScreeningFailed { reasons: vec!["I1".to_owned()] });
+    let failed = on_subject(events::enrolment::subject::ScreeningFailed { reasons: vec!["I1".into()] });
     let again =
         on_subject(PatientRescreened { site_id: elsewhere, subject_number: "709-001".to_owned(), screening_number: 2 });
     given([signed(EnrolmentMode::Automatic), screened(), failed, again])
@@ -327,7 +327,7 @@ fn every_screening_that_is_on_hold_is_told_of() {
         let (site_id, subject_number) = (site_id(), "701-002".to_owned());
         on_subject(PatientRescreened { site_id, subject_number, screening_number: 2 })
     };
-    let failed = on_subject(events::enrolment::subject::ScreeningFailed { reasons: vec!["I1".to_owned()] });
+    let failed = on_subject(events::enrolment::subject::ScreeningFailed { reasons: vec!["I1".into()] });
     let tell = Step::new("tell-on-hold", notification(1, "enrolment-on-hold", Role::Investigator, "investigator/2"));
     given([signed(EnrolmentMode::Automatic), screened(), failed, again()])
         .process::<EnrolmentProcess>()

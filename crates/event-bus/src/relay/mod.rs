@@ -12,6 +12,7 @@ mod ahead;
 mod compare;
 mod error;
 mod health;
+mod placed;
 mod proof;
 mod publish;
 mod republish;
@@ -38,6 +39,7 @@ pub use compare::{Difference, LostEvent, compare};
 pub use error::RelayError;
 use health::Record;
 pub use health::{RelayHealth, RelayStanding};
+pub use placed::Placed;
 use publish::{Form, Place, Publisher};
 pub use republish::{RepublishError, republish};
 use stream::{Bus, Standing};
@@ -57,6 +59,7 @@ pub struct Relay {
     context: jetstream::Context,
     options: RelayOptions,
     holder: Uuid,
+    placed: Placed,
     record: Record,
     // Whether the operator's limits of the stream were told.
     told: AtomicBool,
@@ -74,7 +77,14 @@ impl Relay {
     /// A relay from `store` to the NATS of `client`; [`Relay::run`] does the work.
     pub fn new(store: Store, client: async_nats::Client, options: RelayOptions) -> Self {
         let (holder, record) = (Uuid::now_v7(), Record::new(client.clone()));
-        Self { store, context: publish::context(client), options, holder, record, told: AtomicBool::new(false) }
+        let (context, placed) = (publish::context(client), Placed::default());
+        Self { store, context, options, holder, placed, record, told: AtomicBool::new(false) }
+    }
+
+    /// Has it keep there which messages are its own.
+    #[must_use]
+    pub fn keeping(self, placed: Placed) -> Self {
+        Self { placed, ..self }
     }
 
     /// Tells how it is doing, as long as somebody wants to know.
@@ -145,8 +155,11 @@ impl Relay {
         let bus = self.bus().await?;
         let checkpoint = self.store.checkpoints.load(RELAY_CHECKPOINT).await?;
         let message_bytes_max = bus.make(self.options.replicas).await?;
+        // Before it is looked where it stands: of another that is made meanwhile nothing is taken for our own.
+        let stream = bus.stream().await?;
+        let created = stream.cached_info().created.unix_timestamp_nanos();
         if !self.told.swap(true, Ordering::Relaxed) {
-            stream::tell_limits(&bus.stream().await?.cached_info().config);
+            stream::tell_limits(&stream.cached_info().config);
         }
         let standing = self.take_up(&bus, checkpoint).await?;
         let position = self.position(&standing, checkpoint).await?;
@@ -154,6 +167,7 @@ impl Relay {
             tracing::warn!(position, checkpoint, "the stream lost messages; they are published again");
         }
         let form = Form { bus, signer: self.options.signer.clone(), run: standing.run(), message_bytes_max };
+        let _ends = self.placed.begin(created, standing.sequence);
         self.relay(form, Place { position, sequence: standing.sequence }).await
     }
 
@@ -193,7 +207,7 @@ impl Relay {
 
     async fn relay(&self, form: Form, place: Place) -> Result<Ended, RelayError> {
         let (store, bus) = (&self.store, form.bus.clone());
-        let mut publisher = Publisher::new(&bus.context, place);
+        let mut publisher = Publisher::new(&bus.context, &self.placed, place);
         let mut log = Ahead::new(store.log.clone(), form);
         let mut watch = store.log.watch_head();
         let mut renew_at = Instant::now() + LEASE_RENEWAL;

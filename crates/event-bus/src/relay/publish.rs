@@ -16,11 +16,15 @@ use events::envelope::Envelope;
 use uuid::Uuid;
 
 use super::RelayError;
+use super::placed::Placed;
 use super::stream::Bus;
 use crate::control::{self, Begun, Why};
 use crate::message::{headers, wire_bytes, with_data_ref};
 use crate::signature::Signer;
 use crate::topology::{ACKNOWLEDGE_EVERY, ACKNOWLEDGE_TIME_MAX, ADDED_HEADER_BYTES, PUBLISH_WINDOW};
+
+/// Characters of a message's signature that its id ends in: 66 bits.
+const ID_SIGNATURE_CHARACTERS: usize = 11;
 
 /// A JetStream context with our limits.
 pub fn context(client: async_nats::Client) -> jetstream::Context {
@@ -54,7 +58,11 @@ impl Outgoing {
             payload = Bytes::new();
             metrics::counter!("anamnesis_relay_referenced_total").increment(1);
         }
-        form.signer.sign(&mut headers, &event.payload);
+        let signature = form.signer.sign(&mut headers, &event.payload);
+        // Of an id that somebody knew before, they could send a message of their own: the server would take ours for its
+        // repetition.
+        let id = format!("{id}.{}", &signature[..ID_SIGNATURE_CHARACTERS]);
+        headers.insert(NATS_MESSAGE_ID, id.as_str());
         let subject = form.bus.topology.subject(&event);
         Self { position: event.position, recorded_at: event.recorded_at, id, subject, headers, payload }
     }
@@ -121,6 +129,7 @@ pub struct Place {
 pub struct Publisher<'context> {
     context: &'context jetstream::Context,
     client: Client,
+    placed: &'context Placed,
     // Those that ask to be acknowledged.
     waiting: VecDeque<Waiting>,
     // The id of the last message, as soon as one was sent.
@@ -139,9 +148,9 @@ struct Waiting {
 }
 
 impl<'context> Publisher<'context> {
-    pub fn new(context: &'context jetstream::Context, place: Place) -> Self {
+    pub fn new(context: &'context jetstream::Context, placed: &'context Placed, place: Place) -> Self {
         let client = context.client();
-        Self { context, client, waiting: VecDeque::new(), last_id: None, sent: place, acknowledged: place }
+        Self { context, client, placed, waiting: VecDeque::new(), last_id: None, sent: place, acknowledged: place }
     }
 
     /// The last position that was sent.
@@ -187,6 +196,7 @@ impl<'context> Publisher<'context> {
             headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, last);
         }
         let sequence = self.sent.sequence + 1;
+        self.placed.send(sequence);
         if ask {
             let message = PublishMessage::build().payload(payload).headers(headers);
             let sent = self.context.send_publish(subject, message).await;
@@ -219,6 +229,7 @@ impl<'context> Publisher<'context> {
         metrics::counter!("anamnesis_relay_published_total").increment(sequence - self.acknowledged.sequence);
         metrics::histogram!("anamnesis_relay_delay_seconds").record(seconds_since(recorded_at));
         self.acknowledged = Place { position, sequence };
+        self.placed.acknowledge(sequence);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ahead::Ahead;
+use super::placed::Placed;
 use super::proof::event_at;
 use super::publish::{Form, Place, Publisher, context, say};
 use super::stream::Bus;
@@ -150,7 +151,9 @@ async fn fill(
     let Ready { bus, message_bytes_max, head, begun } = ready;
     let (run, sequence) = begin(&bus, &signer, &begun).await.map_err(RepublishError::Before)?;
     let form = Form { bus: bus.clone(), signer, run: Some(run), message_bytes_max };
-    let mut publisher = Publisher::new(&bus.context, Place { position: begun.after_position, sequence });
+    // Nobody in this process listens.
+    let placed = Placed::default();
+    let mut publisher = Publisher::new(&bus.context, &placed, Place { position: begun.after_position, sequence });
     let published = publish(store, form, &mut publisher, head, holder, progress).await;
     let reached = publisher.acknowledged();
     if let Err(source) = published {

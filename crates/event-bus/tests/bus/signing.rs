@@ -5,11 +5,12 @@ use async_nats::{Client, HeaderMap};
 use event_bus::signature::example;
 use event_bus::topology::{CONTROL_ADDRESS, EVENT_ADDRESS};
 use event_bus::watch::Reason;
-use event_bus::{Foreign, PublicKeys, Signer, Watch, republish};
+use event_bus::{Foreign, Placed, PublicKeys, Relay, Signer, Watch, republish};
 use event_store::Store;
 use testkit::appends::fill;
 use testkit::{eventually, stores};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -35,8 +36,15 @@ async fn every_message_is_signed_by_the_relay() {
     for sequence in state.first_sequence..=state.last_sequence {
         let message = stream.get_raw_message(sequence).await.expect("a message");
         assert_eq!(keys().verify(&message.headers, Some(&message.payload)), Ok(()), "{sequence}");
-        let count = if message.subject.contains(".events.") { &mut events } else { &mut controls };
-        *count += 1;
+        let header = |name: &str| message.headers.get(name).expect("a header").as_str();
+        if message.subject.contains(".events.") {
+            // Nobody can know it before.
+            let (id, signature) = (header("Nats-Msg-Id"), header("ce-signature"));
+            assert!(id.starts_with(header("ce-id")) && id.ends_with(&format!(".{}", &signature[..11])), "{id}");
+            events += 1;
+        } else {
+            controls += 1;
+        }
     }
     assert_eq!((events, controls), (700, 1));
 }
@@ -86,7 +94,12 @@ struct Watched {
 impl Watched {
     /// Watches, and listens already.
     async fn start(store: &Store, client: &Client, keys: PublicKeys) -> Self {
-        let mut watch = Watch::new(client.clone(), store.log.clone(), keys);
+        let this = Self::of(Watch::new(client.clone(), store.log.clone(), keys));
+        eventually("somebody listens", PATIENCE, async || listeners(store, client).await > 0).await;
+        this
+    }
+
+    fn of(mut watch: Watch) -> Self {
         let (sender, told) = unbounded_channel();
         let task = tokio::spawn(async move {
             loop {
@@ -95,19 +108,18 @@ impl Watched {
                 }
             }
         });
-        let this = Self { told, _task: AbortOnDropHandle::new(task) };
-        let listens = async || match stream(store, client).await {
-            Some(stream) => stream.cached_info().state.consumer_count > 0,
-            None => false,
-        };
-        eventually("somebody listens", PATIENCE, listens).await;
-        this
+        Self { told, _task: AbortOnDropHandle::new(task) }
     }
 
     async fn next(&mut self) -> (Reason, &'static str) {
         let told = tokio::time::timeout(PATIENCE, self.told.recv()).await.expect("it is told").expect("it goes on");
         (told.reason, told.address)
     }
+}
+
+/// How many listen to the stream.
+async fn listeners(store: &Store, client: &Client) -> usize {
+    stream(store, client).await.map_or(0, |stream| stream.cached_info().state.consumer_count)
 }
 
 /// Subject, headers that are changed, what is told by the log alone and by the key, and under which address.
@@ -187,4 +199,41 @@ async fn a_watch_outlives_the_server_and_the_stream() {
     let forger = Forger::of(&test.store, &client).await;
     forger.publish(&forger.subject, &[("ce-type", "x")]).await;
     assert_eq!(watched.next().await, (Reason::NotSigned, EVENT_ADDRESS));
+}
+
+#[tokio::test]
+async fn beside_a_relay_only_strangers_are_listened_to() {
+    let (test, nats) = (stores::sqlite().await, testkit::nats().await);
+    let (client, placed) = (client_of(&nats).await, Placed::default());
+    let start = || {
+        let relay = Relay::new(test.store.clone(), client.clone(), options()).keeping(placed.clone());
+        AbortOnDropHandle::new(tokio::spawn(relay.run(CancellationToken::new())))
+    };
+    let relay = start();
+    fill(&*test.store.log, 20).await;
+    wait_for_everything(&test.store, &client).await;
+    let watch = Watch::new(client.clone(), test.store.log.clone(), keys()).beside(placed.clone());
+    let mut watched = Watched::of(watch);
+    for _ in 0..5 {
+        fill(&*test.store.log, 300).await;
+        wait_for_everything(&test.store, &client).await;
+        assert_eq!(listeners(&test.store, &client).await, 0, "all of it is the relay's own");
+    }
+    // What is like a message of the relay's in all but its signature, as its next.
+    let forger = Forger::of(&test.store, &client).await;
+    forger.publish(&forger.subject, &[("ce-position", "1521"), ("ce-id", &Uuid::from_u128(1).to_string())]).await;
+    assert_eq!(watched.next().await, (Reason::NotSigned, EVENT_ADDRESS));
+    // Where no relay works it goes on listening: a relay that takes over elsewhere keeps nothing here.
+    drop(relay);
+    republish(&test.store, client.clone(), options(), 1, &mut |_, _| {}).await.expect("it is filled anew");
+    forger.publish(&forger.subject, &[("ce-type", "x")]).await;
+    assert_eq!(watched.next().await, (Reason::NotSigned, EVENT_ADDRESS));
+    assert!(listeners(&test.store, &client).await > 0);
+    republish(&test.store, client.clone(), options(), 1, &mut |_, _| {}).await.expect("it is filled anew");
+    let _relay = start();
+    fill(&*test.store.log, 10).await;
+    wait_for_everything(&test.store, &client).await;
+    eventually("nobody listens again", PATIENCE, async || listeners(&test.store, &client).await == 0).await;
+    forger.publish(&forger.subject, &[("ce-id", "x")]).await;
+    assert_eq!(watched.next().await, (Reason::Malformed, EVENT_ADDRESS));
 }

@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 
 use super::ExecutorOptions;
-use crate::log::{EventLog, LogError, Snapshot, Write};
+use crate::log::{EventLog, LogError, Snapshot, Write, is_last};
 use crate::sealer::Sealer;
 
 /// Events that are read at a time.
@@ -69,7 +69,7 @@ impl Aggregates {
         for need in needs {
             let mut events = read.remove(&need.stream).unwrap_or_default();
             let mut fact = Fact::absent(&need.fold);
-            if events.len() < short {
+            if is_last(&events, short) {
                 self.sealer.open(&mut events).await?;
                 for envelope in &events {
                     fact = apply(fact, envelope, &need.fold)?;
@@ -207,13 +207,14 @@ async fn fold_opened(
 ) -> Result<Fact, LogError> {
     loop {
         let mut events = log.read_stream(stream, fact.version, READ_EVENTS).await?;
+        let is_last = is_last(&events, READ_EVENTS);
         if let Some(sealer) = sealer {
             sealer.open(&mut events).await?;
         }
         for envelope in &events {
             fact = apply(fact, envelope, fold)?;
         }
-        if events.len() < READ_EVENTS {
+        if is_last {
             return Ok(fact);
         }
     }

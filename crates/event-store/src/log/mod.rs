@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::checkpoints::{Checkpoint, WentBack};
+pub use crate::portion::READ_BYTES_MAX;
 
 pub use error::{AppendError, LogError, MalformedAppend};
 
@@ -36,6 +37,12 @@ pub const APPEND_EVENTS_MAX: usize = 1_000;
 /// Greatest size of one payload in bytes: with 64 KiB of headers it is within a
 /// MiB, which is what NATS takes unless told otherwise, headers included.
 pub const PAYLOAD_BYTES_MAX: usize = (1024 - 64) * 1024;
+
+/// Whether a read of at most `limit` events came to the end of what was asked for: neither their number nor their length
+/// cut it off. To be asked of the events as they are stored, before anything in them is opened.
+pub fn is_last(events: &[Envelope], limit: usize) -> bool {
+    events.len() < limit && events.iter().map(|event| event.payload.len()).sum::<usize>() < READ_BYTES_MAX
+}
 
 /// What version a stream must have for an append to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +222,8 @@ pub struct LogIdentity {
     pub epoch: u64,
 }
 
-/// The log.
+/// The log. Whatever reads several events gives fewer than `limit` where they are long (see [`is_last`]), and none only where
+/// there are none.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
     /// Appends atomically and durably; returns after the commit.
@@ -228,8 +236,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// Events of one stream after `after_version`, in order, at most `limit`.
     async fn read_stream(&self, stream: StreamId, after_version: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;
 
-    /// Events of several streams from their beginnings, in order, at most `limit` of each. In one round trip
-    /// where there is one to make; an engine in this process reads one after the other.
+    /// Events of several streams from their beginnings, in order, at most `limit` of each; of each as
+    /// [`EventLog::read_stream`] gives them. In one round trip where there is one to make; an engine in this process
+    /// reads one after the other.
     async fn read_streams(
         &self,
         streams: &[StreamId],
@@ -245,8 +254,7 @@ pub trait EventLog: Send + Sync + 'static {
     /// Events after `after_position`, in order, at most `limit`.
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;
 
-    /// As [`EventLog::read_all`], for those who read on and on: may give fewer
-    /// than there are, and none only where there are none.
+    /// As [`EventLog::read_all`], for those who read on and on: may give fewer than there are.
     async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         self.read_all(after_position, limit).await
     }

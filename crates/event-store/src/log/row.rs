@@ -16,6 +16,9 @@ pub const COLUMNS: &str = "position, stream_type, stream_id, version, event_id, 
      occurred_at, recorded_at, actor, command_id, correlation_id, causation_id, trace_context, \
      trial_id, site_id, patient_id";
 
+/// Where among [`COLUMNS`] the payload is.
+pub const PAYLOAD_COLUMN: usize = 7;
+
 /// The event with the id `$1`, which ends in the position `$2`.
 pub const EVENT_BY_ID: &str = "event_id = $1 AND position = $2";
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use events::envelope::Envelope;
 use events::ids::StreamId;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres, Row as _};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -17,10 +18,11 @@ use super::batch::{PostgresWriter, load_commands};
 use super::primary::Primary;
 use super::{Pool, head};
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, Row, identity, natural, signed};
+use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, PAYLOAD_COLUMN, Row, identity, natural, signed};
 use crate::log::{
     Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot, event_id,
 };
+use crate::portion::Portion;
 
 /// The log in a PostgreSQL database.
 pub struct PostgresLog {
@@ -44,6 +46,14 @@ impl PostgresLog {
         let announcing = AbortOnDropHandle::new(tokio::spawn(head::announce(pool.clone(), announced)));
         Self { pool, writer, head: receiver, incarnation, _tasks: [watching, announcing] }
     }
+
+    async fn portion(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+        doing: &'static str,
+    ) -> Result<Vec<Envelope>, LogError> {
+        envelopes(self.pool.fetch_portion(query, PAYLOAD_COLUMN).await.map(|portion| portion.rows), doing)
+    }
 }
 
 #[async_trait]
@@ -58,8 +68,7 @@ impl EventLog for PostgresLog {
              ORDER BY version LIMIT $4"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(stream.id).bind(stream.kind.as_str());
-        let rows = query.bind(signed(after_version)).bind(signed(limit as u64)).fetch_all(&self.pool).await;
-        envelopes(rows, "reading a stream")
+        self.portion(query.bind(signed(after_version)).bind(signed(limit as u64)), "reading a stream").await
     }
 
     async fn read_streams(
@@ -78,8 +87,16 @@ impl EventLog for PostgresLog {
         let query = sqlx::query(AssertSqlSafe(sql))
             .bind(read.keys().map(|stream| stream.id).collect::<Vec<_>>())
             .bind(read.keys().map(|stream| stream.kind.as_str()).collect::<Vec<_>>());
-        let rows = query.bind(signed(limit as u64)).fetch_all(&self.pool).await;
-        for event in envelopes(rows, "reading several streams")? {
+        let portion = self.pool.fetch_portion(query.bind(signed(limit as u64)), PAYLOAD_COLUMN).await;
+        let Portion { rows, is_whole } = portion.map_err(LogError::database("reading several streams"))?;
+        if !is_whole {
+            // Of which of them something is missing nobody can tell.
+            for (stream, events) in &mut read {
+                *events = self.read_stream(*stream, 0, limit).await?;
+            }
+            return Ok(read);
+        }
+        for event in envelopes(Ok(rows), "reading several streams")? {
             read.entry(event.stream).or_default().push(event);
         }
         // A join promises no order.
@@ -90,7 +107,7 @@ impl EventLog for PostgresLog {
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(signed(after_position)).bind(signed(limit as u64));
-        envelopes(query.fetch_all(&self.pool).await, "reading the log")
+        self.portion(query, "reading the log").await
     }
 
     async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
@@ -117,7 +134,7 @@ impl EventLog for PostgresLog {
              ORDER BY position LIMIT $4"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(after_position)).bind(signed(to_position));
-        envelopes(query.bind(signed(limit as u64)).fetch_all(&self.pool).await, "reading by reference")
+        self.portion(query.bind(signed(limit as u64)), "reading by reference").await
     }
 
     async fn read_reference_back(
@@ -131,7 +148,7 @@ impl EventLog for PostgresLog {
             "SELECT {COLUMNS} FROM events WHERE {column} = $1 AND position < $2 ORDER BY position DESC LIMIT $3"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(signed(before_position)).bind(signed(limit as u64));
-        envelopes(query.fetch_all(&self.pool).await, "reading back by reference")
+        self.portion(query, "reading back by reference").await
     }
 
     async fn identity(&self) -> Result<LogIdentity, LogError> {
@@ -240,7 +257,7 @@ fn envelope(row: PgRow) -> Result<Envelope, LogError> {
             event_id: row.try_get(4)?,
             event_type: row.try_get(5)?,
             schema_version: row.try_get::<i16, _>(6)?.into(),
-            payload: row.try_get(7)?,
+            payload: row.try_get(PAYLOAD_COLUMN)?,
             occurred_at: row.try_get(8)?,
             recorded_at: row.try_get(9)?,
             actor: row.try_get(10)?,

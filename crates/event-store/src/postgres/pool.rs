@@ -14,11 +14,13 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Error, Execute, Executor, PgPool, Postgres, SqlStr};
+use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::query::Query;
+use sqlx::{Either, Error, Execute, Executor, PgPool, Postgres, Row as _, SqlStr};
 use tokio::time::timeout;
 
 use super::primary::{self, Primary, silent};
+use crate::portion::Portion;
 
 /// The longest time that a statement may take: less than a request.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
@@ -45,6 +47,26 @@ impl Pool {
                 Err(self.why_none_is_made().await)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The first rows of an answer, in the column `long` of which is what makes them long. A connection whose answer was
+    /// cut off is closed.
+    pub async fn fetch_portion(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+        long: usize,
+    ) -> Result<Portion<PgRow>, Error> {
+        let length =
+            |row: &PgRow| row.try_get_raw(long).ok().and_then(|raw| raw.as_bytes().ok()).map_or(0, <[u8]>::len);
+        let mut held = self.hold().await?;
+        match timeout(ANSWER_MAX, Portion::read(query.fetch(&mut *held), length)).await {
+            Ok(Ok(portion)) if !portion.is_whole => Ok(portion),
+            Ok(answer) => {
+                held.give_back();
+                answer
+            }
+            Err(_) => Err(silent(ANSWER_MAX)),
         }
     }
 

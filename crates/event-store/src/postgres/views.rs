@@ -16,10 +16,11 @@ use super::Pool;
 use super::advance::advance;
 use super::generations::{self, generation_table};
 use crate::log::row::natural;
+use crate::portion::Portion;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
-    Column, ColumnKind, ColumnValue, CommitError, Cursor, Dialect, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
-    ViewError, ViewSchema, ViewState, ViewStore, cursor_behind,
+    Column, ColumnKind, ColumnValue, CommitError, Cursor, DOCUMENT_COLUMN, Dialect, Found, ListQuery, ListSql, Page,
+    SortKey, ViewBatch, ViewError, ViewSchema, ViewState, ViewStore, cursor_behind,
 };
 
 /// Views in a PostgreSQL database.
@@ -212,8 +213,8 @@ impl ViewStore for PostgresViews {
         let columns = self.state(view).await?.columns;
         let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, Dialect::Postgres)?;
         let statement = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
-        let rows = statement.fetch_all(&self.pool).await.map_err(ViewError::database("reading a list"))?;
-        page(view, query, &sort, rows)
+        let portion = self.pool.fetch_portion(statement, DOCUMENT_COLUMN).await;
+        page(view, query, &sort, portion.map_err(ViewError::database("reading a list"))?)
     }
 
     async fn position(&self, view: &str) -> Result<u64, ViewError> {
@@ -263,12 +264,13 @@ fn bind(query: Query<'_, Postgres, PgArguments>, value: ColumnValue) -> Query<'_
     }
 }
 
-fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<PgRow>) -> Result<Page, ViewError> {
+fn page(view: &str, query: &ListQuery, sort: &SortKey, portion: Portion<PgRow>) -> Result<Page, ViewError> {
+    let Portion { mut rows, is_whole } = portion;
     let reading = ViewError::database("reading a list's rows");
     let first = rows.first().ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
     let (position, event_id) = (first.try_get(0).map_err(&reading)?, first.try_get(4).map_err(&reading)?);
     let checkpoint = catalogue::checkpoint(position, event_id)?;
-    let more = rows.len() > query.limit as usize;
+    let more = !is_whole || rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
     let next = match rows.last() {
         Some(last) if more => Some(cursor(view, query, sort, last).map_err(&reading)?),
@@ -279,7 +281,7 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<PgRow>) -> 
         // The one row without a key tells the position of an empty list.
         let key: Option<String> = row.try_get(1).map_err(&reading)?;
         if let Some(key) = key {
-            documents.push((key, raw(row.try_get(2).map_err(&reading)?)?));
+            documents.push((key, raw(row.try_get(DOCUMENT_COLUMN).map_err(&reading)?)?));
         }
     }
     Ok(Page { checkpoint, rows: documents, next })

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
 use events::ids::StreamId;
+use futures::stream::BoxStream;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
 use tokio::sync::watch;
@@ -17,10 +18,11 @@ use super::SqliteFile;
 use super::batch::{SqliteWriter, load_commands};
 use super::references;
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, Row, identity, natural, signed};
+use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, PAYLOAD_COLUMN, Row, identity, natural, signed};
 use crate::log::{
     Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot, event_id,
 };
+use crate::portion::Portion;
 
 /// How often the head is looked at for what other processes appended.
 const HEAD_POLL: Duration = Duration::from_millis(200);
@@ -45,6 +47,18 @@ impl SqliteLog {
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch_head(file.read.clone(), head)));
         Self { file, writer, head: receiver, _watcher: watcher }
     }
+
+    async fn portion(
+        coming: BoxStream<'_, Result<SqliteRow, sqlx::Error>>,
+        doing: &'static str,
+    ) -> Result<Vec<Envelope>, LogError> {
+        envelopes(Portion::read(coming, |row| length(row, PAYLOAD_COLUMN)).await.map(|portion| portion.rows), doing)
+    }
+}
+
+/// The bytes of a column that holds a text or a blob.
+pub(super) fn length(row: &SqliteRow, column: usize) -> usize {
+    row.try_get_unchecked::<&[u8], _>(column).map_or(0, <[u8]>::len)
 }
 
 #[async_trait]
@@ -59,14 +73,14 @@ impl EventLog for SqliteLog {
              ORDER BY version LIMIT $4"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(stream.id).bind(stream.kind.as_str());
-        let rows = query.bind(signed(after_version)).bind(signed(limit as u64)).fetch_all(&self.file.read).await;
-        envelopes(rows, "reading a stream")
+        let query = query.bind(signed(after_version)).bind(signed(limit as u64));
+        Self::portion(query.fetch(&self.file.read), "reading a stream").await
     }
 
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(signed(after_position)).bind(signed(limit as u64));
-        envelopes(query.fetch_all(&self.file.read).await, "reading the log")
+        Self::portion(query.fetch(&self.file.read), "reading the log").await
     }
 
     async fn follow(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
@@ -90,7 +104,7 @@ impl EventLog for SqliteLog {
     ) -> Result<Vec<Envelope>, LogError> {
         let query = sqlx::query(AssertSqlSafe(references::select(reference))).bind(reference.column().1);
         let query = query.bind(signed(after_position)).bind(signed(to_position));
-        envelopes(query.bind(signed(limit as u64)).fetch_all(&self.file.read).await, "reading by reference")
+        Self::portion(query.bind(signed(limit as u64)).fetch(&self.file.read), "reading by reference").await
     }
 
     async fn read_reference_back(
@@ -101,7 +115,7 @@ impl EventLog for SqliteLog {
     ) -> Result<Vec<Envelope>, LogError> {
         let query = sqlx::query(AssertSqlSafe(references::select_back(reference))).bind(reference.column().1);
         let query = query.bind(signed(before_position)).bind(signed(limit as u64));
-        envelopes(query.fetch_all(&self.file.read).await, "reading back by reference")
+        Self::portion(query.fetch(&self.file.read), "reading back by reference").await
     }
 
     async fn identity(&self) -> Result<LogIdentity, LogError> {
@@ -236,7 +250,7 @@ fn envelope(row: SqliteRow) -> Result<Envelope, LogError> {
             event_id: row.try_get(4)?,
             event_type: row.try_get(5)?,
             schema_version: row.try_get(6)?,
-            payload: row.try_get(7)?,
+            payload: row.try_get(PAYLOAD_COLUMN)?,
             occurred_at,
             recorded_at,
             actor: row.try_get(10)?,

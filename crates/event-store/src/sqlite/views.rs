@@ -15,13 +15,15 @@ use uuid::Uuid;
 
 use super::SqliteFile;
 use super::declared::{declare, forget_indexes};
+use super::log::length;
 use super::rows::{chunks, values};
 use crate::checkpoints::Checkpoint;
 use crate::log::row::{natural, signed};
+use crate::portion::Portion;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
-    Column, ColumnKind, ColumnValue, CommitError, Cursor, Dialect, Found, ListQuery, ListSql, Page, SortKey, ViewBatch,
-    ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
+    Column, ColumnKind, ColumnValue, CommitError, Cursor, DOCUMENT_COLUMN, Dialect, Found, ListQuery, ListSql, Page,
+    SortKey, ViewBatch, ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
 };
 
 /// Old rows that are removed at a time.
@@ -247,8 +249,8 @@ impl ViewStore for SqliteViews {
         let columns = self.state(view).await?.columns;
         let ListSql { sql, values, sort } = ListSql::build(view, &columns, query, Dialect::Sqlite)?;
         let statement = values.iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
-        let rows = statement.fetch_all(&self.file.read).await.map_err(ViewError::database("reading a list"))?;
-        page(view, query, &sort, rows)
+        let portion = Portion::read(statement.fetch(&self.file.read), |row| length(row, DOCUMENT_COLUMN)).await;
+        page(view, query, &sort, portion.map_err(ViewError::database("reading a list"))?)
     }
 
     async fn position(&self, view: &str) -> Result<u64, ViewError> {
@@ -310,12 +312,13 @@ fn bind<'query>(
     }
 }
 
-fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<SqliteRow>) -> Result<Page, ViewError> {
+fn page(view: &str, query: &ListQuery, sort: &SortKey, portion: Portion<SqliteRow>) -> Result<Page, ViewError> {
+    let Portion { mut rows, is_whole } = portion;
     let reading = ViewError::database("reading a list's rows");
     let first = rows.first().ok_or_else(|| ViewError::Unknown(view.to_owned()))?;
     let (position, event_id) = (first.try_get(0).map_err(&reading)?, first.try_get(4).map_err(&reading)?);
     let checkpoint = catalogue::checkpoint(position, event_id)?;
-    let more = rows.len() > query.limit as usize;
+    let more = !is_whole || rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
     let next = match rows.last() {
         Some(last) if more => Some(cursor(view, query, sort, last).map_err(&reading)?),
@@ -326,7 +329,7 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, mut rows: Vec<SqliteRow>)
         // The one row without a key tells the position of an empty list.
         let key: Option<String> = row.try_get(1).map_err(&reading)?;
         if let Some(key) = key {
-            documents.push((key, raw(row.try_get(2).map_err(&reading)?)?));
+            documents.push((key, raw(row.try_get(DOCUMENT_COLUMN).map_err(&reading)?)?));
         }
     }
     Ok(Page { checkpoint, rows: documents, next })

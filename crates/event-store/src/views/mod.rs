@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::checkpoints::Checkpoint;
 
+pub(crate) use query::DOCUMENT_COLUMN;
 pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError, Within};
 pub use query::{Dialect, ListSql, STRETCHES_MAX};
 pub(crate) use query::{SortKey, cursor_behind};

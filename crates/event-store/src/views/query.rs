@@ -218,6 +218,9 @@ impl ListSql {
     }
 }
 
+/// Where among the columns of a list's statement the document is.
+pub(crate) const DOCUMENT_COLUMN: usize = 2;
+
 /// The place behind a row of `query`'s list.
 pub(crate) fn cursor_behind(view: &str, query: &ListQuery, key: &str, value: ColumnValue, seen: Uuid) -> Cursor {
     Cursor { view: view.to_owned(), sort: query.sort.clone(), value, key: key.to_owned(), seen }

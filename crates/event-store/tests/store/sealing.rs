@@ -1,17 +1,21 @@
 //! What people are and write is sealed before it is stored, opened for decisions, and gone with the keys.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use decider::{Aggregate, Context, Decision, Facts, Halt, Need, StreamFold};
-use event_store::execute::{ExecuteError, Executed, Executor, Request};
+use event_store::Document;
+use event_store::execute::{ExecuteError, Executed, Executor, ExecutorOptions, Request};
 use events::enrolment::subject::{SubjectEvent, SubjectRandomised};
 use events::envelope::{Actor, Envelope, References};
+use events::guarded::Whose;
 use events::ids::{PatientId, StreamKey, SubjectId, TrialId};
-use events::patient::{PatientEvent, PatientRegistered};
+use events::patient::{Demographics, DemographicsCorrected, PatientEvent, PatientRegistered};
 use events::values::{Blinded, Personal};
 use sealing::{Keyring, Owner};
 use serde_json::Value;
 use testkit::appends::{patient, some_time};
+use testkit::eventually;
 use testkit::stores::{self, TestStore};
 use uuid::Uuid;
 
@@ -167,7 +171,64 @@ async fn allocation_is_sealed_for_its_trial_and_opened_for_no_other(test: TestSt
     assert!(!String::from_utf8_lossy(&moved.payload).contains("ACT"), "{moved:?}");
 }
 
+/// What somebody wrote of the person, as it stands in the log.
+async fn written(executor: &Executor, test: &TestStore, id: PatientId) -> Value {
+    let decide = |_: &Context, facts: &Facts| {
+        facts.get::<Named>(id)?;
+        let corrected = DemographicsCorrected {
+            changes: Demographics::default(),
+            previous: Demographics::default(),
+            reason: "Misheard".into(),
+        };
+        Ok::<_, Halt>(Decision::new(References::patient(id), some_time()).append(id, corrected))
+    };
+    executor.execute(&request(id), &decide).await.expect("it is taken");
+    let event = stored(test, id).await;
+    serde_json::from_slice::<Value>(&event.payload).expect("JSON")["reason"].take()
+}
+
+/// Whoever keeps views may put any sealed value into any document.
+async fn documents_open_only_what_their_own_stream_wrote_for_them(test: TestStore) {
+    let (executor, one, other) = (stores::executor(&test.store).await, patient(), patient());
+    name(&executor, one, Personal::new(NAME.to_owned())).await.expect("it is taken");
+    let named = name_in(&stored(&test, one).await);
+    let reason = written(&executor, &test, one).await;
+    let (of_one, of_other) = (Whose::Patient(one), Whose::Patient(other));
+    let paths: &[&[&str]] = &[&["text"]];
+    for (value, stream, whose, opened) in [
+        (&reason, one, of_one, true),
+        // Of another stream; of whom the document is not.
+        (&reason, other, of_one, false),
+        (&reason, one, of_other, false),
+        // Who somebody is no document tells.
+        (&named, one, of_one, false),
+    ] {
+        let (stream, fields) = (Some(stream.uuid()), serde_json::json!({"text": value}));
+        let mut documents = [Document { whose: vec![whose], view: "consents", stream, fields }];
+        executor.sealer().open_documents(paths, &mut documents).await.expect("the keys are there");
+        assert_eq!(documents[0].fields["text"] == "Misheard", opened, "{:?}", documents[0].fields);
+        assert_eq!(documents[0].fields["text"].is_object(), !opened);
+    }
+}
+
+async fn a_snapshots_length_tells_nothing(test: TestStore) {
+    let options = ExecutorOptions { snapshot_every: 1, ..ExecutorOptions::default() };
+    let executor = Executor::new(test.store.log.clone(), stores::installation(&test.store).await, options);
+    let mut lengths = Vec::new();
+    for length in [1, 20, 300] {
+        let id = patient();
+        name(&executor, id, Personal::new("x".repeat(length))).await.expect("it is taken");
+        let kept = async || test.store.log.load_snapshot(id.stream()).await.expect("snapshots").is_some();
+        eventually("a snapshot is kept", Duration::from_secs(30), kept).await;
+        let snapshot = test.store.log.load_snapshot(id.stream()).await.expect("snapshots").expect("a snapshot");
+        lengths.push(snapshot.state.len());
+    }
+    assert!(lengths.iter().all(|length| *length == lengths[0]), "{lengths:?}");
+}
+
 testkit::on_both_engines! {
+    a_snapshots_length_tells_nothing,
+    documents_open_only_what_their_own_stream_wrote_for_them,
     allocation_is_sealed_for_its_trial_and_opened_for_no_other,
     what_is_sealed_in_the_log_is_open_to_decisions_only,
     what_was_moved_or_altered_stays_sealed,

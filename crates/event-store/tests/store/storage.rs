@@ -98,6 +98,20 @@ pub async fn numbers(store: &Store, query: ListQuery) -> Vec<u32> {
     }
 }
 
+async fn a_page_of_long_documents_is_short(test: TestStore) {
+    let store = &test.store;
+    let state = store.views.register(&ALERTS).await.expect("registered");
+    let long = |number: u32| {
+        let document = serde_json::json!({"number": number, "text": "x".repeat(900_000)});
+        ViewRow { is_new: true, document: serde_json::value::to_raw_value(&document).expect("JSON"), ..row(number) }
+    };
+    store.views.commit(&[batch(state.generation, 0, 50, (0..12).map(long).collect(), &[])]).await.expect("a batch");
+    let query = ListQuery { limit: 1_000, ..ListQuery::default() };
+    let page = store.views.list(ALERTS.name, &query).await.expect("a page");
+    assert!(page.rows.len() < 8 && page.next.is_some(), "{}", page.rows.len());
+    assert_eq!(numbers(store, query).await, (0..12).collect::<Vec<u32>>());
+}
+
 async fn lists_are_filtered_sorted_and_paged(test: TestStore) {
     let store = &test.store;
     filled(store, 60).await;
@@ -354,6 +368,7 @@ use crate::several::a_filter_takes_several_values;
 testkit::on_both_engines! {
     lists_are_filtered_sorted_and_paged,
     a_filter_takes_several_values,
+    a_page_of_long_documents_is_short,
     wrong_questions_are_refused,
     a_page_goes_on_where_it_ended_while_rows_come_and_go,
     a_batch_is_stored_whole_or_not_at_all,

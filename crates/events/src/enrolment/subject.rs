@@ -93,8 +93,8 @@ pub struct EligibilityRecorded {
 /// Screening ended without enrolment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScreeningFailed {
-    /// Why: codes of criteria, or of rules such as `site-cap-reached`.
-    pub reasons: Vec<String>,
+    /// Why: codes of criteria, of rules such as `site-cap-reached`, or what somebody wrote.
+    pub reasons: Vec<Prose>,
 }
 
 /// The subject was enrolled.

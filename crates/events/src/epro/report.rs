@@ -42,7 +42,7 @@ pub struct ReportSubmitted {
     /// IANA time zone in which it was filled in.
     pub time_zone: Option<TimeZone>,
     /// The device that it came from.
-    pub device: Option<String>,
+    pub device: Option<Prose>,
     /// The visit that it belongs to (CDISC `VISIT`).
     pub visit: Option<String>,
     /// Whether it was brought in from a record of the past.

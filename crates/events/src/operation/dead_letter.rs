@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::envelope::References;
 use crate::ids::StreamId;
+use crate::values::Prose;
 
 /// A step failed for good and waits for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,14 +37,14 @@ pub struct StepDeadLettered {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterRetried {
     /// Why.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 /// An operator gave the step up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterDropped {
     /// Why.
-    pub reason: String,
+    pub reason: Prose,
 }
 
 event_set! {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use event_store::clock;
-use event_store::log::{EventLog, LogError};
+use event_store::log::{EventLog, LogError, is_last};
 use events::envelope::Envelope;
 use events::ids::StreamKey as _;
 use futures::{Stream, stream};
@@ -210,7 +210,7 @@ impl Client {
                 // The window's end is visible already: nothing at or below it can follow later.
                 let end = *self.end.borrow();
                 let mut events = self.log.read_reference(reference, self.position, end, PIECE).await?;
-                if events.len() < PIECE && events.last().is_none_or(|event| event.position < end) {
+                if is_last(&events, PIECE) && events.last().is_none_or(|event| event.position < end) {
                     // So far everything was looked through, whatever the last event there is about.
                     events.extend(self.log.read_all(end.saturating_sub(1), 1).await?);
                 }

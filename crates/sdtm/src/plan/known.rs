@@ -226,7 +226,9 @@ impl Known {
                 *course = Course { site_id, number, ..Course::default() };
             }
             SubjectEvent::EligibilityRecorded(recorded) => course.assessments = recorded.assessments,
-            SubjectEvent::ScreeningFailed(failed) => course.failed = Some(failed.reasons),
+            SubjectEvent::ScreeningFailed(failed) => {
+                course.failed = Some(failed.reasons.into_iter().filter_map(Prose::into_words).collect())
+            }
             SubjectEvent::SubjectEnrolled(_) => course.enrolled_at = Some(at),
             SubjectEvent::SubjectRandomised(randomised) => self.randomised(randomised.arm.expose().cloned(), at),
             SubjectEvent::SubjectDiscontinued(discontinued) => {

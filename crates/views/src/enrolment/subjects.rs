@@ -6,7 +6,7 @@ use events::enrolment::subject::{EligibilityOutcome, PatientScreened, SubjectEnd
 use events::envelope::Envelope;
 use events::ids::{PatientId, SiteId, StreamType, SubjectId, TrialId};
 use events::registry::AnyEvent;
-use events::values::Blinded;
+use events::values::{Blinded, Prose};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub struct Subject {
     missing_observations: Vec<String>,
     /// Codes of criteria that eligibility waits to be judged.
     missing_judgements: Vec<String>,
-    screen_failure_reasons: Vec<String>,
+    screen_failure_reasons: Vec<Prose>,
     /// The arm that the subject was allocated to; only for roles that may see allocation.
     arm: Blinded<Option<String>>,
     discontinuation_reason: Option<String>,
@@ -66,7 +66,7 @@ enum SubjectStatus {
 impl Table for Subjects {
     type Document = Subject;
     const NAME: &'static str = "subjects";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const COLUMNS: &'static [Column<Subject>] = &[
         uuid("trial_id", |subject| subject.trial_id.uuid().into()),
         uuid("site_id", |subject| subject.site_id.uuid().into()),

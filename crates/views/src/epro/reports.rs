@@ -30,7 +30,7 @@ pub struct Report {
     instrument: String,
     questionnaire_version: String,
     visit: Option<String>,
-    device: Option<String>,
+    device: Option<Prose>,
     time_zone: Option<TimeZone>,
     answers: Answers,
     scores: Vec<Score>,
@@ -59,7 +59,7 @@ struct ReportCorrection {
 impl Table for Reports {
     type Document = Report;
     const NAME: &'static str = "reports";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const COLUMNS: &'static [Column<Report>] = &[
         uuid("trial_id", |report| report.trial_id.uuid().into()),
         uuid("site_id", |report| report.site_id.uuid().into()),

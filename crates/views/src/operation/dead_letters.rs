@@ -3,9 +3,10 @@
 use authority::Area;
 use chrono::{DateTime, Utc};
 use events::envelope::Envelope;
-use events::ids::{DeadLetterId, StreamId, StreamType};
+use events::ids::{DeadLetterId, PatientId, StreamId, StreamType};
 use events::operation::dead_letter::DeadLetterEvent;
 use events::registry::AnyEvent;
+use events::values::Prose;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -31,7 +32,9 @@ pub struct DeadLetter {
     attempts: u32,
     status: DeadLetterStatus,
     failed_at: DateTime<Utc>,
-    reason: Option<String>,
+    reason: Option<Prose>,
+    /// Whom the step was about, where it was about a person.
+    patient_id: Option<PatientId>,
 }
 
 /// What became of a dead letter.
@@ -49,7 +52,7 @@ enum DeadLetterStatus {
 impl Table for DeadLetters {
     type Document = DeadLetter;
     const NAME: &'static str = "dead_letters";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const COLUMNS: &'static [Column<DeadLetter>] = &[
         text("saga", |letter| letter.saga.clone().into()),
         text("status", |letter| name_of(&letter.status)),
@@ -87,6 +90,7 @@ impl View for DeadLetters {
                 status: DeadLetterStatus::Waiting,
                 failed_at: envelope.occurred_at,
                 reason: None,
+                patient_id: lettered.references.patient_id,
             }),
             DeadLetterEvent::DeadLetterRetried(retried) => document.map(|document| DeadLetter {
                 status: DeadLetterStatus::Retried,

@@ -22,7 +22,8 @@ fn a_dead_letter_waits_until_an_operator_decides() {
         json!({
             "dead_letter_id": letter, "saga": "enrolment", "saga_id": Uuid::nil(), "step": "enrol",
             "command": "EnrolSubject", "target": subject().stream(), "rule": "unavailable", "cause": "no answer",
-            "attempts": 5, "status": status, "failed_at": minute(0), "reason": reason
+            "attempts": 5, "status": status, "failed_at": minute(0), "reason": reason,
+            "patient_id": about().patient_id
         })
     };
     let waiting = of_letter("StepDeadLettered", &lettered);

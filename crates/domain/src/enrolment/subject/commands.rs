@@ -195,7 +195,7 @@ impl Command for FailScreening {
         }
         participation.require_after_stage(occurred_at, &place)?;
         let participant = Participant::of(subject_id, participation);
-        let failed = ScreeningFailed { reasons: self.reasons.clone() };
+        let failed = ScreeningFailed { reasons: self.reasons.iter().cloned().map(Into::into).collect() };
         Ok(Decision::new(participant.references(), occurred_at).append(subject_id, failed))
     }
 }

@@ -1,18 +1,36 @@
 //! What changes about an adverse event that is known.
 
+use decider::{Facts, Halt};
 use events::change::{Change, OptionalChange};
-use events::ids::SubjectId;
+use events::ids::{AdverseEventId, SubjectId};
 use events::safety::adverse_event::AdverseEventFields;
 
-use super::{AdverseEvent, Known};
+use super::{AdverseEvent, AdverseEventError, Known};
+use crate::consent::participant::Participant;
+use crate::validate::NotFound;
 
 impl AdverseEvent {
-    /// To whom it happened, where it is reported.
-    pub fn subject_id(&self) -> Option<SubjectId> {
+    /// To whom it happened, and at which site, where it is reported.
+    pub fn participant(&self) -> Option<Participant> {
         match self {
             AdverseEvent::Absent => None,
-            AdverseEvent::Reported(known) => Some(known.subject_id),
+            AdverseEvent::Reported(known) => Some(known.participant),
         }
+    }
+}
+
+/// The subject of an adverse event. `field` names the command's field that holds the id.
+///
+/// # Errors
+/// [`Halt`] where it is not loaded, or was never reported.
+pub fn subject_of(
+    facts: &Facts,
+    adverse_event_id: AdverseEventId,
+    field: Option<&'static str>,
+) -> Result<SubjectId, Halt> {
+    match facts.get::<AdverseEvent>(adverse_event_id)?.participant() {
+        Some(participant) => Ok(participant.subject_id),
+        None => Err(NotFound::halt(AdverseEventError::NOT_FOUND, "adverse event", adverse_event_id, field)),
     }
 }
 
