@@ -4,6 +4,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use decider::{Fault, Refusal, RefusalKind};
 use domain::commands::{BodyError, CommandSpec};
+use domain::patient::PatientError;
 use event_store::execute::ExecuteError;
 use event_store::log::{LogError, PAYLOAD_BYTES_MAX};
 use service::problem::{FieldError, Problem};
@@ -90,6 +91,9 @@ pub fn from_execute(error: ExecuteError) -> Problem {
     }
 }
 
+/// Rules by which somebody learns of people who are out of their sight: trying them is on record.
+const TELLING: [&str; 1] = [PatientError::NATIONAL_ID_TAKEN];
+
 fn from_refusal(refusal: Refusal) -> Problem {
     let status = match refusal.kind {
         RefusalKind::Invalid => StatusCode::BAD_REQUEST,
@@ -98,7 +102,10 @@ fn from_refusal(refusal: Refusal) -> Problem {
         RefusalKind::Forbidden => StatusCode::FORBIDDEN,
         RefusalKind::Unauthenticated => return Problem::sign_in_again(refusal.message),
     };
-    let problem = Problem::new(status, refusal.rule.clone(), refusal.message.clone());
+    let mut problem = Problem::new(status, refusal.rule.clone(), refusal.message.clone());
+    if TELLING.contains(&&*refusal.rule) {
+        problem = problem.telling_of_others();
+    }
     if !refusal.faults.is_empty() {
         let fault = |fault: Fault| {
             let field = fault.field.unwrap_or_else(|| "body".to_owned());

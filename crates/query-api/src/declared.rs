@@ -24,7 +24,7 @@ pub const DOCUMENTS: &[Document] = &[
         version: 1,
         allocation: Allocation(&[]),
         personal: &[],
-        words: &[("kind", &["authentication-failed", "authority-refused", "foreign-message"])],
+        words: &[("kind", &["authentication-failed", "authority-refused", "telling-refusal", "foreign-message"])],
     },
     Document {
         view: "consents",

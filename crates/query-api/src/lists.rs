@@ -9,7 +9,9 @@ use event_store::checkpoints::Checkpoint;
 use event_store::views::{
     ColumnKind, ColumnValue, Cursor, Direction, Filter, FilterOp, LIST_LIMIT_MAX, ListQuery, STRETCHES_MAX,
 };
+use events::envelope::References;
 use events::identifier;
+use events::ids::PatientId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,7 +164,7 @@ async fn shown(
     let about = listing.scope.about(key, &fields);
     let roles = api.eyes.roles(sight, listing.area, &about).await.map_err(from_log)?;
     if roles.is_empty() {
-        return Ok(None);
+        return cared_for(api, listing, sight, about.patient_id, fields).await;
     }
     // What is about a trial as a whole tells of the allocation at every site of it.
     let of_all = sight.roles_on(&about).any(|role| role.sees_allocation());
@@ -177,6 +179,29 @@ async fn shown(
         return Ok(Some((document, true)));
     }
     listing.allocation.strip(&mut fields);
+    Ok(Some((to_raw_value(&fields).map_err(unreadable)?, false)))
+}
+
+/// A person as a site sees them that takes care of them now: who registered them is another's to know. Nothing of what
+/// is not a person, or somebody in nobody's sight here.
+async fn cared_for(
+    api: &QueryApi,
+    listing: &Listing,
+    sight: &Sight,
+    patient_id: Option<PatientId>,
+    mut fields: Value,
+) -> Result<Option<(Box<RawValue>, bool)>, Problem> {
+    let person = patient_id.filter(|_| listing.scope.patient == Some(views::Place::Key));
+    let Some(patient_id) = person else { return Ok(None) };
+    let roles = api.eyes.roles(sight, listing.area, &References::patient(patient_id)).await.map_err(from_log)?;
+    if roles.is_empty() {
+        return Ok(None);
+    }
+    for place in [listing.scope.trial, listing.scope.site] {
+        if let Some(views::Place::Column(column)) = place {
+            fields[column] = Value::Null;
+        }
+    }
     Ok(Some((to_raw_value(&fields).map_err(unreadable)?, false)))
 }
 

@@ -19,7 +19,7 @@ use crate::accounts::{Accounts, NotLetIn};
 use crate::connections::Peer;
 use crate::identity::Verifier;
 use crate::incidents::{Incident, Recorder};
-use crate::problem::{BrokenRule, Problem};
+use crate::problem::{BrokenRule, Problem, TellsOfOthers};
 
 /// Who is asking.
 #[derive(Clone, Debug)]
@@ -134,6 +134,7 @@ pub async fn require(State(gate): State<Gate>, mut request: Request, next: Next)
     let kind = match response.status() {
         StatusCode::UNAUTHORIZED => IncidentKind::AuthenticationFailed,
         StatusCode::FORBIDDEN => IncidentKind::AuthorityRefused,
+        _ if response.extensions().get::<TellsOfOthers>().is_some() => IncidentKind::TellingRefusal,
         _ => return response,
     };
     let rule = response.extensions().get::<BrokenRule>().map(|rule| rule.0.clone()).unwrap_or_default();

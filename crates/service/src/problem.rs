@@ -38,11 +38,16 @@ struct Content {
     errors: Vec<FieldError>,
     retry_after_seconds: Option<u32>,
     headers: Vec<(header::HeaderName, HeaderValue)>,
+    tells_of_others: bool,
 }
 
 /// The rule for which a request was refused: kept with the answer for the access log.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokenRule(pub(crate) String);
+
+/// That the answer tells something of what is out of sight: whoever asks for it is on record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TellsOfOthers;
 
 #[derive(Serialize)]
 struct Document<'problem> {
@@ -68,8 +73,16 @@ impl Problem {
             errors: Vec::new(),
             retry_after_seconds: None,
             headers: Vec::new(),
+            tells_of_others: false,
         };
         Self { content: Box::new(content) }
+    }
+
+    /// Has it recorded who was told: the answer tells something of what is out of their sight.
+    #[must_use]
+    pub fn telling_of_others(mut self) -> Self {
+        self.content.tells_of_others = true;
+        self
     }
 
     /// 400: a field, parameter or header is not what it must be.
@@ -179,6 +192,9 @@ impl IntoResponse for Problem {
         };
         let mut response = (content.status, Json(document)).into_response();
         response.extensions_mut().insert(BrokenRule(content.rule.clone()));
+        if content.tells_of_others {
+            response.extensions_mut().insert(TellsOfOthers);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = content.retry_after_seconds {

@@ -116,6 +116,11 @@ async fn a_person_is_registered_once_and_found_by_who_admits_them() {
     let twin = json!({"national_id": "090348-12345", "site_id": scene.clinic.site});
     let refused = scene.clinic.patient_command(fresh(), "register-patient", twin).await;
     refused.refused(422, "national-id-registered");
+    // Whoever tries out who is registered is on record.
+    let told = |page: &Value| {
+        page["items"].as_array().is_some_and(|items| items.iter().any(|one| one["rule"] == "national-id-registered"))
+    };
+    scene.system.as_administrator().until("/v1/incidents?kind=telling-refusal", "it is recorded", told).await;
     let elsewhere = Clinic::open(&scene.system.api, Plan::default()).await;
     let (trial, site) = (elsewhere.trial.to_string(), elsewhere.site.to_string());
     let nurse = scene.system.as_member("nurse-elsewhere", "coordinator", &["--trial", &trial, "--site", &site]);
@@ -149,6 +154,14 @@ async fn a_person_is_registered_once_and_found_by_who_admits_them() {
     let admit = json!({"site_id": elsewhere.site, "national_id": NATIONAL_ID});
     nurse.post(&format!("/v1/patients/{}/admit-patient", scene.patient), admit).await.ok();
     asked(&nurse, &path, None).await.ok();
+    // By whom they were registered is not told there.
+    let person = nurse.get(&format!("/v1/patients/{}", scene.patient)).await.ok();
+    assert_eq!((&person["patient_id"], &person["site_id"]), (&json!(scene.patient), &Value::Null), "{person:#}");
+    let text = person.to_string();
+    assert!(
+        !text.contains(&scene.clinic.site.to_string()) && !text.contains(&scene.clinic.trial.to_string()),
+        "{text}"
+    );
 
     // A number that was recorded by mistake is free again.
     let corrected = json!({"national_id": "09034854321", "reason": "Two digits were swapped"});

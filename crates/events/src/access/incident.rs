@@ -14,6 +14,8 @@ pub enum IncidentKind {
     AuthenticationFailed,
     /// Something that the account may not do, or not there.
     AuthorityRefused,
+    /// Something whose refusal tells of somebody out of sight, such as that a national id is on record.
+    TellingRefusal,
     /// A message among published events that is not the relay's: somebody else may publish there.
     ForeignMessage,
 }
