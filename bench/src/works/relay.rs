@@ -58,11 +58,7 @@ async fn relayed(bench: &Bench, store: &Store, events: usize) -> Result<f64, Ben
     store.checkpoints.advance(topology::RELAY_CHECKPOINT, at, 0).await.map_err(said)?;
     let begun = Instant::now();
     let stop = CancellationToken::new();
-    let relay = Relay::new(
-        store.clone(),
-        client.clone(),
-        RelayOptions { signer: event_bus::signature::example::signer(), replicas: 1 },
-    );
+    let relay = Relay::new(store.clone(), client.clone(), RelayOptions::new(event_bus::signature::example::signer()));
     let running = tokio::spawn(relay.run(stop.clone()));
     let name = Topology::of(store.log.identity().await?.log_id).stream_name();
     loop {

@@ -160,7 +160,7 @@ pub async fn republish(
     let signer = publishing::signer(&keys.keys(&storage.data_dir, false)?);
     let client = nats::connect(nats, WhileAway::Fail).await?.ok_or(AdminError::NatsMissing)?;
     let store = Store::open(&storage.url(), &options(storage)).await?;
-    let relay = RelayOptions { signer, replicas: nats.nats_replicas };
+    let relay = RelayOptions { replicas: nats.nats_replicas, ..RelayOptions::new(signer) };
     let count = event_bus::republish(&store, client, relay, from, &mut tell("republish")).await?;
     line(&format!("{count} events published, from position {from} on."));
     store.close().await;

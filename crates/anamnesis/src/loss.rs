@@ -11,6 +11,9 @@ use event_store::views::ViewError;
 /// Lost events that are named one by one.
 pub const NAMED_MAX: usize = 1_000;
 
+/// Epochs that a stream can be ahead of a copy of its log: each is begun by somebody.
+const EPOCHS_MAX: u64 = 1_000;
+
 /// Why a log could not be looked at or taken up.
 #[derive(Debug, thiserror::Error)]
 pub enum LossError {
@@ -20,6 +23,17 @@ pub enum LossError {
     /// The storage of what is derived did not answer.
     #[error("the storage of views and process managers did not answer")]
     Derived(#[from] ViewError),
+    /// No log can have come so far.
+    #[error(
+        "the stream tells of epoch {stream} of this log, which is at epoch {log}: a message there is not the relay's, and \
+         `anamnesis republish` sets that right"
+    )]
+    NoEpoch {
+        /// What the stream says.
+        stream: u64,
+        /// What the log says.
+        log: u64,
+    },
     /// The stream cannot be compared with the log.
     #[error("the stream cannot be compared with the log")]
     Compare(#[from] RelayError),
@@ -61,6 +75,11 @@ impl Loss {
             Some(client) => compare(store, client, NAMED_MAX).await?,
             None => None,
         };
+        if let Some(Difference { stream_epoch, .. }) = stream
+            && stream_epoch.saturating_sub(identity.epoch) > EPOCHS_MAX
+        {
+            return Err(LossError::NoEpoch { stream: stream_epoch, log: identity.epoch });
+        }
         Ok(Self { identity, head, readers, stream })
     }
 

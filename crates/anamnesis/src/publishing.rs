@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use async_nats::Client;
-use event_bus::{Placed, Signer, Watch};
+use event_bus::{Placed, RelayOptions, Signer, Watch};
 use event_store::Store;
 use events::access::incident::IncidentKind;
 use serde_json::Value;
 use service::event_keys::{EventKeyError, EventKeys};
+use service::health::Check;
 use service::identity::SigningKeys;
 use service::incidents::{Incident, Recorder};
 use service::settings::ServerSettings;
 use service::supervise::Supervisor;
 
+use crate::checks::works_beside;
 use crate::serve::Roles;
 
 /// The keys of published events, as this process has them.
@@ -36,9 +38,10 @@ impl Publishing {
         Ok(Self { signer: own.as_ref().map(signer), keys, placed: Placed::default() })
     }
 
-    /// Who signs, where this process publishes, and where it is kept what it published.
-    pub fn publisher(&self) -> Option<(Signer, Placed)> {
-        Some((self.signer.clone()?, self.placed.clone()))
+    /// How this process publishes, where it does, and where it is kept what it published.
+    pub fn publisher(&self, replicas: u8) -> Option<(RelayOptions, Placed)> {
+        let (signer, keys) = (self.signer.clone()?, self.keys.iter().collect());
+        Some((RelayOptions { signer, keys, replicas }, self.placed.clone()))
     }
 
     /// The public keys as subscribers are shown them; none where there are none.
@@ -54,9 +57,12 @@ impl Publishing {
         client: Option<Client>,
         recorder: &Arc<dyn Recorder>,
         supervisor: &mut Supervisor,
+        checks: &mut Vec<Check>,
     ) {
         let Some(client) = client.filter(|_| roles.saga) else { return };
         let watch = Watch::new(client, store.log.clone(), self.keys.iter().collect()).beside(self.placed.clone());
+        let health = watch.health();
+        checks.push(works_beside(roles, "foreign messages", move || health.check()));
         let (recorder, shutdown) = (recorder.clone(), supervisor.shutdown());
         supervisor.spawn("foreign messages", async move {
             shutdown.run_until_cancelled(tell(watch, recorder)).await;

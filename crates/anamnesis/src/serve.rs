@@ -9,7 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use command_api::CommandApi;
 use event_bus::{
-    ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Placed, Relay, RelayOptions, Signer, WhileAway,
+    ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Placed, Relay, RelayOptions, WhileAway,
 };
 use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{Installation, OpenError, Store, StoreOptions};
@@ -136,7 +136,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let accounts = Accounts::new(store.log.clone());
     let queries = queries(settings, &store, &accounts, executor.clone(), &shutdown);
     let mut checks = vec![log_answers(roles, store.log.clone())];
-    let bus = nats.clone().map(|client| (client, publishing.publisher()));
+    let bus = nats.clone().map(|client| (client, publishing.publisher(settings.nats.nats_replicas)));
     let mut supervisor = start(roles, settings, &store, executor.as_ref(), bus, &shutdown, &mut checks);
     checks.push(supervisor.check());
     if roles.query_api {
@@ -154,7 +154,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     supervisor.spawn("issuers' keys", verifier.clone().keep_fresh(shutdown.clone()));
     master::attend(installation.as_ref(), &mut checks, &mut supervisor);
     let recorder = incidents::recorder(executor.as_ref(), &mut supervisor, &shutdown);
-    publishing.watch(roles, &store, nats, &recorder, &mut supervisor);
+    publishing.watch(roles, &store, nats, &recorder, &mut supervisor, &mut checks);
     let gate = Gate::new(verifier.clone(), accounts.clone(), recorder);
     let beginning = is_embedded(roles, settings).then(Beginning::default);
     checks.extend(beginning.as_ref().map(Beginning::check));
@@ -314,7 +314,7 @@ fn start(
     settings: &ServerSettings,
     store: &Store,
     executor: Option<&Executor>,
-    bus: Option<(async_nats::Client, Option<(Signer, Placed)>)>,
+    bus: Option<(async_nats::Client, Option<(RelayOptions, Placed)>)>,
     shutdown: &CancellationToken,
     checks: &mut Vec<Check>,
 ) -> Supervisor {
@@ -337,8 +337,7 @@ fn start(
         _ => Arc::new(LogFeedSource::new(store.log.clone())),
     };
     let mut published = None;
-    if let Some((client, Some((signer, placed)))) = bus {
-        let options = RelayOptions { signer, replicas: settings.nats.nats_replicas };
+    if let Some((client, Some((options, placed)))) = bus {
         let relay = Relay::new(store.clone(), client.clone(), options).keeping(placed);
         let relayed = relay.health();
         published = Some((client, relayed.clone()));

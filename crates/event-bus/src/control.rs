@@ -1,6 +1,6 @@
 //! What the relay says to subscribers about the stream itself, in the stream's order.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use bytes::Bytes;
 use event_store::log::LogIdentity;
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::header_value::text_of;
-use crate::headers::STREAM;
+use crate::headers::{STREAM, STREAM_SEQUENCE};
 use crate::message::{common_headers, event_type, mark};
 
 /// From here on the stream holds, one after the other, the log's events after a
@@ -97,11 +97,12 @@ impl Why {
     }
 }
 
-/// A control message as it is sent: its headers and its data. `run` is its id;
-/// the ids of the messages behind it end in it.
-pub fn message(log: LogIdentity, why: Why, begun: &Begun, run: Uuid) -> (HeaderMap, Bytes) {
+/// A control message as it is sent to get this sequence: its headers and its data. `run` is its id; the ids of the messages
+/// behind it end in it.
+pub fn message(log: LogIdentity, why: Why, begun: &Begun, run: Uuid, sequence: u64) -> (HeaderMap, Bytes) {
     let data = serde_json::to_vec(begun).expect("numbers and ids serialise to JSON by construction");
-    let headers = common_headers(log, run, why.kind(), &why.schema_id(), begun.after_position);
+    let mut headers = common_headers(log, run, why.kind(), &why.schema_id(), begun.after_position);
+    headers.insert(HeaderName::from_static(STREAM_SEQUENCE), sequence.to_string());
     (headers, data.into())
 }
 
@@ -116,10 +117,11 @@ pub struct Control {
     pub begun: Begun,
 }
 
-/// Whether the headers are those of a control message of this subject.
-pub fn is_of(headers: &HeaderMap, subject: &str) -> bool {
+/// Whether the headers are those of a control message of this subject at this sequence: one that is sent again is none.
+pub fn is_of(headers: &HeaderMap, subject: &str, sequence: u64) -> bool {
     let kind = Why::of_subject(subject).map(Why::kind);
-    text_of(headers, STREAM).is_none() && kind.is_some() && event_type(headers).as_deref() == kind
+    let is_there = text_of(headers, STREAM_SEQUENCE).is_some_and(|told| told == sequence.to_string());
+    text_of(headers, STREAM).is_none() && kind.is_some() && event_type(headers).as_deref() == kind && is_there
 }
 
 /// Reads a control message; none where it is not one of ours.

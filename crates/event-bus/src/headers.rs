@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 pub enum On {
     /// On every message, control messages too.
     All,
+    /// On every control message.
+    Controls,
     /// On every event.
     Events,
     /// On every event that has its payload with it; not where [`DATA_REF`] says where that is.
@@ -100,6 +102,8 @@ headers! {
     EPOCH = "ce-epoch", On::All, Form::Number;
     /// The event's place in the log: from 1, without gaps. Of a control message the position behind which the log goes on.
     POSITION = "ce-position", On::All, Form::Number;
+    /// The sequence that the message has in the stream: sent again elsewhere it says nothing.
+    STREAM_SEQUENCE = "ce-streamsequence", On::Controls, Form::Number;
     /// The event's stream: its type, a slash, its id.
     STREAM = "ce-subject", On::Events, Form::Pattern("^[a-z-]+/[0-9a-f-]{36}$");
     /// The event's place in its stream: from 1, without gaps.

@@ -17,4 +17,4 @@ pub use feed::{Feed, FeedError, FeedSource, JetStreamFeedSource, LogFeedSource};
 pub use relay::{Placed, Relay, RelayError, RelayHealth, RelayOptions, RelayStanding, RepublishError, republish};
 pub use signature::{PublicKeys, SignatureError, Signer};
 pub use topology::Topology;
-pub use watch::{Foreign, Watch};
+pub use watch::{Foreign, Watch, WatchHealth};

@@ -251,6 +251,7 @@ pub(crate) fn example(trial_id: Option<events::ids::TrialId>) -> Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{Begun, Why};
     use crate::headers::{Form, HEADERS, On};
     use crate::signature::example;
 
@@ -291,8 +292,7 @@ mod tests {
         let everything = full();
         let mut whole = headers(LOG, &everything);
         let mut referred = with_data_ref(&whole, everything.event_id);
-        let mut common =
-            common_headers(LOG, Uuid::nil(), "LogRepublished", "urn:anamnesis:schema:control/LogRepublished/1", 3);
+        let (mut common, _) = crate::control::message(LOG, Why::Republished, &Begun::default(), Uuid::nil(), 3);
         for headers in [&mut whole, &mut referred, &mut common] {
             example::signer().sign(headers, &everything.payload);
             for name in names(headers) {
@@ -303,6 +303,7 @@ mod tests {
             let on = [&common, &referred, &whole].map(|headers| names(headers).contains(&header.name));
             let expected: &[[bool; 3]] = match header.on {
                 On::All => &[[true, true, true]],
+                On::Controls => &[[true, false, false]],
                 On::Events => &[[false, true, true]],
                 On::WholeEvents => &[[false, false, true]],
                 // Only of this event; the last of them in place of a payload.

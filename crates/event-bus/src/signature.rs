@@ -14,7 +14,7 @@ use async_nats::{HeaderMap, HeaderName};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
-use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use crate::header_value::text_of;
 use crate::headers::{DATA_HASH, DATA_REF, KEY_ID, SIGNATURE};
@@ -45,6 +45,11 @@ impl Signer {
     /// The key's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The public half of the key.
+    pub fn public(&self) -> PublicKeys {
+        [(&*self.id, self.pair.public_key().as_ref())].into_iter().collect()
     }
 
     /// How many bytes [`Self::sign`] adds to a message.
@@ -101,6 +106,13 @@ impl<Id: Into<String>, Point: Into<Vec<u8>>> FromIterator<(Id, Point)> for Publi
 }
 
 impl PublicKeys {
+    /// These and others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

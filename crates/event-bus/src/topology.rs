@@ -144,8 +144,8 @@ impl Topology {
     }
 
     /// What a stream that exists should be set to. Only what the relay relies
-    /// on is ours: its subjects, its replicas, acknowledgements and that it is
-    /// not sealed. Limits, compression, placement, further subjects and the
+    /// on is ours: its subjects, its replicas, acknowledgements, that it is not sealed, and that
+    /// messages come in as they are sent, and from nowhere else. Limits, compression, placement, further subjects and the
     /// like are the operator's and stay.
     pub fn amended(&self, made: &Config, replicas: usize) -> Config {
         let ours = self.config(replicas);
@@ -158,6 +158,7 @@ impl Topology {
         config.metadata.extend(ours.metadata);
         config.num_replicas = replicas;
         config.no_ack = false;
+        (config.subject_transform, config.sources) = (None, None);
         config
     }
 }

@@ -5,6 +5,8 @@
 //! the event at its position. What is only in a signature's reach, control messages and headers that are added, is told
 //! where the relay's public keys are given.
 
+mod standing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +21,12 @@ use futures::StreamExt;
 
 use crate::control;
 use crate::message::{self, Mark, mark};
-use crate::relay::Placed;
+use crate::relay::{Placed, health};
 use crate::signature::PublicKeys;
 use crate::topology::{CONTROL_ADDRESS, EVENT_ADDRESS, FEED_IDLE, Topology};
+
+pub use standing::WatchHealth;
+use standing::{CannotListen, Failing};
 
 /// Events that are read of the log at once, for the messages that follow.
 const READ_EVENTS: usize = 512;
@@ -49,6 +54,8 @@ pub enum Reason {
     NotInTheLog,
     /// The relay did not sign it.
     NotSigned,
+    /// It is one of the relay's, sent again elsewhere.
+    OutOfPlace,
 }
 
 impl Reason {
@@ -60,6 +67,7 @@ impl Reason {
             Reason::OtherEpoch => "message-of-another-epoch",
             Reason::NotInTheLog => "message-not-in-the-log",
             Reason::NotSigned => "message-not-signed-by-the-relay",
+            Reason::OutOfPlace => "message-sent-again",
         }
     }
 }
@@ -82,8 +90,11 @@ pub struct Watch {
     live: Option<Live>,
     // After which sequence of which stream it goes on where the consumer broke off.
     heard: Option<Heard>,
+    // The last message of the relay's: its sequence and position.
+    place: Option<(u64, u64)>,
     // What was read of the log last: most messages follow one another.
     read: Vec<Envelope>,
+    failing: Failing,
 }
 
 /// The stream as it is listened to.
@@ -121,8 +132,22 @@ struct Heard {
 impl Watch {
     /// Watches the stream of `log`. Signatures are verified by `keys`, where there are any.
     pub fn new(client: async_nats::Client, log: Arc<dyn EventLog>, keys: PublicKeys) -> Self {
-        let (context, placed) = (jetstream::new(client), Placed::default());
-        Self { context, log, keys, placed, live: None, heard: None, read: Vec::new() }
+        Self {
+            context: jetstream::new(client),
+            log,
+            keys,
+            placed: Placed::default(),
+            live: None,
+            heard: None,
+            place: None,
+            read: Vec::new(),
+            failing: Failing::default(),
+        }
+    }
+
+    /// Tells whether it can listen, as long as somebody wants to know.
+    pub fn health(&self) -> WatchHealth {
+        WatchHealth(self.failing.clone())
     }
 
     /// Beside a relay in this process: of what that one put into the stream nothing need be heard, and nobody listens while
@@ -164,11 +189,19 @@ impl Watch {
     /// The next message that is not known to be the own relay's; none where the stream has to be looked at anew.
     async fn hear(&mut self) -> Next {
         if self.live.is_none() {
-            match tokio::time::timeout(ANSWER_TIME_MAX, self.listen()).await {
-                Ok(Some(Listening::To(live))) => self.live = Some(*live),
-                Ok(Some(Listening::ToNobody)) => return Next::Nothing(BESIDE_PAUSE),
-                Ok(None) | Err(_) => return Next::Nothing(FEED_IDLE),
+            let listening = tokio::time::timeout(ANSWER_TIME_MAX, self.listen()).await;
+            match listening.unwrap_or(Err(CannotListen::NoAnswer)) {
+                Ok(Listening::To(live)) => self.live = Some(*live),
+                Ok(Listening::ToNobody) => {
+                    self.failing.ended();
+                    return Next::Nothing(BESIDE_PAUSE);
+                }
+                Err(why) => {
+                    self.failing.because(&why, health::is_connected(&self.context.client()));
+                    return Next::Nothing(FEED_IDLE);
+                }
             }
+            self.failing.ended();
         }
         while let Some(live) = &mut self.live {
             match tokio::time::timeout(QUIET, live.messages.next()).await {
@@ -181,6 +214,7 @@ impl Watch {
                     if own < sequence {
                         return Next::Message(message);
                     }
+                    self.place = Some(run.place());
                     if run.goes_on() {
                         break;
                     }
@@ -195,38 +229,48 @@ impl Watch {
     }
 
     /// Listens to the stream behind what was heard of it; to a new one from its beginning.
-    async fn listen(&mut self) -> Option<Listening> {
-        let identity = self.log.identity().await.ok()?;
+    async fn listen(&mut self) -> Result<Listening, CannotListen> {
+        let identity = self.log.identity().await?;
         self.read.clear();
-        let stream = self.context.get_stream(Topology::of(identity.log_id).stream_name()).await.ok()?;
+        let stream = self.context.get_stream(Topology::of(identity.log_id).stream_name()).await?;
         let now = Heard::all_of(stream.cached_info());
         let mut heard = match self.heard {
             Some(heard) if heard.created == now.created => heard,
-            Some(_) => Heard { sequence: 0, ..now },
-            None => now,
+            Some(_) => {
+                self.place = None;
+                Heard { sequence: 0, ..now }
+            }
+            None => {
+                self.place = place_at(&self.keys, &stream, now.sequence, identity).await;
+                now
+            }
         };
         let run = self.placed.now();
-        heard.sequence = run.past(heard.created, heard.sequence);
+        let own = run.past(heard.created, heard.sequence);
+        if own > heard.sequence {
+            (heard.sequence, self.place) = (own, Some(run.place()));
+        }
         self.heard = Some(heard);
         if run.tells_of(heard.created, heard.sequence, now.sequence) {
-            return Some(Listening::ToNobody);
+            return Ok(Listening::ToNobody);
         }
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: heard.sequence + 1 },
             headers_only: true,
             ..OrderedConfig::default()
         };
-        let messages = stream.create_consumer(config).await.ok()?.messages().await.ok()?;
-        Some(Listening::To(Box::new(Live { stream, messages, heard, identity })))
+        let consumer = stream.create_consumer(config).await.map_err(CannotListen::consumer)?;
+        let messages = consumer.messages().await.map_err(CannotListen::consumer)?;
+        Ok(Listening::To(Box::new(Live { stream, messages, heard, identity })))
     }
 
     /// What is wrong with a message; none where nothing is.
     async fn judge(&mut self, message: &Message) -> Result<Option<Foreign>, LogError> {
         let Some(live) = &self.live else { return Ok(None) };
-        let address = address(&message.subject, live.identity);
+        let (address, sequence) = (address(&message.subject, live.identity), live.heard.sequence);
         let reason = match message.headers.as_ref().and_then(|headers| Some((headers, mark(headers)?))) {
             None => Some(Reason::Malformed),
-            Some((headers, mark)) => self.reason(&message.subject, address, headers, mark).await?,
+            Some((headers, mark)) => self.reason(&message.subject, (address, sequence), headers, mark).await?,
         };
         Ok(reason.map(|reason| Foreign { reason, address }))
     }
@@ -234,7 +278,7 @@ impl Watch {
     async fn reason(
         &mut self,
         subject: &str,
-        address: &str,
+        (address, sequence): (&str, u64),
         headers: &HeaderMap,
         mark: Mark,
     ) -> Result<Option<Reason>, LogError> {
@@ -251,14 +295,29 @@ impl Watch {
         }
         if address == CONTROL_ADDRESS {
             // About the stream itself: the log knows nothing of it.
-            let is_control = control::is_of(headers, subject);
-            return Ok((!is_control).then_some(Reason::NotInTheLog));
+            if !control::is_of(headers, subject, sequence) {
+                return Ok(Some(Reason::NotInTheLog));
+            }
+            self.place = Some((sequence, mark.position));
+            return Ok(None);
         }
         let event = self.event(mark.position).await?;
         let says = |event: &Envelope| {
             Topology::of(identity.log_id).subject(event) == subject && message::is_of(headers, identity, event)
         };
-        Ok((!event.is_some_and(says)).then_some(Reason::NotInTheLog))
+        if !event.is_some_and(says) {
+            return Ok(Some(Reason::NotInTheLog));
+        }
+        // Everything is as the relay signed it: it stands there once, behind the event before it. Of messages that an
+        // operator deleted in between, and of one that was emptied, as many are missing as there are numbers.
+        let follows = |(last, position): (u64, u64)| {
+            mark.position == position + 1 || mark.position.checked_sub(position) == sequence.checked_sub(last)
+        };
+        if !self.place.is_none_or(follows) {
+            return Ok(Some(Reason::OutOfPlace));
+        }
+        self.place = Some((sequence, mark.position));
+        Ok(None)
     }
 
     /// The log as it is known; as it is now where a message is of a later epoch.
@@ -290,6 +349,14 @@ impl Heard {
     fn all_of(info: &Info) -> Self {
         Self { created: info.created.unix_timestamp_nanos(), sequence: info.state.last_sequence }
     }
+}
+
+/// Sequence and position of the message from which on it is listened, where that is the relay's.
+async fn place_at(keys: &PublicKeys, stream: &Stream, sequence: u64, identity: LogIdentity) -> Option<(u64, u64)> {
+    let message = stream.get_raw_message(sequence).await.ok()?;
+    let is_signed = keys.is_empty() || keys.verify(&message.headers, None).is_ok();
+    let mark = mark(&message.headers).filter(|mark| is_signed && mark.log_id == identity.log_id)?;
+    Some((sequence, mark.position))
 }
 
 /// Whether the stream is still the same one, and has nothing that was not heard.

@@ -9,7 +9,7 @@ use event_store::checkpoints::Checkpoint;
 use event_store::views::{
     ColumnKind, ColumnValue, Cursor, Direction, Filter, FilterOp, LIST_LIMIT_MAX, ListQuery, STRETCHES_MAX,
 };
-use events::envelope::References;
+use events::envelope::{References, Role};
 use events::identifier;
 use events::ids::PatientId;
 use schemars::JsonSchema;
@@ -175,7 +175,9 @@ async fn shown(
         Some(trial_id) => api.eyes.blindings.of_trial(trial_id).await.map_err(from_log)?,
         None => None,
     };
-    if roles.iter().any(|role| shows(blinding, *role)) {
+    // Who is unblinded at some sites only is to the whole like others of the staff.
+    let as_staff = |role: &Role| if role.sees_allocation() { Role::Coordinator } else { *role };
+    if roles.iter().map(as_staff).any(|role| shows(blinding, role)) {
         return Ok(Some((document, true)));
     }
     listing.allocation.strip(&mut fields);

@@ -60,15 +60,29 @@ impl NatsServer {
         }
         let folder = scratch_folder("nats")?;
         let server = Self { binary: binary.to_owned(), folder, port: free_port()?, child: None };
+        server.configure(further)?;
+        Ok(server)
+    }
+
+    fn configure(&self, further: &str) -> Result<(), TaskError> {
         let settings = format!(
             "listen: 127.0.0.1:{}\npid_file: \"{}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n{further}",
-            server.port,
-            server.folder.join("pid").display(),
-            server.store().display()
+            self.port,
+            self.folder.join("pid").display(),
+            self.store().display()
         );
-        let file = server.settings();
-        std::fs::write(&file, settings).map_err(TaskError::file("cannot write", &file))?;
-        Ok(server)
+        let file = self.settings();
+        std::fs::write(&file, settings).map_err(TaskError::file("cannot write", &file))
+    }
+
+    /// Starts the server anew with other further lines of configuration, on the same port and store.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn reconfigure(&mut self, further: &str) -> Result<(), TaskError> {
+        self.kill();
+        self.configure(further)?;
+        self.resume()
     }
 
     /// The address for clients.

@@ -110,6 +110,9 @@ pub fn is_masked(stored: &Value, shown: &Value) -> bool {
             let is_so = |(name, value)| shown.get(name).is_some_and(|shown| is_masked(value, shown));
             stored.len() == shown.len() && stored.iter().all(is_so)
         }
+        (Value::Array(stored), Value::Array(shown)) => {
+            stored.len() == shown.len() && stored.iter().zip(shown).all(|(stored, shown)| is_masked(stored, shown))
+        }
         _ => stored == shown,
     }
 }

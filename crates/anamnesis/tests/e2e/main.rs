@@ -28,6 +28,7 @@ mod matrix;
 mod metrics;
 mod nats_tls;
 mod oidc;
+mod outsider;
 mod permissions;
 mod printed;
 mod process;

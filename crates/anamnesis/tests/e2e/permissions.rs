@@ -197,7 +197,7 @@ const NATS: &str = include_str!("../../../../deploy/nats/anamnesis.conf");
 const INIT_ENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/init-env.sh");
 
 /// What the script that makes keys and passwords writes; running it again changes nothing.
-fn nats_keys(folder: &Path) -> BTreeMap<String, String> {
+pub fn nats_keys(folder: &Path) -> BTreeMap<String, String> {
     let file = folder.join("env");
     let make = || {
         let made = Command::new("sh").arg(INIT_ENV).arg(&file).output().expect("sh");
@@ -211,8 +211,8 @@ fn nats_keys(folder: &Path) -> BTreeMap<String, String> {
 }
 
 /// The rights of the shipped configuration.
-fn shipped_rights(keys: &BTreeMap<String, String>) -> String {
-    let rights = &NATS[NATS.find("authorization {").expect("rights")..];
+pub fn shipped_rights(keys: &BTreeMap<String, String>) -> String {
+    let rights = &NATS[NATS.find("# Rights of our own processes").expect("rights")..];
     ["NATS_RELAY_NKEY", "NATS_LISTENER_NKEY"]
         .into_iter()
         .fold(rights.to_owned(), |rights, name| rights.replace(&format!("${name}"), &keys[name]))

@@ -241,7 +241,7 @@ async fn subscribers_in_three_languages_have_every_event_once_and_in_order() {
         after_event_id: None,
         epochs: vec![EpochStart { epoch: 2, after_position: end - 4 }],
     };
-    let (mut headers, data) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7());
+    let (mut headers, data) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7(), 1);
     scene.signer().sign(&mut headers, &data);
     let subject = names.control(Why::EpochBegan.kind());
     let sent = context.publish_with_headers(subject, headers, data).await.expect("it is sent");
@@ -314,7 +314,7 @@ async fn forgeries(scene: &Scene, client: &async_nats::Client, end: u64) -> (Mes
     twice.append("Ce-Type", "ConsentWithdrawn");
     let identity = LogIdentity { log_id: names.log_id(), epoch: 2 };
     let begun = Begun { epochs: vec![EpochStart { epoch: 2, after_position: 0 }], ..Begun::default() };
-    let (control, begun) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7());
+    let (control, begun) = control::message(identity, Why::EpochBegan, &begun, Uuid::now_v7(), 1);
     let mut forged = vec![
         message("a message that was heard, at another position", moved),
         message("everything but a signature", unsigned),

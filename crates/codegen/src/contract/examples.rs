@@ -106,7 +106,7 @@ pub fn control(why: Why) -> Value {
     let epochs = vec![EpochStart { epoch, after_position }];
     let begun = Begun { after_position, after_event_id: Some(id("event")), epochs };
     let identity = LogIdentity { epoch, ..log() };
-    let (mut headers, data) = control::message(identity, why, &begun, id("run"));
+    let (mut headers, data) = control::message(identity, why, &begun, id("run"), 4_712);
     example::signer().sign(&mut headers, &data);
     json!({"name": why.kind(), "headers": texts(&headers), "payload": begun})
 }

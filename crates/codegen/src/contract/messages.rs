@@ -65,9 +65,13 @@ pub fn header_schemas() -> [(String, Value); 2] {
                  but printable ASCII, blanks, double quotes or percent signs; names are compared without regard to case.";
     let control = "Headers of a control message: those that every message of the log has.";
     [
-        ("EventHeaders".to_owned(), header_schema(event, |header| Some(header.on))),
-        ("ControlHeaders".to_owned(), header_schema(control, |header| (header.on == On::All).then_some(On::All))),
+        ("EventHeaders".to_owned(), header_schema(event, |header| (header.on != On::Controls).then_some(header.on))),
+        ("ControlHeaders".to_owned(), header_schema(control, |header| of_controls(header.on).then_some(header.on))),
     ]
+}
+
+fn of_controls(on: On) -> bool {
+    matches!(on, On::All | On::Controls)
 }
 
 fn header_schema(description: &str, on: impl Fn(&Header) -> Option<On>) -> Value {
@@ -75,7 +79,7 @@ fn header_schema(description: &str, on: impl Fn(&Header) -> Option<On>) -> Value
     for header in HEADERS {
         let Some(on) = on(header) else { continue };
         properties.insert(header.name.to_owned(), header.schema());
-        if matches!(on, On::All | On::Events) {
+        if matches!(on, On::All | On::Controls | On::Events) {
             required.push(header.name);
         }
     }

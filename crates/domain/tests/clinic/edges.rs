@@ -11,7 +11,7 @@ use domain::validate::{self, Invalid};
 use domain::visit::RecordVisit;
 use events::ids::{AdverseEventId, ReportId, SiteId, VisitId};
 use serde_json::{Value, json};
-use testkit::given::{World, with};
+use testkit::given::World;
 use uuid::Uuid;
 
 use crate::world::{command, consented, enrolled, open_trial, patient, randomise, screen, site, subject, trial};
@@ -373,32 +373,4 @@ fn a_questionnaire_is_not_dated_before_the_latest_one() {
     let world = world.when(trial(), &define("1", 10, None)).then(&["QuestionnaireDefined"]);
     let back = define("2", 10, Some("2020-01-01T00:00:00Z"));
     world.when(trial(), &back).then_refused(TrialError::DEFINED_LATER);
-}
-
-#[test]
-fn a_protocol_ends_where_it_could_not_be_read_as_one() {
-    let long = |instrument: usize| {
-        let items: Vec<Value> = (0..100)
-            .map(|item| {
-                let answers = json!({"kind": "number", "min": 0, "max": 10});
-                json!({"code": format!("Q{item}"), "text": "x".repeat(9_000), "answers": answers})
-            })
-            .collect();
-        let definition = json!({"instrument": format!("I{instrument}"), "version": "1", "title": "T", "source": "S",
-            "items": items, "scores": [], "alert_rules": []});
-        command::<DefineQuestionnaire>(json!({"questionnaire": {"definition": definition}}))
-    };
-    let mut world = open_trial(10, 10);
-    for instrument in 0..4 {
-        world = world.when(trial(), &long(instrument)).then(&["QuestionnaireDefined"]);
-    }
-    world.when(trial(), &long(4)).then_refused(TrialError::TOO_LARGE);
-    let rules = |count: usize| {
-        let one = rule("at-least", json!(1)).as_array_mut().map(|rules| rules.remove(0)).expect("a rule");
-        let all = (0..count).map(|index| with(one.clone(), &json!({"code": format!("R{index}")})));
-        let item = json!({"code": "Q", "text": "Q", "answers": {"kind": "number", "min": 0, "max": 10}});
-        questionnaire(item, all.collect())
-    };
-    world.when(trial(), &rules(50)).then(&["QuestionnaireDefined"]);
-    world.when(trial(), &rules(51)).then_refused(Invalid::TOO_MANY);
 }

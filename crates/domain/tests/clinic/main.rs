@@ -4,6 +4,7 @@ mod alert_process;
 mod answers;
 mod authority;
 mod bodies;
+mod bounds;
 mod cast;
 mod chains;
 mod consents;

@@ -11,13 +11,14 @@
 mod ahead;
 mod compare;
 mod error;
-mod health;
+pub(crate) mod health;
 mod placed;
 mod proof;
 mod publish;
 mod republish;
 mod stream;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::signature::Signer;
+use crate::signature::{PublicKeys, Signer};
 use crate::topology::{
     LEASE_RENEWAL, LEASE_TIME, RELAY_CHECKPOINT, RELAY_LEASE, REPUBLISH_LEASE, RETRY_PAUSE, RETRY_PAUSE_MAX,
     STANDBY_PAUSE, Topology,
@@ -49,8 +50,22 @@ use stream::{Bus, Standing};
 pub struct RelayOptions {
     /// Who signs what is published.
     pub signer: Signer,
+    /// Keys by which what is in the stream was signed before, beside that one.
+    pub keys: PublicKeys,
     /// Replicas of the stream: 3 where there is a cluster.
     pub replicas: u8,
+}
+
+impl RelayOptions {
+    /// Signs by this key, and knows no other; one replica.
+    pub fn new(signer: Signer) -> Self {
+        Self { signer, keys: PublicKeys::default(), replicas: 1 }
+    }
+
+    /// By which keys what is in the stream counts as the relay's.
+    fn trusted(&self) -> PublicKeys {
+        self.signer.public().and(self.keys.clone())
+    }
 }
 
 /// Publishes the log.
@@ -167,7 +182,7 @@ impl Relay {
             tracing::warn!(position, checkpoint, "the stream lost messages; they are published again");
         }
         let form = Form { bus, signer: self.options.signer.clone(), run: standing.run(), message_bytes_max };
-        let _ends = self.placed.begin(created, standing.sequence);
+        let _ends = self.placed.begin(created, standing.sequence, position);
         self.relay(form, Place { position, sequence: standing.sequence }).await
     }
 
@@ -253,6 +268,10 @@ impl Relay {
             return Ok(false);
         }
         let stream = bus.stream().await?;
+        // Whoever may change the stream may have messages come in otherwise than as they were sent.
+        if !bus.is_set(&stream.cached_info().config, self.options.replicas) {
+            return Ok(false);
+        }
         if left_at.is_some_and(|sequence| sequence != stream.cached_info().state.last_sequence) {
             return Ok(false);
         }
@@ -261,14 +280,14 @@ impl Relay {
     }
 
     async fn bus(&self) -> Result<Bus, RelayError> {
-        bus(&self.store, &self.context).await
+        bus(&self.store, &self.context, self.options.trusted()).await
     }
 }
 
 /// The stream of the store's log.
-async fn bus(store: &Store, context: &jetstream::Context) -> Result<Bus, RelayError> {
+async fn bus(store: &Store, context: &jetstream::Context, keys: PublicKeys) -> Result<Bus, RelayError> {
     let identity = identity(store).await?;
-    Ok(Bus { context: context.clone(), identity, topology: Topology::of(identity.log_id) })
+    Ok(Bus { context: context.clone(), identity, topology: Topology::of(identity.log_id), keys: Arc::new(keys) })
 }
 
 async fn identity(store: &Store) -> Result<LogIdentity, RelayError> {

@@ -16,8 +16,9 @@ pub struct Run {
     created: i128,
     /// The sequence before the first.
     before: u64,
-    /// The last that was acknowledged.
+    /// The last that was acknowledged, and the position of its event.
     acknowledged: u64,
+    position: u64,
     /// The last that is on its way.
     sent: u64,
     /// Whether the relay goes on.
@@ -34,9 +35,9 @@ impl Drop for Ends {
 }
 
 impl Placed {
-    /// A relay begins behind this sequence of the stream; until the answer is dropped it goes on.
-    pub fn begin(&self, created: i128, before: u64) -> Ends {
-        *self.run() = Run { created, before, acknowledged: before, sent: before, goes_on: true };
+    /// A relay begins behind this sequence of the stream, which has this position; until the answer is dropped it goes on.
+    pub fn begin(&self, created: i128, before: u64, position: u64) -> Ends {
+        *self.run() = Run { created, before, acknowledged: before, position, sent: before, goes_on: true };
         Ends(self.clone())
     }
 
@@ -45,9 +46,10 @@ impl Placed {
         self.run().sent = sequence;
     }
 
-    /// Everything up to this sequence is acknowledged.
-    pub fn acknowledge(&self, sequence: u64) {
-        self.run().acknowledged = sequence;
+    /// Everything up to this sequence, which has this position, is acknowledged.
+    pub fn acknowledge(&self, sequence: u64, position: u64) {
+        let mut run = self.run();
+        (run.acknowledged, run.position) = (sequence, position);
     }
 
     /// As it is now.
@@ -65,6 +67,11 @@ impl Run {
     pub fn past(&self, created: i128, sequence: u64) -> u64 {
         let is_within = self.created == created && (self.before..self.acknowledged).contains(&sequence);
         if is_within { self.acknowledged } else { sequence }
+    }
+
+    /// The last sequence that was acknowledged, and its position.
+    pub const fn place(&self) -> (u64, u64) {
+        (self.acknowledged, self.position)
     }
 
     /// Whether the relay goes on.
@@ -87,11 +94,12 @@ mod tests {
     #[test]
     fn a_run_is_from_where_it_began_to_what_was_acknowledged() {
         let placed = Placed::default();
-        let ends = placed.begin(7, 10);
+        let ends = placed.begin(7, 10, 8);
         assert!(placed.now().tells_of(7, 10, 10), "nothing is there");
         placed.send(13);
-        placed.acknowledge(12);
+        placed.acknowledge(12, 10);
         let run = placed.now();
+        assert_eq!(run.place(), (12, 10));
         assert_eq!([9, 10, 11, 12, 13].map(|sequence| run.past(7, sequence)), [9, 12, 12, 12, 13]);
         assert_eq!(run.past(8, 11), 11, "another stream");
         assert!(run.tells_of(7, 12, 13), "one is on its way");

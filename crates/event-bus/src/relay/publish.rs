@@ -101,7 +101,7 @@ pub async fn say(
     last_sequence: u64,
 ) -> Result<(Uuid, u64), RelayError> {
     let run = Uuid::now_v7();
-    let (mut headers, data) = control::message(bus.identity, why, begun, run);
+    let (mut headers, data) = control::message(bus.identity, why, begun, run, last_sequence + 1);
     signer.sign(&mut headers, &data);
     headers.insert(NATS_MESSAGE_ID, run.to_string());
     headers.insert(NATS_EXPECTED_STREAM, bus.topology.stream_name());
@@ -229,7 +229,7 @@ impl<'context> Publisher<'context> {
         metrics::counter!("anamnesis_relay_published_total").increment(sequence - self.acknowledged.sequence);
         metrics::histogram!("anamnesis_relay_delay_seconds").record(seconds_since(recorded_at));
         self.acknowledged = Place { position, sequence };
-        self.placed.acknowledge(sequence);
+        self.placed.acknowledge(sequence, position);
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The stream as the relay finds it.
 
+use std::sync::Arc;
+
 use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, RawMessageErrorKind, Stream};
@@ -10,10 +12,14 @@ use uuid::Uuid;
 use super::RelayError;
 use crate::control::{self, Control, EpochStart};
 use crate::message::{Mark, mark};
+use crate::signature::PublicKeys;
 use crate::topology::Topology;
 
 /// How often the stream's end is read until it keeps still.
 const STANDING_TRIES_MAX: usize = 100;
+
+/// Control messages that are looked through for the last one of ours.
+const CONTROLS_MAX: usize = 10_000;
 
 /// One log's stream, and what the log was when it was asked.
 #[derive(Clone)]
@@ -21,6 +27,8 @@ pub struct Bus {
     pub context: jetstream::Context,
     pub identity: LogIdentity,
     pub topology: Topology,
+    /// By which keys messages count as the relay's; without any all that look so do.
+    pub keys: Arc<PublicKeys>,
 }
 
 /// A control message and its place in the stream.
@@ -105,11 +113,7 @@ impl Bus {
         let event = self.last_event(stream).await?;
         let beginning = match last_message(stream, &self.topology.all_controls()).await? {
             None => None,
-            Some(message) => {
-                let control = control::read(&message.headers, &message.payload).filter(|_| self.is_ours(&message));
-                let control = control.ok_or(RelayError::Foreign { sequence: message.sequence })?;
-                Some(Beginning { sequence: message.sequence, control })
-            }
+            Some(message) => Some(self.beginning(&message).ok_or(RelayError::Foreign { sequence: message.sequence })?),
         };
         Ok((event, beginning))
     }
@@ -122,21 +126,36 @@ impl Bus {
 
     /// The first event at `sequence` or behind it.
     pub async fn event_from(&self, stream: &Stream, sequence: u64) -> Result<Option<StreamMessage>, RelayError> {
-        match stream.get_first_raw_message_by_subject(self.topology.all_events(), sequence).await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(RelayError::read(error)),
-        }
+        first_from(stream, self.topology.all_events(), sequence).await
     }
 
     /// The mark of a message of ours.
     pub fn mark(&self, message: &StreamMessage) -> Result<Mark, RelayError> {
-        let ours = mark(&message.headers).filter(|mark| mark.log_id == self.identity.log_id);
+        let is_signed = || self.keys.is_empty() || self.keys.verify(&message.headers, Some(&message.payload)).is_ok();
+        let ours = mark(&message.headers).filter(|mark| mark.log_id == self.identity.log_id && is_signed());
         ours.ok_or(RelayError::Foreign { sequence: message.sequence })
     }
 
-    fn is_ours(&self, message: &StreamMessage) -> bool {
-        self.mark(message).is_ok()
+    /// A control message of ours, where it was sent to.
+    fn beginning(&self, message: &StreamMessage) -> Option<Beginning> {
+        let sequence = message.sequence;
+        let is_there = self.keys.is_empty() || control::is_of(&message.headers, &message.subject, sequence);
+        let control = control::read(&message.headers, &message.payload)?;
+        (is_there && self.mark(message).is_ok()).then_some(Beginning { sequence, control })
+    }
+
+    /// The epochs that the last control message of ours tells, whatever others have put behind it.
+    pub async fn known_epochs(&self) -> Result<Vec<EpochStart>, RelayError> {
+        let stream = self.stream().await?;
+        let (mut epochs, mut from) = (Vec::new(), 1);
+        for _ in 0..CONTROLS_MAX {
+            let Some(message) = first_from(&stream, self.topology.all_controls(), from).await? else { break };
+            from = message.sequence + 1;
+            if let Some(beginning) = self.beginning(&message) {
+                epochs = beginning.control.begun.epochs;
+            }
+        }
+        Ok(epochs)
     }
 
     /// Refuses a stream that does not hold the log's events one after the other
@@ -175,6 +194,11 @@ impl Bus {
         Ok(usize::try_from(config.max_message_size).ok().filter(|limit| *limit > 0))
     }
 
+    /// Whether the stream is set as the relay relies on it.
+    pub fn is_set(&self, made: &Config, replicas: u8) -> bool {
+        self.topology.amended(made, replicas.into()) == *made
+    }
+
     async fn amend(&self, made: &Config, replicas: u8) -> Result<Config, RelayError> {
         let amended = self.topology.amended(made, replicas.into());
         if amended != *made {
@@ -205,6 +229,15 @@ pub fn tell_limits(config: &Config) {
 
 fn is_missing(error: &GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// The first message of a subject at `sequence` or behind it.
+async fn first_from(stream: &Stream, subject: String, sequence: u64) -> Result<Option<StreamMessage>, RelayError> {
+    match stream.get_first_raw_message_by_subject(subject, sequence).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(RelayError::read(error)),
+    }
 }
 
 async fn last_message(stream: &Stream, subject: &str) -> Result<Option<StreamMessage>, RelayError> {

@@ -123,8 +123,10 @@ async fn a_stream_that_is_numbered_otherwise_than_the_log_is_refused() {
     .await;
     drop(relay);
     // The same event twice.
-    let (subject, headers) = messages(&test.store, &client).await.pop().expect("a message");
-    let again = jetstream::new(client.clone()).publish_with_headers(subject, stripped(&headers), "{}".into()).await;
+    let made = stream(&test.store, &client).await.expect("the stream");
+    let last = made.get_raw_message(made.cached_info().state.last_sequence).await.expect("a message");
+    let (subject, headers) = (last.subject.to_string(), stripped(&last.headers));
+    let again = jetstream::new(client.clone()).publish_with_headers(subject, headers, last.payload).await;
     again.expect("it is sent").await.expect("it is taken");
     let relay = start_relay(&test.store, &client);
     wait_for_failure(&relay, "holds positions 1 to 10 on 11 sequences").await;

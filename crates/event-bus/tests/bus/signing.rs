@@ -1,6 +1,7 @@
 //! What is published is signed, and what others publish is told.
 
 use async_nats::jetstream;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::{Client, HeaderMap};
 use event_bus::signature::example;
 use event_bus::topology::{CONTROL_ADDRESS, EVENT_ADDRESS};
@@ -62,12 +63,24 @@ impl Forger {
     async fn of(store: &Store, client: &Client) -> Self {
         let made = stream(store, client).await.expect("the stream");
         let last = made.get_raw_message(made.cached_info().state.last_sequence).await.expect("a message");
+        Self::with(client, &last)
+    }
+
+    fn with(client: &Client, last: &StreamMessage) -> Self {
         let mut headers = HeaderMap::new();
         for (name, values) in last.headers.iter().filter(|(name, _)| AsRef::<str>::as_ref(*name).starts_with("ce-")) {
             headers.insert(name.clone(), values[0].clone());
         }
         let context = jetstream::new(client.clone());
-        Self { context, subject: last.subject.to_string(), headers, payload: last.payload }
+        Self { context, subject: last.subject.to_string(), headers, payload: last.payload.clone() }
+    }
+
+    /// With its last control message before them.
+    async fn of_control(store: &Store, client: &Client) -> Self {
+        let made = stream(store, client).await.expect("the stream");
+        let all = topology(store).await.control("*");
+        let last = made.get_last_raw_message_by_subject(&all).await.expect("a control message");
+        Self::with(client, &last)
     }
 
     /// Publishes that message with some headers changed, or left out where nothing is given for them.
@@ -141,6 +154,7 @@ async fn what_is_not_the_relays_is_told_and_nothing_else() {
 
     let names = topology(&test.store).await;
     let forger = Forger::of(&test.store, &client).await;
+    let again = Forger::of_control(&test.store, &client).await;
     let subject = forger.subject.clone();
     let next = [("ce-position", "321"), ("ce-id", &*Uuid::from_u128(1).to_string())]
         .map(|(name, value)| (name, value.to_owned()));
@@ -158,7 +172,13 @@ async fn what_is_not_the_relays_is_told_and_nothing_else() {
         // A true one under another subject; of what the log does not have only the signature tells.
         (&nobody, &[], Some(Reason::NotInTheLog), Reason::NotInTheLog, EVENT_ADDRESS),
         (&control, &[], Some(Reason::NotInTheLog), Reason::NotInTheLog, CONTROL_ADDRESS),
-        (&control, &[("ce-type", "LogRepublished"), ("ce-subject", "")], None, Reason::NotSigned, CONTROL_ADDRESS),
+        (
+            &control,
+            &[("ce-type", "LogRepublished"), ("ce-subject", "")],
+            Some(Reason::NotInTheLog),
+            Reason::NotSigned,
+            CONTROL_ADDRESS,
+        ),
     ];
     for (subject, changed, by_the_log, by_the_key, address) in cases {
         forger.publish(subject, changed).await;
@@ -173,10 +193,50 @@ async fn what_is_not_the_relays_is_told_and_nothing_else() {
     Signer::new(example::ID, other).sign(&mut headers, &payload);
     forger.send(&subject, headers).await;
     assert_eq!(with_keys.next().await, (Reason::NotSigned, EVENT_ADDRESS));
+    assert_eq!(without.next().await, (Reason::OutOfPlace, EVENT_ADDRESS));
+    // The relay's own are true where they were sent, and nowhere else.
     forger.publish(&subject, &[]).await;
-    forger.publish(&subject, &[("ce-id", "x")]).await;
+    again.publish(&again.subject, &[]).await;
     for watched in [&mut with_keys, &mut without] {
-        assert_eq!(watched.next().await, (Reason::Malformed, EVENT_ADDRESS), "the relay's own, sent again, is true");
+        assert_eq!(watched.next().await, (Reason::OutOfPlace, EVENT_ADDRESS));
+        assert_eq!(watched.next().await, (Reason::NotInTheLog, CONTROL_ADDRESS));
+    }
+}
+
+/// Whatever somebody publishes who may, the relay says what sets it right, and that does.
+#[tokio::test]
+async fn what_was_forged_is_set_right_by_republishing() {
+    let (test, nats) = (stores::sqlite().await, testkit::nats().await);
+    let client = client_of(&nats).await;
+    fill(&*test.store.log, 20).await;
+    let relay = start_relay(&test.store, &client);
+    wait_for_everything(&test.store, &client).await;
+    drop(relay);
+    let fill_anew = async || republish(&test.store, client.clone(), options(), 1, &mut |_, _| {}).await;
+    fill_anew().await.expect("it is filled anew");
+    let control = Forger::of_control(&test.store, &client).await;
+    let event = Forger::of(&test.store, &client).await;
+    let epoch = u64::MAX.to_string();
+    let forgeries: [(&Forger, &[(&str, &str)]); 6] = [
+        (&event, &[]),
+        (&event, &[("ce-epoch", "99")]),
+        (&event, &[("ce-epoch", &epoch)]),
+        (&event, &[("ce-position", "21"), ("ce-id", "00000000-0000-4000-8000-000000000001")]),
+        // A true one, sent again; one of another epoch.
+        (&control, &[]),
+        (&control, &[("ce-epoch", "7")]),
+    ];
+    for (forger, changed) in forgeries {
+        forger.publish(&forger.subject, changed).await;
+        let relay = start_relay(&test.store, &client);
+        let told = async || relay.health.standing().cause.is_some_and(|cause| cause.contains("`anamnesis republish`"));
+        eventually("the relay says what to do", PATIENCE, told).await;
+        drop(relay);
+        fill_anew().await.expect("it is filled anew");
+        let relay = start_relay(&test.store, &client);
+        fill(&*test.store.log, 1).await;
+        wait_for_everything(&test.store, &client).await;
+        drop(relay);
     }
 }
 

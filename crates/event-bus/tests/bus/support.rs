@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn options() -> RelayOptions {
-    RelayOptions { signer: example::signer(), replicas: 1 }
+    RelayOptions::new(example::signer())
 }
 
 pub struct Running {

@@ -80,11 +80,7 @@ async fn run(faults: &[&str]) -> Verdict {
     let readers: Vec<_> =
         (0..READERS).map(|reader| tokio::spawn(tail(reader, store.clone(), seen.clone(), done.clone()))).collect();
     let client = async_nats::connect(nats.url()).await.expect("nats-server answers");
-    let relay = Relay::new(
-        store.clone(),
-        client.clone(),
-        RelayOptions { signer: event_bus::signature::example::signer(), replicas: 1 },
-    );
+    let relay = Relay::new(store.clone(), client.clone(), RelayOptions::new(event_bus::signature::example::signer()));
     let _relay = AbortOnDropHandle::new(tokio::spawn(relay.run(CancellationToken::new())));
     let sources: [(&str, Box<dyn FeedSource>); 2] = [
         ("log-feed", Box::new(LogFeedSource::new(store.log.clone()))),
