@@ -116,7 +116,7 @@ enum Listening {
 /// What was heard next.
 enum Next {
     /// A message, of whomever.
-    Message(Message),
+    Message(Box<Message>),
     /// Nothing; it is looked again after a pause.
     Nothing(Duration),
 }
@@ -212,7 +212,7 @@ impl Watch {
                     live.heard.sequence = own.max(sequence);
                     self.heard = Some(live.heard);
                     if own < sequence {
-                        return Next::Message(message);
+                        return Next::Message(Box::new(message));
                     }
                     self.place = Some(run.place());
                     if run.goes_on() {
