@@ -146,8 +146,11 @@ impl Clinic {
         self.api.get(&format!("/v1/trials/{}/enrolment", self.trial)).await.ok()
     }
 
-    /// Waits until the enrolment figures satisfy `condition`.
+    /// Waits until the enrolment figures satisfy `condition`, and the subjects' view is as far: none waits for another.
     pub async fn enrolment_until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        self.api.until(&format!("/v1/trials/{}/enrolment", self.trial), what, condition).await
+        let figures = self.api.until(&format!("/v1/trials/{}/enrolment", self.trial), what, condition).await;
+        let position = self.api.get("/v1/trials?limit=1").await.ok()["position"].clone();
+        self.api.get(&format!("/v1/subjects?limit=1&at_least={position}")).await.ok();
+        figures
     }
 }
