@@ -78,7 +78,7 @@ fn is_counted(sql: &str) -> bool {
 /// Patients of one turn.
 const PATIENTS: u128 = 30;
 /// Patients whose round trips are counted together.
-const GROUP: u128 = 5;
+const GROUP: u128 = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_costs_at_most_five_round_trips() {
