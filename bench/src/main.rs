@@ -54,7 +54,7 @@ struct Arguments {
 }
 
 /// A figure: its numbers, name, whether it needs a peer.
-const FIGURES: [(&str, &str, bool); 17] = [
+const FIGURES: [(&str, &str, bool); 18] = [
     ("1", "commands", true),
     ("2", "appends", false),
     ("3", "embedded", true),
@@ -72,6 +72,7 @@ const FIGURES: [(&str, &str, bool); 17] = [
     ("16", "list", false),
     ("17", "followers", false),
     ("18", "lanes", false),
+    ("19", "eligibility", false),
 ];
 
 /// Where a program is, whatever folder it is started in.
@@ -128,6 +129,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
             "volume" => works::volume::postgres(&bench).await?,
             "memory" => works::memory::embedded(&bench).await?,
             "relay" => works::relay::relay(&bench).await?,
+            "eligibility" => works::eligibility::embedded(&bench).await?,
             "lanes" => works::lanes::both(&bench).await?,
             "bytes" => works::bytes::both(&bench).await?,
             "start" => works::start::both(&bench).await?,

@@ -98,7 +98,11 @@ impl System {
         }
         let token = keys.signing().issue(ACCOUNT, Duration::from_secs(86_400), None);
         let token = token.map_err(|error| BenchError::Said(error.to_string()))?;
-        command.args(["--listen", &address]).arg("--signing-key-file").arg(&key_file).current_dir(folder.path());
+        command
+            .args(["--listen", &address, "--grpc-listen", "same"])
+            .arg("--signing-key-file")
+            .arg(&key_file)
+            .current_dir(folder.path());
         command.env("ANAMNESIS_MASTER_KEY", MASTER_KEY);
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let child = command.spawn()?;
@@ -245,8 +249,23 @@ fn refused(path: &str, status: StatusCode, body: &[u8]) -> BenchError {
     BenchError::Said(format!("{path}: {status} {}", String::from_utf8_lossy(body)))
 }
 
+/// An open trial with its patients.
+pub struct Opened {
+    /// The trial.
+    pub trial: Uuid,
+    /// The patients, all of them screened.
+    pub patients: Vec<Uuid>,
+}
+
 /// The subjects of an open trial who answer a questionnaire.
 pub async fn open_trial(system: &System) -> Result<Vec<Value>, BenchError> {
+    let Opened { trial, patients } = open_with_patients(system).await?;
+    let subject = |patient: Uuid| json!(events::ids::SubjectId::of(patient.into(), trial.into()));
+    Ok(patients.into_iter().map(subject).collect())
+}
+
+/// Opens a trial, and has patients screened for it.
+pub async fn open_with_patients(system: &System) -> Result<Opened, BenchError> {
     let mut client = Client::connect(system).await?;
     let (trial, site) = (Uuid::now_v7(), Uuid::now_v7());
     let mut send = async |path: String, body: Value| client.post(&path, Bytes::from(body.to_string())).await.map(drop);
@@ -275,7 +294,7 @@ pub async fn open_trial(system: &System) -> Result<Vec<Value>, BenchError> {
     let activate = json!({"enrolment_cap": 10_000, "investigator": "dr"});
     send(format!("/v1/sites/{site}/activate-site"), activate).await?;
     send(format!("/v1/trials/{trial}/open-enrolment"), json!({})).await?;
-    let mut subjects = Vec::with_capacity(SUBJECTS);
+    let mut patients = Vec::with_capacity(SUBJECTS);
     for _ in 0..SUBJECTS {
         let patient = Uuid::now_v7();
         let consent = json!({"trial_id": trial, "form_version": "1", "language": "en"});
@@ -289,7 +308,7 @@ pub async fn open_trial(system: &System) -> Result<Vec<Value>, BenchError> {
         ] {
             send(format!("/v1/patients/{patient}/{command}"), body).await?;
         }
-        subjects.push(json!(events::ids::SubjectId::of(patient.into(), trial.into())));
+        patients.push(patient);
     }
-    Ok(subjects)
+    Ok(Opened { trial, patients })
 }

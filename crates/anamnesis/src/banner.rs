@@ -2,7 +2,6 @@
 //! printed, pasted into any shell of any folder.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::administrator;
 use crate::build::VERSION;
+use crate::listeners::Addresses;
 use crate::output::line;
 
 /// How long the administrator's token of the embedded engine is good for.
@@ -73,8 +73,8 @@ impl AdminToken {
 }
 
 /// Tells the reader of the embedded engine where it is and what to do next.
-pub fn embedded(settings: &ServerSettings, address: SocketAddr) {
-    let (url, folder) = (listen::url(address, settings.tls.is_on()), &settings.storage.data_dir);
+pub fn embedded(settings: &ServerSettings, addresses: &Addresses) {
+    let (url, folder) = (listen::url(addresses.http, settings.tls.is_on()), &settings.storage.data_dir);
     let token = absolute(&settings.storage.admin_token_file());
     let call = |words: &[&str]| Invocation::of(words).at(&url).data_dir(folder);
     let simulate = call(&["simulate"]).word("--subjects").word(200).word("--sites").word(5).word("--seed").word(1);
@@ -86,7 +86,7 @@ pub fn embedded(settings: &ServerSettings, address: SocketAddr) {
     };
     line(&format!(
         "Anamnesis {VERSION} listens on {url}
-  interface   {url}/docs  (OpenAPI: {url}/openapi.json; events: {url}/asyncapi.json)
+  interface   {url}/docs  (OpenAPI: {url}/openapi.json; events: {url}/asyncapi.json){grpc}
   data        {data}
   token       {token}  (the administrator's)
 
@@ -95,14 +95,21 @@ Try next, in another terminal:
   {curl}{issue}
 
 Ctrl-C stops it; everything is kept.",
+        grpc = grpc(settings, addresses),
         data = absolute(folder).display(),
         token = token.display(),
     ));
 }
 
+/// Where gRPC is spoken, as a line.
+fn grpc(settings: &ServerSettings, addresses: &Addresses) -> String {
+    let url = addresses.grpc.map(|address| listen::url(address, settings.tls.is_on()));
+    url.map(|url| format!("\n  gRPC        {url}")).unwrap_or_default()
+}
+
 /// Tells the operator of one of several processes where it is, and how to come by an administrator and a token.
-pub fn apart(settings: &ServerSettings, address: SocketAddr) {
-    let (url, (issue, with)) = (listen::url(address, settings.tls.is_on()), issue(settings, "admin"));
+pub fn apart(settings: &ServerSettings, addresses: &Addresses) {
+    let (url, (issue, with)) = (listen::url(addresses.http, settings.tls.is_on()), issue(settings, "admin"));
     let administrator = Invocation::of(&["administrator", "admin"]);
     let (administrator, also) = match settings.storage.sealing.master() {
         MasterSource::File(file) => (administrator.word("--master-key-file").word(absolute(file).display()), ""),
@@ -110,9 +117,10 @@ pub fn apart(settings: &ServerSettings, address: SocketAddr) {
         MasterSource::Given(_) | MasterSource::Transit(..) => (administrator, ", and the master key's settings"),
     };
     line(&format!(
-        "Anamnesis {VERSION} listens on {url}
+        "Anamnesis {VERSION} listens on {url}{grpc}
   the first administrator, once (where ANAMNESIS_DATABASE_URL is set{also}): {administrator}
   a token{with}: {issue}",
+        grpc = grpc(settings, addresses),
         with = with.map(|with| format!(" ({with})")).unwrap_or_default()
     ));
 }

@@ -1,6 +1,5 @@
 //! The embedded engine's beginning: its first administrator, and the token of that one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +11,7 @@ use service::supervise::Supervisor;
 
 use crate::administrator;
 use crate::banner::{self, AdminToken};
+use crate::listeners::Addresses;
 use crate::serve::ServeError;
 
 /// What is done once, at the start.
@@ -38,7 +38,7 @@ impl Beginning {
     pub async fn begin(
         self,
         settings: &ServerSettings,
-        address: SocketAddr,
+        addresses: &Addresses,
         installation: &Installation,
         executor: &Executor,
         supervisor: &mut Supervisor,
@@ -53,7 +53,7 @@ impl Beginning {
         kept.keep().await.map_err(ServeError::Token)?;
         supervisor.spawn("administrator's token", kept.renew(shutdown));
         self.done.store(true, Ordering::Release);
-        banner::embedded(settings, address);
+        banner::embedded(settings, addresses);
         Ok(())
     }
 }

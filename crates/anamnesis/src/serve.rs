@@ -5,29 +5,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::routing::get;
-use axum::{Json, Router};
 use command_api::CommandApi;
+use command_api::inquiries::Inquirer;
 use event_bus::{
     ConnectionError, FeedSource, JetStreamFeedSource, LogFeedSource, Placed, Relay, RelayOptions, WhileAway,
 };
 use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{Installation, OpenError, Store, StoreOptions};
 use query_api::{QueryApi, StreamsMax};
-use serde_json::Value;
 use service::accounts::Accounts;
 use service::auth::Gate;
 use service::connections::ConnectionLimits;
 use service::event_keys::EventKeyError;
 use service::health::{Check, Health};
 use service::identity::{SetupError, SigningKeyError, Verifier};
-use service::limits::Limits;
 use service::settings::{OnLoss, ServerSettings};
 use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
 use service::tls::TlsError;
-use service::{cors, headers, lifecycle, metrics, server, telemetry};
-use tokio::net::TcpListener;
+use service::{lifecycle, metrics, server, telemetry};
 use tokio_util::sync::CancellationToken;
 
 use crate::build::BUILD;
@@ -36,6 +32,8 @@ use crate::clock::ClockWatch;
 use crate::disclosures::Disclosures;
 use crate::embedded::Beginning;
 use crate::gauges::Watched;
+use crate::interfaces::{Interfaces, Parts};
+use crate::listeners::{Addresses, Listeners};
 use crate::master::{self, KeysError};
 use crate::publishing::Publishing;
 pub use crate::roles::Roles;
@@ -48,8 +46,6 @@ const AT_LEAST_PATIENCE: Duration = Duration::from_secs(5);
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// How long requests may go on after the process was asked to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Files that a process has open beside its connections: the database's, NATS, logs.
-const FILES_OF_ITS_OWN: u64 = 64;
 
 /// Why serving could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +100,9 @@ pub enum ServeError {
     /// A task ended by itself, or did not end.
     #[error(transparent)]
     Supervision(SupervisionError),
+    /// gRPC cannot be spoken.
+    #[error("gRPC cannot be spoken")]
+    Grpc(#[from] grpc_api::SetupError),
     /// A role needs what was not given.
     #[error("the relay needs --nats-url")]
     NatsMissing,
@@ -115,15 +114,11 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
         return Err(ServeError::NatsMissing);
     }
     telemetry::init(&settings.log, settings.log_format)?;
-    let measured = settings.metrics_listen.map(|address| metrics::install(BUILD).map(|handle| (address, handle)));
-    let measured = measured.transpose()?;
+    let measured = settings.metrics_listen.map(|_| metrics::install(BUILD)).transpose()?;
     let tls = settings.tls.load()?;
     // Before anything is made: whoever chose a port that is taken finds no half-made folder.
-    let listener = listen(settings.listen, "--listen").await?;
-    let measured = match measured {
-        Some((address, handle)) => Some((listen(address, "--metrics-listen").await?, handle)),
-        None => None,
-    };
+    let listeners = Listeners::bind(roles, settings).await?;
+    let (addresses, limits) = (listeners.addresses(roles, settings), listeners.limits(settings));
     let verifier = verifier(roles, settings)?;
     let publishing = Publishing::of(roles, settings)?;
     let store = open_store(settings).await?;
@@ -142,8 +137,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     if roles.query_api {
         checks.push(views_are_registered(store.views.clone()));
     }
-    let metrics_address = measured.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
-    if let Some((listener, handle)) = measured {
+    if let Some((handle, listener)) = measured.zip(listeners.metrics) {
         let watched = Watched::new(roles, &store, queries.streams(), nats.clone());
         supervisor.spawn("gauges", watched.run(shutdown.clone()));
         supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
@@ -159,24 +153,30 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let beginning = is_embedded(roles, settings).then(Beginning::default);
     checks.extend(beginning.as_ref().map(Beginning::check));
     let commands = executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts });
-    let router = router(roles, settings, gate, commands, queries, publishing.jwks(), Health::new(checks));
-    let address = listener.local_addr().unwrap_or(settings.listen);
-    tell_started(roles, address, metrics_address);
-    let serving = server::serve(listener, tls, router, connection_limits(settings), shutdown.clone());
+    let queries = roles.query_api.then_some(queries);
+    let (event_keys, health) = (publishing.jwks(), Health::new(checks));
+    let interfaces = Interfaces::new(roles, settings, Parts { gate, commands, queries, event_keys, health })?;
+    tell_started(roles, &addresses);
+    let http = server::serve(listeners.http, tls.clone(), interfaces.http, limits, shutdown.clone());
+    let grpc = async {
+        if let Some((listener, router)) = listeners.grpc.zip(interfaces.grpc) {
+            server::serve(listener, tls, router, limits, shutdown.clone()).await;
+        }
+    };
     let beginning = async {
         let begun = match (beginning, &installation, &executor) {
             (Some(beginning), Some(installation), Some(executor)) => {
-                beginning.begin(settings, address, installation, executor, &mut supervisor).await
+                beginning.begin(settings, &addresses, installation, executor, &mut supervisor).await
             }
             _ => {
-                banner::apart(settings, address);
+                banner::apart(settings, &addresses);
                 Ok(())
             }
         };
         begun.inspect_err(|_| shutdown.cancel())
     };
     // Beside each other: while it waits for keys it answers that it does.
-    let ((), begun) = tokio::join!(serving, beginning);
+    let ((), (), begun) = tokio::join!(http, grpc, beginning);
     begun?;
     let ended = supervisor.end(supervise::END_MAX).await;
     store.close().await;
@@ -205,17 +205,28 @@ fn queries(
         in_all: size(settings.event_streams_max),
         of_an_account: size(settings.account.account_event_streams_max),
     };
-    let disclosures = Arc::new(Disclosures::new(executor));
-    QueryApi::new(store.clone(), accounts.clone(), disclosures, AT_LEAST_PATIENCE, streams_max, shutdown.clone())
+    let disclosures = Arc::new(Disclosures::new(executor.clone()));
+    let inquiries = Arc::new(Inquirer::new(executor));
+    QueryApi::new(
+        store.clone(),
+        accounts.clone(),
+        disclosures,
+        inquiries,
+        AT_LEAST_PATIENCE,
+        streams_max,
+        shutdown.clone(),
+    )
 }
 
-fn tell_started(roles: Roles, listen: SocketAddr, metrics_listen: Option<SocketAddr>) {
+fn tell_started(roles: Roles, addresses: &Addresses) {
+    let Addresses { http, grpc, metrics } = addresses;
     tracing::info!(
         version = BUILD.version,
         commit = BUILD.commit,
         roles = roles.names(),
-        %listen,
-        metrics_listen = metrics_listen.map(tracing::field::display),
+        listen = %http,
+        grpc_listen = grpc.map(tracing::field::display),
+        metrics_listen = metrics.map(tracing::field::display),
         "started"
     );
 }
@@ -235,10 +246,6 @@ async fn keys(roles: Roles, settings: &ServerSettings, store: &Store) -> Result<
     Ok(Some(installation))
 }
 
-async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
-}
-
 /// What verifies tokens, and our own keys where the process has those that sign. Keys are made only for a server that is
 /// alone, and only where none are named: several that make their own refuse each other's tokens.
 fn verifier(roles: Roles, settings: &ServerSettings) -> Result<Verifier, ServeError> {
@@ -247,61 +254,15 @@ fn verifier(roles: Roles, settings: &ServerSettings) -> Result<Verifier, ServeEr
     Ok(Verifier::new(own.transpose()?, &settings.identity)?)
 }
 
-fn router(
-    roles: Roles,
-    settings: &ServerSettings,
-    gate: Gate,
-    commands: Option<CommandApi>,
-    queries: QueryApi,
-    event_keys: Option<Value>,
-    health: Health,
-) -> Router {
-    let mut protected = Router::new();
-    if let Some(commands) = commands {
-        protected = protected.merge(command_api::router(commands));
-    }
-    if roles.query_api {
-        protected = protected.merge(query_api::router(queries));
-    }
-    let account = &settings.account;
-    let request_time_max = Duration::from_secs(settings.request_seconds_max);
-    let limits = Limits::new(size(settings.body_bytes_max), request_time_max, size(settings.requests_max))
-        .with_body_time_max(Duration::from_secs(settings.body_seconds_max))
-        .with_account_requests_max(size(account.account_requests_max))
-        .with_account_waiting_max(size(account.account_waiting_max))
-        .with_rates(account.rates());
-    let router =
-        server::wrap(query_api::public_router(event_keys).merge(home()), protected, health.router(), gate, limits);
-    headers::secure(cors::allow(router, &settings.cors_origins), settings.tls.is_on())
-}
-
 /// A setting as a size.
-fn size(setting: u64) -> usize {
+pub(crate) fn size(setting: u64) -> usize {
     usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
-/// `GET /`: whoever opens the address sees what it is and where to go on.
-fn home() -> Router {
-    let links = serde_json::json!({
-        "name": "Anamnesis",
-        "version": BUILD.version,
-        "commit": BUILD.commit,
-        "links": {
-            "interface for people": "/docs",
-            "interface (OpenAPI 3.1)": "/openapi.json",
-            "alive": "/healthz",
-            "ready": "/readyz",
-        },
-    });
-    Router::new().route("/", get(async move || Json(links)))
-}
-
-/// As many connections as asked for, and no more than leave files for everything else.
-fn connection_limits(settings: &ServerSettings) -> ConnectionLimits {
-    let others = FILES_OF_ITS_OWN + u64::from(settings.database_connections);
-    let connections = settings.connections_max.min(lifecycle::raise_open_files().saturating_sub(others)).max(1);
+/// The limits of so many connections.
+pub(crate) fn connection_times(settings: &ServerSettings, connections_max: usize) -> ConnectionLimits {
     ConnectionLimits {
-        connections_max: size(connections),
+        connections_max,
         header_time_max: Duration::from_secs(settings.header_seconds_max),
         stalled_time_max: STALLED_MAX,
         drain_time_max: DRAIN_MAX,

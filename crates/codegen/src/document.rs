@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::{commands, contract, examples, queries, responses};
+use crate::{commands, contract, examples, parameters, queries, responses};
 
 /// What the operations under each tag are about.
 const TAGS: [(&str, &str); 14] = [
@@ -62,9 +62,30 @@ pub fn openapi() -> Value {
         merge(&mut document, fragment);
     }
     merge(&mut document, contract::paths::fragment());
+    tell_deadlines(&mut document);
     document["tags"] = tags(&document);
     examples::add_answers(&mut document);
     document
+}
+
+/// Every operation can be told how long its caller waits, and answers where that was too short.
+fn tell_deadlines(document: &mut Value) {
+    let named = parameters::deadline();
+    let references: Vec<Value> =
+        named.iter().map(|(name, _)| json!({"$ref": format!("#/components/parameters/{name}")})).collect();
+    for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let Some(operation) = operation.as_object_mut() else { continue };
+            if let Value::Array(parameters) = operation.entry("parameters").or_insert_with(|| json!([])) {
+                parameters.extend(references.iter().cloned());
+            }
+            if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+                responses.extend(responses::problems(&["504"]));
+            }
+        }
+    }
+    document["components"]["parameters"] =
+        named.into_iter().map(|(name, parameter)| (name.to_owned(), parameter)).collect::<Map<_, _>>().into();
 }
 
 /// The tags that operations have, those that are known in their order, with what each is about.

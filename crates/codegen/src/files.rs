@@ -8,26 +8,39 @@ use serde_json::Value;
 
 use crate::contract::{asyncapi, list, schemas, served};
 use crate::golden::{self, NotMadeUp};
+use crate::rpc::{self, NotCompiled};
 use crate::{declared, document, roles};
+
+/// Why files could not be generated.
+#[derive(Debug, thiserror::Error)]
+pub enum NotGenerated {
+    /// An example.
+    #[error(transparent)]
+    Example(#[from] NotMadeUp),
+    /// What `proto/` says.
+    #[error(transparent)]
+    Rpc(#[from] NotCompiled),
+}
 
 /// The generated files that are not in the source tree as they are generated, and the golden files that are missing.
 ///
 /// # Errors
-/// [`NotMadeUp`].
-pub fn stale(root: &Path) -> Result<Vec<(PathBuf, String)>, NotMadeUp> {
-    let files = generated(root)?.into_iter().map(|(path, text)| (root.join(path), text));
-    Ok(files.filter(|(path, text)| std::fs::read_to_string(path).ok().as_deref() != Some(text)).collect())
+/// [`NotGenerated`].
+pub fn stale(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, NotGenerated> {
+    let texts = generated(root)?.into_iter().map(|(path, text)| (path, text.into_bytes()));
+    let files = texts.chain(rpc::files(root)?).map(|(path, content)| (root.join(path), content));
+    Ok(files.filter(|(path, content)| std::fs::read(path).ok().as_ref() != Some(content)).collect())
 }
 
 /// Writes a generated file.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn write(path: &Path, text: &str) -> io::Result<()> {
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(path, text)
+    std::fs::write(path, content)
 }
 
 /// Every generated file with its content.

@@ -14,6 +14,7 @@ mod parameters;
 mod queries;
 mod responses;
 mod roles;
+mod rpc;
 mod tidy;
 
 use std::path::PathBuf;

@@ -99,14 +99,30 @@ pub fn paging(paging: Paging) -> Vec<Value> {
     vec![query("after", after, schema), query("limit", limit, length)]
 }
 
+/// A number of seconds above 0.
+const DURATION: &str = "^(0\\.[0-9]{0,5}[1-9]|[1-9][0-9]{0,2}(\\.[0-9]{1,6})?)$";
+
 /// How fresh an answer must be.
 pub fn freshness() -> Vec<Value> {
     let at_least = "Waits until the answer holds what happened up to this place in the log: a position, such as that \
                     of a command's answer, or the id of an event";
-    let patience = "How long that may take, in milliseconds; 5000 where it is not said. After that the answer is 503";
-    vec![
-        query("at_least", at_least, place()),
-        query("timeout_ms", patience, json!({"type": "integer", "minimum": 0, "maximum": 30000})),
+    vec![query("at_least", at_least, place())]
+}
+
+/// How long the caller waits, which every operation can be told; each with its name among the components.
+pub fn deadline() -> [(&'static str, Value); 2] {
+    let about = "How long the caller waits, in milliseconds, the same as `Request-Timeout`. What is not done by then is \
+                 stopped and answered with 504. With `at_least` most of it is waited for the view; 5000 where it is not said";
+    let seconds = "How many seconds the caller waits, such as `2` or `0.25`. What is not done by then is stopped and \
+                   answered with 504; an append that was handed over is carried out all the same: the same \
+                   Idempotency-Key tells how it ended.";
+    [
+        (
+            "RequestTimeout",
+            json!({"name": "Request-Timeout", "in": "header", "required": false, "description": seconds,
+            "schema": {"type": "string", "pattern": DURATION, "examples": ["2"]}}),
+        ),
+        ("TimeoutMs", query("timeout_ms", about, json!({"type": "integer", "minimum": 1, "maximum": 3_600_000}))),
     ]
 }
 

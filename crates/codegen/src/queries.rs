@@ -1,9 +1,9 @@
 //! The read side's part of the OpenAPI document, made from what views declare.
 
+mod people;
+
 use events::registry::contracts;
-use query_api::answers::{
-    Entry, FoundPatient, Page, PatientIdentity, PatientState, SubjectAllocation, TimelineEntry, ViewStatus,
-};
+use query_api::answers::{Entry, Page, PatientState, TimelineEntry, ViewStatus};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use views::DynTable;
@@ -125,7 +125,7 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
 }
 
 /// The operations that read the log itself.
-fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 10] {
+fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 11] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
@@ -152,9 +152,10 @@ fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 10] {
     let about = "An event as it is stored, without treatment allocation where the caller must not see it.";
     let one = operation("getEvent", "Gets one event", about, "events", stored, Source::Event);
     [
-        ("patients/by-national-id", found_by_national_id(generator)),
-        ("patients/{id}/identity", identity_of(generator)),
-        ("subjects/{id}/allocation", allocation_of(generator)),
+        ("patients/by-national-id", people::found_by_national_id(generator)),
+        ("patients/{id}/eligibility", people::eligibility_of(generator)),
+        ("patients/{id}/identity", people::identity_of(generator)),
+        ("subjects/{id}/allocation", people::allocation_of(generator)),
         ("patients/{id}/timeline", timeline.get([vec![id(), order], paging(Paging::Log)].concat())),
         ("patients/{id}/history", history_of(history)),
         ("patients/{id}/history/export", export()),
@@ -178,77 +179,7 @@ fn history_of(answer: Value) -> Value {
         answer,
         source: Source::Log,
     };
-    history.get([in_time(), paging(Paging::Log), vec![unmasked(), purpose(false)]].concat())
-}
-
-/// Who a patient is.
-fn identity_of(generator: &mut SchemaGenerator) -> Value {
-    let identity = Operation {
-        id: "getPatientIdentity".to_owned(),
-        summary: "Tells who a patient is".to_owned(),
-        description:
-            "Name, numbers and birth date as they are, to roles that may see them (`not-unmasked` otherwise). Who \
-                      asked, when and what for is an event before it is answered: `listDisclosures`."
-                .to_owned(),
-        tag: "patients",
-        answer: generator.subschema_for::<PatientIdentity>().to_value(),
-        source: Source::Log,
-    };
-    identity.get(vec![id(), purpose(true)])
-}
-
-/// Which treatment a subject was allocated to.
-fn allocation_of(generator: &mut SchemaGenerator) -> Value {
-    let allocation = Operation {
-        id: "getSubjectAllocation".to_owned(),
-        summary: "Tells who broke the blind what a subject was allocated to".to_owned(),
-        description: "To the account that sent `unblindSubject` for this subject within the last hour (`not-unblinded` \
-                      otherwise) and signed in within the last 15 minutes (401 `sign-in-again`). That it was told is an \
-                      event before it is answered: `listDisclosures`."
-            .to_owned(),
-        tag: "subjects",
-        answer: generator.subschema_for::<SubjectAllocation>().to_value(),
-        source: Source::Log,
-    };
-    allocation.get(vec![id()])
-}
-
-/// Who bears a national id.
-fn found_by_national_id(generator: &mut SchemaGenerator) -> Value {
-    let found = Operation {
-        id: "findPatientByNationalId".to_owned(),
-        summary: "Finds a patient by national id".to_owned(),
-        description: "The id of who was registered with this national id, wherever that was, to roles that may see who \
-                      people are (`not-unmasked` otherwise): so that a further site can admit them. That they were found \
-                      is an event before it is answered: `listDisclosures`."
-            .to_owned(),
-        tag: "patients",
-        answer: generator.subschema_for::<FoundPatient>().to_value(),
-        source: Source::Log,
-    };
-    let number = json!({"name": "Anamnesis-National-Id", "in": "header", "required": true,
-        "description": "The national id; blanks and dashes do not count. Not in the address, which logs keep.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[ -~]*[0-9A-Za-z][ -~]*$",
-            "examples": ["09034812345"]}});
-    found.get(vec![number, purpose(true)])
-}
-
-/// Asks for personal data as they are.
-fn unmasked() -> Value {
-    let truth = json!({"type": "boolean", "default": false});
-    query(
-        "unmasked",
-        "Whether personal data are shown as they are: for a stated purpose, to roles that may see them",
-        truth,
-    )
-}
-
-/// Says what for.
-fn purpose(required: bool) -> Value {
-    json!({"name": "Anamnesis-Purpose", "in": "header", "required": required,
-        "description": "What personal data are needed for; kept with who asked and when.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[ -~]*[!-~][ -~]*$",
-            "examples": ["Call the participant about the visit of tomorrow"]}})
+    history.get([in_time(), paging(Paging::Log), vec![people::unmasked(), people::purpose(false)]].concat())
 }
 
 /// The history in forms that are no JSON document: at an address of its own, so that generated clients know what each
@@ -263,7 +194,7 @@ fn export() -> Value {
         source: Source::Log,
     };
     let forms = json!({"type": "string", "enum": ["csv", "ndjson"], "default": "csv"});
-    let own = vec![query("format", "The form", forms), unmasked(), purpose(false)];
+    let own = vec![query("format", "The form", forms), people::unmasked(), people::purpose(false)];
     let mut operation = export.get([in_time(), own].concat());
     let lines = "One `StoredEvent` a line.";
     let rows = "Under a header one row for each event, and of a correction one for each field that changed, with its \

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// Of each status that is a problem: the response's name and what it means.
-const PROBLEMS: [(&str, &str, &str); 13] = [
+const PROBLEMS: [(&str, &str, &str); 14] = [
     ("400", "Malformed", "A parameter, header or field is not what it must be; `errors` names every one of them."),
     ("401", "Unauthenticated", "No token, or one that is malformed, forged or has run out."),
     ("403", "Forbidden", "The account may not do this, or nothing at all: `rule` tells why."),
@@ -21,6 +21,7 @@ const PROBLEMS: [(&str, &str, &str); 13] = [
     ),
     ("500", "Failed", "The server failed; the cause is in its log under `trace_id`."),
     ("503", "Unavailable", "Not now: the database is away, a view is behind, or there are too many requests."),
+    ("504", "DeadlineExceeded", "It was not done in the time that the request gave."),
 ];
 
 /// The responses that operations refer to.

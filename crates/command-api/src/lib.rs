@@ -4,6 +4,7 @@ pub mod accounts;
 mod execute;
 mod faults;
 mod headers;
+pub mod inquiries;
 mod problems;
 
 use axum::Router;

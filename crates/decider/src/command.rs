@@ -67,6 +67,24 @@ pub trait Decide: Send + Sync {
     fn decide(&self, context: &Context, facts: &Facts) -> Result<Decision, Halt>;
 }
 
+/// A question with all that it names, ready to be asked as often as needed. It is answered on the same facts as a command is
+/// decided, and nothing follows from it.
+pub trait Inquire: Send + Sync {
+    /// What it is answered with.
+    type Answer: Send;
+
+    /// What it will look at; see [`Command::reads`].
+    fn reads(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Answers it as of `now`.
+    ///
+    /// # Errors
+    /// [`Halt::Needs`] asks for a stream; [`Halt::Refused`] names why there is no answer.
+    fn answer(&self, now: DateTime<Utc>, facts: &Facts) -> Result<Self::Answer, Halt>;
+}
+
 impl<F> Decide for F
 where
     F: Fn(&Context, &Facts) -> Result<Decision, Halt> + Send + Sync,

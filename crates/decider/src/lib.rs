@@ -19,7 +19,7 @@ mod facts;
 mod refusal;
 
 pub use aggregate::{Aggregate, Recorded, State, StreamFold};
-pub use command::{Command, Context, Decide, SearchKeys};
+pub use command::{Command, Context, Decide, Inquire, SearchKeys};
 pub use decision::{Decision, StreamWrite};
 pub use facts::{Fact, Facts, Halt, Need};
 pub use refusal::{Fault, Reason, Refusal, RefusalKind};

@@ -46,7 +46,7 @@ pub mod access {
     pub mod disclosure;
     pub mod grant;
     pub mod incident;
-    mod outlook;
+    pub(crate) mod outlook;
 
     pub use self::authorised::*;
 }
@@ -65,6 +65,7 @@ pub mod consent {
 pub mod enrolment {
     pub mod casebook;
     pub mod eligibility;
+    pub mod eligibility_check;
     pub mod enrolment_process;
     pub mod ledger;
     pub mod subject;

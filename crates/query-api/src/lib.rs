@@ -14,6 +14,7 @@ mod csv;
 mod declared;
 mod description;
 mod disclosure;
+mod eligibility;
 mod entity_tag;
 mod entry;
 mod gaze;
@@ -48,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use gaze::Eyes;
 use service::accounts::Accounts;
 use service::disclosures::Register;
+use service::inquiries::Inquiries;
 pub use stream::{EventStreams, StreamsMax};
 
 /// What the read side needs.
@@ -58,23 +60,25 @@ pub struct QueryApi {
     streams: EventStreams,
     eyes: Eyes,
     disclosures: Arc<dyn Register>,
+    inquiries: Arc<dyn Inquiries>,
 }
 
 impl QueryApi {
     /// Reads from `store`, and opens by its sealer; who may see what, `accounts` tell, and who was shown who a person is, `disclosures`
-    /// are told. `at_least` waits for so long, at most so many follow the log at once, and those end when
+    /// are told; `inquiries` answer what no view does. `at_least` waits for so long, at most so many follow the log at once, and those end when
     /// `shutdown` is cancelled.
     pub fn new(
         store: Store,
         accounts: Accounts,
         disclosures: Arc<dyn Register>,
+        inquiries: Arc<dyn Inquiries>,
         at_least_patience: Duration,
         max: StreamsMax,
         shutdown: CancellationToken,
     ) -> Self {
         let eyes = Eyes::new(&store);
         let streams = EventStreams::new(store.log.clone(), accounts, eyes.clone(), max, shutdown);
-        Self { store, at_least_patience, streams, eyes, disclosures }
+        Self { store, at_least_patience, streams, eyes, disclosures, inquiries }
     }
 
     /// Those who follow the log.
@@ -100,6 +104,7 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/trials/{id}/questionnaires", get(protocol::questionnaires))
         .route("/v1/trials/{id}/questionnaires/{instrument}", get(protocol::questionnaire))
         .route("/v1/patients/by-national-id", get(search::by_national_id))
+        .route("/v1/patients/{id}/eligibility", get(eligibility::check))
         .route("/v1/patients/{id}/identity", get(identity::patient))
         .route("/v1/subjects/{id}/allocation", get(unblinding::allocation))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))

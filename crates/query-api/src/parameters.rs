@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use service::deadline;
 use service::problem::Problem;
 use uuid::Uuid;
 
 use crate::place::Place;
 
 /// Longest time that `at_least` may wait.
-const WAIT_MILLISECONDS_MAX: u64 = 30_000;
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Values that one parameter may have at most.
 const VALUES_MAX: usize = 64;
@@ -32,6 +33,10 @@ impl Parameters {
         let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
         let query = query.map_err(|_| Problem::invalid("query", "malformed", "The query string cannot be read."))?;
         for (name, value) in query.0 {
+            // How long the caller waits has been seen to already.
+            if name == deadline::PARAMETER {
+                continue;
+            }
             if value.contains('\0') {
                 return Err(Problem::invalid(name, "control-character", "A parameter must not contain NUL."));
             }
@@ -151,18 +156,14 @@ impl Parameters {
         self.parsed(name, "a position (a whole number from 0) or the id of an event")
     }
 
-    /// Takes `at_least` and how long it may wait.
+    /// Takes `at_least`, and says how long it may wait.
     ///
     /// # Errors
     /// A 400 problem.
     pub fn at_least(&mut self, patience: Duration) -> Result<Option<(Place, Duration)>, Problem> {
-        let expected = "a number of milliseconds from 0 to 30000";
-        let wait: Option<u64> = self.parsed("timeout_ms", expected)?;
-        if wait.is_some_and(|wait| wait > WAIT_MILLISECONDS_MAX) {
-            return Err(Problem::invalid("timeout_ms", "out-of-range", format!("`timeout_ms` must be {expected}.")));
-        }
-        let wait = wait.map_or(patience, Duration::from_millis);
-        Ok(self.place("at_least")?.map(|place| (place, wait)))
+        // Who says how long it waits is told in that time that the view is behind.
+        let wait = deadline::left().map_or(patience, |left| left * 19 / 20);
+        Ok(self.place("at_least")?.map(|place| (place, wait.min(WAIT_MAX))))
     }
 
     /// Refuses what was not taken.

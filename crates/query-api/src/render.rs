@@ -41,7 +41,7 @@ pub async fn wait(api: &QueryApi, view: &str, at_least: Option<(Place, Duration)
 }
 
 /// How far the view stands that an answer was read from.
-const POSITION: HeaderName = HeaderName::from_static("anamnesis-position");
+pub const POSITION: HeaderName = HeaderName::from_static("anamnesis-position");
 
 /// A 409 problem: the log is not as long as the caller believes.
 pub fn beyond_head(position: u64, head: u64) -> Problem {

@@ -10,7 +10,7 @@ use event_store::clock;
 use event_store::execute::fold_on;
 use event_store::log::{EventLog, LogError};
 use events::access::Duty;
-use events::ids::{AccountId, IdentityId, StreamId};
+use events::ids::{AccountId, IdentityId, StreamId, StreamKey as _};
 use moka::sync::Cache;
 
 use crate::problem::Problem;
@@ -71,10 +71,23 @@ impl Accounts {
     /// # Errors
     /// [`NotLetIn`].
     pub async fn of(&self, identity_id: IdentityId) -> Result<Known, NotLetIn> {
+        if let Some((account_id, account)) = self.unchanged(identity_id).await? {
+            return known(account_id, &account);
+        }
         let identity = self.read(Need::of::<Identity>(identity_id)).await?;
         let account_id = account_of(&identity).ok_or(NotLetIn::NoAccount)?;
         let account = self.read(Need::of::<Account>(account_id)).await?;
         known(account_id, &account)
+    }
+
+    /// What is kept of both, where the log holds no more of either: one question instead of two.
+    async fn unchanged(&self, identity_id: IdentityId) -> Result<Option<(AccountId, Fact)>, NotLetIn> {
+        let Some(identity) = self.kept(&Need::of::<Identity>(identity_id)) else { return Ok(None) };
+        let Some(account_id) = account_of(&identity) else { return Ok(None) };
+        let Some(account) = self.kept(&Need::of::<Account>(account_id)) else { return Ok(None) };
+        let seen = [(identity_id.stream(), identity.version), (account_id.stream(), account.version)];
+        let grown = self.log.compare(&seen).await.map_err(NotLetIn::Log)?.grown;
+        Ok(grown.is_empty().then_some((account_id, account)))
     }
 
     /// The same, perhaps as it stood a while ago: for whoever decides with the account itself.

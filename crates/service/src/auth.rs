@@ -108,6 +108,36 @@ fn known(method: &Method) -> &str {
     }
 }
 
+impl Gate {
+    /// Who asks, before anything else of the request is looked at; whoever is refused is on record. For what is asked over
+    /// another protocol: by whoever it is passed on with the principal, [`require`] takes their word.
+    ///
+    /// # Errors
+    /// The problem to answer with.
+    pub fn admit(
+        &self,
+        request: &Request,
+        is_command: bool,
+    ) -> impl Future<Output = Result<Principal, Problem>> + Send + use<'_> {
+        let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let (token, operation) = (token_of(request), request.uri().path().trim_start_matches('/').to_owned());
+        async move {
+            let problem = match self.principal(token, is_command).await {
+                Ok(principal) => return Ok(Principal { address, ..principal }),
+                Err(problem) => problem,
+            };
+            let kind = match problem.status() {
+                StatusCode::UNAUTHORIZED => IncidentKind::AuthenticationFailed,
+                StatusCode::FORBIDDEN => IncidentKind::AuthorityRefused,
+                _ => return Err(problem),
+            };
+            let (rule, address) = (problem.rule().to_owned(), address.map(|address| address.to_string()));
+            self.recorder.record(Incident { kind, rule, account: None, operation, address }).await;
+            Err(problem)
+        }
+    }
+}
+
 /// Refuses requests without a valid token; tells the handlers who is asking. Which methods there are may be asked by
 /// everybody: no handler answers `OPTIONS`.
 pub async fn require(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
@@ -117,8 +147,11 @@ pub async fn require(State(gate): State<Gate>, mut request: Request, next: Next)
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let operation = format!("{} {route}", known(request.method()));
     let address = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let (token, is_command) = (token_of(&request), request.method() == Method::POST);
-    let asked = gate.principal(token, is_command).await;
+    let asked = match request.extensions().get::<Principal>() {
+        // Whoever passes it on in this process has let them in.
+        Some(principal) => Ok(principal.clone()),
+        None => gate.principal(token_of(&request), request.method() == Method::POST).await,
+    };
     let who = asked.as_ref().ok().map(|principal| (principal.account_id, principal.username.clone()));
     let response = match asked {
         Ok(mut principal) => {

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -52,6 +52,12 @@ pub(crate) struct Connections {
     room: Arc<Semaphore>,
     idle: Arc<Idle>,
 }
+
+/// Requests that are answered over one HTTP/2 connection at once.
+const STREAMS_MAX: u32 = 256;
+/// How often it is looked whether who holds an HTTP/2 connection is still there, and how long they may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 /// Idle connections, the longest idle first.
 #[derive(Default)]
@@ -161,12 +167,16 @@ async fn serve(
             Ok::<_, Infallible>(response.map(|body| Guarded::new(body, answering)))
         }
     });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_time_max);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time_max);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY).keep_alive_timeout(PONG_WITHIN);
+    http.http2().max_concurrent_streams(STREAMS_MAX);
     let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
     let served = tokio::select! {
         served = serving.as_mut() => served,
         () = connection.close.cancelled() => return,
+        // Which version of HTTP it is, hyper waits to hear without a bound.
+        () = unused(&connection, limits.header_time_max) => return,
         () = shutdown.cancelled() => {
             // hyper waits for the first request of a connection, which this one never sent.
             if !connection.used.load(Ordering::Relaxed) {
@@ -181,67 +191,102 @@ async fn serve(
     };
     // What a client does to its connection is no fault of this program.
     if let Err(error) = served {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+        tracing::debug!(error = &*error as &dyn std::error::Error, "a connection broke");
+    }
+}
+
+/// Ends where no request has come over the connection in time.
+async fn unused(connection: &Connection, max: Duration) {
+    tokio::time::sleep(max).await;
+    if connection.used.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 
 /// One open connection.
 pub(crate) struct Connection {
     idle: Arc<Idle>,
-    /// Its place among the idle ones.
-    place: Mutex<Option<u64>>,
+    work: Mutex<Work>,
     used: AtomicBool,
     close: CancellationToken,
     _room: OwnedSemaphorePermit,
 }
 
+/// What a connection is at.
+#[derive(Default)]
+struct Work {
+    /// Its place among the idle ones, where it is idle and was not given up.
+    place: Option<u64>,
+    /// Requests that are answered.
+    answering: usize,
+}
+
 impl Connection {
     fn new(idle: Arc<Idle>, room: OwnedSemaphorePermit) -> Self {
-        let (place, used, close) = (Mutex::default(), AtomicBool::new(false), CancellationToken::new());
+        let (work, used, close) = (Mutex::default(), AtomicBool::new(false), CancellationToken::new());
         metrics::gauge!("anamnesis_http_connections").increment(1);
-        let connection = Self { idle, place, used, close, _room: room };
-        connection.rest();
+        let connection = Self { idle, work, used, close, _room: room };
+        connection.rest(&mut connection.work());
         connection
     }
 
-    fn rest(&self) {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self, work: &mut Work) {
         let mut list = self.idle.list();
         let place = list.next;
         list.next += 1;
         list.connections.insert(place, self.close.clone());
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        work.place = Some(place);
         drop(list);
         self.idle.changed.notify_waiters();
     }
 
     /// Whether it was idle, and not given up yet.
-    fn leave_idle(&self) -> bool {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        place.is_some_and(|place| self.idle.list().connections.remove(&place).is_some())
+    fn leave_idle(&self, work: &mut Work) -> bool {
+        work.place.take().is_some_and(|place| self.idle.list().connections.remove(&place).is_some())
+    }
+
+    /// One more request; none where the connection was given up.
+    fn begin(&self) -> bool {
+        let mut work = self.work();
+        let begins = work.answering > 0 || self.leave_idle(&mut work);
+        work.answering += usize::from(begins);
+        begins
+    }
+
+    fn end(&self) {
+        let mut work = self.work();
+        work.answering -= 1;
+        if work.answering == 0 {
+            self.rest(&mut work);
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.leave_idle();
+        self.leave_idle(&mut self.work());
         metrics::gauge!("anamnesis_http_connections").decrement(1);
     }
 }
 
-/// While a request is answered its connection is not idle.
+/// While a request is answered, one of several perhaps, its connection is not idle.
 struct Answering(Arc<Connection>);
 
 impl Answering {
     /// `None` where the connection was given up.
     fn begin(connection: &Arc<Connection>) -> Option<Self> {
         connection.used.store(true, Ordering::Relaxed);
-        connection.leave_idle().then(|| Self(connection.clone()))
+        connection.begin().then(|| Self(connection.clone()))
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.rest();
+        self.0.end();
     }
 }
 

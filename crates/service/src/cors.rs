@@ -16,7 +16,7 @@ pub fn allow(router: Router, origins: &[HeaderValue]) -> Router {
         return router;
     }
     let named = |names: &'static [&str]| names.iter().copied().map(HeaderName::from_static);
-    let asked = named(&["idempotency-key", "last-event-id", "traceparent"]);
+    let asked = named(&["idempotency-key", "last-event-id", "request-timeout", "traceparent"]);
     let told = named(&["anamnesis-position", "idempotency-replayed", "trace-id"]);
     let cors = CorsLayer::new()
         .allow_origin(origins.to_vec())

@@ -83,6 +83,14 @@ impl Limits {
         self
     }
 
+    /// Takes a message of another protocol as the body of a request is taken: within the memory of the account.
+    ///
+    /// # Errors
+    /// The problem to answer with.
+    pub async fn hold(&self, account: &str, request: Request) -> Result<(Request, impl Send + use<>), Problem> {
+        self.bodies.read(account, request).await
+    }
+
     /// Answers within the limits. What is the account's own is looked at first; of what all share, nothing is taken
     /// before the whole request is there.
     async fn answer(&self, account: &str, request: Request, next: Next) -> Result<Response, Problem> {
@@ -109,12 +117,15 @@ fn may_wait(request: &Request) -> bool {
     request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("at_least=")))
 }
 
+/// Whether it is an event stream: who follows one takes part of it for as long as they like.
+pub(crate) fn is_followed(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"text/event-stream")
+}
+
 /// An answer counts until it is sent: whoever asks and does not read holds it in memory. Event streams have a limit of
 /// their own.
 fn held_while_sent(response: Response, share: Share) -> Response {
-    let is_followed =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"text/event-stream");
-    if is_followed || response.body().is_end_stream() {
+    if is_followed(&response) || response.body().is_end_stream() {
         return response;
     }
     response.map(|body| Body::new(Guarded::new(body, share)))

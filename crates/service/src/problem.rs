@@ -216,6 +216,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::CONFLICT => "It does not fit how things stand",
         StatusCode::PRECONDITION_FAILED => "Not at the expected version",
         StatusCode::INTERNAL_SERVER_ERROR => "The server failed",
+        StatusCode::GATEWAY_TIMEOUT => "The caller's time is up",
         status => status.canonical_reason().unwrap_or("Problem"),
     }
 }

@@ -19,6 +19,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::auth::{self, Account, Gate};
 use crate::connections::{self, ConnectionLimits, Connections};
+use crate::deadline;
 use crate::limits::{self, Limits};
 use crate::problem::{BrokenRule, Problem};
 use crate::tls::Tls;
@@ -47,7 +48,7 @@ pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits:
         protected
     };
     let routes = open.merge(protected).fallback(no_route).layer(CompressionLayer::new());
-    let routes = routes.layer(middleware::from_fn(explain));
+    let routes = routes.layer(middleware::from_fn(explain)).layer(middleware::from_fn(deadline::layer));
     probes.merge(routes).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
 }
 

@@ -13,6 +13,7 @@ mod command_line;
 mod environment;
 mod events;
 mod file;
+mod grpc;
 mod identity;
 mod nats;
 mod sealing;
@@ -23,6 +24,7 @@ pub use command_line::{SecretOnCommandLine, check_command_line};
 pub use environment::{UnknownVariable, check_environment};
 pub use events::EventKeySettings;
 pub use file::{FileSettings, SettingsError, with_file};
+pub use grpc::{GrpcListen, GrpcSettings};
 pub use identity::{IdentitySettings, OidcIssuer, SigningKeySettings, oidc_issuer};
 pub use nats::NatsSettings;
 pub use sealing::{MasterSource, SealingSettings};
@@ -97,6 +99,9 @@ pub struct ServerSettings {
     /// interface `0.0.0.0:8080`.
     #[arg(long, env = "ANAMNESIS_LISTEN", default_value = "127.0.0.1:8080", value_parser = listen::address, value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
+    /// gRPC.
+    #[command(flatten)]
+    pub grpc: GrpcSettings,
     /// Address at which Prometheus finds `/metrics`, such as `127.0.0.1:9464`; without it nothing is measured. Not for
     /// the public: it asks for no token.
     #[arg(long, env = "ANAMNESIS_METRICS_LISTEN", value_parser = listen::address, value_name = "ADDRESS:PORT")]

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it is looked whether the files have changed: who renews certificates need not tell.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// What is spoken inside (ALPN).
-const PROTOCOL: &[u8] = b"http/1.1";
+/// What is spoken inside (ALPN), the first that the client knows, too.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ impl Tls {
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(TlsError::Protocols)?.with_no_client_auth();
         let mut config = config.with_cert_resolver(current.clone());
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), files: Arc::new(files), current })
     }
 

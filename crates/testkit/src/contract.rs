@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use event_store::log::{
-    APPEND_EVENTS_MAX, AppendError, Appended, EventLog, Expected, LogError, MalformedAppend, PAYLOAD_BYTES_MAX,
-    READ_BYTES_MAX, Reference, Snapshot, Write, is_last,
+    APPEND_EVENTS_MAX, AppendError, Appended, Comparison, EventLog, Expected, LogError, MalformedAppend,
+    PAYLOAD_BYTES_MAX, READ_BYTES_MAX, Reference, Snapshot, Write, is_last,
 };
 use events::envelope::{Envelope, NewEvent, References};
 use events::ids::{StreamKey, TrialId};
@@ -44,6 +44,40 @@ pub async fn positions_are_gapless_and_events_read_back(test: TestStore) {
     assert_eq!(about, events[1..2]);
     let back = log.read_reference_back(Reference::Trial(trial_id), 3, 10).await.expect("a reference");
     assert_eq!(back, [events[1].clone(), events[0].clone()], "newest first");
+}
+
+/// Streams are told that hold more than was seen of them, however many are compared, and where the log stands.
+pub async fn streams_are_compared_with_what_was_seen(test: TestStore) {
+    let other = test.again().await;
+    let log = &*test.store.log;
+    assert_eq!(log.compare(&[]).await.expect("nothing is compared"), Comparison::default());
+    let streams: Vec<_> = (0..150).map(|_| patient()).collect();
+    for (number, stream) in streams.iter().enumerate() {
+        let events = 1 + number % 3;
+        log.append(append(*stream, Expected::NoStream, events)).await.expect("an append");
+    }
+    let head = log.head().await.expect("the head");
+    let seen = |number: usize| (streams[number].stream(), 1 + number as u64 % 3);
+    let all: Vec<_> = (0..streams.len()).map(seen).collect();
+    for log in [log, &*other.log] {
+        let found = log.compare(&all).await.expect("a comparison");
+        assert_eq!(found, Comparison { head, grown: Vec::new() });
+        // Seen less of some, one is not there, and of one more was seen than there is.
+        let mut behind = all.clone();
+        behind.push((patient().stream(), 0));
+        behind[0].1 += 1;
+        let expected: BTreeSet<_> = [1, 70, 149].into_iter().map(|number| streams[number].stream()).collect();
+        for number in [1, 70, 149] {
+            behind[number].1 -= 1;
+        }
+        let found = log.compare(&behind).await.expect("a comparison");
+        assert_eq!((found.head, found.grown.len()), (head, 3));
+        assert_eq!(found.grown.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+    // By whoever appended.
+    other.log.append(append(streams[7], Expected::Any, 1)).await.expect("an append");
+    let found = log.compare(&all).await.expect("a comparison");
+    assert_eq!(found, Comparison { head: head + 1, grown: vec![streams[7].stream()] });
 }
 
 /// What is about a trial, a site or a patient is found as by a look through the whole log, whoever wrote it.

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use decider::{Command, Context, Decide, Decision, Fact, Facts, Halt, Need, Refusal, SearchKeys, State, StreamFold};
+use decider::{
+    Command, Context, Decide, Decision, Fact, Facts, Halt, Inquire, Need, Refusal, SearchKeys, State, StreamFold,
+};
 use domain::rules;
 use events::envelope::{Actor, NewEvent, Role};
 use events::ids::{StreamId, derive_id};
@@ -91,6 +93,30 @@ impl World {
             }
         }
         Outcome { world, result }
+    }
+
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    ///
+    /// # Panics
+    /// Where it asks for streams without end.
+    #[track_caller]
+    pub fn ask<I: Inquire>(&self, inquiry: &I) -> Result<I::Answer, Refusal> {
+        let (mut facts, mut folds) = (Facts::new(), BTreeMap::new());
+        let mut needs = inquiry.reads();
+        loop {
+            for need in needs {
+                assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
+                self.load(&need, &mut facts, &mut folds);
+            }
+            match inquiry.answer(self.now(), &facts) {
+                Ok(answer) => return Ok(answer),
+                Err(Halt::Refused(refusal)) => return Err(refusal),
+                Err(Halt::Needs(further)) => needs = further,
+            }
+        }
     }
 
     /// Everything that the decision looks at.

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
+use tonic::transport::Channel;
+
+use crate::rpc;
 
 /// A client with one token, which spreads its requests over all processes of a side.
 #[derive(Clone)]
@@ -14,6 +17,8 @@ pub struct Api {
     query_urls: Vec<String>,
     token: Option<String>,
     turn: std::sync::Arc<AtomicUsize>,
+    /// By which commands are sent instead.
+    grpc: Option<Channel>,
 }
 
 /// An answer: its status and its body as JSON.
@@ -42,12 +47,17 @@ impl Answer {
 impl Api {
     pub fn new(command_urls: Vec<String>, query_urls: Vec<String>, token: String) -> Self {
         let http = client::http().timeout(Duration::from_secs(60)).build().expect("a client");
-        Self { http, command_urls, query_urls, token: Some(token), turn: Default::default() }
+        Self { http, command_urls, query_urls, token: Some(token), turn: Default::default(), grpc: None }
     }
 
     /// Where commands are sent to.
     pub fn command_url(&self) -> &str {
         &self.command_urls[0]
+    }
+
+    /// The same system, to which commands are sent by gRPC.
+    pub fn by_grpc(&self) -> Self {
+        Self { grpc: Some(rpc::channel(self.command_url())), ..self.clone() }
     }
 
     /// The same system with another token, or none.
@@ -72,6 +82,9 @@ impl Api {
 
     /// Sends a command to a system that may be down.
     pub async fn try_post(&self, path: &str, body: Value, headers: &[(&str, &str)]) -> reqwest::Result<Answer> {
+        if let Some(channel) = &self.grpc {
+            return Ok(rpc::execute(channel, self.token(), path, &body, headers).await);
+        }
         let mut request = self.request(Method::POST, path).json(&body);
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -117,6 +117,9 @@ async fn made_up_requests_get_only_answers_that_are_described() {
     let python = python_venv().expect("Python's packages");
     let folder = TempDir::new().expect("a folder");
     let document = document();
+    // Whoever gives too little time is told so, as a fault of the server's kind.
+    let patient = "parameters = { \"query.timeout_ms\" = 60000, \"header.Request-Timeout\" = \"60\" }\n";
+    std::fs::write(folder.path().join("schemathesis.toml"), patient).expect("a file");
     // What is refused for want of a right is looked at no further, and too much of it locks an account.
     let everything = ["administrator", "integration", "investigator", "unblinded-statistician"];
     let authorization = format!("Authorization: Bearer {}", token(&system, "everybody", &everything));

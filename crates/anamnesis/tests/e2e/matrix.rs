@@ -111,6 +111,13 @@ async fn every_cell_of_the_matrix_of_commands_on_postgres() {
     every_cell_of_the_matrix_of_commands(System::on_postgres().await).await;
 }
 
+#[tokio::test]
+async fn every_cell_of_the_matrix_of_commands_by_grpc() {
+    let mut system = System::embedded_with(&[]).await;
+    system.api = system.api.by_grpc();
+    every_cell_of_the_matrix_of_commands(system).await;
+}
+
 /// R22 (ICH E6(R3), 3.16.1): the sponsor has no control over what participants and sites recorded.
 #[tokio::test]
 async fn r22_a_sponsor_writes_nothing_of_participants() {

@@ -18,6 +18,8 @@ pub fn clean(mut command: Command, folder: &Path) -> Command {
             command.env_remove(name);
         }
     }
+    // The next port may be another test's.
+    command.env("ANAMNESIS_GRPC_LISTEN", "same");
     command
 }
 

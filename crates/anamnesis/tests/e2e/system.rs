@@ -129,7 +129,6 @@ impl Process {
         }
     }
 
-    /// Whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("the process's state").is_some()
     }

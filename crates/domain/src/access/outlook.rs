@@ -20,19 +20,19 @@ use crate::visit::Visit;
 
 /// The facts of a decision, as somebody looks at them.
 #[derive(Clone, Copy)]
-pub(super) struct Outlook<'facts> {
+pub(crate) struct Outlook<'facts> {
     sight: &'facts Sight,
     facts: &'facts Facts,
 }
 
 impl<'facts> Outlook<'facts> {
     /// With this sight on these facts.
-    pub(super) const fn new(sight: &'facts Sight, facts: &'facts Facts) -> Self {
+    pub(crate) const fn new(sight: &'facts Sight, facts: &'facts Facts) -> Self {
         Self { sight, facts }
     }
 
     /// Whether what is about these is in sight.
-    pub(super) fn covers(self, about: &References) -> Result<bool, Halt> {
+    pub(crate) fn covers(self, about: &References) -> Result<bool, Halt> {
         if self.sight.covers(about) {
             return Ok(true);
         }
@@ -160,7 +160,10 @@ impl<'facts> Outlook<'facts> {
     }
 
     /// Whether something of the trial is in sight, or a person who takes part is.
-    fn is_within(self, trial_id: TrialId) -> Result<bool, Halt> {
+    ///
+    /// # Errors
+    /// [`Halt::Needs`] where such a person is not loaded yet.
+    pub(crate) fn is_within(self, trial_id: TrialId) -> Result<bool, Halt> {
         if self.sight.is_within(trial_id) {
             return Ok(true);
         }

@@ -12,6 +12,7 @@ mod corrections;
 mod course;
 mod days;
 mod edges;
+mod eligibility;
 mod escalation;
 mod faults;
 mod forms;

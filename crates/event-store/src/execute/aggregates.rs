@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 
 use super::ExecutorOptions;
-use crate::log::{EventLog, LogError, Snapshot, Write, is_last};
+use crate::log::{Comparison, EventLog, LogError, Snapshot, Write, is_last};
 use crate::sealer::Sealer;
 
 /// Events that are read at a time.
@@ -101,13 +101,17 @@ impl Aggregates {
         Ok(())
     }
 
-    /// Whether the log holds more of the stream than was seen; what is kept of it is behind no longer.
-    pub async fn has_grown(&self, stream: StreamId, seen: u64) -> Result<bool, LogError> {
-        let grown = !self.log.read_stream(stream, seen, 1).await?.is_empty();
-        if grown {
-            self.refresh(stream).await?;
+    /// Whether the log holds no more of the streams than was seen, and where it stands then; what is kept of those of which it
+    /// does is behind no longer.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub async fn proved(&self, seen: &[(StreamId, u64)]) -> Result<Option<u64>, LogError> {
+        let Comparison { head, grown } = self.log.compare(seen).await?;
+        for stream in &grown {
+            self.refresh(*stream).await?;
         }
-        Ok(grown)
+        Ok(grown.is_empty().then_some(head))
     }
 
     /// Folds what was just appended onto what the decision saw, in place where nobody else holds it.

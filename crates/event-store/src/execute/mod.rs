@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod appends;
+mod inquire;
 mod marks;
 mod precondition;
 mod turns;
@@ -21,6 +22,7 @@ use crate::sealer::{SealError, Sealer};
 use aggregates::Aggregates;
 pub use aggregates::fold_on;
 use appends::{compose, recollection, remembered, repeated};
+pub use inquire::Answered;
 pub use marks::Marks;
 pub use precondition::{Precondition, State};
 use turns::{Turn, Turns};
@@ -177,6 +179,10 @@ impl Seen {
         self.facts.insert(need.stream, fact);
         self.folds.push((need.stream, need.fold));
     }
+
+    fn versions(&self) -> Vec<(StreamId, u64)> {
+        self.facts.versions().collect()
+    }
 }
 
 impl Executor {
@@ -250,7 +256,7 @@ impl Executor {
                         // What is kept in memory may be behind what other processes
                         // appended. An append would have been caught by its
                         // versions; a refusal has to be looked at again.
-                        if !inner.is_behind(&seen).await? {
+                        if inner.aggregates.proved(&seen.versions()).await?.is_some() {
                             // Whoever may not send it any more is not told how it ended before either.
                             return if is_forbidden(&error) {
                                 Err(error)
@@ -352,15 +358,6 @@ impl Inner {
             Err(AppendError::Malformed(how)) => Err(Failure::Final(ExecuteError::Malformed(how.to_string()))),
             Err(AppendError::Log(error)) => Err(error.into()),
         }
-    }
-
-    /// Whether a stream has grown since it was seen; it is read anew then.
-    async fn is_behind(&self, seen: &Seen) -> Result<bool, LogError> {
-        let mut behind = false;
-        for (stream, version) in seen.facts.versions() {
-            behind |= self.aggregates.has_grown(stream, version).await?;
-        }
-        Ok(behind)
     }
 
     /// What a command that was carried out before is told, although it would

@@ -222,6 +222,15 @@ pub struct LogIdentity {
     pub epoch: u64,
 }
 
+/// How streams stand to what was seen of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// The log's head in that moment.
+    pub head: u64,
+    /// The streams that hold more than was seen.
+    pub grown: Vec<StreamId>,
+}
+
 /// The log. Whatever reads several events gives fewer than `limit` where they are long (see [`is_last`]), and none only where
 /// there are none.
 #[async_trait]
@@ -250,6 +259,10 @@ pub trait EventLog: Send + Sync + 'static {
         }
         Ok(read)
     }
+
+    /// Which of these streams hold more than the version that was seen of them, and the head at which that is so: in one
+    /// question.
+    async fn compare(&self, seen: &[(StreamId, u64)]) -> Result<Comparison, LogError>;
 
     /// Events after `after_position`, in order, at most `limit`.
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError>;

@@ -18,9 +18,12 @@ use super::batch::{PostgresWriter, load_commands};
 use super::primary::Primary;
 use super::{Pool, head};
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, PAYLOAD_COLUMN, Row, identity, natural, signed};
+use crate::log::row::{
+    BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, PAYLOAD_COLUMN, Row, comparison, identity, natural, signed,
+};
 use crate::log::{
-    Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot, event_id,
+    Append, AppendError, Appended, Comparison, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot,
+    event_id,
 };
 use crate::portion::Portion;
 
@@ -102,6 +105,22 @@ impl EventLog for PostgresLog {
         // A join promises no order.
         read.values_mut().for_each(|events| events.sort_by_key(|event| event.version));
         Ok(read)
+    }
+
+    async fn compare(&self, seen: &[(StreamId, u64)]) -> Result<Comparison, LogError> {
+        let rows: Result<Vec<(i64, Option<Uuid>, Option<String>)>, _> = sqlx::query_as(
+            "SELECT head.position, seen.id, seen.kind FROM log_head AS head
+             LEFT JOIN unnest($1::uuid[], $2::text[], $3::bigint[]) AS seen(id, kind, version) ON EXISTS (
+                 SELECT FROM events
+                 WHERE stream_id = seen.id AND stream_type = seen.kind AND events.version = seen.version + 1)
+             WHERE head.partition = 0",
+        )
+        .bind(seen.iter().map(|(stream, _)| stream.id).collect::<Vec<_>>())
+        .bind(seen.iter().map(|(stream, _)| stream.kind.as_str()).collect::<Vec<_>>())
+        .bind(seen.iter().map(|(_, version)| signed(*version)).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
+        .await;
+        comparison(rows.map_err(LogError::database("comparing streams"))?)
     }
 
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {

@@ -34,8 +34,13 @@ const PINNED: [(&str, &str); 8] = [
 /// How long a statement waits for a lock before its transaction is tried again.
 const LOCK_WAIT_MAX: &str = "8s";
 /// So that the server, too, gives up a client that is gone.
-const KEEPALIVE: [(&str, &str); 3] =
-    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+const KEEPALIVE: [(&str, &str); 4] = [
+    // Whoever gives a statement up closes its connection: the server looks whether that is so while it works.
+    ("client_connection_check_interval", "200ms"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+];
 /// SQLSTATE of a prepared statement whose name is taken.
 const DUPLICATE_STATEMENT: &str = "42P05";
 /// SQLSTATE of a prepared statement that is not there.

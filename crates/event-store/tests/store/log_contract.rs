@@ -12,7 +12,8 @@ use testkit::contract::{
     a_closed_log_says_so, a_command_is_taken_once, a_stream_that_another_process_began_is_not_begun_again,
     expected_versions_are_exact, followers_read_what_is_stored, guards_hold, long_events_are_read_in_portions,
     malformed_appends_are_refused, positions_are_gapless_and_events_read_back, positions_become_visible_in_order,
-    references_are_found_wherever_they_lie, snapshots_can_come_and_go, times_follow_positions,
+    references_are_found_wherever_they_lie, snapshots_can_come_and_go, streams_are_compared_with_what_was_seen,
+    times_follow_positions,
 };
 use testkit::eventually;
 use uuid::Uuid;
@@ -101,6 +102,7 @@ testkit::on_both_engines! {
     times_follow_positions,
     malformed_appends_are_refused,
     snapshots_can_come_and_go,
+    streams_are_compared_with_what_was_seen,
     a_closed_log_says_so,
     followers_read_what_is_stored,
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use event_bus::{Feed, FeedError, FeedSource};
 use event_store::Store;
 use event_store::log::{
-    Append, AppendError, Appended, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot,
+    Append, AppendError, Appended, Comparison, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot,
 };
 use event_store::sagas::{About, Documents, SagaBatch, SagaCursor, SagaStore, StepOrder, StoredStep, Troubles};
 use event_store::views::{CommitError, ViewError};
@@ -206,6 +206,10 @@ impl EventLog for DisturbedLog {
 
     async fn read_stream(&self, stream: StreamId, after: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {
         self.inner.read_stream(stream, after, limit).await
+    }
+
+    async fn compare(&self, seen: &[(StreamId, u64)]) -> Result<Comparison, LogError> {
+        self.inner.compare(seen).await
     }
 
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {

@@ -3,8 +3,10 @@
 mod client;
 mod connections;
 mod cors;
+mod deadline;
 mod headers;
 mod hostile_tokens;
+mod http2;
 mod identity;
 mod limits;
 mod odd_providers;
