@@ -4,15 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use calls::CallError;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 /// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// An address that this client cannot speak to.
-    #[error("{0} is not an address of the form http://host:port")]
-    Address(Url),
     /// Nobody said who is asking.
     #[error(
         "no token: give ANAMNESIS_TOKEN or --token-file, or name by --data-dir the data folder of the embedded engine ({path} cannot be read)"
@@ -27,9 +25,6 @@ pub enum ClientError {
     /// No token looks like this.
     #[error("the token holds characters that no token has")]
     MalformedToken,
-    /// The client could not be made.
-    #[error("the HTTP client could not be set up")]
-    Setup(#[source] reqwest::Error),
     /// No answer, or only a part of one.
     #[error("{url} does not answer; is `anamnesis serve` running there?")]
     Unreachable {
@@ -37,7 +32,7 @@ pub enum ClientError {
         url: Url,
         /// The cause.
         #[source]
-        source: reqwest::Error,
+        source: CallError,
     },
     /// An answer that is not this program's.
     #[error("what answers at {url} is not Anamnesis (status {status})")]
@@ -77,7 +72,7 @@ impl ClientError {
     /// Whether the same request may succeed in a moment.
     pub fn may_pass(&self) -> bool {
         match self {
-            ClientError::Unreachable { source, .. } => !source.is_builder(),
+            ClientError::Unreachable { source, .. } => !matches!(source.last, calls::Failure::Malformed(_)),
             ClientError::Busy(_) => true,
             // What stands in front of a server that restarts answers like this.
             ClientError::Foreign { status, .. } => {
@@ -86,10 +81,8 @@ impl ClientError {
                     StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
                 )
             }
-            ClientError::Address(_)
-            | ClientError::NoToken { .. }
+            ClientError::NoToken { .. }
             | ClientError::MalformedToken
-            | ClientError::Setup(_)
             | ClientError::Answer { .. }
             | ClientError::Unauthenticated(_)
             | ClientError::Forbidden(_)
@@ -102,10 +95,8 @@ impl ClientError {
     pub const fn about_the_request(&self) -> Option<&Problem> {
         match self {
             ClientError::Refused(problem) | ClientError::Failed(problem) => Some(problem),
-            ClientError::Address(_)
-            | ClientError::NoToken { .. }
+            ClientError::NoToken { .. }
             | ClientError::MalformedToken
-            | ClientError::Setup(_)
             | ClientError::Unreachable { .. }
             | ClientError::Foreign { .. }
             | ClientError::Answer { .. }
@@ -139,6 +130,13 @@ pub struct FieldError {
     pub field: String,
     /// What would be right.
     pub message: String,
+}
+
+impl Problem {
+    /// One that was seen before anybody was asked.
+    pub(crate) fn of(rule: &str, detail: &str) -> Self {
+        Self { rule: rule.to_owned(), detail: detail.to_owned(), ..Self::default() }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -11,7 +11,7 @@ use crate::ClientArgs;
 /// The program's name where it is on the PATH.
 const NAME: &str = "anamnesis";
 /// Where the tools look for a server without `--url`.
-const URL: &str = "http://127.0.0.1:8080";
+pub(crate) const URL: &str = "http://127.0.0.1:8080";
 /// A flag that is carried over as it was given: the settings file may hold the token.
 const CONFIG: &str = "--config";
 
@@ -77,7 +77,8 @@ impl Invocation {
     }
 
     fn server_as(self, args: &ClientArgs, given: &[OsString], environment: Option<&str>) -> Self {
-        let invocation = self.at(url_text(&args.url));
+        let all: Vec<&str> = args.urls.iter().map(|address| url_text(address.url())).collect();
+        let invocation = self.at(&all.join(","));
         let token = match (&args.token, &args.token_file) {
             (Some(token), _) => token,
             (None, Some(file)) => return invocation.word("--token-file").word(absolute(file).display()),
@@ -105,7 +106,7 @@ pub fn curl(args: &ClientArgs, path: &str) -> String {
         Some(_) => "$ANAMNESIS_TOKEN".to_owned(),
         None => token_in(&args.token_file()),
     };
-    curl_with(&token, &format!("{}{path}", url_text(&args.url)))
+    curl_with(&token, &format!("{}{path}", url_text(args.url())))
 }
 
 /// A line that asks with the administrator's token of a data folder.
@@ -144,8 +145,8 @@ mod tests {
     use super::*;
 
     fn args(url: &str, token: Option<&str>) -> ClientArgs {
-        let url = url.parse().expect("an address");
-        ClientArgs { url, token: token.map(str::to_owned), token_file: None, data_dir: "/data/it's here".into() }
+        let urls = vec![url.parse().expect("an address")];
+        ClientArgs { urls, token: token.map(str::to_owned), token_file: None, data_dir: "/data/it's here".into() }
     }
 
     fn shown(args: &ClientArgs, given: &[&str], environment: Option<&str>) -> Vec<String> {

@@ -4,42 +4,58 @@ pub mod accounts;
 pub mod console;
 mod error;
 pub mod invocation;
-mod retry;
 mod tool_error;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+pub use calls::http;
+use calls::{Address, Outgoing, Policy, Reply, Service};
 use clap::Args;
 use decider::Command;
 use domain::commands::{AnyCommand, COMMANDS, CommandSpec};
 use events::ids::{StreamId, StreamKey, derive_id};
-use futures::future::BoxFuture;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{StatusCode, Url};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use error::{ClientError, Problem};
 pub use invocation::Invocation;
+use invocation::URL;
 pub use tool_error::ToolError;
 
-/// How long a connection may take to come about.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long one attempt may take.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
-/// Connections that are kept open while they are not used.
-const IDLE_CONNECTIONS_MAX: usize = 64;
+/// How our tools call: whoever waits for them has them try for a while, and there is nobody else to be asked instead.
+fn policy() -> Policy {
+    Policy {
+        connect_within: Duration::from_secs(5),
+        per_try: Duration::from_secs(60),
+        in_all: Duration::from_secs(180),
+        repeats_max: 10,
+        budget: None,
+        answer_bytes_max: 1024 * 1024 * 1024,
+        tells_deadline: true,
+        ..Policy::default()
+    }
+}
 
 /// Where the server is, and the token that tells it who is asking.
 #[derive(Clone, Debug, Args)]
 pub struct ClientArgs {
-    /// Address of the server, such as `http://127.0.0.1:8080` or `localhost:8080`.
-    #[arg(long, env = "ANAMNESIS_URL", default_value = "http://127.0.0.1:8080", value_parser = server_url, value_name = "URL")]
-    pub url: Url,
+    /// Address of the server, such as `http://127.0.0.1:8080` or `localhost:8080`; of several that do the same, with commas in
+    /// between.
+    #[arg(
+        long = "url",
+        env = "ANAMNESIS_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_delimiter = ',',
+        value_name = "URL,…"
+    )]
+    pub urls: Vec<Address>,
     /// Token; by variable or settings file only, never as a flag. By default the administrator's, which the embedded
     /// engine leaves in its data folder.
     #[arg(long, env = "ANAMNESIS_TOKEN", value_name = "TOKEN", hide_env_values = true, conflicts_with = "token_file")]
@@ -53,25 +69,22 @@ pub struct ClientArgs {
 }
 
 impl ClientArgs {
+    /// The address of the server, the first of several.
+    pub fn url(&self) -> &Url {
+        static USUAL: LazyLock<Url> = LazyLock::new(|| Url::parse(URL).expect("an address"));
+        self.urls.first().map_or(&USUAL, Address::url)
+    }
+
     /// Where the token is, if it is not given itself.
     fn token_file(&self) -> PathBuf {
         self.token_file.clone().unwrap_or_else(|| self.data_dir.join("admin.token"))
     }
 }
 
-/// An address as people write it, also without its scheme.
-fn server_url(text: &str) -> Result<Url, String> {
-    let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
-    url.map_err(|error| format!("{error}; an address is of the form http://host:port"))
-}
-
-/// An attempt that failed, and how long the server asks to be left alone.
-type Failure = (ClientError, Option<Duration>);
-
-/// A client of one server.
-#[derive(Clone, Debug)]
+/// A client of one server, or of several that do the same.
+#[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    service: Service,
     bearer: HeaderValue,
     url: Url,
     told_of_waiting: Arc<AtomicBool>,
@@ -150,9 +163,6 @@ impl Client {
     /// # Errors
     /// [`ClientError`] where the address or the token cannot be used.
     pub fn new(args: &ClientArgs) -> Result<Self, ClientError> {
-        if args.url.scheme() != "http" || args.url.host_str().is_none() {
-            return Err(ClientError::Address(args.url.clone()));
-        }
         let token = match &args.token {
             Some(token) => token.clone(),
             None => {
@@ -160,16 +170,9 @@ impl Client {
                 std::fs::read_to_string(&path).map_err(|source| ClientError::NoToken { path, source })?
             }
         };
-        let bearer = bearer(&token)?;
-        let http = http()
-            .user_agent(concat!("anamnesis/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIME_MAX)
-            .timeout(REQUEST_TIME_MAX)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(ClientError::Setup)?;
-        Ok(Self { http, bearer, url: args.url.clone(), told_of_waiting: Arc::default() })
+        let (bearer, url) = (bearer(&token)?, args.url().clone());
+        let service = Service::new("anamnesis", args.urls.clone(), policy());
+        Ok(Self { service, bearer, url, told_of_waiting: Arc::default() })
     }
 
     /// The same server, asked as the account of another token.
@@ -190,17 +193,15 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn send(&self, command: &CommandRequest) -> Result<Answer, ClientError> {
-        let url = self.address(&command.path)?;
-        let request = || {
-            self.http
-                .post(url.clone())
-                .header(CONTENT_TYPE, "application/json")
-                .header("idempotency-key", command.idempotency_key.to_string())
-                .body(command.body.clone())
-        };
-        let (headers, body) = self.patiently(&request).await?;
-        let answer: Answer = self.decode(&body)?;
-        Ok(Answer { repeated: headers.contains_key("idempotency-replayed"), ..answer })
+        let key =
+            HeaderValue::from_str(&command.idempotency_key.to_string()).map_err(|_| ClientError::MalformedToken)?;
+        let outgoing = Outgoing::post(&command.path, command.body.clone())
+            .with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .with(HeaderName::from_static("idempotency-key"), key)
+            .known_again();
+        let reply = self.ask(outgoing).await?;
+        let answer: Answer = self.decode(&reply.body)?;
+        Ok(Answer { repeated: reply.headers.contains_key("idempotency-replayed"), ..answer })
     }
 
     /// Asks a query.
@@ -208,9 +209,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
-        let url = self.address(path)?;
-        let (_, body) = self.patiently(&|| self.http.get(url.clone()).query(query)).await?;
-        self.decode(&body)
+        self.decode(&self.ask(Outgoing::get(with_query(path, query))).await?.body)
     }
 
     /// Asks a query whose answer is text.
@@ -218,9 +217,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, ClientError> {
-        let url = self.address(path)?;
-        let (_, body) = self.patiently(&|| self.http.get(url.clone()).query(query)).await?;
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        let reply = self.ask(Outgoing::get(with_query(path, query))).await?;
+        Ok(String::from_utf8_lossy(&reply.body).into_owned())
     }
 
     /// Asks a query whose answer is text with personal data as they are, for a purpose that is recorded.
@@ -228,58 +226,33 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn text_for(&self, purpose: &str, path: &str, query: &[(&str, &str)]) -> Result<String, ClientError> {
-        let url = self.address(path)?;
-        let request = || self.http.get(url.clone()).query(query).header("anamnesis-purpose", purpose);
-        let (_, body) = self.patiently(&request).await?;
-        Ok(String::from_utf8_lossy(&body).into_owned())
-    }
-
-    fn address(&self, path: &str) -> Result<Url, ClientError> {
-        let base = self.url.as_str().trim_end_matches('/');
-        Url::parse(&format!("{base}{path}")).map_err(|_| ClientError::Address(self.url.clone()))
+        let malformed =
+            || ClientError::Refused(Problem::of("malformed", "the purpose must be visible ASCII characters"));
+        let purpose = HeaderValue::from_str(purpose).map_err(|_| malformed())?;
+        let outgoing =
+            Outgoing::get(with_query(path, query)).with(HeaderName::from_static("anamnesis-purpose"), purpose);
+        Ok(String::from_utf8_lossy(&self.ask(outgoing).await?.body).into_owned())
     }
 
     fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
         serde_json::from_slice(body).map_err(|source| ClientError::Answer { url: self.url.clone(), source })
     }
 
-    /// Sends a request again, with the same key, while the failure may pass.
-    async fn patiently(
-        &self,
-        request: &(dyn Fn() -> RequestBuilder + Sync),
-    ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
-        let mut attempts = retry::Attempts::new();
-        loop {
-            let (error, retry_after) = match self.once(request()).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            if !error.may_pass() {
-                return Err(error);
-            }
-            if matches!(error, ClientError::Unreachable { .. }) && !self.told_of_waiting.swap(true, Ordering::Relaxed) {
+    /// Asks until there is an answer, under one trace.
+    async fn ask(&self, outgoing: Outgoing) -> Result<Reply, ClientError> {
+        let trace = format!("00-{:032x}-{:016x}-01", Uuid::now_v7().as_u128(), rand::random_range(1..=u64::MAX));
+        let mut outgoing = outgoing.with(AUTHORIZATION, self.bearer.clone());
+        if let Ok(trace) = HeaderValue::from_str(&trace) {
+            outgoing = outgoing.with(HeaderName::from_static("traceparent"), trace);
+        }
+        let mut told = |_: &calls::Failure| {
+            if !self.told_of_waiting.swap(true, Ordering::Relaxed) {
                 eprintln!("{} does not answer; trying again for a while", self.url);
             }
-            match attempts.next_pause(retry_after) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error),
-            }
-        }
-    }
-
-    /// Boxed: whoever awaits it does not compile the HTTP client once more.
-    fn once(&self, request: RequestBuilder) -> BoxFuture<'_, Result<(HeaderMap, Vec<u8>), Failure>> {
-        Box::pin(async move {
-            let unreachable = |source| (ClientError::Unreachable { url: self.url.clone(), source }, None);
-            let response = request.header(AUTHORIZATION, self.bearer.clone()).send().await.map_err(unreachable)?;
-            let (status, retry_after) = (response.status(), retry_after(&response));
-            let headers = response.headers().clone();
-            let body = response.bytes().await.map_err(unreachable)?;
-            if status.is_success() {
-                return Ok((headers, body.into()));
-            }
-            Err((self.failure(status, &body), retry_after))
-        })
+        };
+        let reply = self.service.ask_within(&outgoing, Duration::MAX, &mut told).await;
+        let reply = reply.map_err(|source| ClientError::Unreachable { url: self.url.clone(), source })?;
+        if reply.status.is_success() { Ok(reply) } else { Err(self.failure(reply.status, &reply.body)) }
     }
 
     fn failure(&self, status: StatusCode, body: &[u8]) -> ClientError {
@@ -298,12 +271,15 @@ impl Client {
     }
 }
 
-/// A client of HTTP, to be set up further. Who makes one without this panics where the program has been built with TLS
-/// for others of its parts.
-pub fn http() -> reqwest::ClientBuilder {
-    // Whoever was first installed one; all of them are the same.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::Client::builder()
+fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+    let mut address = path.to_owned();
+    for (number, (name, value)) in query.iter().enumerate() {
+        address.push(if number == 0 { '?' } else { '&' });
+        address.push_str(name);
+        address.push('=');
+        address.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+    }
+    address
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
@@ -311,11 +287,6 @@ fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
     let mut bearer = bearer.map_err(|_| ClientError::MalformedToken)?;
     bearer.set_sensitive(true);
     Ok(bearer)
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -89,7 +89,11 @@ pub fn files(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, NotCompiled> {
     named.sort();
     let descriptors = protox::compile(&named, [&folder])?;
     let out = tempfile::tempdir()?;
-    let mut config = tonic_prost_build::configure().out_dir(out.path()).build_transport(false).btree_map(".");
+    let mut config = tonic_prost_build::configure()
+        .out_dir(out.path())
+        .build_transport(false)
+        .boxed("anamnesis.v1.SubscribeResponse.message.event")
+        .btree_map(".");
     for message in READ_FROM_JSON {
         config =
             config.type_attribute(format!("anamnesis.v1.{message}"), "#[derive(serde::Deserialize)] #[serde(default)]");

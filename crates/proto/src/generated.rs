@@ -540,7 +540,7 @@ pub mod subscribe_response {
     pub enum Message {
         /// An event.
         #[prost(message, tag = "1")]
-        Event(super::Event),
+        Event(::prost::alloc::boxed::Box<super::Event>),
         /// A sign of life.
         #[prost(message, tag = "2")]
         Heartbeat(super::Heartbeat),

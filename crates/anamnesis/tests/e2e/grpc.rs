@@ -129,7 +129,7 @@ async fn no_method_answers_without_a_token() {
 }
 
 /// What a read is answered with, or refused for: the same by gRPC as by REST.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Told {
     /// What identifies the answer.
     Found(Vec<String>),
@@ -163,8 +163,8 @@ fn texts(items: &Value, fields: &[&str]) -> Vec<String> {
     items.flat_map(|item| fields.iter().map(|field| text(&item[field])).collect::<Vec<_>>()).collect()
 }
 
-/// Compares every read of one place by somebody.
-async fn compare(stage: &Stage, actor: &Actor, place: &Place) -> Vec<String> {
+/// Every read about people at one place by somebody: by REST, and by gRPC.
+async fn of_people(stage: &Stage, actor: &Actor, place: &Place) -> Vec<(Told, Told)> {
     let (token, channel) = (actor.api.token(), channel(&stage.system.processes[0].url));
     let (patient_id, trial_id) = (place.patient.to_string(), place.trial.to_string());
     let rest = async |path: String| actor.api.get(&path).await;
@@ -220,6 +220,16 @@ async fn compare(stage: &Stage, actor: &Actor, place: &Place) -> Vec<String> {
     let listed = by_rest(answer.status.as_u16(), &answer.body, |body| texts(&body["items"], &["report_id"]));
     pairs.push((listed, by_grpc_told));
 
+    pairs
+}
+
+/// Every read about the trial and its sites.
+async fn of_trials(stage: &Stage, actor: &Actor, place: &Place) -> Vec<(Told, Told)> {
+    let (token, channel) = (actor.api.token(), channel(&stage.system.processes[0].url));
+    let trial_id = place.trial.to_string();
+    let rest = async |path: String| actor.api.get(&path).await;
+    let mut pairs = Vec::new();
+
     let asked = GetTrialProgressRequest { trial_id: trial_id.clone(), ..Default::default() };
     let mut trials = TrialServiceClient::new(channel);
     let answer = rest(format!("/v1/trials/{trial_id}/enrolment")).await;
@@ -245,6 +255,12 @@ async fn compare(stage: &Stage, actor: &Actor, place: &Place) -> Vec<String> {
         }),
     ));
 
+    pairs
+}
+
+/// Compares every read of one place by somebody.
+async fn compare(stage: &Stage, actor: &Actor, place: &Place) -> Vec<String> {
+    let pairs = [of_people(stage, actor, place).await, of_trials(stage, actor, place).await].concat();
     let differing = pairs.iter().enumerate().filter(|(_, (rest, grpc))| rest != grpc);
     differing.map(|(number, pair)| format!("{} read {number}: {pair:?}", actor.username)).collect()
 }

@@ -5,6 +5,7 @@
 //! versions start at 1 and have no gaps; an append is stored whole or not at
 //! all; a command id is taken at most once, also across processes and crashes.
 
+pub mod comparing;
 mod error;
 pub mod event_id;
 pub mod group_commit;

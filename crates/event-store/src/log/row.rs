@@ -9,7 +9,7 @@ use events::envelope::{Actor, Envelope, References};
 use events::ids::StreamId;
 use uuid::Uuid;
 
-use super::{Comparison, KnownCommand, LogError, LogIdentity, Receipt, RecordedEvent};
+use super::{KnownCommand, LogError, LogIdentity, Receipt, RecordedEvent};
 
 /// The columns of an event, in the order of [`COLUMNS`].
 pub const COLUMNS: &str = "position, stream_type, stream_id, version, event_id, event_type, schema_version, payload, \
@@ -30,21 +30,6 @@ pub const BEGIN_EPOCH: &str = "UPDATE log_head SET epoch = epoch + 1 WHERE parti
 /// What [`IDENTITY`] gives.
 pub fn identity((log_id, epoch): (Uuid, i64)) -> Result<LogIdentity, LogError> {
     Ok(LogIdentity { log_id, epoch: natural(epoch)? })
-}
-
-/// What rows say of the head, and each perhaps of a stream that has grown: its id and kind.
-///
-/// # Errors
-/// [`LogError::Corrupt`] where a value is not one that this program writes.
-pub fn comparison(rows: Vec<(i64, Option<Uuid>, Option<String>)>) -> Result<Comparison, LogError> {
-    let mut found = Comparison::default();
-    for (head, id, kind) in rows {
-        found.head = found.head.max(natural(head)?);
-        let Some((id, kind)) = id.zip(kind) else { continue };
-        let kind = kind.parse().map_err(|_| LogError::Corrupt { what: "a stream's kind".to_owned() })?;
-        found.grown.push(StreamId::new(kind, id));
-    }
-    Ok(found)
 }
 
 /// A row as the database gives it.

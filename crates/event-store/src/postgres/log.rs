@@ -17,10 +17,9 @@ use uuid::Uuid;
 use super::batch::{PostgresWriter, load_commands};
 use super::primary::Primary;
 use super::{Pool, head};
+use crate::log::comparing::{Comparing, Grown, GrownRow, Seen, grown};
 use crate::log::group_commit::GroupCommit;
-use crate::log::row::{
-    BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, PAYLOAD_COLUMN, Row, comparison, identity, natural, signed,
-};
+use crate::log::row::{BEGIN_EPOCH, COLUMNS, EVENT_BY_ID, IDENTITY, PAYLOAD_COLUMN, Row, identity, natural, signed};
 use crate::log::{
     Append, AppendError, Appended, Comparison, EventLog, KnownCommand, LogError, LogIdentity, Reference, Snapshot,
     event_id,
@@ -31,6 +30,7 @@ use crate::portion::Portion;
 pub struct PostgresLog {
     pool: Pool,
     writer: GroupCommit,
+    comparing: Comparing,
     head: watch::Receiver<u64>,
     incarnation: watch::Receiver<u64>,
     _tasks: [AbortOnDropHandle<()>; 2],
@@ -47,7 +47,30 @@ impl PostgresLog {
         let writer = GroupCommit::start(writer, head.clone(), incarnation.clone(), give_up_after);
         let watching = AbortOnDropHandle::new(tokio::spawn(head::watch(primary.clone(), pool.clone(), head)));
         let announcing = AbortOnDropHandle::new(tokio::spawn(head::announce(pool.clone(), announced)));
-        Self { pool, writer, head: receiver, incarnation, _tasks: [watching, announcing] }
+        Self {
+            pool,
+            writer,
+            comparing: Comparing::default(),
+            head: receiver,
+            incarnation,
+            _tasks: [watching, announcing],
+        }
+    }
+
+    async fn grown(&self, seen: Vec<Seen>) -> Result<Grown, LogError> {
+        let rows: Result<Vec<GrownRow>, _> = sqlx::query_as(
+            "SELECT head.position, seen.id, seen.kind, seen.version FROM log_head AS head
+             LEFT JOIN unnest($1::uuid[], $2::text[], $3::bigint[]) AS seen(id, kind, version) ON EXISTS (
+                 SELECT FROM events
+                 WHERE stream_id = seen.id AND stream_type = seen.kind AND events.version = seen.version + 1)
+             WHERE head.partition = 0",
+        )
+        .bind(seen.iter().map(|(stream, _)| stream.id).collect::<Vec<_>>())
+        .bind(seen.iter().map(|(stream, _)| stream.kind.as_str()).collect::<Vec<_>>())
+        .bind(seen.iter().map(|(_, version)| signed(*version)).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
+        .await;
+        grown(rows.map_err(LogError::database("comparing streams"))?)
     }
 
     async fn portion(
@@ -108,19 +131,7 @@ impl EventLog for PostgresLog {
     }
 
     async fn compare(&self, seen: &[(StreamId, u64)]) -> Result<Comparison, LogError> {
-        let rows: Result<Vec<(i64, Option<Uuid>, Option<String>)>, _> = sqlx::query_as(
-            "SELECT head.position, seen.id, seen.kind FROM log_head AS head
-             LEFT JOIN unnest($1::uuid[], $2::text[], $3::bigint[]) AS seen(id, kind, version) ON EXISTS (
-                 SELECT FROM events
-                 WHERE stream_id = seen.id AND stream_type = seen.kind AND events.version = seen.version + 1)
-             WHERE head.partition = 0",
-        )
-        .bind(seen.iter().map(|(stream, _)| stream.id).collect::<Vec<_>>())
-        .bind(seen.iter().map(|(stream, _)| stream.kind.as_str()).collect::<Vec<_>>())
-        .bind(seen.iter().map(|(_, version)| signed(*version)).collect::<Vec<_>>())
-        .fetch_all(&self.pool)
-        .await;
-        comparison(rows.map_err(LogError::database("comparing streams"))?)
+        self.comparing.compare(seen, |seen| self.grown(seen)).await
     }
 
     async fn read_all(&self, after_position: u64, limit: usize) -> Result<Vec<Envelope>, LogError> {

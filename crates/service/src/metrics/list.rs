@@ -23,6 +23,7 @@ pub const METRICS: &[Metric] = &[
     // tidy: sorted
     metric("anamnesis_alerts_open", GAUGE, &["severity", "status"], "Alerts that are not resolved: raised, escalated or acknowledged. Told by processes that keep views"),
     metric("anamnesis_alerts_overdue", GAUGE, &["severity"], "Alerts that nobody acknowledged in the time that their rule gives. Told by processes that keep views"),
+    metric("anamnesis_breaker_changes_total", COUNTER, &["service", "to"], "How often an address outside was left alone because too much failed (open), tried again (half-open) and found to work (closed)"),
     metric("anamnesis_build_info", GAUGE, &["version", "commit"], "Always 1; the labels tell which program runs"),
     metric("anamnesis_clock_behind_log_seconds", GAUGE, &[], "How far this machine's clock is behind the newest event: above 0 some machine's clock ran ahead"),
     metric("anamnesis_command_duration_seconds", LATENCY, &["command"], "Time that commands took, from the parsed request to the answer"),
@@ -44,6 +45,7 @@ pub const METRICS: &[Metric] = &[
     metric("anamnesis_log_position", GAUGE, &[], "Where the log ends"),
     metric("anamnesis_log_rewinds_total", COUNTER, &[], "How often the log was found to end before what was seen of it"),
     metric("anamnesis_nats_connected", GAUGE, &[], "Whether NATS is connected: 1 or 0"),
+    metric("anamnesis_outgoing_tries_total", COUNTER, &["service", "outcome"], "Tries of calls outside: answered, failed (the answer is a fault of the other side), unanswered, or left-alone, which are not made"),
     metric("anamnesis_process_manager_dead_letters", GAUGE, &["process_manager"], "Steps that were given up and wait for a person"),
     metric("anamnesis_process_manager_lag_events", GAUGE, &["process_manager"], "Events that a process manager has not taken in yet, whoever runs it"),
     metric("anamnesis_process_manager_lag_seconds", GAUGE, &["process_manager"], "How long the oldest of these events has been in the log"),

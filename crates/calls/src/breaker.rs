@@ -1,0 +1,100 @@
+//! Leaving somebody alone where too much fails, and trying whether it works again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use tower::util::{ServiceFn, service_fn};
+use tower::{Service as _, ServiceExt as _};
+use tower_resilience_circuitbreaker::{
+    CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer, CircuitState, FnClassifier, SlidingWindowType,
+};
+
+use crate::outgoing::{Failure, Reply};
+use crate::policy::Breaking;
+
+/// What became of a try.
+pub type Tried = Result<Reply, Failure>;
+/// A try that was not begun yet.
+pub type Try = BoxFuture<'static, Tried>;
+
+type Judges = fn(&Tried) -> bool;
+type Runs = ServiceFn<fn(Try) -> Try>;
+
+/// Lets tries through, or not.
+pub struct Breaker {
+    service: CircuitBreaker<Runs, FnClassifier<Judges>>,
+    opened: Arc<Mutex<Option<Instant>>>,
+    open_for: Duration,
+}
+
+/// Whether a try tells that the other side does not do: whom it refuses it answers.
+fn is_failure(tried: &Tried) -> bool {
+    match tried {
+        Ok(reply) => reply.status.is_server_error(),
+        Err(Failure::Malformed(_) | Failure::LeftAlone) => false,
+        Err(_) => true,
+    }
+}
+
+impl Breaker {
+    /// Of an address of this service; both are told where its state changes.
+    ///
+    /// # Panics
+    /// Where the policy is none: rates beyond 1, nothing that is looked at.
+    pub fn new(service: &'static str, address: String, breaking: Breaking) -> Self {
+        let opened: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let changed = opened.clone();
+        let run: fn(Try) -> Try = |tried| tried;
+        let judge: Judges = is_failure;
+        let built = CircuitBreakerLayer::builder()
+            .name(service)
+            .sliding_window_type(SlidingWindowType::TimeBased)
+            .sliding_window_duration(breaking.window)
+            .minimum_number_of_calls(breaking.calls_min)
+            .failure_rate_threshold(breaking.failure_rate)
+            .wait_duration_in_open(breaking.open_for)
+            .permitted_calls_in_half_open(breaking.probes)
+            .on_state_transition(move |from, to| {
+                *changed.lock().unwrap_or_else(PoisonError::into_inner) = (to == CircuitState::Open).then(Instant::now);
+                tell(service, &address, from, to);
+            })
+            .failure_classifier_type(FnClassifier::new(judge))
+            .build();
+        let layer = built.expect("a policy is sound by its tests");
+        Self { service: layer.layer_fn(service_fn(run)), opened, open_for: breaking.open_for }
+    }
+
+    /// Whether it is left alone now.
+    pub fn is_open(&self) -> bool {
+        let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.is_some_and(|opened| opened.elapsed() < self.open_for)
+    }
+
+    /// Makes a try, unless the other side is left alone.
+    pub async fn run(&self, tried: Try) -> Tried {
+        let mut service = self.service.clone();
+        match service.ready().await {
+            Ok(ready) => match ready.call(tried).await {
+                Ok(reply) => Ok(reply),
+                Err(CircuitBreakerError::OpenCircuit) => Err(Failure::LeftAlone),
+                Err(CircuitBreakerError::Inner(failure)) => Err(failure),
+            },
+            Err(_) => Err(Failure::LeftAlone),
+        }
+    }
+}
+
+fn tell(service: &'static str, address: &str, from: CircuitState, to: CircuitState) {
+    let word = |state| match state {
+        CircuitState::Closed => "closed",
+        CircuitState::Open => "open",
+        CircuitState::HalfOpen => "half-open",
+    };
+    metrics::counter!("anamnesis_breaker_changes_total", "service" => service, "to" => word(to)).increment(1);
+    match to {
+        CircuitState::Open => tracing::warn!(service, address, from = word(from), "left alone: too much fails"),
+        CircuitState::HalfOpen => tracing::info!(service, address, "tried whether it works again"),
+        CircuitState::Closed => tracing::info!(service, address, "works again"),
+    }
+}
