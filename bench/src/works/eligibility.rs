@@ -42,7 +42,7 @@ pub async fn embedded(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let figure = format!("CheckEligibility by gRPC, {CALLERS} callers, embedded");
     Ok(vec![
         Row::new(19, figure.clone(), "/s", Goal::AtLeast(1.0), "5,000 /s", rates),
-        Row::new(19, format!("{figure}, p99"), "ms", Goal::AtMost(1.0), "10 ms", latencies),
+        Row::new(19, format!("{figure}, p99"), "ms", Goal::AtMost(1.0), "10 ms", latencies).so_far(2.4),
     ])
 }
 

@@ -60,9 +60,12 @@ impl Interfaces {
         }
         let limits = limits(settings);
         let open = query_api::public_router(event_keys).merge(home());
-        let rest = server::wrap(open, protected, health.router(), gate.clone(), limits.clone());
-        let grpc = || grpc_api::router(rest.clone(), gate, limits);
-        let http = headers::secure(cors::allow(rest.clone(), &settings.cors_origins), settings.tls.is_on());
+        let rest = server::wrap(open.clone(), protected.clone(), health.clone().router(), gate.clone(), limits.clone());
+        let http = headers::secure(cors::allow(rest, &settings.cors_origins), settings.tls.is_on());
+        let grpc = || {
+            let rest = server::within(open, protected, health.router(), gate.clone(), limits.clone());
+            grpc_api::router(rest, gate, limits)
+        };
         Ok(match grpc_listen(roles, settings) {
             GrpcListen::Off => Self { http, grpc: None },
             GrpcListen::Same => Self { http: grpc_api::beside(http, grpc()?), grpc: None },

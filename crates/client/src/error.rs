@@ -32,7 +32,7 @@ pub enum ClientError {
         url: Url,
         /// The cause.
         #[source]
-        source: CallError,
+        source: Box<CallError>,
     },
     /// An answer that is not this program's.
     #[error("what answers at {url} is not Anamnesis (status {status})")]

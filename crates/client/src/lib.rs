@@ -251,7 +251,8 @@ impl Client {
             }
         };
         let reply = self.service.ask_within(&outgoing, Duration::MAX, &mut told).await;
-        let reply = reply.map_err(|source| ClientError::Unreachable { url: self.url.clone(), source })?;
+        let reply =
+            reply.map_err(|source| ClientError::Unreachable { url: self.url.clone(), source: Box::new(source) })?;
         if reply.status.is_success() { Ok(reply) } else { Err(self.failure(reply.status, &reply.body)) }
     }
 

@@ -6,25 +6,11 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Response, header};
 use axum::middleware::Next;
-use tokio::time::{Instant, timeout_at};
+use service::deadline;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::status;
-
-tokio::task_local! {
-    static DEADLINE: Option<Instant>;
-}
-
-/// How much time is left of what the caller gave, where it gave any.
-pub fn left() -> Option<Duration> {
-    let deadline = DEADLINE.try_with(|deadline| *deadline).ok().flatten();
-    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-}
-
-/// When the caller's time is up, where it gave any.
-pub fn deadline() -> Option<Instant> {
-    DEADLINE.try_with(|deadline| *deadline).ok().flatten()
-}
 
 /// Ends a call with its caller's time: what answers it is dropped. Counts and times it.
 pub async fn layer(request: Request, next: Next) -> axum::response::Response {
@@ -34,11 +20,9 @@ pub async fn layer(request: Request, next: Next) -> axum::response::Response {
         Ok(given) => given,
         Err(status) => return status.into_http::<Body>(),
     };
-    let deadline = given.map(|given| begun + given);
-    let answering = DEADLINE.scope(deadline, next.run(request));
-    let response = match deadline {
-        None => answering.await,
-        Some(deadline) => match timeout_at(deadline, answering).await {
+    let response = match given {
+        None => next.run(request).await,
+        Some(given) => match deadline::until(begun + given, next.run(request)).await {
             Ok(response) => response,
             Err(_) => status::deadline_exceeded().into_http::<Body>(),
         },
@@ -85,7 +69,7 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
         _ => return Err(malformed()),
     };
     // Whoever gives longer than anything may take gives no bound.
-    Ok(Some(given).filter(|given| *given <= Duration::from_millis(service::deadline::MILLISECONDS_MAX)))
+    Ok(Some(given).filter(|given| *given <= Duration::from_millis(deadline::MILLISECONDS_MAX)))
 }
 
 #[cfg(test)]

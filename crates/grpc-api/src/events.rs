@@ -8,10 +8,10 @@ use futures::{Stream, StreamExt as _, stream};
 use proto::v1::event_service_server::EventService;
 use proto::v1::subscribe_response::Message;
 use proto::v1::{Heartbeat, SubscribeRequest, SubscribeResponse};
-use tokio::time::Instant;
+use service::deadline;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
-use crate::call;
 use crate::rest::{Address, Caller, Rest};
 use crate::sse::{Frame, Frames};
 use crate::status;
@@ -35,7 +35,7 @@ impl EventService for Rest {
             body,
             frames: Frames::default(),
             read: VecDeque::new(),
-            deadline: call::deadline(),
+            deadline: deadline::end(),
             is_over: false,
         };
         let messages = stream::unfold(following, |mut following| async move {
@@ -66,12 +66,14 @@ impl Following {
             if let Some(frame) = self.read.pop_front() {
                 return Some(message(frame));
             }
-            match self.body.next().await {
-                Some(Ok(piece)) => self.read.extend(self.frames.take(&piece)),
-                _ if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                    return Some(Err(status::deadline_exceeded()));
-                }
-                Some(Err(_)) | None => return Some(Err(status::ended())),
+            let piece = match self.deadline {
+                None => Ok(self.body.next().await),
+                Some(deadline) => timeout_at(deadline, self.body.next()).await,
+            };
+            match piece {
+                Ok(Some(Ok(piece))) => self.read.extend(self.frames.take(&piece)),
+                Ok(Some(Err(_)) | None) => return Some(Err(status::ended())),
+                Err(_) => return Some(Err(status::deadline_exceeded())),
             }
         }
     }

@@ -26,6 +26,7 @@ use proto::v1::report_service_server::ReportServiceServer;
 use proto::v1::trial_service_server::TrialServiceServer;
 use service::auth::Gate;
 use service::limits::Limits;
+use service::trace;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tower::ServiceExt as _;
@@ -41,7 +42,7 @@ const OPEN_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 #[error("the gRPC interface cannot tell of itself")]
 pub struct SetupError(#[from] tonic_reflection::server::Error);
 
-/// The gRPC interface to `rest`, the whole REST interface of this process. Whoever calls is let in by `gate`, and messages take
+/// The gRPC interface to `rest`, the whole REST interface within this process ([`service::server::within`]). Whoever calls is let in by `gate`, and messages take
 /// no more memory than bodies may by `limits`.
 ///
 /// # Errors
@@ -67,7 +68,7 @@ pub fn router(rest: Router, gate: Gate, limits: Limits) -> Result<Router, SetupE
     let guard = guard::Guard::new(gate, limits);
     let protected = protected.reset_fallback().route_layer(middleware::from_fn_with_state(guard, guard::layer));
     let open = open.into_axum_router();
-    Ok(open.merge(protected).layer(middleware::from_fn(call::layer)))
+    Ok(open.merge(protected).layer(middleware::from_fn(call::layer)).layer(middleware::from_fn(trace::layer)))
 }
 
 /// Answers gRPC on the port of `rest`, too.

@@ -13,9 +13,9 @@ use proto::v1::{
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use service::deadline;
 use tonic::{Request, Response, Status};
 
-use crate::call;
 use crate::rest::{Address, Caller, Rest};
 use crate::status;
 
@@ -84,7 +84,7 @@ impl PatientService for Rest {
         let mut reader = Reader {
             rest: self.clone(),
             caller: Caller::of(&request),
-            deadline: call::deadline(),
+            deadline: deadline::end(),
             asked: request.into_inner(),
             read: VecDeque::new(),
             position: 0,
@@ -109,6 +109,17 @@ fn subjects(trial_id: &str, site_id: &str, statuses: &[i32]) -> Result<Address, 
         address = address.with("status", json::kebab::<SubjectStatus>(status.as_str_name()));
     }
     Ok(address.with("sort", "subject_number"))
+}
+
+/// What is asked for, while the caller waits.
+async fn within<T>(
+    end: Option<tokio::time::Instant>,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    match end {
+        None => answer.await,
+        Some(end) => deadline::until(end, answer).await.unwrap_or_else(|_| Err(status::deadline_exceeded())),
+    }
 }
 
 /// Reads page after page.
@@ -137,7 +148,7 @@ impl Reader {
         let StreamPatientsByTrialRequest { trial_id, site_id, statuses, at_least } = &self.asked;
         let address = subjects(trial_id, site_id, statuses)?.with("limit", PIECE).with_any("after", &after);
         let address = if after.is_empty() { address.with_any("at_least", at_least) } else { address };
-        let page = self.rest.get(self.caller.again(self.deadline), &address).await?;
+        let page = within(self.deadline, self.rest.get(self.caller.again(), &address)).await?;
         let Page { items, next, position } = page.read()?;
         (self.read, self.next, self.position) = (items.into(), next, position);
         Ok(())

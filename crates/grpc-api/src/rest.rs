@@ -1,7 +1,6 @@
 //! Asking the REST interface in this process.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,19 +10,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use service::auth::Principal;
 use service::connections::Peer;
-use service::deadline;
-use tokio::time::Instant;
 use tonic::Status;
 use tower::ServiceExt as _;
 
-use crate::call;
 use crate::status;
 
 /// What may stand in an address as it is.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 /// What a call's metadata say that a request's headers say as well.
-const PASSED_ON: [HeaderName; 3] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("anamnesis-purpose"), header::USER_AGENT];
+const PASSED_ON: [HeaderName; 1] = [HeaderName::from_static("anamnesis-purpose")];
 /// How far a view stands that an answer was read from.
 const POSITION: &str = "anamnesis-position";
 
@@ -38,26 +33,23 @@ pub struct Caller {
     headers: HeaderMap,
     principal: Option<Principal>,
     peer: Option<Peer>,
-    /// How much time the caller gives from when it was asked.
-    time: Option<Duration>,
 }
 
 impl Caller {
     /// Who makes this call.
     pub fn of<T>(request: &tonic::Request<T>) -> Self {
-        let metadata = request.metadata().clone().into_headers();
+        let metadata: &HeaderMap = request.metadata().as_ref();
         let extensions = request.extensions();
         let mut headers = HeaderMap::new();
         for name in PASSED_ON {
             headers.extend(metadata.get(&name).map(|value| (name, value.clone())));
         }
-        Self { time: call::left(), principal: extensions.get().cloned(), peer: extensions.get().copied(), headers }
+        Self { principal: extensions.get().cloned(), peer: extensions.get().copied(), headers }
     }
 
-    /// The same caller, who asks once more within the same time.
-    pub fn again(&self, deadline: Option<Instant>) -> Self {
-        let time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        Self { headers: self.headers.clone(), principal: self.principal.clone(), peer: self.peer, time }
+    /// The same caller, who asks once more.
+    pub fn again(&self) -> Self {
+        Self { headers: self.headers.clone(), principal: self.principal.clone(), peer: self.peer }
     }
 
     /// The same, with a header more.
@@ -135,10 +127,7 @@ impl Rest {
     }
 
     async fn ask(&self, caller: Caller, method: Method, address: &str, body: Body) -> Result<Response<Body>, Status> {
-        let mut request = Request::builder().method(method).uri(address);
-        if let Some(time) = caller.time {
-            request = request.header(deadline::HEADER, format!("{:.6}", time.as_secs_f64().max(0.000_001)));
-        }
+        let request = Request::builder().method(method).uri(address);
         let mut request =
             request.body(body).map_err(|_| Status::invalid_argument("It cannot be part of an address."))?;
         request.headers_mut().extend(caller.headers);

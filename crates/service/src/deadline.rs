@@ -14,6 +14,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use crate::limits::is_followed;
@@ -35,6 +36,19 @@ pub fn left() -> Option<Duration> {
     DEADLINE.try_with(|deadline| deadline.saturating_duration_since(Instant::now())).ok()
 }
 
+/// When the caller's time is up, where it gave any.
+pub fn end() -> Option<Instant> {
+    DEADLINE.try_with(|deadline| *deadline).ok()
+}
+
+/// Answers for a caller who waits until then, and no longer; whoever answers knows of it.
+///
+/// # Errors
+/// The time is up.
+pub async fn until<T>(deadline: Instant, answer: impl Future<Output = T>) -> Result<T, Elapsed> {
+    timeout_at(deadline, DEADLINE.scope(deadline, answer)).await
+}
+
 /// 504: the caller's time is up.
 pub fn exceeded() -> Problem {
     let detail = "The time that the request gave is up. A command may have been carried out: send it again with the same \
@@ -50,7 +64,7 @@ pub async fn layer(request: Request, next: Next) -> Response {
     };
     let Some(given) = given else { return next.run(request).await };
     let deadline = Instant::now() + given;
-    match timeout_at(deadline, DEADLINE.scope(deadline, next.run(request))).await {
+    match until(deadline, next.run(request)).await {
         Ok(response) if response.body().is_end_stream() => response,
         Ok(response) => {
             let breaks_off = !is_followed(&response);

@@ -37,7 +37,20 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// order: who has none takes no part of what the limits share out. `probes` is outside the
 /// limits, too: a process under load is alive and says so.
 pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits: Limits) -> Router {
-    let protected = if protected.has_routes() {
+    let routes = open.merge(guarded(protected, gate, limits)).fallback(no_route).layer(CompressionLayer::new());
+    let routes = routes.layer(middleware::from_fn(explain)).layer(middleware::from_fn(deadline::layer));
+    probes.merge(routes).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
+}
+
+/// The same routes for who passes on in this process what was asked over another protocol: with all that decides on an answer,
+/// without what is of HTTP alone. Traces, and how long callers wait, are theirs.
+pub fn within(open: Router, protected: Router, probes: Router, gate: Gate, limits: Limits) -> Router {
+    let routes = open.merge(guarded(protected, gate, limits)).merge(probes).fallback(no_route);
+    routes.layer(middleware::from_fn(observe))
+}
+
+fn guarded(protected: Router, gate: Gate, limits: Limits) -> Router {
+    if protected.has_routes() {
         protected
             // Innermost: whatever a body unpacks to is measured like any other.
             .route_layer(RequestDecompressionLayer::new())
@@ -46,10 +59,7 @@ pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits:
             .route_layer(middleware::from_fn_with_state(gate, auth::require))
     } else {
         protected
-    };
-    let routes = open.merge(protected).fallback(no_route).layer(CompressionLayer::new());
-    let routes = routes.layer(middleware::from_fn(explain)).layer(middleware::from_fn(deadline::layer));
-    probes.merge(routes).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
+    }
 }
 
 /// Serves until asked to stop, then lets requests end within a bound. Where connections are
