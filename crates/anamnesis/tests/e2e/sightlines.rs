@@ -65,7 +65,18 @@ async fn queries(stage: &Stage) -> Vec<Query> {
             _ => table.unwrap_or_else(|| panic!("{path} is no view's")).area(),
         };
         let kind = if path.contains("{id}") { kind_of(parts[0]) } else { None };
-        queries.push(Query { path: path.replace("{instrument}", "PHQ-9"), area, kind });
+        // What has to be said besides the id is said of the same place.
+        let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
+        let required: Vec<&str> = parameters
+            .filter(|parameter| parameter["in"] == "query" && parameter["required"] == true)
+            .filter_map(|parameter| parameter["name"].as_str())
+            .collect();
+        let query = match required.as_slice() {
+            [] => "",
+            ["trial_id"] => "?trial_id={trial}",
+            others => panic!("{path}: what is {others:?} of a place?"),
+        };
+        queries.push(Query { path: path.replace("{instrument}", "PHQ-9") + query, area, kind });
     }
     queries
 }
@@ -140,6 +151,7 @@ async fn read(stage: &Stage, actor: &Actor, queries: &[Query]) -> (usize, Vec<St
         for place in stage.places() {
             cells += 1;
             let path = query.path.replace("{id}", &id_of(kind, place).to_string());
+            let path = path.replace("{trial}", &place.trial.to_string());
             let is_absent = matches!(kind, StreamType::Incident | StreamType::DeadLetter)
                 || (kind == StreamType::Account && *place == stage.neighbour);
             let expected = !is_absent && sees(actor, &stage.own, query.area, &about_of(kind, place));
