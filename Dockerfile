@@ -26,7 +26,7 @@ COPY --from=build /anamnesis /usr/local/bin/anamnesis
 USER anamnesis
 WORKDIR /var/lib/anamnesis
 ENV ANAMNESIS_LISTEN=0.0.0.0:8080
-EXPOSE 8080 9464
+EXPOSE 8080 8081 9464
 # The embedded engine's data; roles over PostgreSQL keep nothing here.
 VOLUME /var/lib/anamnesis/anamnesis-data
 # The slim image has bash and no curl.
