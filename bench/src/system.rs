@@ -98,11 +98,9 @@ impl System {
         }
         let token = keys.signing().issue(ACCOUNT, Duration::from_secs(86_400), None);
         let token = token.map_err(|error| BenchError::Said(error.to_string()))?;
-        command
-            .args(["--listen", &address, "--grpc-listen", "same"])
-            .arg("--signing-key-file")
-            .arg(&key_file)
-            .current_dir(folder.path());
+        command.args(["--listen", &address]).arg("--signing-key-file").arg(&key_file).current_dir(folder.path());
+        // By variable: the bare handler knows no gRPC.
+        command.env("ANAMNESIS_GRPC_LISTEN", "same");
         command.env("ANAMNESIS_MASTER_KEY", MASTER_KEY);
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let child = command.spawn()?;
