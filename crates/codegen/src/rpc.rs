@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
+use prost_types::FieldDescriptorProto;
+use prost_types::field_descriptor_proto::Type;
 
 /// Messages that are read from the JSON that the REST interface answers.
 const READ_FROM_JSON: [&str; 17] = [
@@ -24,46 +26,13 @@ const READ_FROM_JSON: [&str; 17] = [
     "Subject",
     "TrialProgress",
 ];
-/// Times, which JSON tells as text (RFC 3339).
-const TIMES: [&str; 13] = [
-    "Event.occurred_at",
-    "Event.recorded_at",
-    "Observation.observed_at",
-    "Patient.registered_at",
-    "Report.completed_at",
-    "Report.recorded_at",
-    "Report.started_at",
-    "Subject.ended_at",
-    "Subject.enrolled_at",
-    "Subject.randomised_at",
-    "Subject.screened_at",
-    "Subject.unblinded_at",
-    "TrialProgress.registered_at",
-];
-/// Words, which JSON tells in kebab-case.
-const WORDS: [(&str, &str); 9] = [
-    ("CheckEligibilityResponse.outcome", "EligibilityOutcome"),
-    ("CriterionCheck.category", "CriterionCategory"),
-    ("CriterionCheck.result", "CriterionResult"),
-    ("Site.status", "SiteStatus"),
-    ("Subject.eligibility", "EligibilityOutcome"),
-    ("Subject.status", "SubjectStatus"),
-    ("TrialProgress.blinding", "Blinding"),
-    ("TrialProgress.enrolment_mode", "EnrolmentMode"),
-    ("TrialProgress.status", "TrialStatus"),
-];
 /// Fields that JSON names otherwise, or tells in another form.
-const OTHERWISE: [(&str, &str); 10] = [
+const OTHERWISE: [(&str, &str); 5] = [
     ("Event.changes_json", "rename = \"changes\", deserialize_with = \"crate::json::raw\""),
     ("Event.event_type", "rename = \"type\""),
     ("Event.payload_json", "rename = \"payload\", deserialize_with = \"crate::json::raw\""),
     ("Patient.earlier_observations", "deserialize_with = \"crate::json::lists\""),
-    ("Patient.standing", "flatten"),
     ("Report.corrections", "deserialize_with = \"crate::json::count\""),
-    ("Report.standing", "flatten"),
-    ("Site.standing", "flatten"),
-    ("Subject.standing", "flatten"),
-    ("TrialProgress.standing", "flatten"),
 ];
 
 /// Why there is no Rust of it.
@@ -75,6 +44,18 @@ pub enum NotCompiled {
     /// There is no folder to write to.
     #[error("no Rust could be written")]
     Folder(#[from] std::io::Error),
+}
+
+/// How JSON tells what is of this type: times as text (RFC 3339), words in kebab-case, where a document stands beside what it
+/// is about.
+fn read_from_json(field: &FieldDescriptorProto) -> Option<String> {
+    let name = field.type_name().rsplit('.').next()?;
+    match field.r#type() {
+        Type::Enum => Some(format!("deserialize_with = \"crate::json::word::<{name}, _>\"")),
+        Type::Message if name == "Timestamp" => Some("deserialize_with = \"crate::json::time\"".to_owned()),
+        Type::Message if name == "Standing" => Some("flatten".to_owned()),
+        _ => None,
+    }
 }
 
 /// The generated files.
@@ -98,11 +79,17 @@ pub fn files(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, NotCompiled> {
         config =
             config.type_attribute(format!("anamnesis.v1.{message}"), "#[derive(serde::Deserialize)] #[serde(default)]");
     }
-    let otherwise = OTHERWISE.map(|(field, how)| (field, how.to_owned()));
-    let times = TIMES.map(|field| (field, "deserialize_with = \"crate::json::time\"".to_owned()));
-    let words = WORDS.map(|(field, name)| (field, format!("deserialize_with = \"crate::json::word::<{name}, _>\"")));
-    for (field, how) in otherwise.into_iter().chain(times).chain(words) {
+    for (field, how) in OTHERWISE {
         config = config.field_attribute(format!("anamnesis.v1.{field}"), format!("#[serde({how})]"));
+    }
+    let messages = descriptors.file.iter().flat_map(|file| &file.message_type);
+    for message in messages.filter(|message| READ_FROM_JSON.contains(&message.name())) {
+        for field in &message.field {
+            if let Some(how) = read_from_json(field) {
+                let path = format!("anamnesis.v1.{}.{}", message.name(), field.name());
+                config = config.field_attribute(path, format!("#[serde({how})]"));
+            }
+        }
     }
     config.compile_fds(descriptors.clone())?;
     let text = std::fs::read(out.path().join("anamnesis.v1.rs"))?;

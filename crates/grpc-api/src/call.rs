@@ -12,6 +12,17 @@ use tonic::{Code, Status};
 
 use crate::status;
 
+/// What comes while the caller waits.
+///
+/// # Errors
+/// Their time is up.
+pub async fn within<T>(end: Option<Instant>, answer: impl Future<Output = T>) -> Result<T, Status> {
+    match end {
+        None => Ok(answer.await),
+        Some(end) => deadline::until(end, answer).await.map_err(|_| status::deadline_exceeded()),
+    }
+}
+
 /// Ends a call with its caller's time: what answers it is dropped. Counts and times it.
 pub async fn layer(request: Request, next: Next) -> axum::response::Response {
     let path = request.uri().path().to_owned();
@@ -20,13 +31,8 @@ pub async fn layer(request: Request, next: Next) -> axum::response::Response {
         Ok(given) => given,
         Err(status) => return status.into_http::<Body>(),
     };
-    let response = match given {
-        None => next.run(request).await,
-        Some(given) => match deadline::until(begun + given, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => status::deadline_exceeded().into_http::<Body>(),
-        },
-    };
+    let response = within(given.map(|given| begun + given), next.run(request)).await;
+    let response = response.unwrap_or_else(Status::into_http::<Body>);
     let code = code(&response);
     // A method that does not exist is whatever somebody made up.
     let method =

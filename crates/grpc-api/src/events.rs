@@ -9,9 +9,10 @@ use proto::v1::event_service_server::EventService;
 use proto::v1::subscribe_response::Message;
 use proto::v1::{Heartbeat, SubscribeRequest, SubscribeResponse};
 use service::deadline;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
+use crate::call;
 use crate::rest::{Address, Caller, Rest};
 use crate::sse::{Frame, Frames};
 use crate::status;
@@ -66,14 +67,10 @@ impl Following {
             if let Some(frame) = self.read.pop_front() {
                 return Some(message(frame));
             }
-            let piece = match self.deadline {
-                None => Ok(self.body.next().await),
-                Some(deadline) => timeout_at(deadline, self.body.next()).await,
-            };
-            match piece {
+            match call::within(self.deadline, self.body.next()).await {
                 Ok(Some(Ok(piece))) => self.read.extend(self.frames.take(&piece)),
                 Ok(Some(Err(_)) | None) => return Some(Err(status::ended())),
-                Err(_) => return Some(Err(status::deadline_exceeded())),
+                Err(late) => return Some(Err(late)),
             }
         }
     }
@@ -81,10 +78,7 @@ impl Following {
 
 fn message(frame: Frame) -> Result<SubscribeResponse, Status> {
     let message = match frame.data {
-        Some(data) => Message::Event(serde_json::from_str(&data).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "an event does not fit its message");
-            Status::internal("The server failed; the cause is in its log.")
-        })?),
+        Some(data) => Message::Event(serde_json::from_str(&data).map_err(|error| status::misfit(&error))?),
         None => Message::Heartbeat(Heartbeat { resume_after: frame.id.unwrap_or_default() }),
     };
     Ok(SubscribeResponse { message: Some(message) })

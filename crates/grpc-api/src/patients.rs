@@ -11,28 +11,15 @@ use proto::v1::{
     ListPatientsByTrialRequest, ListPatientsByTrialResponse, StreamPatientsByTrialRequest,
     StreamPatientsByTrialResponse, Subject, SubjectStatus,
 };
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use service::deadline;
 use tonic::{Request, Response, Status};
 
-use crate::rest::{Address, Caller, Rest};
+use crate::call;
+use crate::rest::{Address, Caller, Page, Rest};
 use crate::status;
 
 /// Subjects that are read at a time for a stream of them.
 const PIECE: u32 = 500;
-
-/// A page of a list.
-#[derive(Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
-pub struct Page<T> {
-    /// What is on it.
-    pub items: Vec<T>,
-    /// What the next one begins behind.
-    pub next: Option<String>,
-    /// How far the view stood.
-    pub position: u64,
-}
 
 #[tonic::async_trait]
 impl PatientService for Rest {
@@ -63,11 +50,8 @@ impl PatientService for Rest {
     ) -> Result<Response<ListPatientsByTrialResponse>, Status> {
         let caller = Caller::of(&request);
         let asked = request.into_inner();
-        let mut address = subjects(&asked.trial_id, &asked.site_id, &asked.statuses)?;
-        address = address.with_any("at_least", &asked.at_least).with_any("after", &asked.page_token);
-        if asked.page_size > 0 {
-            address = address.with("limit", asked.page_size);
-        }
+        let address = subjects(&asked.trial_id, &asked.site_id, &asked.statuses)?;
+        let address = address.page(asked.page_size, &asked.page_token, &asked.at_least);
         let Page { items, next, position } = self.get(caller, &address).await?.read()?;
         let next_page_token = next.unwrap_or_default();
         Ok(Response::new(ListPatientsByTrialResponse { subjects: items, next_page_token, position }))
@@ -111,17 +95,6 @@ fn subjects(trial_id: &str, site_id: &str, statuses: &[i32]) -> Result<Address, 
     Ok(address.with("sort", "subject_number"))
 }
 
-/// What is asked for, while the caller waits.
-async fn within<T>(
-    end: Option<tokio::time::Instant>,
-    answer: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
-    match end {
-        None => answer.await,
-        Some(end) => deadline::until(end, answer).await.unwrap_or_else(|_| Err(status::deadline_exceeded())),
-    }
-}
-
 /// Reads page after page.
 struct Reader {
     rest: Rest,
@@ -146,9 +119,9 @@ impl Reader {
     async fn turn(&mut self) -> Result<(), Status> {
         let Some(after) = self.next.take() else { return Ok(()) };
         let StreamPatientsByTrialRequest { trial_id, site_id, statuses, at_least } = &self.asked;
-        let address = subjects(trial_id, site_id, statuses)?.with("limit", PIECE).with_any("after", &after);
-        let address = if after.is_empty() { address.with_any("at_least", at_least) } else { address };
-        let page = within(self.deadline, self.rest.get(self.caller.again(), &address)).await?;
+        let at_least = if after.is_empty() { at_least } else { "" };
+        let address = subjects(trial_id, site_id, statuses)?.page(PIECE, &after, at_least);
+        let page = call::within(self.deadline, self.rest.get(self.caller.again(), &address)).await??;
         let Page { items, next, position } = page.read()?;
         (self.read, self.next, self.position) = (items.into(), next, position);
         Ok(())

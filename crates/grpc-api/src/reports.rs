@@ -12,8 +12,7 @@ use serde_json::{Map, Number, Value, json};
 use tonic::{Request, Response, Status};
 
 use crate::commands;
-use crate::patients::Page;
-use crate::rest::{Address, Caller, Rest};
+use crate::rest::{Address, Caller, Page, Rest};
 use crate::status;
 
 #[tonic::async_trait]

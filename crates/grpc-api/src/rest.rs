@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use http_body_util::BodyExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use service::auth::Principal;
 use service::connections::Peer;
@@ -83,11 +84,20 @@ impl Answer {
     /// # Errors
     /// Where it is none: a fault of this program.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Status> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "an answer does not fit its message");
-            Status::internal("The server failed; the cause is in its log.")
-        })
+        serde_json::from_slice(&self.body).map_err(|error| status::misfit(&error))
     }
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// What the next one begins behind.
+    pub next: Option<String>,
+    /// How far the view stood.
+    pub position: u64,
 }
 
 impl Rest {
@@ -191,6 +201,13 @@ impl Address {
     #[must_use]
     pub fn with_any(self, name: &str, value: &str) -> Self {
         if value.is_empty() { self } else { self.with(name, value) }
+    }
+
+    /// Which page; as long as the interface makes it where `size` is 0.
+    #[must_use]
+    pub fn page(self, size: u32, token: &str, at_least: &str) -> Self {
+        let address = self.with_any("after", token).with_any("at_least", at_least);
+        if size > 0 { address.with("limit", size) } else { address }
     }
 
     /// With a parameter that may be repeated.

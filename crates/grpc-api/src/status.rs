@@ -73,6 +73,12 @@ pub fn invalid(field: &str, rule: &str, message: &str) -> Status {
     Status::with_error_details(status.code(), status.message(), details)
 }
 
+/// What REST answered does not fit the message that it is read as: a fault of this program.
+pub fn misfit(error: &serde_json::Error) -> Status {
+    tracing::error!(error = error as &dyn std::error::Error, "an answer does not fit its message");
+    Status::internal("The server failed; the cause is in its log.")
+}
+
 /// There is no such thing.
 pub fn not_found(detail: &str) -> Status {
     reasoned(StatusCode::NOT_FOUND, "not-found", detail)

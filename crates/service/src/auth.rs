@@ -108,6 +108,15 @@ fn known(method: &Method) -> &str {
     }
 }
 
+/// What it is to be refused with this status.
+const fn incident(status: StatusCode) -> Option<IncidentKind> {
+    match status {
+        StatusCode::UNAUTHORIZED => Some(IncidentKind::AuthenticationFailed),
+        StatusCode::FORBIDDEN => Some(IncidentKind::AuthorityRefused),
+        _ => None,
+    }
+}
+
 impl Gate {
     /// Who asks, before anything else of the request is looked at; whoever is refused is on record. For what is asked over
     /// another protocol: by whoever it is passed on with the principal, [`require`] takes their word.
@@ -126,11 +135,7 @@ impl Gate {
                 Ok(principal) => return Ok(Principal { address, ..principal }),
                 Err(problem) => problem,
             };
-            let kind = match problem.status() {
-                StatusCode::UNAUTHORIZED => IncidentKind::AuthenticationFailed,
-                StatusCode::FORBIDDEN => IncidentKind::AuthorityRefused,
-                _ => return Err(problem),
-            };
+            let Some(kind) = incident(problem.status()) else { return Err(problem) };
             let (rule, address) = (problem.rule().to_owned(), address.map(|address| address.to_string()));
             self.recorder.record(Incident { kind, rule, account: None, operation, address }).await;
             Err(problem)
@@ -164,12 +169,8 @@ pub async fn require(State(gate): State<Gate>, mut request: Request, next: Next)
         }
         Err(problem) => problem.into_response(),
     };
-    let kind = match response.status() {
-        StatusCode::UNAUTHORIZED => IncidentKind::AuthenticationFailed,
-        StatusCode::FORBIDDEN => IncidentKind::AuthorityRefused,
-        _ if response.extensions().get::<TellsOfOthers>().is_some() => IncidentKind::TellingRefusal,
-        _ => return response,
-    };
+    let tells = response.extensions().get::<TellsOfOthers>().map(|_| IncidentKind::TellingRefusal);
+    let Some(kind) = incident(response.status()).or(tells) else { return response };
     let rule = response.extensions().get::<BrokenRule>().map(|rule| rule.0.clone()).unwrap_or_default();
     let address = address.map(|address| address.to_string());
     gate.recorder.record(Incident { kind, rule, account: who, operation, address }).await;

@@ -104,19 +104,7 @@ impl World {
     /// Where it asks for streams without end.
     #[track_caller]
     pub fn ask<I: Inquire>(&self, inquiry: &I) -> Result<I::Answer, Refusal> {
-        let (mut facts, mut folds) = (Facts::new(), BTreeMap::new());
-        let mut needs = inquiry.reads();
-        loop {
-            for need in needs {
-                assert!(facts.version(need.stream).is_none(), "{} is asked for twice", need.stream);
-                self.load(&need, &mut facts, &mut folds);
-            }
-            match inquiry.answer(self.now(), &facts) {
-                Ok(answer) => return Ok(answer),
-                Err(Halt::Refused(refusal)) => return Err(refusal),
-                Err(Halt::Needs(further)) => needs = further,
-            }
-        }
+        self.with_facts(inquiry.reads(), &mut BTreeMap::new(), |facts| inquiry.answer(self.now(), facts)).0
     }
 
     /// Everything that the decision looks at.
@@ -133,18 +121,30 @@ impl World {
         decide: Deciding<'_>,
         folds: &mut BTreeMap<StreamId, StreamFold>,
     ) -> (Result<Decision, Refusal>, Facts) {
-        let (mut context, mut facts) = (context(), Facts::new());
+        let mut context = context();
         context.actor.role = self.role.unwrap_or(context.actor.role);
         context.target_named = !self.unnamed;
         context.now = self.now();
         // Every command has an id of its own.
         context.command_id = Uuid::from_u128(1 + self.streams.values().map(Vec::len).sum::<usize>() as u128);
+        self.with_facts(reads, folds, |facts| decide(&context, facts))
+    }
+
+    /// Tries until all streams that it asks for are loaded, those that it `reads` first.
+    #[track_caller]
+    fn with_facts<T>(
+        &self,
+        reads: Vec<Need>,
+        folds: &mut BTreeMap<StreamId, StreamFold>,
+        attempt: impl Fn(&Facts) -> Result<T, Halt>,
+    ) -> (Result<T, Refusal>, Facts) {
+        let mut facts = Facts::new();
         for need in reads {
             self.load(&need, &mut facts, folds);
         }
         loop {
-            match decide(&context, &facts) {
-                Ok(decision) => return (Ok(decision), facts),
+            match attempt(&facts) {
+                Ok(end) => return (Ok(end), facts),
                 Err(Halt::Refused(refusal)) => return (Err(refusal), facts),
                 Err(Halt::Needs(needs)) => {
                     assert!(!needs.is_empty(), "it halts without a need");

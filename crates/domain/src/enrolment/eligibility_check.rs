@@ -6,7 +6,7 @@ use decider::{Facts, Halt, Inquire, Need};
 use events::enrolment::subject::{CriterionResult, EligibilityOutcome};
 use events::envelope::References;
 use events::ids::{PatientId, SubjectId, TrialId};
-use events::trial::{CriterionCategory, CriterionTest, ObservationValue};
+use events::trial::{CriterionCategory, ObservationValue};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -98,14 +98,8 @@ impl Inquire for CheckEligibility {
             Subject::Screened(participation) => Some(&**participation),
             Subject::Unscreened => None,
         };
-        // Judged on other criteria is not judged on these, whatever their codes.
-        let recorded = subject
-            .and_then(|participation| participation.eligibility.as_ref())
-            .filter(|recorded| recorded.criteria_version == criteria.version);
-        let judged = criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
-        let judgements = judged
-            .filter_map(|criterion| Some((criterion.code.clone(), recorded?.judgement(&criterion.code)?)))
-            .collect();
+        let recorded = subject.and_then(|participation| participation.assessed_on(criteria));
+        let judgements = recorded.map(|recorded| recorded.judgements(&criteria.criteria)).unwrap_or_default();
         let place = match subject {
             Some(participation) => Place::site(facts, participation.site_id),
             None => person.place(facts),

@@ -1,10 +1,9 @@
 //! Answering a question on the facts that commands are decided on.
 
-use decider::{Halt, Inquire};
+use decider::Inquire;
 
-use super::{ExecuteError, Executor, HALTS_MAX, Inner, Seen, TRIES_MAX};
+use super::{ExecuteError, Executor, Seen, TRIES_MAX, rests_on_facts};
 use crate::clock;
-use crate::log::LogError;
 
 /// An answer, and where the log stood when nothing of what it rests on had changed.
 #[derive(Clone, Debug)]
@@ -28,39 +27,22 @@ impl Executor {
         for _ in 0..TRIES_MAX {
             let mut seen = Seen::default();
             let incarnation = inner.aggregates.settle();
-            let answered = inner.answer(inquiry, &mut seen).await?;
+            let now = clock::now();
+            let answered = inner.with_facts(inquiry.reads(), None, &mut seen, |facts| inquiry.answer(now, facts)).await;
+            let answered = match answered {
+                // That there is no answer has to be proved like one.
+                Err(error) if !rests_on_facts(&error) => return Err(error),
+                answered => answered,
+            };
             let versions = seen.versions();
             let proved = inner.aggregates.proved(&versions).await?;
             if let Some(position) = proved.filter(|_| incarnation == inner.aggregates.settle()) {
-                return match answered {
-                    Ok(answer) => Ok(Answered { answer, position }),
-                    Err(refusal) => Err(ExecuteError::Refused(refusal)),
-                };
+                return answered.map(|answer| Answered { answer, position });
             }
             changing = versions.first().map(|(stream, _)| *stream);
         }
         // Without a fact nothing changes.
         let stream = changing.ok_or_else(|| ExecuteError::Malformed("a question about nothing".to_owned()))?;
         Err(ExecuteError::Conflict { stream })
-    }
-}
-
-impl Inner {
-    /// Asks until all streams that it needs are loaded.
-    async fn answer<I: Inquire>(
-        &self,
-        inquiry: &I,
-        seen: &mut Seen,
-    ) -> Result<Result<I::Answer, decider::Refusal>, ExecuteError> {
-        let load = async |needs, seen: &mut Seen| -> Result<(), LogError> { self.load(needs, None, seen).await };
-        load(inquiry.reads(), seen).await?;
-        for _ in 0..HALTS_MAX {
-            match inquiry.answer(clock::now(), &seen.facts) {
-                Ok(answer) => return Ok(Ok(answer)),
-                Err(Halt::Refused(refusal)) => return Ok(Err(refusal)),
-                Err(Halt::Needs(needs)) => load(needs, seen).await?,
-            }
-        }
-        Err(ExecuteError::Malformed(format!("a question asked for streams {HALTS_MAX} times")))
     }
 }

@@ -310,15 +310,27 @@ impl Inner {
             target_named: request.target_named,
             search: self.installation.marks().map_err(|error| Failure::Final(error.into()))?.clone(),
         };
-        self.load(command.reads(), assumed, seen).await?;
+        let decided = self.with_facts(command.reads(), assumed, seen, |facts| command.decide(&context, facts));
+        decided.await.map_err(Failure::Final)
+    }
+
+    /// Tries until all streams that it asks for are loaded, those that it `reads` first.
+    async fn with_facts<T>(
+        &self,
+        reads: Vec<Need>,
+        assumed: Option<StreamId>,
+        seen: &mut Seen,
+        attempt: impl Fn(&Facts) -> Result<T, Halt>,
+    ) -> Result<T, ExecuteError> {
+        self.load(reads, assumed, seen).await?;
         for _ in 0..HALTS_MAX {
-            match command.decide(&context, &seen.facts) {
-                Ok(decision) => return Ok(decision),
-                Err(Halt::Refused(refusal)) => return Err(Failure::Final(ExecuteError::Refused(refusal))),
+            match attempt(&seen.facts) {
+                Ok(end) => return Ok(end),
+                Err(Halt::Refused(refusal)) => return Err(ExecuteError::Refused(refusal)),
                 Err(Halt::Needs(needs)) => self.load(needs, assumed, seen).await?,
             }
         }
-        Err(Failure::Final(ExecuteError::Malformed(format!("it asked for streams {HALTS_MAX} times"))))
+        Err(ExecuteError::Malformed(format!("it asked for streams {HALTS_MAX} times")))
     }
 
     /// Adds the streams to what is seen: from memory, or all others in one read.

@@ -120,14 +120,10 @@ impl Command for RecordEligibility {
         let course = trial::registered(facts, participant.trial_id, None)?;
         let criteria = course.criteria.as_ref().ok_or(SubjectError::NoCriteria)?;
         let person = patient::registered(facts, participant.patient_id, None)?;
-        // Judged on other criteria is not judged on these, whatever their codes.
-        let current = |earlier: &&super::Eligibility| earlier.criteria_version == criteria.version;
-        let earlier = participation.eligibility.as_ref().filter(current);
+        let earlier = participation.assessed_on(criteria);
         let mut judgements = self.judgements_of(&criteria.criteria)?;
-        for criterion in criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement) {
-            if let Some(judgement) = earlier.and_then(|earlier| earlier.judgement(&criterion.code)) {
-                judgements.entry(criterion.code.clone()).or_insert(judgement);
-            }
+        for (code, judgement) in earlier.map(|earlier| earlier.judgements(&criteria.criteria)).unwrap_or_default() {
+            judgements.entry(code).or_insert(judgement);
         }
         let moment = Moment { time: occurred_at, day: self.occurred_at.day(context, &place)?, place: &place };
         let assessment = assess(&criteria.criteria, person, &judgements, &moment)?;
@@ -257,10 +253,7 @@ fn why_not_eligible(
         return Ok(Some(undecided(&recorded.assessments)));
     }
     let person = patient::registered(facts, participation.patient_id, None)?;
-    let judged = criteria.criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
-    let judgements =
-        judged.filter_map(|criterion| Some((criterion.code.clone(), recorded.judgement(&criterion.code)?)));
-    let assessment = assess(&criteria.criteria, person, &judgements.collect(), moment)?;
+    let assessment = assess(&criteria.criteria, person, &recorded.judgements(&criteria.criteria), moment)?;
     if assessment.outcome == EligibilityOutcome::Eligible {
         return Ok(None);
     }

@@ -4,13 +4,17 @@ mod commands;
 mod end;
 mod unblinding;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use decider::{Aggregate, Facts, Halt};
 use events::enrolment::subject::{CriterionAssessment, CriterionResult, EligibilityOutcome, SubjectEnd, SubjectEvent};
 use events::ids::{PatientId, SiteId, SubjectId, TrialId};
+use events::trial::{Criterion, CriterionTest};
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
+use crate::trial::Criteria;
 use crate::validate::NotFound;
 
 pub use commands::{
@@ -145,6 +149,11 @@ pub fn screened<'facts>(
 }
 
 impl Participation {
+    /// The latest assessment, where it is of these criteria: judged on other ones is not judged on these, whatever their codes.
+    pub fn assessed_on(&self, criteria: &Criteria) -> Option<&Eligibility> {
+        self.eligibility.as_ref().filter(|recorded| recorded.criteria_version == criteria.version)
+    }
+
     fn enter(&mut self, stage: Stage, since: DateTime<Utc>) {
         self.stage = stage;
         self.stage_since = since;
@@ -206,6 +215,12 @@ impl Participation {
 }
 
 impl Eligibility {
+    /// What was judged about those of the criteria that the investigator judges.
+    pub fn judgements(&self, criteria: &[Criterion]) -> BTreeMap<String, bool> {
+        let judged = criteria.iter().filter(|criterion| criterion.test == CriterionTest::Judgement);
+        judged.filter_map(|criterion| Some((criterion.code.clone(), self.judgement(&criterion.code)?))).collect()
+    }
+
     /// What was judged about a criterion, where it was.
     pub fn judgement(&self, code: &str) -> Option<bool> {
         let assessment = self.assessments.iter().find(|assessment| assessment.code == code)?;
