@@ -15,7 +15,7 @@ random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 [ -e "$file" ] || : > "$file"
 chmod 600 "$file"
 for name in ANAMNESIS_SIGNING_KEY ANAMNESIS_MASTER_KEY POSTGRES_PASSWORD OWNER_PASSWORD COMMANDS_PASSWORD QUERIES_PASSWORD VIEWS_PASSWORD \
-    SAGAS_PASSWORD RELAY_PASSWORD; do
+    SAGAS_PASSWORD RELAY_PASSWORD OUTBOUND_PASSWORD; do
     if grep -q "^$name=..*" "$file"; then
         echo "$name: kept"
     else

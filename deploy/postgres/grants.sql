@@ -14,7 +14,7 @@ GRANT USAGE ON SCHEMA derived TO anamnesis_derived_read;
 GRANT SELECT ON ALL TABLES IN SCHEMA derived TO anamnesis_derived_read;
 GRANT CREATE ON SCHEMA derived TO anamnesis_derived_write;
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA derived TO anamnesis_derived_write;
-GRANT INSERT, UPDATE, DELETE ON derived.leases TO anamnesis_relay;
+GRANT INSERT, UPDATE, DELETE ON derived.leases TO anamnesis_relay, anamnesis_outbound;
 -- What is carried out follows from what process managers keep: whoever keeps views does not write it.
 DO $$
 DECLARE kept regclass;

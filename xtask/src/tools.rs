@@ -19,6 +19,8 @@ const REQUIREMENTS: [(&str, &str); 1] = [("requirements.txt", include_str!("../t
 const OPENBAO: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/openbao.txt"))];
 /// What is made of `proto/`, and looks through it.
 const GRPC: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/grpc.txt"))];
+/// The mail server that letters are sent to.
+const MAIL: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/mail.txt"))];
 /// What dependencies are looked through with.
 const SUPPLY_CHAIN: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/supply-chain.txt"))];
 /// What the subscriber in TypeScript needs, as its users install it.
@@ -85,6 +87,14 @@ pub fn python_venv() -> Result<PathBuf, TaskError> {
 /// Where it cannot be made.
 pub fn grpc_venv() -> Result<PathBuf, TaskError> {
     python_packages("grpc", &GRPC)
+}
+
+/// The folder with the Python that has a mail server.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn mail_venv() -> Result<PathBuf, TaskError> {
+    python_packages("mail", &MAIL)
 }
 
 /// The folder with the programs that look through dependencies.

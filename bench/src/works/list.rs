@@ -103,7 +103,9 @@ fn scattered(number: u32) -> Uuid {
 fn value(column: &Column, place: usize, number: u32) -> ColumnValue {
     let place = u32::try_from(place).unwrap_or(0);
     match column.kind {
-        ColumnKind::Text | ColumnKind::Identifier => format!("v{}", number / (20 + 13 * place) % 50).into(),
+        ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Words => {
+            format!("v{}", number / (20 + 13 * place) % 50).into()
+        }
         ColumnKind::Uuid => Uuid::from_u128((number / (1 + 19 * place) % 20).into()).into(),
         ColumnKind::Integer => (number % 4).into(),
         ColumnKind::Time => (chrono::DateTime::UNIX_EPOCH + Duration::from_secs(number.into())).into(),

@@ -16,6 +16,7 @@ use crate::build::VERSION;
 use crate::check_history::{self, CheckHistoryArgs};
 use crate::documents::{self, CompletionsArgs, ManArgs};
 use crate::examples;
+use crate::gateway::{self, GatewayArgs};
 use crate::key::{self, KeyArgs};
 use crate::recover::{self, RecoverArgs};
 use crate::replay::{self, ReplayArgs};
@@ -54,6 +55,12 @@ enum Task {
     /// Publishes the log on NATS JetStream.
     #[command(after_help = examples::RELAY)]
     Relay(Box<ServerSettings>),
+    /// Sends messages to people, by the gateways that the settings name.
+    #[command(after_help = examples::OUTBOUND)]
+    Outbound(Box<ServerSettings>),
+    /// Stands in for a message gateway while one develops: shows what would have been sent, and fails as it is told to.
+    #[command(after_help = examples::GATEWAY)]
+    Gateway(GatewayArgs),
     /// Brings the database's schema up to date.
     #[command(after_help = examples::MIGRATE)]
     Migrate(StorageSettings),
@@ -143,6 +150,8 @@ impl Cli {
             Task::Projector(settings) => serve::run(Roles::PROJECTOR, &settings).await?,
             Task::Saga(settings) => serve::run(Roles::SAGA, &settings).await?,
             Task::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
+            Task::Outbound(settings) => serve::run(Roles::OUTBOUND, &settings).await?,
+            Task::Gateway(args) => gateway::run(args).await?,
             Task::Migrate(storage) => admin::migrate(&storage).await?,
             Task::Rebuild { view, json, storage } => admin::rebuild(&storage, &view, json).await?,
             Task::Republish { from, nats, event_keys, storage } => {

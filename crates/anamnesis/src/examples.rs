@@ -23,6 +23,11 @@ pub const SAGA: &str = "Example:
   anamnesis saga --database-url postgres://anamnesis@db/anamnesis --nats-url nats://bus:4222";
 pub const RELAY: &str = "Example:
   anamnesis relay --database-url postgres://anamnesis@db/anamnesis --nats-url nats://bus:4222";
+pub const OUTBOUND: &str = "Example:
+  anamnesis outbound --database-url postgres://anamnesis@db/anamnesis --sms-url https://sms.example.org/messages --sms-token-file /etc/anamnesis/sms.token";
+pub const GATEWAY: &str = "Examples:
+  anamnesis gateway
+  anamnesis gateway --listen localhost:18090 --fail 0.2 --hang 0.02 --seed 1";
 pub const MIGRATE: &str = "Example:
   anamnesis migrate --database-url postgres://anamnesis@db/anamnesis";
 pub const REBUILD: &str = "Examples:

@@ -27,6 +27,8 @@ pub struct Parts {
     pub queries: Option<QueryApi>,
     /// The public keys of published events.
     pub event_keys: Option<Value>,
+    /// What takes receipts of messages.
+    pub receipts: Router,
     /// What readiness depends on.
     pub health: Health,
 }
@@ -50,16 +52,18 @@ impl Interfaces {
     /// # Errors
     /// Where gRPC cannot tell of itself.
     pub fn new(roles: Roles, settings: &ServerSettings, parts: Parts) -> Result<Self, grpc_api::SetupError> {
-        let Parts { gate, commands, queries, event_keys, health } = parts;
+        let Parts { gate, commands, queries, event_keys, receipts, health } = parts;
         let mut protected = Router::new();
         if let Some(commands) = commands {
             protected = protected.merge(command_api::router(commands));
         }
+        let mut open = query_api::public_router(event_keys).merge(receipts).merge(home());
         if let Some(queries) = queries {
+            open = open.merge(query_api::knowledge::router(queries.store().clone()));
             protected = protected.merge(query_api::router(queries));
+            protected = protected.merge(outbound::drugs::router(settings.outbound.drug_source_url.clone()));
         }
         let limits = limits(settings);
-        let open = query_api::public_router(event_keys).merge(home());
         let rest = server::wrap(open.clone(), protected.clone(), health.clone().router(), gate.clone(), limits.clone());
         let http = headers::secure(cors::allow(rest, &settings.cors_origins), settings.tls.is_on());
         let grpc = || {

@@ -13,12 +13,16 @@ pub struct Roles {
     pub saga: bool,
     /// Publishes the log.
     pub relay: bool,
+    /// Sends messages to people.
+    pub outbound: bool,
 }
 
 impl Roles {
-    const NONE: Roles = Roles { command_api: false, query_api: false, projector: false, saga: false, relay: false };
+    const NONE: Roles =
+        Roles { command_api: false, query_api: false, projector: false, saga: false, relay: false, outbound: false };
     /// Everything.
-    pub const ALL: Roles = Roles { command_api: true, query_api: true, projector: true, saga: true, relay: true };
+    pub const ALL: Roles =
+        Roles { command_api: true, query_api: true, projector: true, saga: true, relay: true, outbound: true };
     /// The write side.
     pub const COMMAND_API: Roles = Roles { command_api: true, ..Self::NONE };
     /// The read side.
@@ -30,6 +34,9 @@ impl Roles {
     /// The relay.
     pub const RELAY: Roles = Roles { relay: true, ..Self::NONE };
 
+    /// Messages to people.
+    pub const OUTBOUND: Roles = Roles { outbound: true, ..Self::NONE };
+
     /// Whether it answers requests that need a token.
     pub const fn answers(self) -> bool {
         self.command_api || self.query_api
@@ -37,7 +44,7 @@ impl Roles {
 
     /// Whether it carries commands out: those of callers, its own, or those that record what somebody tried.
     pub const fn executes(self) -> bool {
-        self.answers() || self.saga
+        self.answers() || self.saga || self.outbound
     }
 
     /// Whether it needs keys: to carry commands out, or to count who was allocated to what.
@@ -53,6 +60,7 @@ impl Roles {
             (self.projector, "projector"),
             (self.saga, "saga"),
             (self.relay, "relay"),
+            (self.outbound, "outbound"),
         ];
         named.into_iter().filter_map(|(has, name)| has.then_some(name)).collect::<Vec<_>>().join(" ")
     }

@@ -35,6 +35,7 @@ use crate::gauges::Watched;
 use crate::interfaces::{Interfaces, Parts};
 use crate::listeners::{Addresses, Listeners};
 use crate::master::{self, KeysError};
+use crate::messaging::Messaging;
 use crate::publishing::Publishing;
 pub use crate::roles::Roles;
 use crate::{banner, incidents, nats, recover};
@@ -103,6 +104,9 @@ pub enum ServeError {
     /// gRPC cannot be spoken.
     #[error("gRPC cannot be spoken")]
     Grpc(#[from] grpc_api::SetupError),
+    /// Messages cannot be sent as the settings say.
+    #[error("messages cannot be sent as the settings say")]
+    Outbound(#[from] outbound::SetupError),
     /// A role needs what was not given.
     #[error("the relay needs --nats-url")]
     NatsMissing,
@@ -121,6 +125,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let (addresses, limits) = (listeners.addresses(roles, settings), listeners.limits(settings));
     let verifier = verifier(roles, settings)?;
     let publishing = Publishing::of(roles, settings)?;
+    let messaging = Messaging::of(roles, settings)?;
     let store = open_store(settings).await?;
     let shutdown = lifecycle::shutdown_on_signal().map_err(ServeError::Signals)?;
     let installation = keys(roles, settings, &store).await?;
@@ -152,10 +157,12 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let gate = Gate::new(verifier.clone(), accounts.clone(), recorder);
     let beginning = is_embedded(roles, settings).then(Beginning::default);
     checks.extend(beginning.as_ref().map(Beginning::check));
-    let commands = executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts });
+    let (backlog, receipts) = messaging.start(roles, &store, executor.as_ref(), &mut supervisor);
+    let commands =
+        executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts, backlog });
     let queries = roles.query_api.then_some(queries);
     let (event_keys, health) = (publishing.jwks(), Health::new(checks));
-    let interfaces = Interfaces::new(roles, settings, Parts { gate, commands, queries, event_keys, health })?;
+    let interfaces = Interfaces::new(roles, settings, Parts { gate, commands, queries, event_keys, receipts, health })?;
     tell_started(roles, &addresses);
     let http = server::serve(listeners.http, tls.clone(), interfaces.http, limits, shutdown.clone());
     let grpc = async {

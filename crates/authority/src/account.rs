@@ -8,6 +8,7 @@ use events::access::Duty;
 use events::access::account::{AccountEvent, LinkedIdentity, Scope};
 use events::envelope::{Actor, Role};
 use events::ids::AccountId;
+use events::messaging::contact::Contact;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -38,6 +39,8 @@ pub struct Holder {
     pub standing: Standing,
     /// Until when it is locked by rule.
     pub locked_until: Option<DateTime<Utc>>,
+    /// How it is reached.
+    pub contact: Contact,
 }
 
 /// Whether an account may act.
@@ -113,7 +116,7 @@ impl Account {
 impl Aggregate for Account {
     type Id = AccountId;
     type Event = AccountEvent;
-    const SNAPSHOT_VERSION: u16 = 1;
+    const SNAPSHOT_VERSION: u16 = 2;
 
     fn evolve(self, event: &AccountEvent, _occurred_at: DateTime<Utc>) -> Self {
         let mut holder = match (self, event) {
@@ -125,6 +128,7 @@ impl Aggregate for Account {
                     grants: BTreeMap::new(),
                     standing: Standing::Active,
                     locked_until: None,
+                    contact: Contact::default(),
                 }));
             }
             (Account::Registered(holder), _) => holder,
@@ -158,6 +162,7 @@ impl Aggregate for Account {
                 holder.locked_until = None;
             }
             AccountEvent::AccountClosed(_) => holder.standing = Standing::Closed,
+            AccountEvent::AccountContactSet(set) => holder.contact = set.contact.clone(),
             AccountEvent::AccountLocked(locked) => holder.locked_until = Some(locked.until),
         }
         Account::Registered(holder)

@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Area {
-    /// What a trial is: its protocol, forms, questionnaires.
+    /// What a trial is: its protocol, forms, questionnaires; and what everybody may read anyway.
     Protocol,
     /// How a trial goes: sites, enrolment, figures without persons.
     Conduct,
@@ -26,7 +26,7 @@ impl Area {
     /// Of what the events of a kind of stream tell.
     pub const fn of(kind: StreamType) -> Self {
         match kind {
-            StreamType::Trial | StreamType::ProtocolNumber => Area::Protocol,
+            StreamType::Trial | StreamType::ProtocolNumber | StreamType::Article => Area::Protocol,
             StreamType::Site | StreamType::Enrolment => Area::Conduct,
             StreamType::Patient
             | StreamType::NationalId
@@ -37,7 +37,8 @@ impl Area {
             | StreamType::AdverseEvent
             | StreamType::Alert
             | StreamType::Visit
-            | StreamType::Notification => Area::Clinical,
+            | StreamType::Notification
+            | StreamType::Message => Area::Clinical,
             StreamType::DeadLetter => Area::Operation,
             StreamType::Account | StreamType::Identity | StreamType::Incident | StreamType::Disclosure => Area::Access,
         }

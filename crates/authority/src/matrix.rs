@@ -13,13 +13,15 @@ use crate::Area;
 pub const fn duties(role: Role) -> &'static [Duty] {
     match role {
         Role::Administrator => &[Duty::Access, Duty::Operation],
-        Role::Sponsor => &[Duty::Conduct],
+        Role::Sponsor => &[Duty::Conduct, Duty::Messaging],
         Role::MedicalMonitor => &[Duty::Safety, Duty::Unblinding],
-        Role::Investigator => &[Duty::SiteWork, Duty::Unblinding, Duty::Participation, Duty::Safety, Duty::Delegation],
-        Role::Coordinator => &[Duty::SiteWork, Duty::Participation, Duty::Safety],
+        Role::Investigator => {
+            &[Duty::SiteWork, Duty::Unblinding, Duty::Participation, Duty::Safety, Duty::Messaging, Duty::Delegation]
+        }
+        Role::Coordinator => &[Duty::SiteWork, Duty::Participation, Duty::Safety, Duty::Messaging],
         Role::UnblindedStatistician => &[Duty::Allocation],
         Role::Participant => &[Duty::Participation],
-        Role::Integration => &[Duty::Conduct, Duty::SiteWork, Duty::Allocation, Duty::Participation],
+        Role::Integration => &[Duty::Conduct, Duty::SiteWork, Duty::Allocation, Duty::Participation, Duty::Messaging],
         Role::Monitor | Role::Auditor => &[],
         // Whatever the program does by itself it does as no account.
         Role::System => &[Duty::Process],

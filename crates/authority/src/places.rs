@@ -32,7 +32,8 @@ impl Places {
                 }
             }
             PatientEvent::PatientAdmitted(admitted) => self.insert(admitted.trial_id, admitted.site_id),
-            PatientEvent::DemographicsCorrected(_)
+            PatientEvent::ContactPreferencesSet(_)
+            | PatientEvent::DemographicsCorrected(_)
             | PatientEvent::ObservationRecorded(_)
             | PatientEvent::ObservationCorrected(_) => {}
         }

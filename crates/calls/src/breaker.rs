@@ -10,43 +10,36 @@ use tower_resilience_circuitbreaker::{
     CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer, CircuitState, FnClassifier, SlidingWindowType,
 };
 
-use crate::outgoing::{Failure, Reply};
 use crate::policy::Breaking;
 
-/// What became of a try.
-pub type Tried = Result<Reply, Failure>;
 /// A try that was not begun yet.
-pub type Try = BoxFuture<'static, Tried>;
+pub type Try<T, E> = BoxFuture<'static, Result<T, E>>;
 
-type Judges = fn(&Tried) -> bool;
-type Runs = ServiceFn<fn(Try) -> Try>;
+/// Whether what became of a try tells that the other side does not do.
+type Judges<T, E> = fn(&Result<T, E>) -> bool;
+type Runs<T, E> = ServiceFn<fn(Try<T, E>) -> Try<T, E>>;
 
 /// Lets tries through, or not.
-pub struct Breaker {
-    service: CircuitBreaker<Runs, FnClassifier<Judges>>,
+pub struct Breaker<T, E> {
+    service: CircuitBreaker<Runs<T, E>, FnClassifier<Judges<T, E>>>,
     opened: Arc<Mutex<Option<Instant>>>,
     open_for: Duration,
 }
 
-/// Whether a try tells that the other side does not do: whom it refuses it answers.
-fn is_failure(tried: &Tried) -> bool {
-    match tried {
-        Ok(reply) => reply.status.is_server_error(),
-        Err(Failure::Malformed(_) | Failure::LeftAlone) => false,
-        Err(_) => true,
-    }
-}
-
-impl Breaker {
-    /// Of an address of this service; both are told where its state changes.
+impl<T, E> Breaker<T, E>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// Of an address of this service; both are told where its state changes. Of what becomes of a try `judge` tells whether
+    /// the other side does not do.
     ///
     /// # Panics
     /// Where the policy is none: rates beyond 1, nothing that is looked at.
-    pub fn new(service: &'static str, address: String, breaking: Breaking) -> Self {
+    pub fn new(service: &'static str, address: String, breaking: Breaking, judge: Judges<T, E>) -> Self {
         let opened: Arc<Mutex<Option<Instant>>> = Arc::default();
         let changed = opened.clone();
-        let run: fn(Try) -> Try = |tried| tried;
-        let judge: Judges = is_failure;
+        let run: fn(Try<T, E>) -> Try<T, E> = |tried| tried;
         let built = CircuitBreakerLayer::builder()
             .name(service)
             .sliding_window_type(SlidingWindowType::TimeBased)
@@ -71,16 +64,13 @@ impl Breaker {
         opened.is_some_and(|opened| opened.elapsed() < self.open_for)
     }
 
-    /// Makes a try, unless the other side is left alone.
-    pub async fn run(&self, tried: Try) -> Tried {
+    /// Makes a try; none where the other side is left alone.
+    pub async fn run(&self, tried: Try<T, E>) -> Option<Result<T, E>> {
         let mut service = self.service.clone();
-        match service.ready().await {
-            Ok(ready) => match ready.call(tried).await {
-                Ok(reply) => Ok(reply),
-                Err(CircuitBreakerError::OpenCircuit) => Err(Failure::LeftAlone),
-                Err(CircuitBreakerError::Inner(failure)) => Err(failure),
-            },
-            Err(_) => Err(Failure::LeftAlone),
+        match service.ready().await.ok()?.call(tried).await {
+            Ok(done) => Some(Ok(done)),
+            Err(CircuitBreakerError::OpenCircuit) => None,
+            Err(CircuitBreakerError::Inner(failure)) => Some(Err(failure)),
         }
     }
 }

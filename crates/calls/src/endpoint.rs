@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use reqwest::{Client, Response, Url};
 use tokio::time::Instant;
 
-use crate::breaker::{Breaker, Tried};
+use crate::breaker::Breaker;
 use crate::outgoing::{Failure, Outgoing, Reply};
 use crate::policy::Policy;
 
@@ -25,7 +25,7 @@ pub struct Endpoint {
     /// The machine.
     pub address: SocketAddr,
     http: Client,
-    breaker: Breaker,
+    breaker: Breaker<Reply, Failure>,
     load: Arc<Load>,
 }
 
@@ -54,6 +54,18 @@ pub fn http() -> reqwest::ClientBuilder {
     Client::builder()
 }
 
+/// What became of a try.
+pub type Tried = Result<Reply, Failure>;
+
+/// Whether a try tells that the other side does not do: whom it refuses it answers.
+fn is_failure(tried: &Tried) -> bool {
+    match tried {
+        Ok(reply) => reply.status.is_server_error(),
+        Err(Failure::Malformed(_) | Failure::LeftAlone) => false,
+        Err(_) => true,
+    }
+}
+
 impl Endpoint {
     /// The machine at `address` that is part of the service at `base`.
     ///
@@ -75,7 +87,7 @@ impl Endpoint {
             // This machine, under the name by which TLS knows it.
             .resolve(host, address)
             .build()?;
-        let breaker = Breaker::new(service, address.to_string(), policy.breaking);
+        let breaker = Breaker::new(service, address.to_string(), policy.breaking, is_failure);
         Ok(Self { base: base.clone(), address, http, breaker, load: Arc::default() })
     }
 
@@ -113,7 +125,7 @@ impl Endpoint {
             counted.0.took(begun.elapsed());
             tried
         };
-        self.breaker.run(tried.boxed()).await
+        self.breaker.run(tried.boxed()).await.unwrap_or(Err(Failure::LeftAlone))
     }
 }
 

@@ -11,6 +11,7 @@ mod policy;
 mod pool;
 mod service;
 
+pub use breaker::{Breaker, Try};
 pub use endpoint::http;
 pub use outgoing::{Failure, Outgoing, Reply};
 pub use policy::{Breaking, Budgeting, Policy};

@@ -52,7 +52,11 @@ fn operation(spec: &CommandSpec, schema: &Value, with_id: bool) -> Value {
     if with_id {
         parameters.push(id());
     }
-    let success = if spec.creates { "201" } else { "200" };
+    let success = match (spec.accepted, spec.creates) {
+        (true, _) => "202",
+        (false, true) => "201",
+        (false, false) => "200",
+    };
     let mut responses =
         problems(&["400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "500", "503"]);
     let replayed = json!({"description": "`true` where it was carried out before by the same Idempotency-Key.",
@@ -62,9 +66,14 @@ fn operation(spec: &CommandSpec, schema: &Value, with_id: bool) -> Value {
         headers["Location"] = json!({"description": "Where what was brought into being can be read.",
             "schema": {"type": "string", "format": "uri-reference"}});
     }
+    let done = if spec.accepted {
+        "Taken, now or before by the same Idempotency-Key: it is done later, and `Location` tells how far it is."
+    } else {
+        "Carried out, or carried out before by the same Idempotency-Key."
+    };
     responses.insert(
         success.to_owned(),
-        json!({"description": "Carried out, or carried out before by the same Idempotency-Key.", "headers": headers,
+        json!({"description": done, "headers": headers,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CommandAnswer"}}}}),
     );
     let mut body = json!({"schema": schema});

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::{commands, contract, examples, parameters, queries, responses};
+use crate::{commands, contract, examples, outside, parameters, queries, responses};
 
 /// What the operations under each tag are about.
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 18] = [
     ("trials", "Trials: what is defined for them, and how far they are."),
     (
         "protocols",
@@ -21,7 +21,11 @@ const TAGS: [(&str, &str); 14] = [
     ("adverse-events", "Adverse events."),
     ("alerts", "Safety alerts: the inbox of whoever looks after patients."),
     ("visits", "Visits that subjects attended."),
-    ("notifications", "Messages to people."),
+    ("notifications", "What people are to be told."),
+    ("messages", "Messages to people: the queue, and what became of each."),
+    ("articles", "Articles, as they are written."),
+    ("knowledge", "The knowledge base: articles for everybody."),
+    ("drugs", "Drugs, by a source outside."),
     ("events", "The log itself: what happened, as it happens."),
     ("dead-letters", "Steps of process managers that wait for an operator."),
     ("sagas", "Instances of process managers."),
@@ -62,6 +66,7 @@ pub fn openapi() -> Value {
         merge(&mut document, fragment);
     }
     merge(&mut document, contract::paths::fragment());
+    merge(&mut document, outside::fragment());
     tell_deadlines(&mut document);
     document["tags"] = tags(&document);
     examples::add_answers(&mut document);

@@ -10,6 +10,7 @@ mod document;
 mod examples;
 mod files;
 mod golden;
+mod outside;
 mod parameters;
 mod queries;
 mod responses;

@@ -46,6 +46,13 @@ fn of_filter(filter: &Filter, column: &Column, words: Option<&Vec<String>>) -> V
             let text = json!({"type": "string", "minLength": 1, "pattern": STORABLE});
             (several(text), format!("Only those whose `{name}` is one of these; repeat the parameter for each"))
         }
+        (ColumnKind::Words, _) => {
+            let text = json!({"type": "string", "minLength": 1, "pattern": STORABLE});
+            (
+                text,
+                "Only those in which some word begins as each of these words, whatever its case and accents".to_owned(),
+            )
+        }
         (ColumnKind::Uuid, _) => {
             (several(json!({"type": "string", "format": "uuid"})), format!("Only those whose `{name}` is one of these"))
         }

@@ -9,11 +9,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::access::{Authorised, AuthorityError, Sender};
-use domain::commands::CommandSpec;
+use domain::commands::{AnyCommand, CommandSpec};
 use event_store::execute::{Executed, Request};
 use event_store::log::RecordedEvent;
 use events::envelope::{Actor, Role};
 use events::ids::StreamId;
+use events::messaging::notification::Urgency;
 use serde::Serialize;
 use service::auth::Principal;
 use service::problem::Problem;
@@ -112,6 +113,11 @@ async fn decide(
         Target::New(id) => (id, false),
     };
     let command = (spec.parse)(id, &body).map_err(|error| from_body(spec, &body, error))?;
+    if let AnyCommand::RequestNotification { body, .. } = &command
+        && body.urgency == Urgency::Bulk
+    {
+        api.backlog.admit_bulk()?;
+    }
     let request = Request {
         command_id,
         // Of the command as this program understands it: blanks and the order of fields do not make another one.
@@ -160,10 +166,14 @@ fn render(spec: &CommandSpec, target: StreamId, executed: Executed) -> Response 
     let version = receipt.events.iter().filter(|event| event.stream == stream).map(|event| event.version).max();
     let answer =
         Answer { stream, version: version.or(seen).unwrap_or(0), position: receipt.position, events: receipt.events };
-    let status = if spec.creates { StatusCode::CREATED } else { StatusCode::OK };
+    let status = match (spec.accepted, spec.creates) {
+        (true, _) => StatusCode::ACCEPTED,
+        (false, true) => StatusCode::CREATED,
+        (false, false) => StatusCode::OK,
+    };
     let mut response = (status, Json(answer)).into_response();
     let headers = response.headers_mut();
-    if spec.creates
+    if (spec.creates || spec.accepted)
         && let Ok(location) = HeaderValue::from_str(&format!("/v1/{}/{}", spec.collection, target.id))
     {
         headers.insert(header::LOCATION, location);

@@ -12,6 +12,7 @@ use axum::routing::post;
 use domain::commands::COMMANDS;
 use event_store::execute::Executor;
 use service::accounts::Accounts;
+use service::backlog::Backlog;
 
 /// What the write side needs.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct CommandApi {
     pub executor: Executor,
     /// Who may send them.
     pub accounts: Accounts,
+    /// How many messages wait to be sent.
+    pub backlog: Backlog,
 }
 
 /// The routes; each needs an authenticated [`service::auth::Principal`].

@@ -58,9 +58,16 @@ impl Decision {
     /// }
     /// ```
     #[must_use]
-    pub fn append<K: StreamKey>(mut self, id: K, event: impl Into<K::Event>) -> Self {
+    pub fn append<K: StreamKey>(self, id: K, event: impl Into<K::Event>) -> Self {
+        let about = self.references;
+        self.append_about(about, id, event)
+    }
+
+    /// The same, of an event that is about something narrower than the decision, such as one participant of a trial.
+    #[must_use]
+    pub fn append_about<K: StreamKey>(mut self, about: References, id: K, event: impl Into<K::Event>) -> Self {
         let event: K::Event = event.into();
-        let new = NewEvent::of(&event, self.occurred_at, self.references);
+        let new = NewEvent::of(&event, self.occurred_at, about);
         let new = NewEvent { typed: Some(Arc::new(event)), ..new };
         let stream = id.stream();
         match self.writes.iter_mut().find(|write| write.stream == stream) {

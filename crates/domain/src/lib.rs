@@ -79,9 +79,18 @@ pub mod epro {
     pub mod report;
     pub mod scoring;
 }
+/// What everybody may read.
+pub mod knowledge {
+    pub mod article;
+}
 /// Messages to people.
 pub mod messaging {
+    mod built_in;
+    pub mod contact;
+    pub mod delivery;
+    pub mod message;
     pub mod notification;
+    pub mod template;
 }
 /// Running the program.
 pub mod operation {
@@ -197,8 +206,31 @@ pub mod commands {
             RecordVisit by SiteWork at "record-visit", creates: "Records that a subject came to a visit.";
             CorrectVisit by SiteWork at "correct-visit": "Corrects what was recorded of a visit; the old values stay in the history.";
         }
+        "patients" of messaging::contact {
+            SetContactPreferences by Participation at "set-contact-preferences": "Says how the person is reached and wishes to be, in place of what was said before.";
+        }
+        "accounts" of messaging::contact {
+            SetAccountContact by Access at "set-contact": "Says how the account is reached, in place of what was said before.";
+        }
+        "trials" of messaging::template {
+            DefineMessageTemplate by Conduct at "define-message-template": "Defines the text of a message in one language, in place of an earlier one.";
+        }
         "notifications" of messaging::notification {
-            RequestNotification by Process at "request-notification": "Asks for a message to a role.";
+            RequestNotification by Messaging at "request-notification", creates, accepted: "Has a role, a person, or everybody who takes part told something.";
+            AddressNotification by Process at "address-notification": "Queues messages to some of those who are told.";
+        }
+        "messages" of messaging::message {
+            PostponeMessage by Process at "postpone-message": "Has a message wait for the end of quiet hours.";
+            BeginSending by Process at "begin-sending": "Records that a message is being handed to a provider that would send it twice.";
+            RecordSending by Process at "record-sending": "Records what became of an attempt to send a message.";
+            SkipMessage by Process at "skip-message": "Records that a message is not sent.";
+            RecordReceipt by Process at "record-receipt": "Records what the provider tells of a message that it took.";
+            RetryMessage by Operation at "retry-message" or "retry": "Has a message sent again that was given up or may not have been sent.";
+        }
+        "articles" of knowledge::article {
+            PublishArticle by Conduct at "publish-article", creates: "Publishes an article, which everybody may read.";
+            ReviseArticle by Conduct at "revise-article": "Changes what an article says, or adds a language.";
+            RetireArticle by Conduct at "retire-article": "Takes an article away.";
         }
         "accounts" of access::account {
             RegisterAccount by Access at "register-account", creates: "Opens an account.";

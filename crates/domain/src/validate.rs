@@ -7,10 +7,12 @@ use events::identifier;
 
 use crate::place::Place;
 
+mod address;
 mod faults;
 mod language;
 mod text;
 
+pub use address::{email, mobile};
 pub use faults::{Faults, all};
 pub use language::language;
 pub use text::{code, optional_prose, optional_text, personal_text, prose, text};

@@ -41,6 +41,11 @@ pub fn same_language(one: &str, other: &str) -> bool {
     canonical(one) == canonical(other)
 }
 
+/// A text as it is searched: in small letters and compatible forms (NFKD, UAX #15), without the marks above and below them.
+pub fn plain_letters(text: &str) -> String {
+    text.to_lowercase().nfkd().filter(|character| !unicode_normalization::char::is_combining_mark(*character)).collect()
+}
+
 /// Each run of blanks as one.
 fn words(text: &str) -> String {
     let words = text.split(|character: char| character.is_whitespace() || character.is_control());

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::access::identity::OWN_ISSUER;
 use crate::identifier;
+use crate::messaging::message::Recipient;
 use crate::set::EventSet;
 // All of them: a list here would be a second one to keep.
 pub use crate::registry::*;
@@ -147,6 +148,24 @@ impl NotificationId {
     /// One notification per cause, template and recipient.
     pub fn of(cause: Uuid, template: &str, recipient: &str) -> Self {
         Self::new(derive_id("notification", &[cause.as_bytes(), template.as_bytes(), recipient.as_bytes()]))
+    }
+}
+
+impl MessageId {
+    /// One message per notification and recipient.
+    pub fn of(notification_id: NotificationId, recipient: Recipient) -> Self {
+        let (kind, id): (&str, Uuid) = match recipient {
+            Recipient::Patient { patient_id } => ("patient", patient_id.into()),
+            Recipient::Account { account_id } => ("account", account_id.into()),
+        };
+        Self::new(derive_id("message", &[notification_id.uuid().as_bytes(), kind.as_bytes(), id.as_bytes()]))
+    }
+}
+
+impl ArticleId {
+    /// By which the article's text in one language is known.
+    pub fn text(self, language: &str) -> Uuid {
+        derive_id("article-text", &[self.uuid().as_bytes(), language.to_ascii_lowercase().as_bytes()])
     }
 }
 

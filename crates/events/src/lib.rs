@@ -67,8 +67,14 @@ pub mod enrolment {
 pub mod epro {
     pub mod report;
 }
+/// What everybody may read.
+pub mod knowledge {
+    pub mod article;
+}
 /// Messages to people.
 pub mod messaging {
+    pub mod contact;
+    pub mod message;
     pub mod notification;
 }
 /// Running the program.
@@ -137,8 +143,12 @@ pub mod registry {
         Alert(AlertId, "alert", crate::safety::alert::AlertEvent);
         /// One attended visit of one subject.
         Visit(VisitId, "visit", crate::visit::VisitEvent);
-        /// One message to one recipient.
+        /// What somebody is to be told.
         Notification(NotificationId, "notification", crate::messaging::notification::NotificationEvent);
+        /// One message to one person by one channel.
+        Message(MessageId, "message", crate::messaging::message::MessageEvent);
+        /// Something that everybody may read.
+        Article(ArticleId, "article", crate::knowledge::article::ArticleEvent);
         /// Who acts, and what they may do.
         Account(AccountId, "account", crate::access::account::AccountEvent);
         /// For which account an issuer's subject speaks.

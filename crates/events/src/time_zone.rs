@@ -46,6 +46,12 @@ impl TimeZone {
         time.with_timezone(&self.0).date_naive()
     }
 
+    /// What clocks show there, and on which day.
+    pub fn clock(self, time: DateTime<Utc>) -> (NaiveTime, NaiveDate) {
+        let local = time.with_timezone(&self.0);
+        (local.time(), local.date_naive())
+    }
+
     /// What clocks show there, with their offset from UTC: RFC 3339.
     pub fn show(self, time: DateTime<Utc>) -> String {
         time.with_timezone(&self.0).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)

@@ -7,7 +7,7 @@ use crate::listing::Document;
 pub const DOCUMENTS: &[Document] = &[
     Document {
         view: "accounts",
-        version: 1,
+        version: 2,
         allocation: Allocation(&[]),
         personal: &[],
         words: &[("status", &["active", "suspended", "closed"])],
@@ -18,6 +18,13 @@ pub const DOCUMENTS: &[Document] = &[
         allocation: Allocation(&[]),
         personal: &[&["purpose"]],
         words: &[("kind", &["identity", "history", "export", "search", "allocation"])],
+    },
+    Document {
+        view: "grants",
+        version: 1,
+        allocation: Allocation(&[]),
+        personal: &[],
+        words: &[("role", &["administrator", "sponsor", "medical-monitor", "investigator", "coordinator", "monitor", "auditor", "unblinded-statistician", "participant", "integration", "system"])],
     },
     Document {
         view: "incidents",
@@ -48,6 +55,27 @@ pub const DOCUMENTS: &[Document] = &[
         words: &[],
     },
     Document {
+        view: "articles",
+        version: 1,
+        allocation: Allocation(&[]),
+        personal: &[],
+        words: &[],
+    },
+    Document {
+        view: "messages",
+        version: 1,
+        allocation: Allocation(&[]),
+        personal: &[],
+        words: &[("channel", &["sms", "push", "email", "webhook"]), ("status", &["waiting", "sending", "sent", "delivered", "undelivered", "uncertain", "dead-lettered", "skipped"])],
+    },
+    Document {
+        view: "notifications",
+        version: 1,
+        allocation: Allocation(&[]),
+        personal: &[],
+        words: &[("status", &["requested", "addressed", "unreachable", "expired"]), ("urgency", &["alert", "usual", "bulk"])],
+    },
+    Document {
         view: "dead_letters",
         version: 2,
         allocation: Allocation(&[]),
@@ -56,7 +84,7 @@ pub const DOCUMENTS: &[Document] = &[
     },
     Document {
         view: "patients",
-        version: 2,
+        version: 3,
         allocation: Allocation(&[]),
         personal: &[],
         words: &[],
@@ -84,7 +112,7 @@ pub const DOCUMENTS: &[Document] = &[
     },
     Document {
         view: "protocols",
-        version: 1,
+        version: 2,
         allocation: Allocation(&[]),
         personal: &[],
         words: &[],

@@ -32,6 +32,10 @@ pub struct PatientIdentity {
     national_id: Option<Personal<String>>,
     /// Mobile telephone number, E.164.
     mobile: Option<Personal<String>>,
+    /// E-mail address.
+    email: Option<Personal<String>>,
+    /// By which the push gateway knows the person's device.
+    push_token: Option<Personal<String>>,
     /// Date of birth, as far as it is known.
     birth_date: Option<Personal<PartialDate>>,
     /// Sex.
@@ -78,6 +82,8 @@ impl PatientIdentity {
         forget(&mut self.name);
         forget(&mut self.national_id);
         forget(&mut self.mobile);
+        forget(&mut self.email);
+        forget(&mut self.push_token);
         forget(&mut self.birth_date);
         forget(&mut self.sex);
     }
@@ -100,6 +106,10 @@ impl PatientIdentity {
                 changes.birth_date.apply(&mut self.birth_date);
                 changes.sex.apply(&mut self.sex);
                 changes.time_zone.apply(&mut self.time_zone);
+            }
+            PatientEvent::ContactPreferencesSet(set) => {
+                self.email = set.contact.email;
+                self.push_token = set.contact.push_token;
             }
             PatientEvent::PatientAdmitted(_)
             | PatientEvent::ObservationRecorded(_)

@@ -20,6 +20,7 @@ mod entry;
 mod gaze;
 mod history;
 mod identity;
+pub mod knowledge;
 mod listing;
 mod lists;
 mod pages;
@@ -64,6 +65,11 @@ pub struct QueryApi {
 }
 
 impl QueryApi {
+    /// Where it reads.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Reads from `store`, and opens by its sealer; who may see what, `accounts` tell, and who was shown who a person is, `disclosures`
     /// are told; `inquiries` answer what no view does. `at_least` waits for so long, at most so many follow the log at once, and those end when
     /// `shutdown` is cancelled.

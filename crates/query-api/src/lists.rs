@@ -228,6 +228,7 @@ fn list_query(listing: &Listing, parameters: &mut Parameters) -> Result<ListQuer
             Comparison::Equal => FilterOp::Equals,
             Comparison::Since => FilterOp::AtLeast,
             Comparison::Until => FilterOp::AtMost,
+            Comparison::Words => FilterOp::Words,
         };
         let values = values_of(parameter, parameters)?;
         if values.is_empty() {
@@ -261,6 +262,10 @@ fn values_of(parameter: &Parameter, parameters: &mut Parameters) -> Result<Vec<C
         ColumnKind::Identifier => {
             let names = parameters.texts(name)?;
             names.iter().map(|name| ColumnValue::Text(identifier::key(name))).collect()
+        }
+        ColumnKind::Words => {
+            let text = parameters.text(name)?;
+            one(text.map(|text| ColumnValue::Text(views::searched(&text))))
         }
         ColumnKind::Uuid => parameters.uuids(name)?.into_iter().map(ColumnValue::Uuid).collect(),
         ColumnKind::Integer => one(parameters.parsed(name, "a whole number")?.map(ColumnValue::Integer)),

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod auth;
+pub mod backlog;
 mod body;
 pub mod connections;
 pub mod cors;

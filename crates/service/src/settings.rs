@@ -16,6 +16,7 @@ mod file;
 mod grpc;
 mod identity;
 mod nats;
+mod outbound;
 mod sealing;
 mod tls;
 
@@ -27,6 +28,7 @@ pub use file::{FileSettings, SettingsError, with_file};
 pub use grpc::{GrpcListen, GrpcSettings};
 pub use identity::{IdentitySettings, OidcIssuer, SigningKeySettings, oidc_issuer};
 pub use nats::NatsSettings;
+pub use outbound::OutboundSettings;
 pub use sealing::{MasterSource, SealingSettings};
 pub use tls::TlsSettings;
 
@@ -112,6 +114,9 @@ pub struct ServerSettings {
     /// NATS; without its address events are not published.
     #[command(flatten)]
     pub nats: NatsSettings,
+    /// Who takes messages to people.
+    #[command(flatten)]
+    pub outbound: OutboundSettings,
     /// The keys of what is published.
     #[command(flatten)]
     pub event_keys: EventKeySettings,

@@ -72,7 +72,7 @@ pub fn player(command: &CommandRequest, scene: Scene<'_>) -> Member {
             role: Role::Participant,
             scope: Scope::Patient { patient_id },
         },
-        (Some(Duty::SiteWork | Duty::Participation), _) => at_site(Role::Coordinator, "coordinator"),
+        (Some(Duty::SiteWork | Duty::Participation | Duty::Messaging), _) => at_site(Role::Coordinator, "coordinator"),
         (Some(Duty::Access | Duty::Operation | Duty::Process) | None, _) => {
             Member { username: "administrator".to_owned(), role: Role::Administrator, scope: Scope::Installation }
         }

@@ -96,6 +96,8 @@ impl Place {
             | StreamType::Enrolment
             | StreamType::Casebook
             | StreamType::Notification
+            | StreamType::Message
+            | StreamType::Article
             | StreamType::Identity
             | StreamType::Incident
             | StreamType::Disclosure

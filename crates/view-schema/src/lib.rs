@@ -24,6 +24,8 @@ pub enum ColumnKind {
     Time,
     /// True or false.
     Boolean,
+    /// Words that are searched by how they begin, with blanks between them ([`words`]).
+    Words,
 }
 
 /// A column by which a view can be filtered and sorted.

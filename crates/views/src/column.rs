@@ -23,6 +23,7 @@ enum Getter<D> {
     Integer(fn(&D) -> Option<i64>),
     Time(fn(&D) -> Option<DateTime<Utc>>),
     Boolean(fn(&D) -> Option<bool>),
+    Words(fn(&D) -> Option<String>),
 }
 
 impl<D> Column<D> {
@@ -35,6 +36,7 @@ impl<D> Column<D> {
             Getter::Integer(_) => ColumnKind::Integer,
             Getter::Time(_) => ColumnKind::Time,
             Getter::Boolean(_) => ColumnKind::Boolean,
+            Getter::Words(_) => ColumnKind::Words,
         };
         view_schema::Column { name: self.name, kind }
     }
@@ -48,6 +50,7 @@ impl<D> Column<D> {
             Getter::Integer(get) => get(document).map_or(ColumnValue::Null, ColumnValue::Integer),
             Getter::Time(get) => get(document).into(),
             Getter::Boolean(get) => get(document).into(),
+            Getter::Words(get) => get(document).map(|text| searched(&text)).into(),
         }
     }
 }
@@ -81,6 +84,19 @@ pub const fn time<D>(name: &'static str, get: fn(&D) -> Option<DateTime<Utc>>) -
 /// A column of truths.
 pub const fn boolean<D>(name: &'static str, get: fn(&D) -> Option<bool>) -> Column<D> {
     Column { name, get: Getter::Boolean(get) }
+}
+
+/// A column of words that are searched by how they begin.
+pub const fn words<D>(name: &'static str, get: fn(&D) -> Option<String>) -> Column<D> {
+    Column { name, get: Getter::Words(get) }
+}
+
+/// The words of a text as they are searched by: each once, in small letters and without marks above or below them.
+pub fn searched(text: &str) -> String {
+    let plain: String = identifier::plain_letters(text);
+    let words = plain.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    let distinct: std::collections::BTreeSet<&str> = words.collect();
+    distinct.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// The name under which an enum without fields stands in a document.

@@ -35,6 +35,7 @@ pub mod prelude {
 pub mod access {
     pub mod accounts;
     pub mod audit_access;
+    pub mod grants;
     pub mod incidents;
 }
 /// The consent of patients.
@@ -48,6 +49,15 @@ pub mod enrolment {
 /// What patients report.
 pub mod epro {
     pub mod reports;
+}
+/// What everybody may read.
+pub mod knowledge {
+    pub mod articles;
+}
+/// Messages to people.
+pub mod messaging {
+    pub mod messages;
+    pub mod notifications;
 }
 /// What keeps the system itself running.
 pub mod operation {
@@ -84,7 +94,7 @@ pub fn allocation(view: &str, version: u32) -> events::paths::Paths {
     declared.map_or(&[], |(_, _, paths)| *paths)
 }
 
-pub use column::Column;
+pub use column::{Column, name_of as column_name, searched};
 pub use table::{Collection, Comparison, DynTable, Filter, Place, Scope, Sort, Table};
 pub use view::{Changes, DynView, Erased, Standing, Touched, View, ViewFault};
 
@@ -93,10 +103,14 @@ pub static ALL: &[&dyn DynView] = &[
     // tidy: sorted
     &Erased::<access::accounts::Accounts>::new(),
     &Erased::<access::audit_access::AuditAccess>::new(),
+    &Erased::<access::grants::Grants>::new(),
     &Erased::<access::incidents::Incidents>::new(),
     &Erased::<consent::consents::Consents>::new(),
     &Erased::<enrolment::subjects::Subjects>::new(),
     &Erased::<epro::reports::Reports>::new(),
+    &Erased::<knowledge::articles::Articles>::new(),
+    &Erased::<messaging::messages::Messages>::new(),
+    &Erased::<messaging::notifications::Notifications>::new(),
     &Erased::<operation::dead_letters::DeadLetters>::new(),
     &Erased::<patient::patients::Patients>::new(),
     &Erased::<safety::adverse_events::AdverseEvents>::new(),

@@ -135,6 +135,8 @@ pub enum Comparison {
     Since,
     /// A time: that time or earlier.
     Until,
+    /// Words: some word begins as each of those that are given.
+    Words,
 }
 
 /// The parameter holds what the column must be equal to.
@@ -155,6 +157,11 @@ pub const fn since(column: &'static str) -> Filter {
 /// The parameter `until` holds the latest time.
 pub const fn until(column: &'static str) -> Filter {
     Filter { parameter: "until", column, comparison: Comparison::Until, meaning: None }
+}
+
+/// The parameter holds how words begin that the column must have.
+pub const fn search(parameter: &'static str, column: &'static str) -> Filter {
+    Filter { parameter, column, comparison: Comparison::Words, meaning: None }
 }
 
 /// Filters by trial.

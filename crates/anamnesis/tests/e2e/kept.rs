@@ -14,6 +14,7 @@ use testkit::TestDatabase;
 use crate::api::Api;
 use crate::clinic::{Clinic, Plan};
 use crate::program::{run, text};
+use crate::recover::all_are_quiet;
 use crate::system::{ADMINISTRATOR, Process, System, issue};
 
 /// Which version this one's data are kept as, where they are.
@@ -77,6 +78,7 @@ async fn played(system: &System, folder: &Path) {
 
 /// Every list, every history, and who everybody is.
 async fn told(api: &Api) -> Map<String, Value> {
+    all_are_quiet(api, 0).await;
     api.until("/v1/views", "up to date", |views| {
         !views["items"].as_array().expect("views").iter().any(|view| view["behind"] != 0)
     })

@@ -35,7 +35,7 @@ async fn a_busy_clinic(system: &System) -> Before {
     let kept = kept["position"].as_u64().expect("a position");
     clinic.randomised_subject("ARMPLACEBO").await;
     let last = system.api.post(&format!("/v1/patients/{}/register-patient", fresh()), json!({})).await.ok();
-    all_are_quiet(system, last["position"].as_u64().expect("a position") - 1).await;
+    all_are_quiet(&system.api, last["position"].as_u64().expect("a position") - 1).await;
     let head = positions(system).await[0].1;
     let page = system.api.get("/v1/patients?limit=1").await.ok();
     let tagged = system.api.get_raw("/v1/patients").await;
@@ -99,7 +99,7 @@ async fn goes_on(system: &System, before: &Before) {
     eventually("commands are taken", PATIENCE, taken).await;
     // On the new facts.
     before.clinic.randomised_subject("ARMACTIVE").await;
-    all_are_quiet(system, before.kept).await;
+    all_are_quiet(&system.api, before.kept).await;
     let head = positions(system).await[0].1;
     let client = async_nats::connect(system.nats.as_ref().expect("a server").url()).await.expect("NATS");
     let whole = async || stream_positions(&client, head).await == (1..=head).collect::<Vec<_>>();

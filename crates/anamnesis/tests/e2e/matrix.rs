@@ -36,7 +36,14 @@ fn is_refused_by(answer: &Answer, rule: &str) -> bool {
 
 /// Kinds of which something is at every place.
 fn is_there(kind: StreamType) -> bool {
-    !matches!(kind, StreamType::Notification | StreamType::Incident | StreamType::DeadLetter)
+    !matches!(
+        kind,
+        StreamType::Notification
+            | StreamType::Message
+            | StreamType::Article
+            | StreamType::Incident
+            | StreamType::DeadLetter
+    )
 }
 
 /// What is wrong with the answers to a command by somebody who has its duty.

@@ -145,6 +145,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
         ("projector", "views", Some("NATS_LISTENER")),
         ("saga", "sagas", Some("NATS_LISTENER")),
         ("relay", "relay", Some("NATS_RELAY")),
+        ("outbound", "outbound", None),
     ] {
         let mut settings = vec![
             ("--database-url", url(role)),

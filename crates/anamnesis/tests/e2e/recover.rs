@@ -4,6 +4,7 @@ use events::ids::{AlertId, StreamKey};
 use serde_json::{Value, json};
 use testkit::eventually;
 
+use crate::api::Api;
 use crate::bus::positions as stream_positions;
 use crate::clinic::{Clinic, Plan};
 use crate::system::{System, run};
@@ -54,7 +55,7 @@ enum Loss {
 async fn what_is_derived_comes_back(mut system: System, loss: Loss) {
     let clinic = Clinic::open(&system.api, Plan::default()).await;
     let at = process_managers_in_every_state(&clinic).await;
-    all_are_quiet(&system, at).await;
+    all_are_quiet(&system.api, at).await;
     let (head, before) = (positions(&system).await[0].1, documents(&system).await);
 
     for process in &mut system.processes {
@@ -114,14 +115,29 @@ async fn process_managers_in_every_state(clinic: &Clinic) -> u64 {
     answer["position"].as_u64().expect("a position")
 }
 
-/// Waits until all views stand at one place beyond `at`.
-pub async fn all_are_quiet(system: &System, at: u64) {
+/// Waits until all views stand at one place beyond `at`, and everybody who is told something was looked up.
+pub async fn all_are_quiet(api: &Api, at: u64) {
+    let mut stood_at = all_stand_together(api, at).await;
+    loop {
+        let none = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
+        api.until("/v1/notifications?status=requested", "with everybody addressed", none).await;
+        let stand_at = all_stand_together(api, at).await;
+        if stand_at == stood_at {
+            return;
+        }
+        stood_at = stand_at;
+    }
+}
+
+/// Waits until all views stand at one place beyond `at`; gives it.
+async fn all_stand_together(api: &Api, at: u64) -> u64 {
     let quiet = |catalogue: &Value| {
         let views = catalogue["items"].as_array().expect("views");
         let position = views[0]["position"].as_u64();
         position > Some(at) && views.iter().all(|view| view["position"].as_u64() == position)
     };
-    system.api.until("/v1/views", "with all views at one place", quiet).await;
+    let catalogue = api.until("/v1/views", "with all views at one place", quiet).await;
+    catalogue["items"][0]["position"].as_u64().expect("a position")
 }
 
 #[tokio::test]

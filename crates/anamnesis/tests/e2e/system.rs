@@ -80,7 +80,7 @@ impl Process {
 
     /// The role, as the command that started it is called.
     pub fn role(&self) -> &str {
-        let roles = ["serve", "command-api", "query-api", "projector", "saga", "relay"];
+        let roles = ["serve", "command-api", "query-api", "projector", "saga", "relay", "outbound"];
         let of_role = |argument: &&String| roles.contains(&argument.as_str());
         self.arguments.iter().find(of_role).expect("a role was started")
     }
@@ -278,9 +278,8 @@ impl System {
 
     /// Two of each role as processes of their own, over PostgreSQL and NATS.
     pub async fn apart() -> Self {
-        let roles =
-            ["command-api", "command-api", "query-api", "query-api", "projector", "projector", "saga", "saga", "relay"];
-        Self::over_servers(&roles, &[]).await
+        let twice = ["command-api", "query-api", "projector", "saga"].map(|role| [role; 2]);
+        Self::over_servers(&[&twice.concat() as &[&str], &["relay", "outbound"]].concat(), &[]).await
     }
 
     async fn over_servers(roles: &[&str], settings: &[&str]) -> Self {

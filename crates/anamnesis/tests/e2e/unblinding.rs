@@ -121,8 +121,12 @@ async fn r20_those_whom_an_unblinding_concerns_are_told_of_it() {
     let path = format!("/v1/patients/{}/history?limit=1000", scene.patient);
     let messages = |history: &Value| {
         let events = history["items"].as_array().expect("events").iter();
-        let messages = events.filter(|event| event["payload"]["template"] == "subject-unblinded");
-        messages.map(|event| event["payload"]["recipient"].as_str().expect("a role").to_owned()).collect::<Vec<_>>()
+        let messages = events.filter(|event| {
+            event["type"] == "NotificationRequested" && event["payload"]["template"] == "subject-unblinded"
+        });
+        messages
+            .map(|event| event["payload"]["audience"]["role"].as_str().expect("a role").to_owned())
+            .collect::<Vec<_>>()
     };
     let all = |history: &Value| messages(history).len() == 3;
     let history = auditor.until(&path, "three are told", all).await;

@@ -120,7 +120,7 @@ pub fn registered(facts: &Facts, account_id: AccountId) -> Result<&Holder, Halt>
 }
 
 /// A registered account that is somebody else's and was not closed: what may be changed.
-pub(super) fn of_another<'facts>(
+pub(crate) fn of_another<'facts>(
     context: &Context,
     facts: &'facts Facts,
     account_id: AccountId,

@@ -12,6 +12,7 @@ use crate::consent::Consent;
 use crate::consent::participant::Participant;
 use crate::enrolment::subject::Subject;
 use crate::epro::report::Report;
+use crate::messaging::notification::Notification;
 use crate::patient::Patient;
 use crate::safety::adverse_event::AdverseEvent;
 use crate::safety::alert::Alert;
@@ -93,9 +94,8 @@ impl<'facts> Outlook<'facts> {
             StreamType::Report => self.shows_of(fact.of::<Report>().and_then(Report::participant)),
             StreamType::AdverseEvent => self.shows_of(fact.of::<AdverseEvent>().and_then(AdverseEvent::participant)),
             StreamType::Visit => self.shows_of(fact.of::<Visit>().and_then(Visit::participant)),
-            StreamType::Alert => {
-                fact.of::<Alert>().and_then(Alert::references).is_none_or(|about| self.sight.covers(&about))
-            }
+            StreamType::Alert => self.shows_about(fact.of::<Alert>().and_then(Alert::references)),
+            StreamType::Notification => self.shows_about(fact.of::<Notification>().and_then(Notification::references)),
             StreamType::Site => site_of(fact, stream).is_none_or(|(trial, site)| self.shows_site(trial, site)),
             StreamType::Trial => self.is_within(stream.id.into())?,
             StreamType::Consent => match fact.of::<Consent>().and_then(Consent::about) {
@@ -112,7 +112,10 @@ impl<'facts> Outlook<'facts> {
             // Of an account's own administration, or found only through one of those above.
             StreamType::Enrolment
             | StreamType::Casebook
-            | StreamType::Notification
+            // Everybody may read it.
+            | StreamType::Article
+            // Of the operator, and of the program itself.
+            | StreamType::Message
             | StreamType::Account
             | StreamType::Identity
             | StreamType::Incident
@@ -140,6 +143,10 @@ impl<'facts> Outlook<'facts> {
             }
             Some(Subject::Unscreened) | None => true,
         }
+    }
+
+    fn shows_about(self, about: Option<References>) -> bool {
+        about.is_none_or(|about| self.sight.covers(&about))
     }
 
     /// Whether what was recorded of a participant is in sight: with the site that recorded it, wherever they take part now.

@@ -21,6 +21,8 @@ pub struct CommandSpec {
     pub alias: Option<&'static str>,
     /// Whether the command brings its target into being.
     pub creates: bool,
+    /// Whether what was asked for is done later: it is answered 202.
+    pub accepted: bool,
     /// Whose duty it is; tells which roles may send it.
     pub duty: Duty,
     /// Whether people sign it: whoever sends it has shown lately who they are ([`authority::signing`]).
@@ -44,7 +46,7 @@ impl CommandSpec {
 
 /// Declares the commands: the collection in the address, the module that has the commands, and of each command
 /// whose duty it is, its address (and a shorter one), whether it brings its target into being (`creates`), whether people
-/// sign it (`signed`), and what it does.
+/// sign it (`signed`), whether what was asked for is done later (`accepted`), and what it does.
 macro_rules! commands {
     ($($collection:literal of $($module:ident)::+ { $($command:ident by $duty:ident at $path:literal $(or $alias:literal)? $(, $mark:ident)*: $summary:literal;)+ })+) => {
         $(use crate::$($module)::+::{$($command),+};)+
@@ -99,6 +101,7 @@ macro_rules! commands {
             path: $path,
             alias: commands!(@alias $($alias)?),
             creates: commands!(@creates $($mark)*),
+            accepted: commands!(@accepted $($mark)*),
             duty: Duty::$duty,
             signed: commands!(@signed $($mark)*),
             summary: $summary,
@@ -116,6 +119,8 @@ macro_rules! commands {
     (@alias $alias:literal) => { Some($alias) };
     (@creates creates $($other:ident)*) => { true };
     (@creates $($other:ident)*) => { false };
+    (@accepted creates accepted) => { true };
+    (@accepted $($other:ident)*) => { false };
     (@signed signed) => { true };
     (@signed $($other:ident)*) => { false };
 }

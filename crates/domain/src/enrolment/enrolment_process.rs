@@ -6,6 +6,7 @@ use events::consent::{ConsentEvent, SignaturePurpose};
 use events::enrolment::subject::{EligibilityOutcome, EligibilityRecorded, SubjectEvent};
 use events::envelope::{Envelope, References, Role};
 use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
+use events::messaging::notification::Urgency;
 use events::patient::PatientEvent;
 use events::registry::AnyEvent;
 use events::trial::EnrolmentMode;
@@ -90,7 +91,7 @@ impl ProcessManager for EnrolmentProcess {
         FailScreening::NAME,
         RequestNotification::NAME,
     ];
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -275,14 +276,8 @@ fn deciding(recorded: &EligibilityRecorded) -> Vec<String> {
 /// moment; once it does again, a person screens or enrols the subject.
 fn tell_on_hold(who: &Who) -> Step {
     const TEMPLATE: &str = "enrolment-on-hold";
-    let request = RequestNotification {
-        cause_event_id: who.signature,
-        template: TEMPLATE.to_owned(),
-        recipient: Role::Investigator,
-        trial_id: Some(who.trial_id),
-        site_id: Some(who.site_id),
-        patient_id: Some(who.patient_id),
-    };
+    let about = References::subject(who.trial_id, who.site_id, who.patient_id);
+    let request = RequestNotification::to_role(who.signature, TEMPLATE, Role::Investigator, Urgency::Usual, about);
     // Each screening that is on hold is told of.
     let recipient = format!("investigator/{}", who.screening_number);
     let notification_id = NotificationId::of(who.signature, TEMPLATE, &recipient);

@@ -6,6 +6,7 @@ use events::consent::ConsentEvent;
 use events::enrolment::subject::SubjectEvent;
 use events::envelope::{Envelope, References, Role};
 use events::ids::{NotificationId, PatientId, SiteId, SubjectId, TrialId};
+use events::messaging::notification::Urgency;
 use events::registry::AnyEvent;
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,7 @@ pub struct Who {
 impl ProcessManager for WithdrawalProcess {
     const NAME: &'static str = "withdrawal";
     const COMMANDS: &'static [&'static str] = &[DiscontinueSubject::NAME, RequestNotification::NAME];
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -93,14 +94,14 @@ impl ProcessManager for WithdrawalProcess {
             return vec![discontinue];
         }
         let notification_id = NotificationId::of(envelope.event_id, "consent-withdrawn", "investigator");
-        let notify = RequestNotification {
-            cause_event_id: envelope.event_id,
-            template: "consent-withdrawn".to_owned(),
-            recipient: Role::Investigator,
-            trial_id: Some(who.trial_id),
-            site_id: who.site_id,
-            patient_id: Some(who.patient_id),
-        };
+        let about = References { trial_id: Some(who.trial_id), site_id: who.site_id, patient_id: Some(who.patient_id) };
+        let notify = RequestNotification::to_role(
+            envelope.event_id,
+            "consent-withdrawn",
+            Role::Investigator,
+            Urgency::Usual,
+            about,
+        );
         vec![discontinue, Step::new("notify-investigator", (notification_id, notify))]
     }
 

@@ -211,21 +211,11 @@ fn check(
 ) -> Result<(), Halt> {
     let [name, national_id] = texts;
     let text = |(field, text)| validate::personal_text(field, text);
-    validate::all([text(name), text(national_id), check_mobile(mobile)])?;
+    validate::all([text(name), text(national_id), validate::mobile("mobile", mobile)])?;
     match birth_date.and_then(Personal::expose) {
         Some(birth_date) => past_day(context, "birth_date", birth_date.earliest(), place),
         None => Ok(()),
     }
-}
-
-fn check_mobile(mobile: Option<&Personal<String>>) -> Result<(), Invalid> {
-    let Some(mobile) = mobile.and_then(Personal::expose) else { return Ok(()) };
-    let digits = mobile.strip_prefix('+').unwrap_or_default();
-    if (5..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(());
-    }
-    let expected = "a telephone number of the form +4712345678 (E.164)".to_owned();
-    Err(Invalid::Malformed { field: "mobile".to_owned(), expected })
 }
 
 impl Command for CorrectDemographics {

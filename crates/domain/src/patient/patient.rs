@@ -8,6 +8,7 @@ use decider::{Aggregate, Facts, Halt};
 use events::TimeZone;
 use events::identifier;
 use events::ids::{PatientId, SiteId};
+use events::messaging::contact::Contact;
 use events::patient::{Demographics, PatientEvent, Sex};
 use events::trial::ObservationValue;
 use events::values::{PartialDate, Personal};
@@ -43,6 +44,8 @@ pub struct Person {
     pub time_zone: Option<TimeZone>,
     /// The site that registered the person, where one did.
     pub site_id: Option<SiteId>,
+    /// How the person is reached and wishes to be.
+    pub contact: Contact,
     /// The sites that take care of the person.
     pub places: Places,
     /// The observations of each code, by what codes are compared by, in the order of their times.
@@ -172,7 +175,7 @@ fn places_after(mut places: Places, event: &PatientEvent) -> Places {
 impl Aggregate for Patient {
     type Id = PatientId;
     type Event = PatientEvent;
-    const SNAPSHOT_VERSION: u16 = 6;
+    const SNAPSHOT_VERSION: u16 = 7;
 
     fn evolve(self, event: &PatientEvent, _occurred_at: DateTime<Utc>) -> Self {
         match (self, event) {
@@ -185,6 +188,7 @@ impl Aggregate for Patient {
                     sex: registered.sex.clone(),
                     time_zone: registered.time_zone,
                     site_id: registered.site_id,
+                    contact: Contact::default(),
                     places: places_after(Places::default(), event),
                     observations: BTreeMap::new(),
                 }))
@@ -215,10 +219,15 @@ impl Aggregate for Patient {
                 person.apply(&corrected.changes);
                 Patient::Registered(person)
             }
+            (Patient::Registered(mut person), PatientEvent::ContactPreferencesSet(set)) => {
+                person.contact = set.contact.clone();
+                Patient::Registered(person)
+            }
             // Not decided by any command; the log is read all the same.
             (
                 patient,
                 PatientEvent::PatientRegistered(_)
+                | PatientEvent::ContactPreferencesSet(_)
                 | PatientEvent::PatientAdmitted(_)
                 | PatientEvent::DemographicsCorrected(_)
                 | PatientEvent::ObservationRecorded(_)

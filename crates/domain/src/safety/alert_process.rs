@@ -11,6 +11,7 @@ use events::enrolment::subject::SubjectEvent;
 use events::envelope::{Envelope, References, Role};
 use events::epro::report::ReportEvent;
 use events::ids::{AlertId, NotificationId, SubjectId};
+use events::messaging::notification::Urgency;
 use events::registry::AnyEvent;
 use events::safety::adverse_event::AdverseEventChange;
 use events::safety::alert::AlertEvent;
@@ -53,7 +54,7 @@ pub enum State {
 impl ProcessManager for AlertProcess {
     const NAME: &'static str = "alert";
     const COMMANDS: &'static [&'static str] = &[RaiseAlert::NAME, EscalateAlert::NAME, RequestNotification::NAME];
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
     type State = State;
 
     fn route(event: &AnyEvent, envelope: &Envelope) -> Route {
@@ -186,14 +187,9 @@ fn raise(rule: &TriggeredRule, historical: bool, subject_id: SubjectId, envelope
 fn notify(envelope: &Envelope, template: &str, recipients: &[Role]) -> Vec<Step> {
     let to = |recipient: &Role| {
         let name = role_name(*recipient);
-        let request = RequestNotification {
-            cause_event_id: envelope.event_id,
-            template: template.to_owned(),
-            recipient: *recipient,
-            trial_id: envelope.references.trial_id,
-            site_id: envelope.references.site_id,
-            patient_id: envelope.references.patient_id,
-        };
+        // Whoever has to know of an alert or a broken blind is told at any hour.
+        let request =
+            RequestNotification::to_role(envelope.event_id, template, *recipient, Urgency::Alert, envelope.references);
         let notification_id = NotificationId::of(envelope.event_id, template, &name);
         Step::new(format!("notify-{name}"), (notification_id, request))
     };

@@ -213,6 +213,17 @@ impl Site {
         }
     }
 
+    /// How many the site may have, also while it takes nobody.
+    ///
+    /// # Errors
+    /// [`SiteError::NotActive`] where it was never activated.
+    pub const fn capacity(&self) -> Result<Capacity, SiteError> {
+        match self {
+            Site::Active(_, capacity) | Site::Suspended(_, capacity) => Ok(*capacity),
+            Site::Unregistered | Site::Registered(_) => Err(SiteError::NotActive),
+        }
+    }
+
     /// How many the site may enrol.
     ///
     /// # Errors

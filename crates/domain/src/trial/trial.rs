@@ -6,7 +6,7 @@ use decider::{Aggregate, Context, Facts, Halt};
 use events::identifier::{same, same_language};
 use events::ids::{SiteId, TrialId};
 use events::trial::questionnaire::QuestionnaireDefinition;
-use events::trial::{Blinding, Criterion, EnrolmentMode, TrialEvent};
+use events::trial::{Blinding, Criterion, EnrolmentMode, MessageTemplateDefined, TrialEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -26,6 +26,8 @@ pub enum Trial {
 /// A registered trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisteredTrial {
+    /// The sponsor's protocol number.
+    pub protocol: String,
     /// Whether it enrols.
     pub enrolment: EnrolmentStatus,
     /// When it came to that.
@@ -46,6 +48,8 @@ pub struct RegisteredTrial {
     pub forms: Vec<ConsentForm>,
     /// All questionnaires, in the order of their definition, with the time from which they are in force.
     pub questionnaires: Vec<(DateTime<Utc>, QuestionnaireDefinition)>,
+    /// The texts of messages that are in force.
+    pub templates: Vec<MessageTemplateDefined>,
 }
 
 /// Whether a trial enrols.
@@ -124,6 +128,16 @@ pub fn registered<'facts>(
     match facts.get::<Trial>(trial_id)? {
         Trial::Registered(course) => Ok(course),
         Trial::Unregistered => Err(NotFound::halt(TrialError::NOT_FOUND, "trial", trial_id, field)),
+    }
+}
+
+impl Trial {
+    /// Its course, where it is registered.
+    pub const fn registered(&self) -> Option<&RegisteredTrial> {
+        match self {
+            Trial::Registered(course) => Some(course),
+            Trial::Unregistered => None,
+        }
     }
 }
 
@@ -244,13 +258,14 @@ impl RegisteredTrial {
 impl Aggregate for Trial {
     type Id = TrialId;
     type Event = TrialEvent;
-    const SNAPSHOT_VERSION: u16 = 3;
+    const SNAPSHOT_VERSION: u16 = 4;
 
     fn evolve(self, event: &TrialEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut course = match (self, event) {
             (Trial::Registered(course), _) => course,
             (Trial::Unregistered, TrialEvent::TrialRegistered(registered)) => {
                 return Trial::Registered(Box::new(RegisteredTrial {
+                    protocol: registered.protocol.clone(),
                     enrolment: EnrolmentStatus::NotOpened,
                     enrolment_since: occurred_at,
                     planned_enrolment: registered.planned_enrolment,
@@ -261,6 +276,7 @@ impl Aggregate for Trial {
                     criteria: None,
                     forms: Vec::new(),
                     questionnaires: Vec::new(),
+                    templates: Vec::new(),
                 }));
             }
             (Trial::Unregistered, _) => return Trial::Unregistered,
@@ -281,6 +297,10 @@ impl Aggregate for Trial {
             }),
             TrialEvent::QuestionnaireDefined(defined) => {
                 course.questionnaires.push((occurred_at, defined.questionnaire.clone()));
+            }
+            TrialEvent::MessageTemplateDefined(defined) => {
+                course.templates.retain(|known| !known.is_of(&defined.template, &defined.language));
+                course.templates.push(defined.clone());
             }
             TrialEvent::EnrolmentOpened(_) => course.enter(EnrolmentStatus::Open, occurred_at),
             TrialEvent::EnrolmentPaused(_) => course.enter(EnrolmentStatus::Paused, occurred_at),

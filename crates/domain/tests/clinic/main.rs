@@ -18,6 +18,7 @@ mod faults;
 mod forms;
 mod identity;
 mod late;
+mod messaging;
 mod moved;
 mod operation;
 mod processes;

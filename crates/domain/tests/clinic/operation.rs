@@ -3,6 +3,7 @@
 use domain::messaging::notification::{NotificationError, RequestNotification};
 use domain::operation::dead_letter::{DeadLetterError, DropDeadLetter, RecordDeadLetter, RetryDeadLetter};
 use events::References;
+use events::envelope::Role;
 use events::ids::{DeadLetterId, NotificationId};
 use serde_json::json;
 use testkit::given::World;
@@ -50,8 +51,8 @@ fn somebody_is_told_of_a_cause_once() {
     let cause = Uuid::from_u128(0x80);
     let id = NotificationId::of(cause, "consent-withdrawn", "investigator");
     let request: RequestNotification = command(json!({"cause_event_id": cause, "template": "consent-withdrawn",
-        "recipient": "investigator", "trial_id": trial(), "site_id": site(), "patient_id": patient(1)}));
-    let outcome = World::new().when(id, &request);
+        "audience": {"kind": "role", "role": "investigator"}, "trial_id": trial(), "site_id": site(), "patient_id": patient(1)}));
+    let outcome = World::new().as_role(Role::System).when(id, &request);
     assert_eq!(outcome.result().as_ref().expect("it is requested").writes[0].events[0].references, about());
     let world = outcome.then(&["NotificationRequested"]);
     world.when(id, &request).then_refused(NotificationError::ALREADY_REQUESTED);

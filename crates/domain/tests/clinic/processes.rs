@@ -12,6 +12,7 @@ use events::enrolment::subject::{
 };
 use events::envelope::{References, Role};
 use events::ids::{AlertId, ConsentId, NotificationId, PatientId, SiteId, StreamKey as _, SubjectId, TrialId};
+use events::messaging::notification::Urgency;
 use events::patient::{ObservationRecorded, PatientEvent};
 use events::safety::alert::{AlertAcknowledged, AlertEscalated, AlertEvent, AlertRaised, Severity};
 use events::trial::{EnrolmentMode, ObservationValue};
@@ -95,14 +96,9 @@ fn observed() -> Happened {
 }
 
 pub fn notification(number: u64, template: &str, recipient: Role, name: &str) -> (NotificationId, RequestNotification) {
-    let request = RequestNotification {
-        cause_event_id: event_id(number),
-        template: template.to_owned(),
-        recipient,
-        trial_id: Some(trial_id()),
-        site_id: Some(site_id()),
-        patient_id: Some(patient_id()),
-    };
+    let urgency =
+        if template.contains("alert") || template.contains("unblinded") { Urgency::Alert } else { Urgency::Usual };
+    let request = RequestNotification::to_role(event_id(number), template, recipient, urgency, about());
     (NotificationId::of(event_id(number), template, name), request)
 }
 

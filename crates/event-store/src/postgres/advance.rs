@@ -111,7 +111,7 @@ fn rows_of(batch: &ViewBatch, is_new: bool) -> impl Iterator<Item = &ViewRow> + 
 
 const fn sql_type(kind: ColumnKind) -> &'static str {
     match kind {
-        ColumnKind::Text | ColumnKind::Identifier => "text",
+        ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Words => "text",
         ColumnKind::Uuid => "uuid",
         ColumnKind::Integer => "bigint",
         ColumnKind::Time => "timestamptz",
@@ -170,7 +170,7 @@ fn bind_column<'query>(
         };
     }
     match column.kind {
-        ColumnKind::Text | ColumnKind::Identifier => array!(Text: &str, String::as_str),
+        ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Words => array!(Text: &str, String::as_str),
         ColumnKind::Uuid => array!(Uuid: Uuid, Uuid::clone),
         ColumnKind::Integer => array!(Integer: i64, i64::clone),
         ColumnKind::Time => array!(Time: DateTime<Utc>, DateTime::clone),

@@ -52,7 +52,7 @@ pub async fn declare(connection: &mut PgConnection, schema: &ViewSchema) -> Resu
         run(connection, format!("ALTER TABLE {parent} ADD COLUMN {definition}"), DOING).await?;
     }
     for index in indexes.iter().filter(|index| !present.contains(&index.name)) {
-        let sql = format!("CREATE INDEX {} ON ONLY {parent} ({})", index.name, index.columns);
+        let sql = format!("CREATE INDEX {} ON ONLY {parent} {}", index.name, index.of);
         run(connection, sql, DOING).await?;
     }
     Ok(())

@@ -19,8 +19,8 @@ use crate::log::row::natural;
 use crate::portion::Portion;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
-    Column, ColumnKind, ColumnValue, CommitError, Cursor, DOCUMENT_COLUMN, Dialect, Found, ListQuery, ListSql, Page,
-    SortKey, ViewBatch, ViewError, ViewSchema, ViewState, ViewStore, cursor_behind,
+    Column, ColumnKind, ColumnValue, CommitError, CountSql, Cursor, DOCUMENT_COLUMN, Dialect, Filter, Found, ListQuery,
+    ListSql, Page, SortKey, ViewBatch, ViewError, ViewSchema, ViewState, ViewStore, cursor_behind,
 };
 
 /// Views in a PostgreSQL database.
@@ -217,6 +217,16 @@ impl ViewStore for PostgresViews {
         page(view, query, &sort, portion.map_err(ViewError::database("reading a list"))?)
     }
 
+    async fn count(&self, view: &str, filters: &[Filter], max: u32) -> Result<u64, ViewError> {
+        table(view)?;
+        let columns = self.state(view).await?.columns;
+        let CountSql { sql, values } = CountSql::build(view, &columns, filters, max, Dialect::Postgres)?;
+        let statement = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
+        let counting = ViewError::database("counting documents");
+        let row = statement.fetch_one(&self.pool).await.map_err(&counting)?;
+        position_of(row.try_get(0).map_err(counting)?)
+    }
+
     async fn position(&self, view: &str) -> Result<u64, ViewError> {
         let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM views WHERE name = $1")
             .bind(view)
@@ -290,7 +300,9 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, portion: Portion<PgRow>) 
 fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &PgRow) -> Result<Cursor, sqlx::Error> {
     let value = match sort {
         None => ColumnValue::Null,
-        Some((_, ColumnKind::Text | ColumnKind::Identifier)) => row.try_get::<Option<String>, _>(3)?.into(),
+        Some((_, ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Words)) => {
+            row.try_get::<Option<String>, _>(3)?.into()
+        }
         Some((_, ColumnKind::Uuid)) => row.try_get::<Option<Uuid>, _>(3)?.into(),
         Some((_, ColumnKind::Integer)) => {
             row.try_get::<Option<i64>, _>(3)?.map_or(ColumnValue::Null, ColumnValue::Integer)

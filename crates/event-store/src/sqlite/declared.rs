@@ -23,7 +23,10 @@ pub async fn declare(connection: &mut SqliteConnection, schema: &ViewSchema) -> 
         sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
     }
     for index in indexes {
-        let sql = format!("CREATE INDEX IF NOT EXISTS {} ON {table} ({})", index.name, index.columns);
+        let sql = format!("CREATE INDEX IF NOT EXISTS {} ON {table} {}", index.name, index.of);
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
+    }
+    for sql in ddl::words_of(schema)? {
         sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(&declaring)?;
     }
     Ok(())
@@ -52,7 +55,8 @@ pub async fn forget_derived(file: &SqliteFile) -> Result<(), ViewError> {
     let mut turn = file.write.whole_turn().await.map_err(&forgetting)?;
     let mut transaction = turn.begin().await.map_err(&forgetting)?;
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN (SELECT 'view_' || name FROM views)",
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN
+             (SELECT 'view_' || name FROM views UNION ALL SELECT 'view_' || name || '_fts' FROM views)",
     )
     .fetch_all(&mut *transaction)
     .await

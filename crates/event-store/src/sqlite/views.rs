@@ -22,8 +22,8 @@ use crate::log::row::{natural, signed};
 use crate::portion::Portion;
 use crate::views::catalogue::{self, CatalogueRow, columns_text, state, table};
 use crate::views::{
-    Column, ColumnKind, ColumnValue, CommitError, Cursor, DOCUMENT_COLUMN, Dialect, Found, ListQuery, ListSql, Page,
-    SortKey, ViewBatch, ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
+    Column, ColumnKind, ColumnValue, CommitError, CountSql, Cursor, DOCUMENT_COLUMN, Dialect, Filter, Found, ListQuery,
+    ListSql, Page, SortKey, ViewBatch, ViewError, ViewRow, ViewSchema, ViewState, ViewStore, cursor_behind, time_text,
 };
 
 /// Old rows that are removed at a time.
@@ -253,6 +253,16 @@ impl ViewStore for SqliteViews {
         page(view, query, &sort, portion.map_err(ViewError::database("reading a list"))?)
     }
 
+    async fn count(&self, view: &str, filters: &[Filter], max: u32) -> Result<u64, ViewError> {
+        table(view)?;
+        let columns = self.state(view).await?.columns;
+        let CountSql { sql, values } = CountSql::build(view, &columns, filters, max, Dialect::Sqlite)?;
+        let statement = values.iter().fold(sqlx::query(AssertSqlSafe(sql)).bind(view.to_owned()), bind);
+        let counting = ViewError::database("counting documents");
+        let row = statement.fetch_one(&self.file.read).await.map_err(&counting)?;
+        position_of(row.try_get(0).map_err(counting)?)
+    }
+
     async fn position(&self, view: &str) -> Result<u64, ViewError> {
         let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM views WHERE name = $1")
             .bind(view)
@@ -338,7 +348,9 @@ fn page(view: &str, query: &ListQuery, sort: &SortKey, portion: Portion<SqliteRo
 fn cursor(view: &str, query: &ListQuery, sort: &SortKey, row: &SqliteRow) -> Result<Cursor, sqlx::Error> {
     let value = match sort {
         None => ColumnValue::Null,
-        Some((_, ColumnKind::Text | ColumnKind::Identifier)) => row.try_get::<Option<String>, _>(3)?.into(),
+        Some((_, ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Words)) => {
+            row.try_get::<Option<String>, _>(3)?.into()
+        }
         Some((_, ColumnKind::Uuid)) => {
             let text: Option<String> = row.try_get(3)?;
             text.map(|text| text.parse::<Uuid>()).transpose().map_err(decoding)?.into()

@@ -15,8 +15,8 @@ const NAME_BYTES_MAX: usize = 63;
 pub struct Index {
     /// Its name.
     pub name: String,
-    /// Its columns, in the order in which they are read.
-    pub columns: String,
+    /// What it is of: its columns in the order in which they are read, or how words are found.
+    pub of: String,
 }
 
 /// The statement that makes a view's table.
@@ -38,21 +38,27 @@ pub fn create_table(schema: &ViewSchema, dialect: Dialect) -> Result<String, Vie
 /// A column as it is declared.
 pub fn definition(column: &Column, dialect: Dialect) -> String {
     let kind = match (dialect, column.kind) {
-        (Dialect::Postgres, ColumnKind::Text | ColumnKind::Identifier) => "text COLLATE \"C\"",
+        (Dialect::Postgres, ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Words) => "text COLLATE \"C\"",
         (Dialect::Postgres, ColumnKind::Uuid) => "uuid",
         (Dialect::Postgres, ColumnKind::Integer) => "bigint",
         (Dialect::Postgres, ColumnKind::Time) => "timestamptz",
         (Dialect::Postgres, ColumnKind::Boolean) => "boolean",
-        (Dialect::Sqlite, ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Uuid | ColumnKind::Time) => "TEXT",
+        (
+            Dialect::Sqlite,
+            ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Uuid | ColumnKind::Time | ColumnKind::Words,
+        ) => "TEXT",
         (Dialect::Sqlite, ColumnKind::Integer | ColumnKind::Boolean) => "INTEGER",
     };
     format!("{} {kind}", column.name)
 }
 
-/// The indexes of a view: one for each access path; where none is declared, one for each column.
+/// The indexes of a view: one for each access path; where none is declared, one for each column. Words are found by an index of
+/// their own on PostgreSQL, by a table of their own on SQLite ([`words_of`]).
 pub fn indexes(schema: &ViewSchema, dialect: Dialect) -> Result<Vec<Index>, ViewError> {
     let table = table(schema.name)?;
-    let single: Vec<[&str; 1]> = schema.columns.iter().map(|column| [column.name]).collect();
+    let is_of_words = |column: &&Column| column.kind == ColumnKind::Words;
+    let single: Vec<[&str; 1]> =
+        schema.columns.iter().filter(|column| !is_of_words(column)).map(|column| [column.name]).collect();
     let paths: Vec<&[&str]> = match schema.access_paths {
         [] => single.iter().map(<[&str; 1]>::as_slice).collect(),
         declared => declared.to_vec(),
@@ -65,10 +71,54 @@ pub fn indexes(schema: &ViewSchema, dialect: Dialect) -> Result<Vec<Index>, View
         let path = path.join(", ");
         // A partition holds one generation; SQLite's table holds all of them.
         let columns = match dialect {
-            Dialect::Postgres => format!("{path}, key"),
-            Dialect::Sqlite => format!("generation, {path}, key"),
+            Dialect::Postgres => format!("({path}, key)"),
+            Dialect::Sqlite => format!("(generation, {path}, key)"),
         };
-        Ok(Index { name, columns })
+        Ok(Index { name, of: columns })
     };
-    paths.into_iter().map(index).collect()
+    let mut indexes = paths.into_iter().map(index).collect::<Result<Vec<_>, _>>()?;
+    if dialect == Dialect::Postgres {
+        indexes.extend(schema.columns.iter().filter(is_of_words).map(|column| Index {
+            name: format!("{table}_by_{}", column.name),
+            of: format!("USING gin ({})", vector(column.name)),
+        }));
+    }
+    Ok(indexes)
+}
+
+/// How PostgreSQL looks at words: as they stand, whatever the language.
+pub fn vector(column: &str) -> String {
+    format!("to_tsvector('simple', coalesce({column}, ''))")
+}
+
+/// The table in which SQLite finds the words of a view.
+pub fn words_table(table: &str) -> String {
+    format!("{table}_fts")
+}
+
+/// The statements that make that table, and keep it as the view's own is, where a view has words.
+pub fn words_of(schema: &ViewSchema) -> Result<Vec<String>, ViewError> {
+    let Some(column) = schema.columns.iter().find(|column| column.kind == ColumnKind::Words) else {
+        return Ok(Vec::new());
+    };
+    let (table, words) = (table(schema.name)?, column.name);
+    let fts = words_table(&table);
+    Ok(vec![
+        format!("CREATE VIRTUAL TABLE IF NOT EXISTS {fts} USING fts5(words)"),
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS {fts}_insert AFTER INSERT ON {table} BEGIN
+                 INSERT INTO {fts} (rowid, words) VALUES (new.rowid, coalesce(new.{words}, ''));
+             END"
+        ),
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS {fts}_update AFTER UPDATE OF {words} ON {table} BEGIN
+                 UPDATE {fts} SET words = coalesce(new.{words}, '') WHERE rowid = new.rowid;
+             END"
+        ),
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS {fts}_delete AFTER DELETE ON {table} BEGIN
+                 DELETE FROM {fts} WHERE rowid = old.rowid;
+             END"
+        ),
+    ])
 }

@@ -38,7 +38,7 @@ pub fn combinations<'query>(
 /// Whether a column of this kind can hold the value.
 pub fn is_of(value: &ColumnValue, kind: ColumnKind) -> bool {
     match (value, kind) {
-        (ColumnValue::Text(text), ColumnKind::Text | ColumnKind::Identifier) => is_storable(text),
+        (ColumnValue::Text(text), ColumnKind::Text | ColumnKind::Identifier | ColumnKind::Words) => is_storable(text),
         (ColumnValue::Null, _)
         | (ColumnValue::Uuid(_), ColumnKind::Uuid)
         | (ColumnValue::Integer(_), ColumnKind::Integer)

@@ -4,10 +4,12 @@
 //! read. A rebuild fills the next one beside it (docs/adr/0005-view-generations.md).
 
 pub(crate) mod catalogue;
+mod cursor;
 pub(crate) mod ddl;
 mod fit;
 mod query;
 mod wait;
+mod words;
 
 use std::collections::HashMap;
 
@@ -20,10 +22,12 @@ use uuid::Uuid;
 
 use crate::checkpoints::Checkpoint;
 
+pub use cursor::Cursor;
+pub(crate) use cursor::cursor_behind;
 pub(crate) use query::DOCUMENT_COLUMN;
-pub use query::{Cursor, Direction, Filter, FilterOp, ListQuery, QueryError, Within};
+pub(crate) use query::{CountSql, SortKey};
 pub use query::{Dialect, ListSql, STRETCHES_MAX};
-pub(crate) use query::{SortKey, cursor_behind};
+pub use query::{Direction, Filter, FilterOp, ListQuery, QueryError, Within};
 pub use view_schema::{Column, ColumnKind, ColumnValue, ViewRow, ViewSchema};
 pub use wait::ViewWaits;
 
@@ -217,6 +221,9 @@ pub trait ViewStore: Send + Sync + 'static {
 
     /// A page of documents, with the position at which it was read.
     async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError>;
+
+    /// How many documents fit the filters, counted no further than `max`.
+    async fn count(&self, view: &str, filters: &[Filter], max: u32) -> Result<u64, ViewError>;
 
     /// Where one view stands.
     async fn position(&self, view: &str) -> Result<u64, ViewError>;

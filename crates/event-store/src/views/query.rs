@@ -1,12 +1,10 @@
 //! Lists by keyset: filters, order and the place where the next page begins.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::fit::{Condition, combinations, is_of, is_storable, kind_of};
-use super::{ColumnKind, ColumnValue, LIST_LIMIT_MAX};
+use super::cursor::Cursor;
+use super::fit::{Condition, combinations, kind_of};
+use super::{ColumnKind, ColumnValue, LIST_LIMIT_MAX, words};
 
 /// How a column is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +15,8 @@ pub enum FilterOp {
     AtLeast,
     /// Equal to the value or smaller.
     AtMost,
+    /// Of words: a word begins so, for each of the value's words.
+    Words,
 }
 
 /// A condition on a column.
@@ -64,17 +64,6 @@ pub struct ListQuery {
     pub limit: u32,
 }
 
-/// The place between two rows of a list. Opaque to clients.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    view: String,
-    sort: Option<(String, Direction)>,
-    value: ColumnValue,
-    key: String,
-    // The last event that the view had seen; nil before the first.
-    seen: Uuid,
-}
-
 /// A question that the view cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
@@ -102,28 +91,6 @@ pub enum QueryError {
 
 /// Combinations of values that the filters of one list may allow: each is a stretch of an index of its own.
 pub const STRETCHES_MAX: usize = 64;
-
-impl Cursor {
-    /// The last event that the view had seen when the page was read, if any: a log that no longer has it is
-    /// another one.
-    pub fn seen(&self) -> Option<Uuid> {
-        Some(self.seen).filter(|seen| !seen.is_nil())
-    }
-
-    /// The cursor as text for an address.
-    pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("a cursor serialises to JSON by construction"))
-    }
-
-    /// Reads what [`Cursor::encode`] wrote.
-    ///
-    /// # Errors
-    /// [`QueryError::ForeignCursor`] where it is damaged.
-    pub fn decode(text: &str) -> Result<Self, QueryError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| QueryError::ForeignCursor)?;
-        serde_json::from_slice(&bytes).map_err(|_| QueryError::ForeignCursor)
-    }
-}
 
 /// The column that a list is sorted by, with its kind; none where it is sorted by key.
 pub(crate) type SortKey = Option<(String, ColumnKind)>;
@@ -218,13 +185,44 @@ impl ListSql {
     }
 }
 
+/// Counting rows as one SQL statement; bound as [`ListSql`].
+pub(crate) struct CountSql {
+    /// The statement.
+    pub sql: String,
+    /// What is bound behind the view's name.
+    pub values: Vec<ColumnValue>,
+}
+
+impl CountSql {
+    /// Builds the statement that counts rows which fit the filters, no further than `max`.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn build(
+        view: &str,
+        columns: &[(String, ColumnKind)],
+        filters: &[Filter],
+        max: u32,
+        dialect: Dialect,
+    ) -> Result<Self, QueryError> {
+        let mut builder = Builder::new(view, dialect, max);
+        let mut stretches = Vec::new();
+        for combination in combinations(columns, filters)? {
+            builder.narrow(&combination);
+            let Builder { conditions, .. } = &builder;
+            stretches.push(format!(
+                "SELECT 1 AS one FROM view_{view}
+                 WHERE generation = (SELECT generation FROM views WHERE name = $1){conditions}"
+            ));
+        }
+        let all = stretches.join(" UNION ALL ");
+        let sql = format!("SELECT COUNT(*) FROM (SELECT one FROM ({all}) AS fitting LIMIT {max}) AS counted");
+        Ok(Self { sql, values: builder.values })
+    }
+}
+
 /// Where among the columns of a list's statement the document is.
 pub(crate) const DOCUMENT_COLUMN: usize = 2;
-
-/// The place behind a row of `query`'s list.
-pub(crate) fn cursor_behind(view: &str, query: &ListQuery, key: &str, value: ColumnValue, seen: Uuid) -> Cursor {
-    Cursor { view: view.to_owned(), sort: query.sort.clone(), value, key: key.to_owned(), seen }
-}
 
 struct Builder<'view> {
     view: &'view str,
@@ -299,6 +297,11 @@ impl<'view> Builder<'view> {
                 FilterOp::Equals => "=",
                 FilterOp::AtLeast => ">=",
                 FilterOp::AtMost => "<=",
+                FilterOp::Words => {
+                    let bound = words::begun(value, self.dialect).map(|begun| self.bind(begun));
+                    self.conditions.push_str(&words::condition(self.dialect, self.view, column, bound.as_deref()));
+                    continue;
+                }
             };
             let value = self.bind((*value).clone());
             self.conditions.push_str(&format!(" AND {column} {operator} {value}"));
@@ -372,16 +375,5 @@ impl<'view> Builder<'view> {
         let named: Vec<String> = named.map(|(stretch, n)| format!("SELECT * FROM ({stretch}) AS s{n}")).collect();
         let all = named.join(" UNION ALL ");
         format!("SELECT * FROM ({all}) AS stretches{order} LIMIT {}", self.limit)
-    }
-}
-
-impl Cursor {
-    /// Whether it can lie in a list that is sorted so. Whoever forges one is told so, not that the database is away.
-    fn fits(&self, sort: &SortKey) -> bool {
-        let value_fits = match sort {
-            Some((_, kind)) => is_of(&self.value, *kind),
-            None => self.value == ColumnValue::Null,
-        };
-        value_fits && is_storable(&self.key)
     }
 }

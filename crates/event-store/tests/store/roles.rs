@@ -18,7 +18,7 @@ const SOME: ViewSchema = ViewSchema {
 };
 
 /// Every role, so that they can be removed.
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "owner",
     "log_read",
     "log_append",
@@ -31,6 +31,7 @@ const ALL: [&str; 13] = [
     "views",
     "sagas",
     "relay",
+    "outbound",
     "serve",
 ];
 
@@ -128,14 +129,14 @@ const KEEPING: [&str; 3] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_may_what_its_process_does_and_nobody_changes_an_event() {
     let installation = Installation::new().await;
-    for role in ["commands", "queries", "views", "sagas", "relay", "serve"] {
+    for role in ["commands", "queries", "views", "sagas", "relay", "outbound", "serve"] {
         installation.may_not(role, &NOBODY).await;
     }
     for role in ["views", "relay"] {
         installation.may_not(role, &WRITING).await;
         installation.may_not(role, &KEEPING).await;
     }
-    for role in ["queries", "commands", "relay"] {
+    for role in ["queries", "commands", "relay", "outbound"] {
         installation.may_not(role, &DERIVING).await;
     }
     // What is carried out follows from it.

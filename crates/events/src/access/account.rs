@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Duty;
 use crate::envelope::{References, Role};
 use crate::ids::{PatientId, SiteId, TrialId};
+use crate::messaging::contact::Contact;
 use crate::values::{Personal, Prose};
 
 /// Where a role is held.
@@ -144,6 +145,13 @@ pub struct AccountLocked {
     pub until: DateTime<Utc>,
 }
 
+/// How the account is reached, in place of what was known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountContactSet {
+    /// How.
+    pub contact: Contact,
+}
+
 event_set! {
     /// What can happen to an account.
     pub enum AccountEvent in Account {
@@ -156,5 +164,6 @@ event_set! {
         AccountReinstated = 1;
         AccountClosed = 1;
         AccountLocked = 1;
+        AccountContactSet = 1;
     }
 }

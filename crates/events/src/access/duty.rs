@@ -19,6 +19,8 @@ pub enum Duty {
     Participation,
     /// Looking after alerts.
     Safety,
+    /// Having people told something.
+    Messaging,
     /// Delegating duties at a site (ICH E6(R3), 2.1.2).
     Delegation,
     /// Accounts, and what they may do.
@@ -31,13 +33,14 @@ pub enum Duty {
 
 impl Duty {
     /// Every duty, in the order in which they are told.
-    pub const ALL: [Duty; 10] = [
+    pub const ALL: [Duty; 11] = [
         Duty::Conduct,
         Duty::SiteWork,
         Duty::Allocation,
         Duty::Unblinding,
         Duty::Participation,
         Duty::Safety,
+        Duty::Messaging,
         Duty::Delegation,
         Duty::Access,
         Duty::Operation,

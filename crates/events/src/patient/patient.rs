@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{Change, OptionalChange};
 use crate::ids::{SiteId, TrialId};
+use crate::messaging::contact::Contact;
 use crate::time_zone::TimeZone;
 use crate::trial::ObservationValue;
 use crate::values::{PartialDate, Personal, Prose};
@@ -145,6 +146,13 @@ pub struct ObservationFields {
     pub observed_at: Change<DateTime<Utc>>,
 }
 
+/// How the person is reached and wishes to be, in place of what was known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContactPreferencesSet {
+    /// How.
+    pub contact: Contact,
+}
+
 event_set! {
     /// What can happen to a patient.
     pub enum PatientEvent in Patient {
@@ -153,5 +161,6 @@ event_set! {
         DemographicsCorrected = 1;
         ObservationRecorded = 1;
         ObservationCorrected = 1;
+        ContactPreferencesSet = 1;
     }
 }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Role;
+use crate::identifier::{same, same_language};
 use crate::ids::SiteId;
 use crate::trial::questionnaire::QuestionnaireDefinition;
 use crate::values::Quantity;
@@ -201,6 +202,28 @@ pub struct EnrolmentClosed {
     pub reason: String,
 }
 
+/// The text of a message was defined, in place of earlier ones of this code and language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageTemplateDefined {
+    /// The template's code.
+    pub template: String,
+    /// BCP 47 language tag.
+    pub language: String,
+    /// From 1, up by one with every definition of this code and language.
+    pub template_version: u32,
+    /// The subject line of e-mails, and the title where an app shows one.
+    pub subject: String,
+    /// The text, with placeholders in braces.
+    pub text: String,
+}
+
+impl MessageTemplateDefined {
+    /// Whether it is of this code and language; those that look the same are the same.
+    pub fn is_of(&self, template: &str, language: &str) -> bool {
+        same(&self.template, template) && same_language(&self.language, language)
+    }
+}
+
 event_set! {
     /// What can happen to a trial.
     pub enum TrialEvent in Trial {
@@ -213,5 +236,6 @@ event_set! {
         EnrolmentOpened = 1;
         EnrolmentPaused = 1;
         EnrolmentClosed = 1;
+        MessageTemplateDefined = 1;
     }
 }

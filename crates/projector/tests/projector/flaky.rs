@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use event_store::views::{CommitError, Found, ListQuery, Page, ViewBatch, ViewError, ViewSchema, ViewState, ViewStore};
+use event_store::views::{
+    CommitError, Filter, Found, ListQuery, Page, ViewBatch, ViewError, ViewSchema, ViewState, ViewStore,
+};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -88,6 +90,10 @@ impl ViewStore for Flaky {
 
     async fn list(&self, view: &str, query: &ListQuery) -> Result<Page, ViewError> {
         self.inner.list(view, query).await
+    }
+
+    async fn count(&self, view: &str, filters: &[Filter], max: u32) -> Result<u64, ViewError> {
+        self.inner.count(view, filters, max).await
     }
 
     async fn position(&self, view: &str) -> Result<u64, ViewError> {

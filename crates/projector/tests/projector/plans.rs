@@ -59,6 +59,7 @@ impl Engine {
             }
             (ColumnKind::Boolean, true) => "n % 2 = 0".to_owned(),
             (ColumnKind::Boolean, false) => "n % 2".to_owned(),
+            (ColumnKind::Words, _) => "'word' || n".to_owned(),
         };
         let columns = schema.columns.iter();
         let names: String = columns.clone().map(|column| format!(", {}", column.name)).collect();
@@ -151,6 +152,7 @@ fn some_value(kind: ColumnKind) -> ColumnValue {
         ColumnKind::Integer => ColumnValue::Integer(1),
         ColumnKind::Time => "2026-01-01T00:00:01Z".parse::<chrono::DateTime<chrono::Utc>>().expect("a time").into(),
         ColumnKind::Boolean => true.into(),
+        ColumnKind::Words => "word1".into(),
     }
 }
 

@@ -8,6 +8,7 @@ use domain::process::{OnRefusal, Phase, ProcessManager, Route, Step};
 use event_store::log::{Expected, Write};
 use events::envelope::{Envelope, NewEvent, References, Role};
 use events::ids::{NotificationId, PatientId, StreamKey as _, TrialId};
+use events::messaging::notification::Urgency;
 use events::patient::PatientEvent;
 use events::registry::AnyEvent;
 use events::trial::{EnrolmentClosed, TrialEvent};
@@ -59,14 +60,13 @@ impl ProcessManager for Teller {
 
     fn react(state: &State, event: &AnyEvent, envelope: &Envelope) -> Vec<Step> {
         let (AnyEvent::Trial(_), Some(patient_id)) = (event, state.about.patient_id) else { return Vec::new() };
-        let request = RequestNotification {
-            cause_event_id: envelope.event_id,
-            template: "trial-closed".to_owned(),
-            recipient: Role::Participant,
-            trial_id: state.about.trial_id,
-            site_id: None,
-            patient_id: Some(patient_id),
-        };
+        let request = RequestNotification::to_role(
+            envelope.event_id,
+            "trial-closed",
+            Role::Participant,
+            Urgency::Usual,
+            References { site_id: None, ..state.about },
+        );
         let id = NotificationId::of(envelope.event_id, "trial-closed", &patient_id.to_string());
         vec![Step::new("tell", (id, request))]
     }

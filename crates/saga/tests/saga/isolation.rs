@@ -8,6 +8,7 @@ use domain::process::{OnRefusal, Phase, ProcessManager, Route, Step};
 use event_store::log::{Expected, Write};
 use events::envelope::{Envelope, NewEvent, References, Role};
 use events::ids::{NotificationId, PatientId, StreamKey as _};
+use events::messaging::notification::Urgency;
 use events::registry::AnyEvent;
 use saga::{DynProcess, Erased, Instance, PROCESSES};
 use serde::{Deserialize, Serialize};
@@ -53,14 +54,13 @@ impl<const BREAKS: bool> ProcessManager for Greeter<BREAKS> {
     }
 
     fn react(state: &State, _event: &AnyEvent, envelope: &Envelope) -> Vec<Step> {
-        let request = RequestNotification {
-            cause_event_id: envelope.event_id,
-            template: "greeting".to_owned(),
-            recipient: Role::Participant,
-            trial_id: None,
-            site_id: None,
-            patient_id: state.about.patient_id,
-        };
+        let request = RequestNotification::to_role(
+            envelope.event_id,
+            "greeting",
+            Role::Participant,
+            Urgency::Usual,
+            References { trial_id: None, site_id: None, ..state.about },
+        );
         vec![Step::new("greet", (NotificationId::of(envelope.event_id, "greeting", "participant"), request))]
     }
 

@@ -174,7 +174,7 @@ impl Known {
     fn patient(&mut self, event: PatientEvent) {
         match event {
             PatientEvent::PatientRegistered(registered) => self.patient = Some(Both::new(registered)),
-            PatientEvent::PatientAdmitted(_) => {}
+            PatientEvent::PatientAdmitted(_) | PatientEvent::ContactPreferencesSet(_) => {}
             PatientEvent::DemographicsCorrected(corrected) => {
                 let Some(patient) = &mut self.patient else { return };
                 patient.change(corrected.reason == *TRANSFER, |patient| {

@@ -6,6 +6,7 @@ use events::access::Duty;
 use events::access::account::{AccountEvent, LinkedIdentity, Scope as Within};
 use events::envelope::{Envelope, Role};
 use events::ids::{AccountId, StreamType};
+use events::messaging::contact::Contact;
 use events::registry::AnyEvent;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub struct Account {
     /// By which it is known in histories.
     username: String,
     has_printed_name: bool,
+    /// Whether it is known how the account is reached.
+    has_contact: bool,
     organisation: Option<String>,
     status: AccountStatus,
     /// Until when it is, or was last, locked by rule.
@@ -65,7 +68,7 @@ enum AccountStatus {
 impl Table for Accounts {
     type Document = Account;
     const NAME: &'static str = "accounts";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const COLUMNS: &'static [Column<Account>] = &[
         text("username", |account| account.username.clone().into()),
         text("status", |account| name_of(&account.status)),
@@ -93,6 +96,7 @@ impl View for Accounts {
                 account_id: AccountId::from(envelope.stream.id),
                 username: registered.username.clone(),
                 has_printed_name: registered.printed_name.is_some(),
+                has_contact: false,
                 organisation: registered.organisation.clone(),
                 status: AccountStatus::Active,
                 locked_until: None,
@@ -124,6 +128,9 @@ impl View for Accounts {
                 account.locked_until = None;
             }
             AccountEvent::AccountClosed(_) => account.status = AccountStatus::Closed,
+            AccountEvent::AccountContactSet(set) => {
+                account.has_contact = set.contact != Contact::default();
+            }
             AccountEvent::AccountLocked(locked) => account.locked_until = Some(locked.until),
         }
         Some(account)

@@ -50,7 +50,7 @@ struct PatientObservation {
 impl Table for Patients {
     type Document = Patient;
     const NAME: &'static str = "patients";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const COLUMNS: &'static [Column<Patient>] = &[
         uuid("site_id", |patient| patient.site_id.map(|site_id| site_id.uuid())),
         uuid("trial_id", |patient| patient.trial_id.map(|trial_id| trial_id.uuid())),
@@ -177,6 +177,12 @@ impl View for Patients {
                 document.is_known("birth_date", changes.birth_date.is_none(), changes.birth_date.value().is_some());
                 document.is_known("sex", changes.sex.is_none(), changes.sex.value().is_some());
                 changes.time_zone.apply(&mut document.time_zone);
+                Some(document)
+            }
+            PatientEvent::ContactPreferencesSet(set) => {
+                let (mut document, contact) = (document?, &set.contact);
+                document.is_known("email", false, contact.email.is_some());
+                document.is_known("push_token", false, contact.push_token.is_some());
                 Some(document)
             }
             PatientEvent::ObservationCorrected(corrected) => {

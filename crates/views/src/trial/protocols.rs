@@ -31,6 +31,8 @@ pub struct Protocol {
     pub consent_forms: Vec<ConsentForm>,
     /// The questionnaires in every version, in the order in which they were defined.
     pub questionnaires: Vec<Questionnaire>,
+    /// The texts of messages in every version and language, in the order in which they were defined.
+    pub message_templates: Vec<MessageTemplate>,
 }
 
 /// An arm of a trial.
@@ -68,6 +70,21 @@ pub struct ConsentForm {
     published_at: DateTime<Utc>,
 }
 
+/// The text of a message in one version and language.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct MessageTemplate {
+    /// The template's code.
+    template: String,
+    /// BCP 47 language tag.
+    language: String,
+    /// From 1, up by one with every definition of this code and language.
+    template_version: u32,
+    subject: String,
+    /// The text, with placeholders in braces.
+    text: String,
+    defined_at: DateTime<Utc>,
+}
+
 /// A questionnaire in one version: what is asked, what may be answered, how it is scored and what raises an alert.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Questionnaire {
@@ -91,6 +108,7 @@ pub struct Questionnaire {
 impl Table for Protocols {
     type Document = Protocol;
     const NAME: &'static str = "protocols";
+    const VERSION: u32 = 2;
     const COLUMNS: &'static [Column<Protocol>] = &[
         named("protocol", |trial| trial.protocol.clone().into()),
         time("registered_at", |trial| trial.registered_at.into()),
@@ -133,6 +151,14 @@ impl View for Protocols {
             TrialEvent::QuestionnaireDefined(defined) => {
                 document.questionnaires.push(Questionnaire::of(&defined.questionnaire, envelope.occurred_at));
             }
+            TrialEvent::MessageTemplateDefined(defined) => document.message_templates.push(MessageTemplate {
+                template: defined.template.clone(),
+                language: defined.language.clone(),
+                template_version: defined.template_version,
+                subject: defined.subject.clone(),
+                text: defined.text.clone(),
+                defined_at: envelope.occurred_at,
+            }),
             TrialEvent::TrialRegistered(_)
             | TrialEvent::SiteJoined(_)
             | TrialEvent::EnrolmentOpened(_)
@@ -158,6 +184,7 @@ fn registered(event: &TrialEvent, envelope: &Envelope) -> Option<Protocol> {
         eligibility: Vec::new(),
         consent_forms: Vec::new(),
         questionnaires: Vec::new(),
+        message_templates: Vec::new(),
     })
 }
 

@@ -184,7 +184,8 @@ impl Trial {
             TrialEvent::TrialRegistered(_)
             | TrialEvent::EligibilityDefined(_)
             | TrialEvent::ConsentFormPublished(_)
-            | TrialEvent::QuestionnaireDefined(_) => {}
+            | TrialEvent::QuestionnaireDefined(_)
+            | TrialEvent::MessageTemplateDefined(_) => {}
         }
     }
 

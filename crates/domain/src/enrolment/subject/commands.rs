@@ -304,9 +304,12 @@ impl Command for RandomiseSubject {
         if participation.end.is_none() {
             return Ok(decision);
         }
-        // The place was given back with the end, and was taken all the same.
+        // The place was given back with the end, and was taken all the same. Where others have it by now the site's cap is
+        // raised first: nobody stands in the record beyond what was approved.
+        let capacity = facts.get::<Site>(participant.site_id)?.capacity()?;
         let ledger_id = EnrolmentId::of(participant.trial_id);
-        facts.get::<Ledger>(ledger_id)?;
+        let ledger = facts.get::<Ledger>(ledger_id)?;
+        ledger.require_place(participant.site_id, capacity.enrolment_cap, course.planned_enrolment)?;
         Ok(decision.append(ledger_id, PlaceTaken { subject_id, site_id: participant.site_id }))
     }
 }

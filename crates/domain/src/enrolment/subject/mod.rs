@@ -59,6 +59,13 @@ pub struct Participation {
     pub end: Option<End>,
 }
 
+impl Participation {
+    /// Whether the subject takes part no longer, or never did.
+    pub const fn has_left(&self) -> bool {
+        self.end.is_some() || matches!(self.stage, Stage::ScreenFailed | Stage::Discontinued | Stage::Completed)
+    }
+}
+
 /// Where a subject stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
