@@ -24,6 +24,7 @@ use service::supervise::{self, SupervisionError, Supervisor};
 use service::telemetry::TelemetryError;
 use service::tls::TlsError;
 use service::{lifecycle, metrics, server, telemetry};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::build::BUILD;
@@ -142,10 +143,8 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     if roles.query_api {
         checks.push(views_are_registered(store.views.clone()));
     }
-    if let Some((handle, listener)) = measured.zip(listeners.metrics) {
-        let watched = Watched::new(roles, &store, queries.streams(), nats.clone());
-        supervisor.spawn("gauges", watched.run(shutdown.clone()));
-        supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown.clone()));
+    if let Some(measured) = measured.zip(listeners.metrics) {
+        measure(measured, Watched::new(roles, &store, queries.streams(), nats.clone()), &mut supervisor);
     }
     if let Some(tls) = tls.clone() {
         supervisor.spawn("certificate", tls.keep_current(shutdown.clone()));
@@ -188,6 +187,17 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let ended = supervisor.end(supervise::END_MAX).await;
     store.close().await;
     ended.map_err(ServeError::Supervision)
+}
+
+/// Tells what is measured, and looks at what is not measured where it happens.
+fn measure(
+    (handle, listener): (metrics::PrometheusHandle, TcpListener),
+    watched: Watched,
+    supervisor: &mut Supervisor,
+) {
+    let shutdown = supervisor.shutdown();
+    supervisor.spawn("gauges", watched.run(shutdown.clone()));
+    supervisor.spawn("metrics", metrics::serve(listener, handle, shutdown));
 }
 
 async fn open_store(settings: &ServerSettings) -> Result<Store, OpenError> {

@@ -3,9 +3,8 @@
 use authority::Account;
 use chrono::{DateTime, Utc};
 use decider::{Facts, Halt, Inquire, Need};
-use events::TimeZone;
 use events::ids::{ConsentId, MessageId, NotificationId, SubjectId};
-use events::messaging::contact::{Channel, Contact};
+use events::messaging::contact::Channel;
 use events::messaging::message::{Recipient, SkipReason};
 use events::messaging::notification::{Audience, Urgency};
 use events::values::Personal;
@@ -17,6 +16,7 @@ use super::template;
 use crate::consent::Consent;
 use crate::enrolment::subject::Subject;
 use crate::patient::Patient;
+use crate::place::Place;
 use crate::trial::{RegisteredTrial, Trial};
 
 /// Asks for all that is needed to send a message now.
@@ -97,21 +97,20 @@ pub(super) fn reach<'facts>(
     now: DateTime<Utc>,
 ) -> Result<Option<Reached<'facts>>, Halt> {
     let urgency = wanted.request.urgency;
-    let (contact, mobile, zone): (&Contact, _, Box<dyn Fn() -> Result<TimeZone, Halt> + '_>) = match recipient {
+    let (contact, mobile, place) = match recipient {
         Recipient::Account { account_id } => {
             let Some(holder) = facts.get::<Account>(account_id)?.holder() else { return Ok(None) };
             let contact = &holder.contact;
-            (contact, contact.mobile.as_ref(), Box::new(|| Ok(contact.time_zone.unwrap_or_default())))
+            (contact, contact.mobile.as_ref(), Place::at(contact.time_zone.unwrap_or_default()))
         }
         Recipient::Patient { patient_id } => {
             let Patient::Registered(person) = facts.get::<Patient>(patient_id)? else { return Ok(None) };
-            (&person.contact, person.mobile.as_ref(), Box::new(|| person.place(facts).zone()))
+            (&person.contact, person.mobile.as_ref(), person.place(facts))
         }
     };
     let Some(way) = way(contact, mobile, asked, urgency) else { return Ok(None) };
-    let quiet = contact.quiet_hours.filter(|_| urgency != Urgency::Alert);
-    let not_before = match quiet {
-        Some(quiet) => quiet.end_of(now, zone()?),
+    let not_before = match contact.quiet_hours.filter(|_| urgency != Urgency::Alert) {
+        Some(quiet) => quiet.end_of(now, place.zone()?),
         None => None,
     };
     Ok(Some(Reached { way, language: contact.language.as_deref(), not_before }))

@@ -195,7 +195,7 @@ pub fn text<'facts>(course: Option<&'facts RegisteredTrial>, code: &str, wanted:
     let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
     let wanted = wanted.unwrap_or(FALLBACK);
     let fits = [
-        &|text: &&Text<'_>| text.language.eq_ignore_ascii_case(wanted) as bool,
+        &|text: &&Text<'_>| text.language.eq_ignore_ascii_case(wanted),
         &|text: &&Text<'_>| primary(text.language) == primary(wanted),
         &|text: &&Text<'_>| primary(text.language) == FALLBACK,
         &|_: &&Text<'_>| true,
