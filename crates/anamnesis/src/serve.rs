@@ -146,9 +146,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     if let Some(measured) = measured.zip(listeners.metrics) {
         measure(measured, Watched::new(roles, &store, queries.streams(), nats.clone()), &mut supervisor);
     }
-    if let Some(tls) = tls.clone() {
-        supervisor.spawn("certificate", tls.keep_current(shutdown.clone()));
-    }
+    tls.clone().into_iter().for_each(|tls| supervisor.spawn("certificate", tls.keep_current(shutdown.clone())));
     supervisor.spawn("issuers' keys", verifier.clone().keep_fresh(shutdown.clone()));
     master::attend(installation.as_ref(), &mut checks, &mut supervisor);
     let recorder = incidents::recorder(executor.as_ref(), &mut supervisor, &shutdown);
