@@ -156,6 +156,20 @@ pub fn promtool(folder: &Path) -> Result<PathBuf, TaskError> {
     Ok(installed)
 }
 
+/// nginx: from PATH, or installed; it is not started.
+///
+/// # Errors
+/// Where there is none and it cannot be had.
+pub fn nginx() -> Result<PathBuf, TaskError> {
+    let found = || which("nginx").or_else(|| Some(PathBuf::from("/usr/sbin/nginx")).filter(|file| file.exists()));
+    if let Some(nginx) = found() {
+        return Ok(nginx);
+    }
+    eprintln!("installing nginx …");
+    apt_install(&["nginx-light"])?;
+    found().ok_or(TaskError::Missing { program: "nginx", hint: "install nginx".to_owned() })
+}
+
 /// Sees to it that programs with which the guides are followed are there.
 ///
 /// # Errors

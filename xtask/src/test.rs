@@ -6,10 +6,14 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Args;
-use xtask::install::{NATS_SERVER_VARIABLE, OPENBAO_VARIABLE, guide_tools, nats_server, pgbouncer_binary, promtool};
+use xtask::install::{
+    NATS_SERVER_VARIABLE, OPENBAO_VARIABLE, guide_tools, nats_server, nginx, pgbouncer_binary, promtool,
+};
 use xtask::process::{TaskError, describe, output};
 use xtask::servers::PostgresCluster;
-use xtask::tools::{java, npm_folder, openbao, python_venv, subscriber_packages, subscriber_venv};
+use xtask::tools::{
+    helm_venv, java, mail_venv, npm_folder, openbao, python_venv, subscriber_packages, subscriber_venv,
+};
 
 /// Environment variable with the address of the test cluster's `postgres` database.
 const POSTGRES_VARIABLE: &str = "ANAMNESIS_TEST_POSTGRES_URL";
@@ -46,6 +50,9 @@ impl Surroundings {
         python_venv()?;
         subscriber_packages()?;
         subscriber_venv()?;
+        mail_venv()?;
+        helm_venv()?;
+        nginx()?;
         java()?;
         let postgres = PostgresCluster::start()?;
         Ok(Self { postgres, nats, openbao })

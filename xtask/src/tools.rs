@@ -21,6 +21,8 @@ const OPENBAO: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/
 const GRPC: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/grpc.txt"))];
 /// The mail server that letters are sent to.
 const MAIL: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/mail.txt"))];
+/// What renders the chart and validates it.
+const HELM: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/helm.txt"))];
 /// What dependencies are looked through with.
 const SUPPLY_CHAIN: [(&str, &str); 1] = [("requirements.txt", include_str!("../tools/supply-chain.txt"))];
 /// What the subscriber in TypeScript needs, as its users install it.
@@ -95,6 +97,14 @@ pub fn grpc_venv() -> Result<PathBuf, TaskError> {
 /// Where it cannot be made.
 pub fn mail_venv() -> Result<PathBuf, TaskError> {
     python_packages("mail", &MAIL)
+}
+
+/// The folder with the Python that renders the chart.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn helm_venv() -> Result<PathBuf, TaskError> {
+    python_packages("helm", &HELM)
 }
 
 /// The folder with the programs that look through dependencies.

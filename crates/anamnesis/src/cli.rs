@@ -18,6 +18,7 @@ use crate::documents::{self, CompletionsArgs, ManArgs};
 use crate::examples;
 use crate::gateway::{self, GatewayArgs};
 use crate::key::{self, KeyArgs};
+use crate::ready::{self, ReadyArgs};
 use crate::recover::{self, RecoverArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, Roles};
@@ -61,6 +62,9 @@ enum Task {
     /// Stands in for a message gateway while one develops: shows what would have been sent, and fails as it is told to.
     #[command(after_help = examples::GATEWAY)]
     Gateway(GatewayArgs),
+    /// Asks a server whether it is ready, such as for a container's health check.
+    #[command(after_help = examples::READY)]
+    Ready(ReadyArgs),
     /// Brings the database's schema up to date.
     #[command(after_help = examples::MIGRATE)]
     Migrate(StorageSettings),
@@ -152,6 +156,7 @@ impl Cli {
             Task::Relay(settings) => serve::run(Roles::RELAY, &settings).await?,
             Task::Outbound(settings) => serve::run(Roles::OUTBOUND, &settings).await?,
             Task::Gateway(args) => gateway::run(args).await?,
+            Task::Ready(args) => return Ok(ready::run(args).await?),
             Task::Migrate(storage) => admin::migrate(&storage).await?,
             Task::Rebuild { view, json, storage } => admin::rebuild(&storage, &view, json).await?,
             Task::Republish { from, nats, event_keys, storage } => {

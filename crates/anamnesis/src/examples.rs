@@ -28,6 +28,8 @@ pub const OUTBOUND: &str = "Example:
 pub const GATEWAY: &str = "Examples:
   anamnesis gateway
   anamnesis gateway --listen localhost:18090 --fail 0.2 --hang 0.02 --seed 1";
+pub const READY: &str = "Example:
+  anamnesis ready --url http://localhost:8080";
 pub const MIGRATE: &str = "Example:
   anamnesis migrate --database-url postgres://anamnesis@db/anamnesis";
 pub const REBUILD: &str = "Examples:

@@ -14,6 +14,7 @@ use service::settings::{GrpcListen, ServerSettings};
 use service::{cors, headers, server};
 
 use crate::build::BUILD;
+use crate::classes::classes;
 use crate::roles::Roles;
 use crate::serve::size;
 
@@ -53,17 +54,17 @@ impl Interfaces {
     /// Where gRPC cannot tell of itself.
     pub fn new(roles: Roles, settings: &ServerSettings, parts: Parts) -> Result<Self, grpc_api::SetupError> {
         let Parts { gate, commands, queries, event_keys, receipts, health } = parts;
+        let limits = limits(settings);
         let mut protected = Router::new();
         if let Some(commands) = commands {
             protected = protected.merge(command_api::router(commands));
         }
         let mut open = query_api::public_router(event_keys).merge(receipts).merge(home());
         if let Some(queries) = queries {
-            open = open.merge(query_api::knowledge::router(queries.store().clone()));
+            open = open.merge(query_api::knowledge::router(queries.store().clone(), limits.shedding().clone()));
             protected = protected.merge(query_api::router(queries));
             protected = protected.merge(outbound::drugs::router(settings.outbound.drug_source_url.clone()));
         }
-        let limits = limits(settings);
         let rest = server::wrap(open.clone(), protected.clone(), health.clone().router(), gate.clone(), limits.clone());
         let http = headers::secure(cors::allow(rest, &settings.cors_origins), settings.tls.is_on());
         let grpc = || {
@@ -86,6 +87,7 @@ fn limits(settings: &ServerSettings) -> Limits {
         .with_account_requests_max(size(account.account_requests_max))
         .with_account_waiting_max(size(account.account_waiting_max))
         .with_rates(account.rates())
+        .with_classes(classes())
 }
 
 /// `GET /`: whoever opens the address sees what it is and where to go on.

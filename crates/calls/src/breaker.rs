@@ -26,6 +26,10 @@ pub struct Breaker<T, E> {
     open_for: Duration,
 }
 
+/// Calls that try whether it works again. With more of them the library counts those that went well within the window and takes back
+/// no permit: where calls are rare the first is forgotten before the last, and it would stay half-open for ever.
+const PROBES: usize = 1;
+
 impl<T, E> Breaker<T, E>
 where
     T: Send + 'static,
@@ -47,7 +51,7 @@ where
             .minimum_number_of_calls(breaking.calls_min)
             .failure_rate_threshold(breaking.failure_rate)
             .wait_duration_in_open(breaking.open_for)
-            .permitted_calls_in_half_open(breaking.probes)
+            .permitted_calls_in_half_open(PROBES)
             .on_state_transition(move |from, to| {
                 *changed.lock().unwrap_or_else(PoisonError::into_inner) = (to == CircuitState::Open).then(Instant::now);
                 tell(service, &address, from, to);

@@ -51,21 +51,13 @@ pub struct Breaking {
     pub calls_min: usize,
     /// The share of failures from which it is left alone.
     pub failure_rate: f64,
-    /// For so long.
+    /// For so long; then one call tries whether it works again.
     pub open_for: Duration,
-    /// Then so many calls try whether it works again.
-    pub probes: usize,
 }
 
 impl Default for Breaking {
     fn default() -> Self {
-        Self {
-            window: Duration::from_secs(10),
-            calls_min: 10,
-            failure_rate: 0.5,
-            open_for: Duration::from_secs(5),
-            probes: 3,
-        }
+        Self { window: Duration::from_secs(10), calls_min: 10, failure_rate: 0.5, open_for: Duration::from_secs(5) }
     }
 }
 

@@ -19,6 +19,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use service::problem::Problem;
+use service::shedding::{Priority, Shedding};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use views::Table as _;
@@ -49,6 +50,7 @@ struct Knowledge {
     rate: Arc<DefaultDirectRateLimiter>,
     at_once: Arc<Semaphore>,
     kept: Cache<String, Arc<Kept>>,
+    shedding: Shedding,
 }
 
 /// An answer that was read.
@@ -77,8 +79,8 @@ pub struct ArticleTitle {
     revised_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-/// The routes.
-pub fn router(store: Store) -> Router {
+/// The routes; under load they are among the first that are refused.
+pub fn router(store: Store, shedding: Shedding) -> Router {
     let kept = Cache::builder()
         .max_capacity(KEPT_BYTES_MAX)
         .weigher(|address: &String, kept: &Arc<Kept>| {
@@ -91,6 +93,7 @@ pub fn router(store: Store) -> Router {
         rate: Arc::new(RateLimiter::direct(Quota::per_second(PER_SECOND))),
         at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)),
         kept,
+        shedding,
     };
     Router::new()
         .route("/v1/knowledge/{language}", get(list))
@@ -180,6 +183,7 @@ impl Knowledge {
         let kept = match self.kept.get(&address) {
             Some(kept) => kept,
             None => {
+                let _admitted = self.shedding.admit(Priority::Knowledge)?;
                 let _turn = self.at_once.try_acquire().map_err(|_| {
                     Problem::unavailable("too-many-requests", "Too many read the knowledge base at once.", 1)
                 })?;

@@ -26,6 +26,7 @@ pub mod rate;
 pub mod server;
 pub mod settings;
 pub mod shares;
+pub mod shedding;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;

@@ -1,11 +1,11 @@
 //! Limits that every server sets: how much at once, in all and of one account, how often, and how long each may take.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
-use axum::http::header;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -16,6 +16,7 @@ use crate::guarded::Guarded;
 use crate::problem::Problem;
 use crate::rate::{Class, Rates};
 use crate::shares::{Limit, Share, Shares};
+use crate::shedding::{Priority, Shedding};
 
 const REQUESTS: Limit =
     Limit { setting: "account_requests_max", rule: "too-many-requests", of: "requests that are worked on at once" };
@@ -35,7 +36,12 @@ pub struct Limits {
     requests: Shares,
     waiting: Shares,
     rates: Option<Rates>,
+    shedding: Shedding,
+    classes: Classes,
 }
+
+/// Of which class a request is, by its method and its route.
+type Classes = Arc<dyn Fn(&Method, &str) -> Priority + Send + Sync>;
 
 impl Limits {
     /// Limits of these sizes, and none of its own for an account. A body may take as long as the request.
@@ -47,6 +53,8 @@ impl Limits {
             requests: Shares::new(REQUESTS, usize::MAX),
             waiting: Shares::new(WAITING, usize::MAX),
             rates: None,
+            shedding: Shedding::new(concurrent_max),
+            classes: Arc::new(|_, _| Priority::Command),
         }
     }
 
@@ -83,6 +91,27 @@ impl Limits {
         self
     }
 
+    /// Requests are of these classes, by their method and their route; under load those go first that can wait.
+    #[must_use]
+    pub fn with_classes(mut self, classes: impl Fn(&Method, &str) -> Priority + Send + Sync + 'static) -> Self {
+        self.classes = Arc::new(classes);
+        self
+    }
+
+    /// What refuses requests by their class.
+    pub const fn shedding(&self) -> &Shedding {
+        &self.shedding
+    }
+
+    /// The class of a request.
+    fn priority(&self, request: &Request) -> Priority {
+        if request.method() != Method::POST && Class::of(request) == Class::Export {
+            return Priority::Export;
+        }
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        (self.classes)(request.method(), route.unwrap_or_else(|| request.uri().path()))
+    }
+
     /// Takes a message of another protocol as the body of a request is taken: within the memory of the account.
     ///
     /// # Errors
@@ -99,15 +128,21 @@ impl Limits {
         }
         let share = self.requests.take(account)?;
         let _waiting = if may_wait(&request) { Some(self.waiting.take(account)?) } else { None };
+        let (priority, is_timed) = (self.priority(&request), !may_wait(&request));
         let (request, _memory) = self.bodies.read(account, request).await?;
         let overloaded = |_| Problem::unavailable("overloaded", "Too many requests at once.", 1);
         let _permit = self.concurrent.try_acquire().map_err(overloaded)?;
+        let _admitted = self.shedding.admit(priority)?;
+        let begun = Instant::now();
         let timed_out = |_| {
             let detail = "The request took too long. A command may have been carried out: send it again with the \
                           same Idempotency-Key.";
             Problem::unavailable("timed-out", detail, 1)
         };
         let response = tokio::time::timeout(self.request_time_max, next.run(request)).await.map_err(timed_out)?;
+        if is_timed {
+            self.shedding.took(begun.elapsed());
+        }
         Ok(held_while_sent(response, share))
     }
 }

@@ -55,6 +55,17 @@ impl Api {
         &self.command_urls[0]
     }
 
+    /// Where queries are sent to.
+    pub fn query_url(&self) -> &str {
+        &self.query_urls[0]
+    }
+
+    /// Whether a query is answered well; not where nobody answers yet.
+    pub async fn get_raw_checked(&self, path: &str) -> bool {
+        let answer = self.request(Method::GET, path).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
     /// The same system, to which commands are sent by gRPC.
     pub fn by_grpc(&self) -> Self {
         Self { grpc: Some(rpc::channel(self.command_url())), ..self.clone() }

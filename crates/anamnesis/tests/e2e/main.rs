@@ -12,6 +12,7 @@ mod clinic;
 mod clock;
 mod contract;
 mod crash;
+mod deploying;
 mod disclosures;
 mod disk;
 mod documents;

@@ -55,7 +55,12 @@ async fn with_duty(stage: &Stage, actor: &Actor, spec: &'static CommandSpec) -> 
         let answer = stage.try_as(actor, &place.spoken(spec.name)).await;
         let cell = format!("{} {} {}", actor.username, spec.name, masked(&answer, &[]));
         let is_of_all_sites = spec.target == StreamType::Trial && place.trial == stage.own.trial;
-        if matches!(actor.scope, Scope::Site { .. }) && is_of_all_sites {
+        if spec.target == StreamType::Article && actor.scope != Scope::Installation {
+            // What everybody reads is nobody's in particular: whoever writes it holds the role everywhere. That it is there is no secret.
+            if !is_refused_by(&answer, "out-of-scope") && ![404, 422].contains(&answer.status.as_u16()) {
+                wrong.push(format!("of everybody: {cell}"));
+            }
+        } else if matches!(actor.scope, Scope::Site { .. }) && is_of_all_sites {
             // A trial as a whole is no site's to change.
             let is_refused = is_refused_by(&answer, "out-of-scope") || answer.status == 422 || answer.status == 400;
             if !is_refused {

@@ -24,10 +24,11 @@ pub const OF_MESSAGES: [&str; 5] = [
     "anamnesis_outgoing_tries_total",
 ];
 /// Series that only what went wrong brings about.
-const OF_FAULTS: [&str; 6] = [
+const OF_FAULTS: [&str; 7] = [
     "anamnesis_feed_foreign_messages_total",
     "anamnesis_http_connections_given_up_total",
     "anamnesis_http_limited_total",
+    "anamnesis_http_shed_total",
     "anamnesis_log_rewinds_total",
     "anamnesis_relay_failures_total",
     "anamnesis_relay_referenced_total",
@@ -51,7 +52,7 @@ fn series(scrape: &str) -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-fn promtool(arguments: &[&str], input: &str) {
+pub fn promtool(arguments: &[&str], input: &str) {
     let mut child = Command::new(xtask::install::promtool(&servers()).expect("promtool"))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -162,6 +163,8 @@ fn glob(folder: &Path) -> Vec<PathBuf> {
 fn alert_rules_are_right_and_speak_of_what_there_is() {
     let file = root().join("deploy/prometheus/alerts.yml");
     promtool(&["check", "rules", "--lint-fatal", &file.to_string_lossy()], "");
+    let tests = file.with_file_name("alerts.test.yml");
+    promtool(&["test", "rules", &tests.to_string_lossy()], "");
     let rules = std::fs::read_to_string(&file).expect("the rules");
     let words = rules.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     for word in words

@@ -191,7 +191,6 @@ async fn where_too_much_fails_nobody_is_asked_for_a_while_and_then_a_few_try() {
         calls_min: 10,
         failure_rate: 0.5,
         open_for: Duration::from_millis(300),
-        probes: 2,
         window: Duration::from_secs(60),
     };
     let service = service(&[&server], Policy { breaking, repeats_max: 0, ..quick() });
@@ -209,6 +208,27 @@ async fn where_too_much_fails_nobody_is_asked_for_a_while_and_then_a_few_try() {
     eventually("it works", PATIENCE, async || ask().await.is_ok_and(|reply| reply.status.is_success())).await;
     for _ in 0..20 {
         assert!(ask().await.expect("it is asked again").status.is_success());
+    }
+}
+
+/// Tries that are further apart than what is looked at.
+#[tokio::test]
+async fn who_is_asked_seldom_is_asked_again_once_it_works() {
+    let server = Server::start().await;
+    let breaking = Breaking {
+        calls_min: 5,
+        open_for: Duration::from_millis(50),
+        window: Duration::from_millis(100),
+        ..Breaking::default()
+    };
+    let service = service(&[&server], Policy { breaking, repeats_max: 0, ..quick() });
+    let ask = async || service.ask(&Outgoing::get("/")).await;
+    server.fails(true);
+    eventually("it is left alone", PATIENCE, async || ask().await.is_err()).await;
+    server.fails(false);
+    for _ in 0..6 {
+        tokio::time::sleep(breaking.window * 2).await;
+        assert!(ask().await.expect("it is asked").status.is_success());
     }
 }
 

@@ -51,6 +51,7 @@ const ALLOWED: [(&str, &[&str]); 28] = [
             "query-api",
             "saga",
             "history-checker",
+            "calls",
             "client",
             "sdtm",
             "simulation",
