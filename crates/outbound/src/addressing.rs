@@ -151,6 +151,10 @@ impl Addressing {
         let command = (pending.notification_id, command).into();
         let complete = page.complete;
         let executed = execute(&self.executor, &command).await?;
+        if executed.receipt.events.is_empty() {
+            // The page was looked at before, by whom the view has not told yet: where it ended, it will.
+            return Ok(false);
+        }
         tracing::debug!(notification = %pending.notification_id, events = executed.receipt.events.len(), "addressed");
         let progress = Progress { pages: from.pages + 1, after: page.after, complete };
         self.known.insert(pending.notification_id, progress);
