@@ -36,18 +36,14 @@ fn commands() -> HashMap<String, Priority> {
     COMMANDS.iter().flat_map(routes).collect()
 }
 
-/// What participants say, what is done for their safety, and what an emergency takes.
+/// What participants say, what is done for their safety, and what an emergency takes; that of whoever suspends an account which asks
+/// for too much, too.
 const fn of_duty(duty: Duty) -> Priority {
     match duty {
-        Duty::Participation | Duty::Safety | Duty::Unblinding => Priority::Care,
-        Duty::Conduct
-        | Duty::SiteWork
-        | Duty::Allocation
-        | Duty::Messaging
-        | Duty::Delegation
-        | Duty::Access
-        | Duty::Operation
-        | Duty::Process => Priority::Command,
+        Duty::Participation | Duty::Safety | Duty::Unblinding | Duty::Access | Duty::Operation => Priority::Care,
+        Duty::Conduct | Duty::SiteWork | Duty::Allocation | Duty::Messaging | Duty::Delegation | Duty::Process => {
+            Priority::Command
+        }
     }
 }
 
@@ -77,6 +73,7 @@ mod tests {
             (Method::POST, "/v1/patients/{id}/sign-consent", Priority::Care),
             (Method::POST, "/v1/alerts/{id}/acknowledge", Priority::Care),
             (Method::POST, "/v1/subjects/{id}/unblind-subject", Priority::Care),
+            (Method::POST, "/v1/accounts/{id}/suspend-account", Priority::Care),
             (Method::POST, "/v1/trials/{id}/add-arm", Priority::Command),
             (Method::POST, "/v1/notifications", Priority::Command),
             (Method::GET, "/v1/alerts", Priority::Care),

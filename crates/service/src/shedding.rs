@@ -25,7 +25,7 @@ pub enum Priority {
     Document,
     /// A command.
     Command,
-    /// What participants report, consents, adverse events, alerts and what is done about them.
+    /// What participants report, consents, adverse events, alerts and what is done about them; and who keeps the server in hand.
     Care,
 }
 
@@ -69,12 +69,13 @@ impl Priority {
     }
 }
 
-/// So many are worked on at once whatever they take: below that nothing is concluded from their times.
-const AT_ONCE_MIN: usize = 64;
+/// Of what the server takes in all so much is worked on at once whatever it takes, a quarter: a few who wait for each other, or for a
+/// disk, are no crowd.
+const AT_ONCE_PART_MIN: usize = 4;
 /// Times of so many requests are looked at together.
 const LOOKED_AT: usize = 64;
 /// Slow are those of which one in ten takes longer.
-const SLOW: Duration = Duration::from_millis(500);
+const SLOW: Duration = Duration::from_secs(1);
 /// After it has come down, it rests so long: what is worked on now began before.
 const REST: Duration = Duration::from_millis(250);
 /// Seconds after which it is worth another try.
@@ -160,10 +161,11 @@ impl Inner {
         let (most, at_once) = (std::mem::take(&mut times.most), self.at_once.load(Ordering::Relaxed));
         times.taken.clear();
         let rests = times.came_down.is_some_and(|came_down| now.duration_since(came_down) < REST);
+        let least = (self.max / AT_ONCE_PART_MIN).max(1);
         let next = if slow && !rests {
             times.came_down = Some(now);
             // What is there now is too much: from there, not from what was allowed and not used.
-            (at_once.min(most.max(AT_ONCE_MIN)) * 9 / 10).max(AT_ONCE_MIN.min(self.max))
+            (at_once.min(most.max(least)) * 9 / 10).max(least)
         } else if !slow && most * 2 >= at_once {
             (at_once + LOOKED_AT / 8).min(self.max)
         } else {
@@ -224,10 +226,10 @@ mod tests {
         let mut before = 270;
         for _ in 0..50 {
             let next = look(SLOW * 2, 1);
-            assert!(next <= before && next >= AT_ONCE_MIN, "{next}");
+            assert!(next <= before && next >= 250, "{next}");
             before = next;
         }
-        assert_eq!(before, AT_ONCE_MIN);
+        assert_eq!(before, 250, "a quarter of what there may be");
         let after = look(Duration::from_millis(5), 1_000);
         assert!((600..=608).contains(&after), "twice as many as there are, bit by bit: {after}");
         drop(held);
