@@ -195,7 +195,7 @@ async fn serve(engine: Engine, version: &Path) {
     let api = Api::new(vec![process.url.clone()], vec![process.url.clone()], token);
     // Process managers of a later version fold the log anew: each stores all of it at once.
     let count = |page: &Value| page["items"].as_array().map_or(0, Vec::len);
-    let instances = count(&was[INSTANCES]);
+    let instances = was.get(INSTANCES).map_or(0, count);
     api.until(INSTANCES, "with every instance", |page| count(page) >= instances).await;
     let is = told(&api).await;
     let is_alive = |path: &str| ALIVE.iter().any(|address| path.starts_with(&format!("/v1/{address}?")));
