@@ -89,6 +89,8 @@ impl Addressing {
                     failing = false;
                     worked
                 }
+                // A projector is about to make it.
+                Err(AddressError::View(ViewError::Unknown(_))) => false,
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         let error = &error as &dyn std::error::Error;

@@ -49,6 +49,8 @@ impl Lane {
         loop {
             match self.fill(&mut hand).await {
                 Ok(()) => failing = false,
+                // A projector is about to make it.
+                Err(ViewError::Unknown(_)) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         let error = &error as &dyn std::error::Error;
