@@ -64,7 +64,8 @@ pub fn options(storage: &StorageSettings) -> StoreOptions {
     }
 }
 
-/// Copies the log of the embedded engine into a folder of its own, also while it is written.
+/// Copies log and readings of the embedded engine into a folder of its own, also while they are written: the log first, so that
+/// whatever it says of readings is in their copy.
 pub async fn backup(storage: &StorageSettings, to: &Path, json: bool) -> Result<(), AdminError> {
     DirBuilder::new()
         .recursive(true)
@@ -73,21 +74,30 @@ pub async fn backup(storage: &StorageSettings, to: &Path, json: bool) -> Result<
         .map_err(|source| AdminError::Folder(to.to_owned(), source))?;
     let store = Store::open(&storage.url(), &options(storage)).await?;
     let file = to.join("log.db");
-    let copied = store.back_up(&file).await;
+    let readings = to.join("readings.db");
+    let copied = match store.back_up(&file).await {
+        Ok(copied) => store.back_up_readings(&readings).await.map(|chunks| (copied, chunks)),
+        Err(error) => Err(error),
+    };
     store.close().await;
-    let copied = copied?;
+    let (copied, chunks) = copied?;
     if json {
         let (log_id, epoch, position) = (copied.log_id, copied.epoch, copied.position);
-        line(&json!({"file": absolute(&file), "log_id": log_id, "epoch": epoch, "position": position}).to_string());
+        line(
+            &json!({"file": absolute(&file), "log_id": log_id, "epoch": epoch, "position": position,
+                "readings_file": absolute(&readings), "chunks": chunks})
+            .to_string(),
+        );
         return Ok(());
     }
     line(&format!(
-        "{}: log {}, epoch {}, up to position {}; read through and whole.\nWhat is derived comes back from it. The keys that \
+        "{}: log {}, epoch {}, up to position {}; read through and whole.\n{}: {chunks} chunks of readings of wearables.\nWhat is derived comes back from it. The keys that \
          open it are backed up apart (`anamnesis key backup`). To serve it, from a copy of the copy and of the keys:\n  {}",
         file.display(),
         copied.log_id,
         copied.epoch,
         copied.position,
+        readings.display(),
         served_again(storage, to),
     ));
     Ok(())

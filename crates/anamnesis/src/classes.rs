@@ -12,13 +12,18 @@ use service::shedding::Priority;
 const OF_CARE: [&str; 3] = ["/v1/alerts", "/v1/adverse-events", "/v1/subjects/{id}/allocation"];
 /// What is known by others.
 const KNOWLEDGE: [&str; 1] = ["/v1/drugs/"];
+/// What takes readings: it can be sent later.
+const UPLOADS: [&str; 3] = ["/v1/patients/{id}/readings", "/v1/uploads/{id}", "/v1/uploads/{id}/refused"];
 /// What is worked out when it is asked for.
-const ANALYSES: [&str; 2] = ["/trend", "/report"];
+const ANALYSES: [&str; 3] = ["/trend", "/report", "/buckets"];
 
 /// The class of a request by its method and route.
 pub fn classes() -> impl Fn(&Method, &str) -> Priority + Send + Sync + 'static {
     let commands = commands();
     move |method, route| {
+        if UPLOADS.iter().any(|upload| route == *upload) {
+            return Priority::Export;
+        }
         if method == Method::POST {
             return commands.get(route).copied().unwrap_or(Priority::Command);
         }

@@ -14,6 +14,7 @@ use crate::admin;
 use crate::administrator::{self, AdministratorArgs};
 use crate::build::VERSION;
 use crate::check_history::{self, CheckHistoryArgs};
+use crate::check_readings::{self, CheckReadingsArgs};
 use crate::documents::{self, CompletionsArgs, ManArgs};
 use crate::examples;
 use crate::gateway::{self, GatewayArgs};
@@ -92,12 +93,12 @@ enum Task {
         #[command(flatten)]
         storage: StorageSettings,
     },
-    /// Copies the log of the embedded engine, also while it is served, and reads the copy through.
+    /// Copies log and readings of the embedded engine, also while it is served, and reads the copies through.
     #[command(after_help = examples::BACKUP)]
     Backup {
         /// The folder for the copy; made where it is missing.
         to: PathBuf,
-        /// Prints a JSON object: `file`, `log_id`, `epoch`, `position`.
+        /// Prints a JSON object: `file`, `log_id`, `epoch`, `position`, `readings_file`, `chunks`.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -130,6 +131,9 @@ enum Task {
     /// Judges what was recorded of a concurrent run: order, durability, guards, consumers.
     #[command(after_help = examples::CHECK_HISTORY)]
     CheckHistory(CheckHistoryArgs),
+    /// Compares the readings of wearables with what the log says of them: none is missing, none was changed.
+    #[command(after_help = examples::CHECK_READINGS)]
+    CheckReadings(CheckReadingsArgs),
     /// Prints completions for a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -175,6 +179,7 @@ impl Cli {
                 return Ok(simulation::run(*args, event_store::clock::now().date_naive(), issue).await?);
             }
             Task::CheckHistory(args) => return Ok(check_history::run(&args)?),
+            Task::CheckReadings(args) => return Ok(check_readings::run(args).await?),
             Task::Completions(args) => documents::completions(Cli::command(), &args)?,
             Task::Man(args) => documents::man(Cli::command(), &args)?,
             Task::Metrics => documents::metrics()?,

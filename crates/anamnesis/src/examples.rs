@@ -6,7 +6,7 @@ pub const ALL: &str = "Examples:
   anamnesis simulate --subjects 200 --sites 5 --seed 1
   anamnesis help token
 
-Ends with 0 where all was done, 1 where something was found amiss (check-history), 2 where it could not be done: \
+Ends with 0 where all was done, 1 where something was found amiss (check-history, check-readings), 2 where it could not be done: \
 standard error says why; 130 where it was interrupted.";
 pub const SERVE: &str = "Examples:
   anamnesis serve
@@ -82,6 +82,9 @@ pub const SIMULATE: &str = "Examples:
   anamnesis simulate --subjects 20 --url http://127.0.0.1:18080 --json";
 pub const CHECK_HISTORY: &str = "Example:
   anamnesis check-history clients.ndjson consumers.ndjson";
+pub const CHECK_READINGS: &str = "Examples:
+  anamnesis check-readings --data-dir /var/lib/anamnesis
+  anamnesis check-readings --database-url postgres://anamnesis@db/anamnesis --json";
 pub const COMPLETIONS: &str = "Examples:
   anamnesis completions bash
   anamnesis completions zsh

@@ -30,6 +30,8 @@ pub struct Parts {
     pub event_keys: Option<Value>,
     /// What takes receipts of messages.
     pub receipts: Router,
+    /// What takes readings of wearables.
+    pub uploads: Router,
     /// What readiness depends on.
     pub health: Health,
 }
@@ -53,7 +55,7 @@ impl Interfaces {
     /// # Errors
     /// Where gRPC cannot tell of itself.
     pub fn new(roles: Roles, settings: &ServerSettings, parts: Parts) -> Result<Self, grpc_api::SetupError> {
-        let Parts { gate, commands, queries, event_keys, receipts, health } = parts;
+        let Parts { gate, commands, queries, event_keys, receipts, uploads, health } = parts;
         let limits = limits(settings);
         let mut protected = Router::new();
         if let Some(commands) = commands {
@@ -65,7 +67,8 @@ impl Interfaces {
             protected = protected.merge(query_api::router(queries));
             protected = protected.merge(outbound::drugs::router(settings.outbound.drug_source_url.clone()));
         }
-        let rest = server::wrap(open.clone(), protected.clone(), health.clone().router(), gate.clone(), limits.clone());
+        let probes = health.clone().router();
+        let rest = server::wrap(open.clone(), protected.clone(), uploads, probes, gate.clone(), limits.clone());
         let http = headers::secure(cors::allow(rest, &settings.cors_origins), settings.tls.is_on());
         let grpc = || {
             let rest = server::within(open, protected, health.router(), gate.clone(), limits.clone());

@@ -6,6 +6,7 @@ mod administrator;
 mod banner;
 mod build;
 mod check_history;
+mod check_readings;
 mod checks;
 mod classes;
 mod cli;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use command_api::CommandApi;
 use command_api::inquiries::Inquirer;
 use event_bus::{
@@ -13,6 +14,7 @@ use event_bus::{
 use event_store::execute::{ExecuteError, Executor, ExecutorOptions};
 use event_store::{Installation, OpenError, Store, StoreOptions};
 use query_api::{QueryApi, StreamsMax};
+use readings::Uploads;
 use service::accounts::Accounts;
 use service::auth::Gate;
 use service::connections::ConnectionLimits;
@@ -155,11 +157,13 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let beginning = is_embedded(roles, settings).then(Beginning::default);
     checks.extend(beginning.as_ref().map(Beginning::check));
     let (backlog, receipts) = messaging.start(roles, &store, executor.as_ref(), &mut supervisor);
+    let uploads = uploads(roles, settings, &store, executor.as_ref(), &mut supervisor);
     let commands =
         executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts, backlog });
     let queries = roles.query_api.then_some(queries);
     let (event_keys, health) = (publishing.jwks(), Health::new(checks));
-    let interfaces = Interfaces::new(roles, settings, Parts { gate, commands, queries, event_keys, receipts, health })?;
+    let parts = Parts { gate, commands, queries, event_keys, receipts, uploads, health };
+    let interfaces = Interfaces::new(roles, settings, parts)?;
     tell_started(roles, &addresses);
     let http = server::serve(listeners.http, tls.clone(), interfaces.http, limits, shutdown.clone());
     let grpc = async {
@@ -231,6 +235,20 @@ fn queries(
         streams_max,
         shutdown.clone(),
     )
+}
+
+/// What takes readings of wearables, where the process takes commands.
+fn uploads(
+    roles: Roles,
+    settings: &ServerSettings,
+    store: &Store,
+    executor: Option<&Executor>,
+    supervisor: &mut Supervisor,
+) -> Router {
+    let Some(executor) = executor.filter(|_| roles.command_api) else { return Router::new() };
+    let uploads = Uploads::new(executor.clone(), store, size(settings.uploads_max));
+    supervisor.spawn("readings", uploads.attend(store, &supervisor.shutdown()));
+    readings::router(uploads)
 }
 
 fn tell_started(roles: Roles, addresses: &Addresses) {

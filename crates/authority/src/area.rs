@@ -37,6 +37,7 @@ impl Area {
             | StreamType::AdverseEvent
             | StreamType::Alert
             | StreamType::Visit
+            | StreamType::Device
             | StreamType::Notification
             | StreamType::Message => Area::Clinical,
             StreamType::DeadLetter => Area::Operation,

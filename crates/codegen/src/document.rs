@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::{commands, contract, examples, outside, parameters, queries, responses};
+use crate::{commands, contract, examples, outside, parameters, queries, responses, uploads};
 
 /// What the operations under each tag are about.
-const TAGS: [(&str, &str); 18] = [
+const TAGS: [(&str, &str); 21] = [
     ("trials", "Trials: what is defined for them, and how far they are."),
     (
         "protocols",
@@ -21,6 +21,9 @@ const TAGS: [(&str, &str); 18] = [
     ("adverse-events", "Adverse events."),
     ("alerts", "Safety alerts: the inbox of whoever looks after patients."),
     ("visits", "Visits that subjects attended."),
+    ("devices", "Wearables: who has each, and what is stored apart."),
+    ("readings", "Readings of wearables, and their uploads."),
+    ("readings-daily", "What the readings of each day come to."),
     ("notifications", "What people are to be told."),
     ("messages", "Messages to people: the queue, and what became of each."),
     ("articles", "Articles, as they are written."),
@@ -67,6 +70,7 @@ pub fn openapi() -> Value {
     }
     merge(&mut document, contract::paths::fragment());
     merge(&mut document, outside::fragment());
+    merge(&mut document, uploads::fragment());
     tell_deadlines(&mut document);
     document["tags"] = tags(&document);
     examples::add_answers(&mut document);

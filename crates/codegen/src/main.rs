@@ -17,6 +17,7 @@ mod responses;
 mod roles;
 mod rpc;
 mod tidy;
+mod uploads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

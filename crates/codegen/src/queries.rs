@@ -7,7 +7,7 @@ use query_api::answers::{Entry, Page, PatientState, TimelineEntry, ViewStatus};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use views::DynTable;
-use views::trial::protocols::{Arm, ConsentForm, Eligibility, Questionnaire};
+use views::trial::protocols::{Arm, ConsentForm, Eligibility, Questionnaire, ReadingRules};
 
 use crate::parameters::{self, Paging, freshness, id, ids, in_time, known, paging, query, texts, words};
 use crate::responses::{entity_tag, problems};
@@ -71,7 +71,7 @@ fn collection(table: &dyn DynTable, generator: &mut SchemaGenerator, paths: &mut
 }
 
 /// The operations below one trial.
-fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
+fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 7] {
     let parameters = |own: Vec<Value>| [vec![id()], own, freshness(), vec![known()]].concat();
     let operation = |id: &str, summary: &str, description: &str, answer| Operation {
         id: id.to_owned(),
@@ -96,6 +96,11 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
     let criteria = operation("getTrialEligibility", "Gets the eligibility criteria of a trial", about, criteria);
     let number = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
     let version = query("version", "The version of the criteria; the one in force where it is not said", number);
+    let rules = generator.subschema_for::<ReadingRules>().to_value();
+    let about = "The rules by which readings raise alerts: those in force, or those of an earlier version.";
+    let rules = operation("getTrialReadingRules", "Gets the rules for readings of a trial", about, rules);
+    let number = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
+    let of_rules = query("version", "The version of the rules; the one in force where it is not said", number);
     let forms = generator.subschema_for::<Page<ConsentForm>>().to_value();
     let about = "Every version in every language, in the order in which they were published.";
     let forms = operation("listTrialConsentForms", "Lists the consent forms of a trial", about, forms);
@@ -117,6 +122,7 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
         ("enrolment", figures.get(parameters(Vec::new()))),
         ("arms", arms.get(parameters(Vec::new()))),
         ("eligibility", criteria.get(parameters(vec![version]))),
+        ("reading-rules", rules.get(parameters(vec![of_rules]))),
         ("consent-forms", forms.get(parameters(of_forms))),
         ("questionnaires", questionnaires.get(parameters(vec![texts("instrument", "Only these instruments")]))),
         ("questionnaires/{instrument}", one.get(parameters(of_one))),
@@ -125,7 +131,7 @@ fn of_trials(generator: &mut SchemaGenerator) -> [(String, Value); 6] {
 }
 
 /// The operations that read the log itself.
-fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 11] {
+fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 13] {
     let stored = generator.subschema_for::<Entry<'_>>().to_value();
     let timeline = generator.subschema_for::<Page<TimelineEntry<'_>>>().to_value();
     let history = generator.subschema_for::<Page<Entry<'_>>>().to_value();
@@ -154,6 +160,8 @@ fn of_the_log(generator: &mut SchemaGenerator) -> [(String, Value); 11] {
     [
         ("patients/by-national-id", people::found_by_national_id(generator)),
         ("patients/{id}/eligibility", people::eligibility_of(generator)),
+        ("patients/{id}/readings", people::readings_of(generator)),
+        ("patients/{id}/readings/buckets", people::buckets_of(generator)),
         ("patients/{id}/identity", people::identity_of(generator)),
         ("subjects/{id}/allocation", people::allocation_of(generator)),
         ("patients/{id}/timeline", timeline.get([vec![id(), order], paging(Paging::Log)].concat())),

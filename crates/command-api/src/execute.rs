@@ -8,7 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::access::{Authorised, AuthorityError, Sender};
+use domain::access::{Authorised, AuthorityError};
 use domain::commands::{AnyCommand, CommandSpec};
 use event_store::execute::{Executed, Request};
 use event_store::log::RecordedEvent;
@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::CommandApi;
 use crate::headers::{command_id, if_match, require_json};
 use crate::problems::{from_body, from_execute, from_rejection};
+use crate::sending::sender;
 
 /// What a command is answered with.
 #[derive(Serialize)]
@@ -134,12 +135,7 @@ async fn decide(
         target_named,
     };
     let target = command.target();
-    let sender = Sender {
-        identity_id: principal.identity_id,
-        account_id: principal.account_id,
-        signed_in_at: principal.auth_time,
-    };
-    let authorised = Authorised::new(command, spec, sender);
+    let authorised = Authorised::new(command, spec, sender(&principal));
     let executed = api.executor.execute(&request, &authorised).await.map_err(from_execute)?;
     Ok(render(spec, target, executed))
 }

@@ -5,7 +5,8 @@ mod execute;
 mod faults;
 mod headers;
 pub mod inquiries;
-mod problems;
+pub mod problems;
+pub mod sending;
 
 use axum::Router;
 use axum::routing::post;

@@ -105,11 +105,20 @@ pub mod patient {
     pub use self::commands::*;
     pub use self::patient::*;
 }
+/// Wearables and what they measure.
+pub mod readings {
+    pub mod device;
+    pub mod receipt;
+    pub mod rules;
+    pub mod silence_process;
+    pub mod terms;
+}
 /// Adverse events and alerts.
 pub mod safety {
     pub mod adverse_event;
     pub mod alert;
     pub mod alert_process;
+    pub(crate) mod alert_rule;
 }
 /// Sites.
 pub mod site {
@@ -195,6 +204,23 @@ pub mod commands {
         "adverse-events" of safety::adverse_event {
             ReportAdverseEvent by SiteWork at "report-adverse-event", creates: "Reports an adverse event.";
             UpdateAdverseEvent by SiteWork at "update-adverse-event": "Adds to what is known of an adverse event.";
+        }
+        "trials" of readings::rules {
+            DefineReadingRules by Conduct at "define-reading-rules": "Defines the rules by which readings raise alerts, in place of earlier ones.";
+        }
+        "subjects" of readings::device {
+            AssignDevice by SiteWork at "assign-device": "Gives a wearable to a subject.";
+        }
+        "devices" of readings::device {
+            ReturnDevice by SiteWork at "return-device": "Takes a wearable back.";
+        }
+        "patients" of readings::receipt {
+            BeginUpload by Participation at "begin-upload", enclosed: "Asks whether readings of a patient may be sent.";
+        }
+        "devices" of readings::receipt {
+            ReceiveReadings by Participation at "receive-readings", enclosed: "Records readings that were stored.";
+            ReleaseReadings by SiteWork at "release-readings": "Says that readings of an unknown device are the subject's.";
+            DiscardReadings by SiteWork at "discard-readings": "Says that readings of an unknown device are not the subject's: they are deleted.";
         }
         "alerts" of safety::alert {
             RaiseAlert by Process at "raise-alert": "Raises an alert.";

@@ -13,6 +13,7 @@ use crate::commands::AnyCommand;
 
 pub use crate::enrolment::enrolment_process::EnrolmentProcess;
 pub use crate::enrolment::withdrawal_process::WithdrawalProcess;
+pub use crate::readings::silence_process::SilenceProcess;
 pub use crate::safety::alert_process::AlertProcess;
 
 /// Which instances an event concerns.

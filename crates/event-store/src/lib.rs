@@ -10,6 +10,7 @@ pub mod log;
 mod migrations;
 mod portion;
 pub mod postgres;
+pub mod readings;
 pub mod sagas;
 mod sealer;
 pub mod sqlite;

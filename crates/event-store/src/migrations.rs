@@ -1,4 +1,4 @@
-//! What brings the storage up to date: log, derived data (docs/adr/0018) and keys (docs/adr/0036) apart, for each engine,
+//! What brings the storage up to date: log, derived data (docs/adr/0018), keys (docs/adr/0036) and readings (docs/adr/0047) apart, for each engine,
 //! in the order of their history.
 //!
 //! Listed here and not by `sqlx::migrate!`: that macro has sqlx and its engines compiled a second
@@ -16,6 +16,8 @@ pub enum Part {
     Derived,
     /// Wrapped data keys.
     Keys,
+    /// Readings of wearables.
+    Readings,
 }
 
 impl Part {
@@ -25,6 +27,7 @@ impl Part {
             Part::Log => "log",
             Part::Derived => "derived",
             Part::Keys => "keys",
+            Part::Readings => "readings",
         }
     }
 }
@@ -59,6 +62,9 @@ pub fn postgres(part: Part) -> Migrator {
         Part::Keys => migrations! {"postgres/keys":
             1 "0001_keys.sql" "keys";
         },
+        Part::Readings => migrations! {"postgres/readings":
+            1 "0001_readings.sql" "readings";
+        },
     };
     let schema = part.schema();
     migrator.create_schema(schema);
@@ -79,6 +85,9 @@ pub fn sqlite(part: Part) -> Migrator {
         Part::Keys => migrations! {"sqlite/keys":
             1 "0001_keys.sql" "keys";
         },
+        Part::Readings => migrations! {"sqlite/readings":
+            1 "0001_readings.sql" "readings";
+        },
     }
 }
 
@@ -90,7 +99,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_file_is_listed_under_its_number() {
-        for part in [Part::Log, Part::Derived, Part::Keys] {
+        for part in [Part::Log, Part::Derived, Part::Keys, Part::Readings] {
             for (engine, listed) in [("postgres", postgres(part)), ("sqlite", sqlite(part))] {
                 let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
                 let folder = migrations.join(engine).join(part.schema());

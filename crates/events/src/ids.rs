@@ -162,6 +162,13 @@ impl MessageId {
     }
 }
 
+impl DeviceId {
+    /// A device has one identifier in a trial, so the two name it.
+    pub fn of(trial_id: TrialId, device: &str) -> Self {
+        Self::new(derive_id("device", &[trial_id.uuid().as_bytes(), identifier::key(device).as_bytes()]))
+    }
+}
+
 impl ArticleId {
     /// By which the article's text in one language is known.
     pub fn text(self, language: &str) -> Uuid {

@@ -88,6 +88,12 @@ pub mod patient {
 
     pub use self::patient::*;
 }
+/// Wearables and what they measure.
+pub mod readings {
+    pub mod device;
+    pub mod kind;
+    pub mod rule;
+}
 /// Adverse events and alerts.
 pub mod safety {
     pub mod adverse_event;
@@ -143,6 +149,8 @@ pub mod registry {
         Alert(AlertId, "alert", crate::safety::alert::AlertEvent);
         /// One attended visit of one subject.
         Visit(VisitId, "visit", crate::visit::VisitEvent);
+        /// A wearable in one trial.
+        Device(DeviceId, "device", crate::readings::device::DeviceEvent);
         /// What somebody is to be told.
         Notification(NotificationId, "notification", crate::messaging::notification::NotificationEvent);
         /// One message to one person by one channel.

@@ -81,6 +81,9 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Blinded<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Quantity(Decimal);
 
+/// Significant digits of what is computed: more than any measurement has, and fewer than a double carries.
+const COMPUTED_DIGITS: u32 = 13;
+
 /// Why a number is not a [`Quantity`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidQuantity {
@@ -106,6 +109,25 @@ impl Quantity {
             return Err(InvalidQuantity::TooPrecise(value.to_string()));
         }
         Ok(Self(value))
+    }
+
+    /// The value that is nearest, to thirteen significant digits; none where it is too great to be one.
+    pub fn nearest(value: f64) -> Option<Self> {
+        Self::new(Decimal::try_from(value).ok()?.round_sf(COMPUTED_DIGITS)?).ok()
+    }
+
+    /// Both together, to thirteen significant digits; where that is too great, the first alone.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = (self.0 + other.0).round_sf(COMPUTED_DIGITS);
+        sum.and_then(|sum| Self::new(sum).ok()).unwrap_or(self)
+    }
+
+    /// The arithmetic mean of so many that come to this, to six decimals; zero of none.
+    #[must_use]
+    pub fn mean_of(self, count: u64) -> Self {
+        let mean = self.0.checked_div(count.into());
+        mean.and_then(|mean| Self::new(mean.round_dp(6)).ok()).unwrap_or(Self::ZERO)
     }
 
     /// The value for exact arithmetic.

@@ -4,6 +4,7 @@ pub use crate::entry::{Entry, TimelineEntry};
 pub use crate::identity::PatientIdentity;
 pub use crate::lists::Page;
 pub use crate::patient_state::PatientState;
+pub use crate::readings::{ReadingBuckets, ReadingsPage};
 pub use crate::reports::ViewStatus;
 pub use crate::search::FoundPatient;
 pub use crate::unblinding::SubjectAllocation;

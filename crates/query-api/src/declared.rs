@@ -90,6 +90,20 @@ pub const DOCUMENTS: &[Document] = &[
         words: &[],
     },
     Document {
+        view: "devices",
+        version: 1,
+        allocation: Allocation(&[]),
+        personal: &[&["serial_number"]],
+        words: &[("status", &["unknown", "assigned", "returned"])],
+    },
+    Document {
+        view: "readings_daily",
+        version: 1,
+        allocation: Allocation(&[]),
+        personal: &[],
+        words: &[("kind", &["heart-rate", "respiratory-rate", "oxygen-saturation", "body-temperature", "blood-glucose", "systolic-blood-pressure", "diastolic-blood-pressure", "step-count", "sleep-duration", "body-weight"])],
+    },
+    Document {
         view: "adverse_events",
         version: 2,
         allocation: Allocation(&[]),
@@ -112,7 +126,7 @@ pub const DOCUMENTS: &[Document] = &[
     },
     Document {
         view: "protocols",
-        version: 2,
+        version: 3,
         allocation: Allocation(&[]),
         personal: &[],
         words: &[],

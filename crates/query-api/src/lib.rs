@@ -31,6 +31,7 @@ mod place;
 mod protocol;
 #[rustfmt::skip]
 mod published;
+mod readings;
 mod render;
 mod reports;
 mod search;
@@ -106,11 +107,14 @@ pub fn router(api: QueryApi) -> Router {
         .route("/v1/trials/{id}/enrolment", get(reports::enrolment))
         .route("/v1/trials/{id}/arms", get(protocol::arms))
         .route("/v1/trials/{id}/eligibility", get(protocol::eligibility))
+        .route("/v1/trials/{id}/reading-rules", get(protocol::reading_rules))
         .route("/v1/trials/{id}/consent-forms", get(protocol::consent_forms))
         .route("/v1/trials/{id}/questionnaires", get(protocol::questionnaires))
         .route("/v1/trials/{id}/questionnaires/{instrument}", get(protocol::questionnaire))
         .route("/v1/patients/by-national-id", get(search::by_national_id))
         .route("/v1/patients/{id}/eligibility", get(eligibility::check))
+        .route("/v1/patients/{id}/readings", get(readings::page))
+        .route("/v1/patients/{id}/readings/buckets", get(readings::buckets))
         .route("/v1/patients/{id}/identity", get(identity::patient))
         .route("/v1/subjects/{id}/allocation", get(unblinding::allocation))
         .route("/v1/patients/{id}/timeline", get(reports::timeline))

@@ -1,6 +1,6 @@
 //! What was defined for a trial, part by part: each is taken out of the trial's protocol, and has its tag.
 
-use ::views::trial::protocols::{Arm, ConsentForm, Eligibility, Protocol, Protocols, Questionnaire};
+use ::views::trial::protocols::{Arm, ConsentForm, Eligibility, Protocol, Protocols, Questionnaire, ReadingRules};
 use ::views::{Standing, Table};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -83,6 +83,27 @@ pub async fn eligibility(
         Some(version) => format!("The trial {id} has no version {version} of its eligibility criteria."),
         None => format!("No eligibility criteria were defined for the trial {id}."),
     };
+    let found = found.ok_or_else(|| Problem::not_found("not-found", missing()))?;
+    Ok(as_of.one(found))
+}
+
+/// `GET /v1/trials/<id>/reading-rules`: the rules in force, or those of a `version`.
+pub async fn reading_rules(
+    State(api): State<QueryApi>,
+    principal: Principal,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut parameters = Parameters::of(&uri)?;
+    let version: Option<u32> = parameters.parsed("version", "a version of the rules: a whole number from 1")?;
+    let (protocol, as_of) = asked(&api, &principal, &id, parameters, headers).await?;
+    let wanted = |rules: &&ReadingRules| version.is_none_or(|version| rules.rules_version == version);
+    let missing = || match version {
+        Some(version) => format!("The trial {id} has no version {version} of its rules for readings."),
+        None => format!("No rules for readings were defined for the trial {id}."),
+    };
+    let found = protocol.reading_rules.iter().rev().find(wanted);
     let found = found.ok_or_else(|| Problem::not_found("not-found", missing()))?;
     Ok(as_of.one(found))
 }

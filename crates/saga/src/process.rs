@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use chrono::{DateTime, Utc};
 use decider::Refusal;
 use domain::process::{
-    AlertProcess, EnrolmentProcess, OnRefusal, Phase, ProcessManager, Route, Step, WithdrawalProcess,
+    AlertProcess, EnrolmentProcess, OnRefusal, Phase, ProcessManager, Route, SilenceProcess, Step, WithdrawalProcess,
 };
 use events::envelope::{Envelope, References};
 use events::registry::AnyEvent;
@@ -13,8 +13,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Every process manager.
-pub static PROCESSES: &[&dyn DynProcess] =
-    &[&Erased::<EnrolmentProcess>::new(), &Erased::<WithdrawalProcess>::new(), &Erased::<AlertProcess>::new()];
+pub static PROCESSES: &[&dyn DynProcess] = &[
+    &Erased::<EnrolmentProcess>::new(),
+    &Erased::<WithdrawalProcess>::new(),
+    &Erased::<AlertProcess>::new(),
+    &Erased::<SilenceProcess>::new(),
+];
 
 /// Where an instance stands after an event.
 pub struct Folded {

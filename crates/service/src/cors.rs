@@ -16,11 +16,27 @@ pub fn allow(router: Router, origins: &[HeaderValue]) -> Router {
         return router;
     }
     let named = |names: &'static [&str]| names.iter().copied().map(HeaderName::from_static);
-    let asked = named(&["idempotency-key", "last-event-id", "request-timeout", "traceparent"]);
-    let told = named(&["anamnesis-position", "idempotency-replayed", "trace-id"]);
+    let asked = named(&[
+        "idempotency-key",
+        "last-event-id",
+        "request-timeout",
+        "traceparent",
+        "tus-resumable",
+        "upload-length",
+        "upload-metadata",
+        "upload-offset",
+    ]);
+    let told = named(&[
+        "anamnesis-position",
+        "idempotency-replayed",
+        "trace-id",
+        "tus-resumable",
+        "upload-length",
+        "upload-offset",
+    ]);
     let cors = CorsLayer::new()
         .allow_origin(origins.to_vec())
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::HEAD, Method::PATCH])
         .allow_headers(
             [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH]
                 .into_iter()

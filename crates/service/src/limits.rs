@@ -16,7 +16,7 @@ use crate::guarded::Guarded;
 use crate::problem::Problem;
 use crate::rate::{Class, Rates};
 use crate::shares::{Limit, Share, Shares};
-use crate::shedding::{Priority, Shedding};
+use crate::shedding::{Admitted, Priority, Shedding};
 
 const REQUESTS: Limit =
     Limit { setting: "account_requests_max", rule: "too-many-requests", of: "requests that are worked on at once" };
@@ -120,6 +120,18 @@ impl Limits {
         self.bodies.read(account, request).await
     }
 
+    /// Takes what a request takes part of whose body is not read here, for as long as it is answered.
+    fn begin(&self, account: &str, request: &Request) -> Result<(Share, impl Send + use<>, Admitted), Problem> {
+        if let Some(rates) = &self.rates {
+            rates.take(Class::of(request), account)?;
+        }
+        let share = self.requests.take(account)?;
+        let overloaded = |_| Problem::unavailable("overloaded", "Too many requests at once.", 1);
+        let permit = self.concurrent.clone().try_acquire_owned().map_err(overloaded)?;
+        let admitted = self.shedding.admit(self.priority(request))?;
+        Ok((share, permit, admitted))
+    }
+
     /// Answers within the limits. What is the account's own is looked at first; of what all share, nothing is taken
     /// before the whole request is there.
     async fn answer(&self, account: &str, request: Request, next: Next) -> Result<Response, Problem> {
@@ -164,6 +176,17 @@ fn held_while_sent(response: Response, share: Share) -> Response {
         return response;
     }
     response.map(|body| Body::new(Guarded::new(body, share)))
+}
+
+/// As [`layer`], for requests that take their bodies in as they come.
+pub async fn streamed(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let account = request.extensions().get::<Principal>().map(|principal| principal.username.to_string());
+    let Some(account) = account else { return next.run(request).await };
+    let begun = limits.begin(&account, &request);
+    match begun {
+        Ok((share, _permit, _admitted)) => held_while_sent(next.run(request).await, share),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Refuses requests beyond the limits, at once rather than late.

@@ -34,10 +34,13 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// answers, and panics that end one request only.
 ///
 /// `open` is for everybody. `protected` is for who has a token and within the limits, in this
-/// order: who has none takes no part of what the limits share out. `probes` is outside the
+/// order: who has none takes no part of what the limits share out. `streamed` is the same, for routes that take a body of any
+/// size in as it comes: neither its size nor the time that it takes is bounded here. `probes` is outside the
 /// limits, too: a process under load is alive and says so.
-pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits: Limits) -> Router {
-    let routes = open.merge(guarded(protected, gate, limits)).fallback(no_route).layer(CompressionLayer::new());
+pub fn wrap(open: Router, protected: Router, streamed: Router, probes: Router, gate: Gate, limits: Limits) -> Router {
+    let streamed = in_pieces(streamed, gate.clone(), limits.clone());
+    let routes = open.merge(guarded(protected, gate, limits)).merge(streamed);
+    let routes = routes.fallback(no_route).layer(CompressionLayer::new());
     let routes = routes.layer(middleware::from_fn(explain)).layer(middleware::from_fn(deadline::layer));
     probes.merge(routes).layer(middleware::from_fn(observe)).layer(middleware::from_fn(trace::layer))
 }
@@ -47,6 +50,17 @@ pub fn wrap(open: Router, protected: Router, probes: Router, gate: Gate, limits:
 pub fn within(open: Router, protected: Router, probes: Router, gate: Gate, limits: Limits) -> Router {
     let routes = open.merge(guarded(protected, gate, limits)).merge(probes).fallback(no_route);
     routes.layer(middleware::from_fn(observe))
+}
+
+fn in_pieces(streamed: Router, gate: Gate, limits: Limits) -> Router {
+    if streamed.has_routes() {
+        streamed
+            .route_layer(DefaultBodyLimit::disable())
+            .route_layer(middleware::from_fn_with_state(limits, limits::streamed))
+            .route_layer(middleware::from_fn_with_state(gate, auth::require))
+    } else {
+        streamed
+    }
 }
 
 fn guarded(protected: Router, gate: Gate, limits: Limits) -> Router {
@@ -204,6 +218,7 @@ fn method_label(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::HEAD => "HEAD",
+        Method::PATCH => "PATCH",
         _ => "other",
     }
 }

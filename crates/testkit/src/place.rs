@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use domain::commands::{COMMANDS, CommandSpec};
-use events::ids::{AccountId, AlertId, PatientId, StreamKey as _, StreamType, SubjectId, TrialId};
+use events::ids::{AccountId, AlertId, DeviceId, PatientId, StreamKey as _, StreamType, SubjectId, TrialId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -69,6 +69,15 @@ impl Place {
         SubjectId::of(PatientId::from(self.patient), TrialId::from(self.trial)).stream().id
     }
 
+    /// The wearable that the participant has, by the name that the examples give it.
+    pub fn device(&self) -> Uuid {
+        DeviceId::of(TrialId::from(self.trial), &self.device_name()).stream().id
+    }
+
+    fn device_name(&self) -> String {
+        format!("W-{}", self.patient.simple())
+    }
+
     /// The person's national id.
     pub fn national_id(&self) -> String {
         format!("N{}", self.patient.simple())
@@ -91,6 +100,7 @@ impl Place {
             StreamType::Visit => self.visit,
             StreamType::Alert => self.alert,
             StreamType::Account => self.account,
+            StreamType::Device => self.device(),
             StreamType::ProtocolNumber
             | StreamType::NationalId
             | StreamType::Enrolment
@@ -124,6 +134,7 @@ impl Place {
                 body["enrolment_mode"] = json!("manual");
             }
             "RegisterSite" => body["code"] = json!(format!("S{}", self.site.simple())),
+            "AssignDevice" => body["device"] = json!(self.device_name()),
             "RaiseAlert" => {
                 body["source_event_id"] = json!(self.report);
                 body["source"]["id"] = json!(self.report);
@@ -200,6 +211,7 @@ impl Place {
             self.spoken_with("SubmitReport", report),
             self.spoken_with("RecordVisit", came),
             self.spoken_with("ReportAdverseEvent", sick),
+            self.spoken("AssignDevice"),
         ]
     }
 }

@@ -68,6 +68,11 @@ pub mod operation {
 pub mod patient {
     pub mod patients;
 }
+/// Wearables and what they measure.
+pub mod readings {
+    pub mod devices;
+    pub mod readings_daily;
+}
 /// The safety of patients.
 pub mod safety {
     pub mod adverse_events;
@@ -113,6 +118,8 @@ pub static ALL: &[&dyn DynView] = &[
     &Erased::<messaging::notifications::Notifications>::new(),
     &Erased::<operation::dead_letters::DeadLetters>::new(),
     &Erased::<patient::patients::Patients>::new(),
+    &Erased::<readings::devices::Devices>::new(),
+    &Erased::<readings::readings_daily::ReadingsDaily>::new(),
     &Erased::<safety::adverse_events::AdverseEvents>::new(),
     &Erased::<safety::alerts::Alerts>::new(),
     &Erased::<site::sites::Sites>::new(),

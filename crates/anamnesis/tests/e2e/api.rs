@@ -115,7 +115,8 @@ impl Api {
 
     /// A request to the side that serves the method.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let urls = if method == Method::POST { &self.command_urls } else { &self.query_urls };
+        let is_written = method == Method::POST || path.starts_with("/v1/uploads/");
+        let urls = if is_written { &self.command_urls } else { &self.query_urls };
         let url = &urls[self.turn.fetch_add(1, Ordering::Relaxed) % urls.len()];
         let request = self.http.request(method, format!("{url}{path}"));
         match &self.token {

@@ -37,6 +37,7 @@ mod printed;
 mod process;
 mod program;
 mod reading;
+mod readings;
 mod recover;
 mod reference;
 mod requirements;

@@ -1,7 +1,8 @@
 //! The operations about single people that no view answers.
 
 use domain::enrolment::eligibility_check::EligibilityCheck;
-use query_api::answers::{FoundPatient, PatientIdentity, SubjectAllocation};
+use events::readings::kind::ReadingKind;
+use query_api::answers::{FoundPatient, PatientIdentity, ReadingBuckets, ReadingsPage, SubjectAllocation};
 use schemars::generate::SchemaGenerator;
 use serde_json::{Value, json};
 
@@ -99,4 +100,61 @@ pub fn purpose(required: bool) -> Value {
         "description": "What personal data are needed for; kept with who asked and when.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[ -~]*[!-~][ -~]*$",
             "examples": ["Call the participant about the visit of tomorrow"]}})
+}
+
+/// What a patient's wearables measured.
+pub fn readings_of(generator: &mut SchemaGenerator) -> Value {
+    let readings = Operation {
+        id: "listPatientReadings".to_owned(),
+        summary: "Lists readings of a patient".to_owned(),
+        description: "Readings of one kind, in the order of their times.".to_owned(),
+        tag: "readings",
+        answer: generator.subschema_for::<ReadingsPage>().to_value(),
+        source: Source::Log,
+    };
+    let text = json!({"type": "string", "pattern": "^[^\\u0000]*$"});
+    let own = vec![
+        query(
+            "limit",
+            "How many at most",
+            json!({"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1_000}),
+        ),
+        query("after", "Begins behind an earlier page: its `next`", text),
+    ];
+    readings.get([of_readings(), own, freshness()].concat())
+}
+
+/// What these measurements come to.
+pub fn buckets_of(generator: &mut SchemaGenerator) -> Value {
+    let buckets = Operation {
+        id: "sumPatientReadingsUp".to_owned(),
+        summary: "Sums readings of a patient up".to_owned(),
+        description: "What readings of one kind come to in spans of so many seconds each: for plots.".to_owned(),
+        tag: "readings",
+        answer: generator.subschema_for::<ReadingBuckets>().to_value(),
+        source: Source::Log,
+    };
+    let seconds = json!({"type": "integer", "minimum": 1, "maximum": 31_622_400});
+    let seconds = required(query("seconds", "How long each span is, counted from 1970 in UTC", seconds));
+    buckets.get([of_readings(), vec![seconds], freshness()].concat())
+}
+
+fn required(mut parameter: Value) -> Value {
+    parameter["required"] = true.into();
+    parameter
+}
+
+/// Which readings are asked for.
+fn of_readings() -> Vec<Value> {
+    let uuid = || json!({"type": "string", "format": "uuid"});
+    let time = || json!({"type": "string", "format": "date-time"});
+    let kinds = json!({"type": "string", "enum": ReadingKind::ALL.map(ReadingKind::name)});
+    vec![
+        id(),
+        required(query("trial_id", "In which trial", uuid())),
+        required(query("kind", "What was measured", kinds)),
+        query("device_id", "Only by this device", uuid()),
+        query("from", "From this time on", time()),
+        query("until", "Before this time; now where it is not said", time()),
+    ]
 }

@@ -14,6 +14,7 @@ use crate::enrolment::subject::Subject;
 use crate::epro::report::Report;
 use crate::messaging::notification::Notification;
 use crate::patient::Patient;
+use crate::readings::device::Device;
 use crate::safety::adverse_event::AdverseEvent;
 use crate::safety::alert::Alert;
 use crate::site::Site;
@@ -94,6 +95,7 @@ impl<'facts> Outlook<'facts> {
             StreamType::Report => self.shows_of(fact.of::<Report>().and_then(Report::participant)),
             StreamType::AdverseEvent => self.shows_of(fact.of::<AdverseEvent>().and_then(AdverseEvent::participant)),
             StreamType::Visit => self.shows_of(fact.of::<Visit>().and_then(Visit::participant)),
+            StreamType::Device => self.shows_of(fact.of::<Device>().and_then(Device::participant)),
             StreamType::Alert => self.shows_about(fact.of::<Alert>().and_then(Alert::references)),
             StreamType::Notification => self.shows_about(fact.of::<Notification>().and_then(Notification::references)),
             StreamType::Site => site_of(fact, stream).is_none_or(|(trial, site)| self.shows_site(trial, site)),

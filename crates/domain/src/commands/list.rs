@@ -23,6 +23,8 @@ pub struct CommandSpec {
     pub creates: bool,
     /// Whether what was asked for is done later: it is answered 202.
     pub accepted: bool,
+    /// Whether it is sent only as a part of something else, which is an address of its own.
+    pub enclosed: bool,
     /// Whose duty it is; tells which roles may send it.
     pub duty: Duty,
     /// Whether people sign it: whoever sends it has shown lately who they are ([`authority::signing`]).
@@ -38,15 +40,16 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
-    /// Whether somebody can send it: others only the program itself carries out.
+    /// Whether somebody can send it by itself: others only the program carries out, or what they are a part of.
     pub fn is_sent(&self) -> bool {
-        self.duty != Duty::Process
+        self.duty != Duty::Process && !self.enclosed
     }
 }
 
 /// Declares the commands: the collection in the address, the module that has the commands, and of each command
 /// whose duty it is, its address (and a shorter one), whether it brings its target into being (`creates`), whether people
-/// sign it (`signed`), whether what was asked for is done later (`accepted`), and what it does.
+/// sign it (`signed`), whether what was asked for is done later (`accepted`), whether it is sent only as a part of something
+/// else (`enclosed`), and what it does.
 macro_rules! commands {
     ($($collection:literal of $($module:ident)::+ { $($command:ident by $duty:ident at $path:literal $(or $alias:literal)? $(, $mark:ident)*: $summary:literal;)+ })+) => {
         $(use crate::$($module)::+::{$($command),+};)+
@@ -102,6 +105,7 @@ macro_rules! commands {
             alias: commands!(@alias $($alias)?),
             creates: commands!(@creates $($mark)*),
             accepted: commands!(@accepted $($mark)*),
+            enclosed: commands!(@enclosed $($mark)*),
             duty: Duty::$duty,
             signed: commands!(@signed $($mark)*),
             summary: $summary,
@@ -121,6 +125,8 @@ macro_rules! commands {
     (@creates $($other:ident)*) => { false };
     (@accepted creates accepted) => { true };
     (@accepted $($other:ident)*) => { false };
+    (@enclosed enclosed) => { true };
+    (@enclosed $($other:ident)*) => { false };
     (@signed signed) => { true };
     (@signed $($other:ident)*) => { false };
 }

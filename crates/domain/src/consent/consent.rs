@@ -168,6 +168,11 @@ impl Consent {
         Ok(false)
     }
 
+    /// The spans of time that it covers: each from a first signature on, up to a withdrawal where there was one.
+    pub fn spans(&self) -> impl Iterator<Item = (DateTime<Utc>, Option<DateTime<Utc>>)> {
+        self.spans.iter().map(|span| (span.begin(), span.end()))
+    }
+
     /// Whether the first signature is later than `time`.
     ///
     /// # Errors

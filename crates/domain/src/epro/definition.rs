@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use events::envelope::Role;
 use events::trial::Comparison;
 use events::trial::questionnaire::{
     AlertMeasure, AlertRule, AlertValue, AllowedAnswers, Item, MissingRule, QuestionnaireDefinition, ScoreDefinition,
@@ -11,7 +10,7 @@ use events::values::Quantity;
 use rust_decimal::Decimal;
 
 use crate::epro::scoring::{Range, range_of_item, range_of_score};
-use crate::safety::alert::ACKNOWLEDGE_MINUTES_MAX;
+use crate::safety::alert_rule;
 use crate::validate::{self, Faults, Invalid};
 
 /// Alert rules of a questionnaire: one report may meet them all, and each tells all its recipients.
@@ -142,24 +141,10 @@ fn check_bands(field: &str, score: &ScoreDefinition, range: &Range) -> Result<()
 }
 
 fn check_rule(field: &str, rule: &AlertRule, definition: &QuestionnaireDefinition) -> Result<(), Faults> {
-    let recipients = format!("{field}/recipients");
-    let minutes = format!("{field}/acknowledge_within_minutes");
-    let others = [
-        validate::code(&format!("{field}/code"), &rule.code),
-        not_empty(recipients.clone(), &rule.recipients),
-        validate::list(&recipients, &rule.recipients),
-        validate::range(&minutes, rule.acknowledge_within_minutes, 1, ACKNOWLEDGE_MINUTES_MAX),
-        check_measure(field, rule, definition),
-    ];
-    let of_recipients = rule.recipients.iter().enumerate().map(|(index, role)| {
-        let here = format!("{recipients}/{index}");
-        if matches!(role, Role::System | Role::Integration) {
-            return Err(out_of_range(here, "a role that people have"));
-        }
-        let is_named = rule.recipients[..index].contains(role);
-        if is_named { Err(out_of_range(here, "a role that is not named before")) } else { Ok(()) }
-    });
-    validate::all(others.into_iter().chain(of_recipients))
+    validate::all([
+        alert_rule::check(field, &rule.code, &rule.recipients, rule.acknowledge_within_minutes),
+        check_measure(field, rule, definition).map_err(Faults::from),
+    ])
 }
 
 /// A rule that no answer can meet is refused.

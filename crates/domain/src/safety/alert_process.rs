@@ -12,6 +12,7 @@ use events::envelope::{Envelope, References, Role};
 use events::epro::report::ReportEvent;
 use events::ids::{AlertId, NotificationId, SubjectId};
 use events::messaging::notification::Urgency;
+use events::readings::device::DeviceEvent;
 use events::registry::AnyEvent;
 use events::safety::adverse_event::AdverseEventChange;
 use events::safety::alert::AlertEvent;
@@ -160,6 +161,8 @@ fn triggered(event: &AnyEvent) -> (&[TriggeredRule], bool) {
         AnyEvent::AdverseEvent(AdverseEventChange::AdverseEventUpdated(event)) => {
             (&event.triggered_rules, event.historical)
         }
+        AnyEvent::Device(DeviceEvent::ReadingsReceived(event)) => (&event.triggered_rules, false),
+        AnyEvent::Device(DeviceEvent::ReadingsReleased(event)) => (&event.triggered_rules, false),
         _ => (&[], false),
     }
 }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use decider::{Aggregate, Context, Facts, Halt};
 use events::identifier::{same, same_language};
 use events::ids::{SiteId, TrialId};
+use events::readings::rule::ReadingRule;
 use events::trial::questionnaire::QuestionnaireDefinition;
 use events::trial::{Blinding, Criterion, EnrolmentMode, MessageTemplateDefined, TrialEvent};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,10 @@ pub struct RegisteredTrial {
     pub questionnaires: Vec<(DateTime<Utc>, QuestionnaireDefinition)>,
     /// The texts of messages that are in force.
     pub templates: Vec<MessageTemplateDefined>,
+    /// The version of the rules by which readings raise alerts; 0 before there are any.
+    pub reading_rules_version: u32,
+    /// These rules.
+    pub reading_rules: Vec<ReadingRule>,
 }
 
 /// Whether a trial enrols.
@@ -258,7 +263,7 @@ impl RegisteredTrial {
 impl Aggregate for Trial {
     type Id = TrialId;
     type Event = TrialEvent;
-    const SNAPSHOT_VERSION: u16 = 4;
+    const SNAPSHOT_VERSION: u16 = 5;
 
     fn evolve(self, event: &TrialEvent, occurred_at: DateTime<Utc>) -> Self {
         let mut course = match (self, event) {
@@ -277,6 +282,8 @@ impl Aggregate for Trial {
                     forms: Vec::new(),
                     questionnaires: Vec::new(),
                     templates: Vec::new(),
+                    reading_rules_version: 0,
+                    reading_rules: Vec::new(),
                 }));
             }
             (Trial::Unregistered, _) => return Trial::Unregistered,
@@ -301,6 +308,10 @@ impl Aggregate for Trial {
             TrialEvent::MessageTemplateDefined(defined) => {
                 course.templates.retain(|known| !known.is_of(&defined.template, &defined.language));
                 course.templates.push(defined.clone());
+            }
+            TrialEvent::ReadingRulesDefined(defined) => {
+                course.reading_rules_version = defined.rules_version;
+                course.reading_rules = defined.rules.clone();
             }
             TrialEvent::EnrolmentOpened(_) => course.enter(EnrolmentStatus::Open, occurred_at),
             TrialEvent::EnrolmentPaused(_) => course.enter(EnrolmentStatus::Paused, occurred_at),

@@ -88,8 +88,8 @@ fn every_part_of_a_definition_at_fault_is_named() {
             "alert_rules/0/acknowledge_within_minutes",
             "alert_rules/0/value",
             "alert_rules/1/acknowledge_within_minutes",
-            "alert_rules/1/measure",
             "alert_rules/1/recipients/0",
+            "alert_rules/1/measure",
         ]
     );
 }

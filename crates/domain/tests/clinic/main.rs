@@ -23,6 +23,7 @@ mod moved;
 mod operation;
 mod processes;
 mod properties;
+mod readings;
 mod reports;
 mod safety;
 mod scopes;

@@ -11,6 +11,7 @@ mod log;
 mod notices;
 mod pool;
 mod primary;
+mod readings;
 mod sagas;
 mod views;
 
@@ -26,6 +27,7 @@ pub use keys::PostgresKeys;
 pub use log::PostgresLog;
 pub use pool::Pool;
 pub use primary::Primary;
+pub use readings::PostgresReadings;
 pub use sagas::PostgresSagas;
 pub use views::{PostgresViews, forget_derived};
 

@@ -24,7 +24,7 @@ pub enum BackupError {
     Damaged(String),
     /// PostgreSQL has its own tools.
     #[error(
-        "what is on PostgreSQL is backed up by PostgreSQL's own tools: pg_dump --schema=log, pg_dump --schema=keys, or \
+        "what is on PostgreSQL is backed up by PostgreSQL's own tools: pg_dump --schema=log, pg_dump --schema=keys, pg_dump --schema=readings, or \
          pg_basebackup with an archive of its write-ahead log (docs/guides/back-up-and-restore.md)"
     )]
     NotEmbedded,
@@ -62,6 +62,18 @@ pub async fn backup_keys(keys: &SqliteFile, to: &Path) -> Result<u64, BackupErro
     copied(keys, Content::Keys, to, async |copy| {
         let keys: i64 = sqlx::query_scalar("SELECT count(*) FROM data_keys").fetch_one(copy).await?;
         Ok(keys.unsigned_abs())
+    })
+    .await
+}
+
+/// Copies the readings of wearables as [`backup`] does the log, and says how many chunks there are.
+///
+/// # Errors
+/// [`BackupError`]; the copy is removed.
+pub async fn backup_readings(readings: &SqliteFile, to: &Path) -> Result<u64, BackupError> {
+    copied(readings, Content::Readings, to, async |copy| {
+        let chunks: i64 = sqlx::query_scalar("SELECT count(*) FROM chunks").fetch_one(copy).await?;
+        Ok(chunks.unsigned_abs())
     })
     .await
 }

@@ -15,6 +15,8 @@ use crate::store::{OpenError, Said};
 const LOG_FILE: &str = "log.db";
 /// The name of the file of what is derived.
 const DERIVED_FILE: &str = "derived.db";
+/// The name of the file of readings of wearables: with the log's.
+const READINGS_FILE: &str = "readings.db";
 /// The name of the file of wrapped data keys.
 const KEYS_FILE: &str = "keys.db";
 /// Held by one process at a time while it opens or closes the files: SQLite's migrations are several transactions.
@@ -31,6 +33,8 @@ pub struct Folder {
     pub derived: SqliteFile,
     /// Wrapped data keys.
     pub keys: SqliteFile,
+    /// Readings of wearables.
+    pub readings: SqliteFile,
     path: Arc<Path>,
     in_use: Arc<File>,
 }
@@ -65,13 +69,16 @@ pub async fn open(folders: Folders<'_>, migrate: bool) -> Result<Folder, OpenErr
     let log = open_file(&path.join(LOG_FILE), Content::Log, alone).await?;
     let derived = open_file(&folders.derived.join(DERIVED_FILE), Content::Derived, alone).await?;
     let keys = open_file(&folders.keys.join(KEYS_FILE), Content::Keys, alone).await?;
+    let readings = open_file(&path.join(READINGS_FILE), Content::Readings, alone).await?;
     if migrate {
-        for (file, part) in [(&log, Part::Log), (&derived, Part::Derived), (&keys, Part::Keys)] {
+        for (file, part) in
+            [(&log, Part::Log), (&derived, Part::Derived), (&keys, Part::Keys), (&readings, Part::Readings)]
+        {
             run(file, part).await.map_err(OpenError::Migrate)?;
         }
     }
     drop(opening);
-    Ok(Folder { log, derived, keys, path: path.into(), in_use: Arc::new(in_use) })
+    Ok(Folder { log, derived, keys, readings, path: path.into(), in_use: Arc::new(in_use) })
 }
 
 async fn open_file(path: &Path, content: Content, alone: bool) -> Result<SqliteFile, OpenError> {
@@ -123,6 +130,7 @@ fn torn(path: &Path, content: Content, what: String) -> OpenError {
         Content::Log => OpenError::Torn { file, what },
         Content::Derived => OpenError::TornDerived { file, what },
         Content::Keys => OpenError::TornKeys { file, what },
+        Content::Readings => OpenError::TornReadings { file, what },
     }
 }
 
@@ -139,10 +147,11 @@ impl Folder {
             && self.in_use.unlock().is_ok()
             && self.in_use.try_lock().is_ok()
         {
-            for file in [&self.log, &self.derived, &self.keys] {
+            for file in [&self.log, &self.derived, &self.keys, &self.readings] {
                 drop(soundness::mark_closed(file).await);
             }
         }
+        self.readings.close().await;
         self.keys.close().await;
         self.derived.close().await;
         self.log.close().await;

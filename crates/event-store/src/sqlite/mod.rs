@@ -1,5 +1,5 @@
-//! The embedded engine: a SQLite file for the log, one for what is derived from it (docs/adr/0018), and one for keys
-//! (docs/adr/0036).
+//! The embedded engine: a SQLite file for the log, one for what is derived from it (docs/adr/0018), one for keys
+//! (docs/adr/0036), and one for readings of wearables (docs/adr/0047).
 
 mod backup;
 mod batch;
@@ -8,6 +8,7 @@ mod declared;
 mod folder;
 mod keys;
 mod log;
+mod readings;
 mod references;
 mod rows;
 mod sagas;
@@ -22,12 +23,13 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub use backup::{BackedUp, BackupError, backup, backup_keys};
+pub use backup::{BackedUp, BackupError, backup, backup_keys, backup_readings};
 pub use coordination::{SqliteCheckpoints, SqliteLeases};
 pub use declared::forget_derived;
 pub use folder::{Folder, Folders, open};
 pub use keys::SqliteKeys;
 pub use log::SqliteLog;
+pub use readings::SqliteReadings;
 pub use sagas::SqliteSagas;
 pub use views::SqliteViews;
 pub use writer::Writer;
@@ -54,6 +56,8 @@ pub enum Content {
     /// What can be made again from the log. It need not wait for the disk (docs/adr/0010); a power cut takes
     /// the last commits back, never a part of one.
     Derived,
+    /// Readings of wearables: the truth beside the log.
+    Readings,
     /// Wrapped data keys: what was sealed under one that a power cut takes back is lost.
     Keys,
 }
@@ -63,14 +67,14 @@ pub fn connect_options(path: &Path, content: Content) -> SqliteConnectOptions {
     let options = match content {
         // Where a destroyed key was there are zeros.
         Content::Keys => SqliteConnectOptions::new().pragma("secure_delete", "on"),
-        Content::Log | Content::Derived => SqliteConnectOptions::new(),
+        Content::Log | Content::Derived | Content::Readings => SqliteConnectOptions::new(),
     };
     options
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(match content {
-            Content::Log | Content::Keys => SqliteSynchronous::Full,
+            Content::Log | Content::Keys | Content::Readings => SqliteSynchronous::Full,
             Content::Derived => SqliteSynchronous::Normal,
         })
         .busy_timeout(BUSY_WAIT_MAX)

@@ -67,7 +67,7 @@ pub async fn damage_of(connection: &mut SqliteConnection, content: Content) -> R
     }
     match content {
         Content::Log => gap(connection).await,
-        Content::Derived | Content::Keys => Ok(None),
+        Content::Derived | Content::Keys | Content::Readings => Ok(None),
     }
 }
 

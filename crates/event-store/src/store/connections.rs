@@ -5,7 +5,7 @@ use super::{Engine, Store};
 /// The shared connections to one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionUse {
-    /// What is kept there: `log`, `derived` or `keys`; `all` where log and derived data are in one.
+    /// What is kept there: `log`, `derived`, `keys` or `readings`; `all` where log and derived data are in one.
     pub database: &'static str,
     /// Connections that wait for somebody.
     pub idle: u32,
@@ -34,7 +34,12 @@ impl Store {
                 std::iter::once(ConnectionUse::of(one, &**log)).chain(apart).collect()
             }
             Engine::Sqlite(folder) => {
-                let files = [("log", &folder.log), ("derived", &folder.derived), ("keys", &folder.keys)];
+                let files = [
+                    ("log", &folder.log),
+                    ("derived", &folder.derived),
+                    ("keys", &folder.keys),
+                    ("readings", &folder.readings),
+                ];
                 files.into_iter().map(|(name, file)| ConnectionUse::of(name, &file.read)).collect()
             }
         }

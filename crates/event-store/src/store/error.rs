@@ -63,6 +63,17 @@ pub enum OpenError {
         /// What is wrong.
         what: String,
     },
+    /// Readings that cannot be read any more.
+    #[error(
+        "the readings in {file} are damaged: {what}. It was copied while it was in use, or its disk fails; nothing was \
+         changed. Restore a copy; what came since has to be sent again"
+    )]
+    TornReadings {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The derived data were made from another log.
     #[error(
         "the derived data are of log {found}, the log is {log}: one of the two addresses is wrong, or the log was \

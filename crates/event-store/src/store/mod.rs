@@ -15,6 +15,7 @@ use crate::checkpoints::CheckpointStore;
 use crate::leases::LeaseStore;
 use crate::log::EventLog;
 use crate::postgres::{self, Pool};
+use crate::readings::ReadingStore;
 use crate::sagas::SagaStore;
 use crate::sealer::Sealer;
 use crate::sqlite::{self, BackedUp, BackupError, Folder};
@@ -76,6 +77,8 @@ pub struct Store {
     pub leases: Arc<dyn LeaseStore>,
     /// The wrapped data keys.
     pub keys: Arc<dyn KeyStore>,
+    /// The readings of wearables.
+    pub readings: Arc<dyn ReadingStore>,
     // Set where this process has the keys.
     pub(crate) sealer: Arc<OnceLock<Sealer>>,
     engine: Engine,
@@ -139,6 +142,18 @@ impl Store {
         match &self.engine {
             Engine::Postgres { .. } => Err(BackupError::NotEmbedded),
             Engine::Sqlite(folder) => sqlite::backup_keys(&folder.keys, to).await,
+        }
+    }
+
+    /// Copies the readings of wearables of the embedded engine as [`Store::back_up`] does the log, and says how many chunks there
+    /// are.
+    ///
+    /// # Errors
+    /// [`BackupError`]; nothing is left of the copy then.
+    pub async fn back_up_readings(&self, to: &Path) -> Result<u64, BackupError> {
+        match &self.engine {
+            Engine::Postgres { .. } => Err(BackupError::NotEmbedded),
+            Engine::Sqlite(folder) => sqlite::backup_readings(&folder.readings, to).await,
         }
     }
 

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::{Engine, OpenError, Said, Store, StoreOptions};
 use crate::migrations::{self, Part};
 use crate::postgres::{
-    self, Pool, PostgresCheckpoints, PostgresKeys, PostgresLeases, PostgresLog, PostgresSagas, PostgresViews, Primary,
+    self, Pool, PostgresCheckpoints, PostgresKeys, PostgresLeases, PostgresLog, PostgresReadings, PostgresSagas,
+    PostgresViews, Primary,
 };
-use crate::sqlite::{self, Folders, SqliteCheckpoints, SqliteKeys, SqliteLeases, SqliteLog, SqliteSagas, SqliteViews};
+use crate::sqlite::{
+    self, Folders, SqliteCheckpoints, SqliteKeys, SqliteLeases, SqliteLog, SqliteReadings, SqliteSagas, SqliteViews,
+};
 use crate::views::ViewWaits;
 
 pub async fn open(url: &str, options: &StoreOptions) -> Result<Store, OpenError> {
@@ -54,7 +57,8 @@ async fn open_postgres(
     let beside = if keys_url == url { &log } else { &derived };
     let keys = keys_apart.clone().unwrap_or_else(|| beside.clone());
     if options.migrate {
-        for (pool, part) in [(&log, Part::Log), (&derived, Part::Derived), (&keys, Part::Keys)] {
+        for (pool, part) in [(&log, Part::Log), (&derived, Part::Derived), (&keys, Part::Keys), (&log, Part::Readings)]
+        {
             migrations::postgres(part).run(&**pool).await.map_err(OpenError::Migrate)?;
         }
     }
@@ -67,6 +71,7 @@ async fn open_postgres(
         views,
         leases: Arc::new(PostgresLeases::open(derived)),
         keys: Arc::new(PostgresKeys::open(keys)),
+        readings: Arc::new(PostgresReadings::open(log.clone())),
         sealer: Default::default(),
         engine: Engine::Postgres { log, derived: derived_apart, keys: keys_apart },
     })
@@ -95,6 +100,7 @@ async fn open_sqlite(folders: Folders<'_>, options: &StoreOptions) -> Result<Sto
         views,
         leases: Arc::new(SqliteLeases::open(derived)),
         keys: Arc::new(SqliteKeys::open(folder.keys.clone())),
+        readings: Arc::new(SqliteReadings::open(folder.readings.clone())),
         sealer: Default::default(),
         engine: Engine::Sqlite(folder),
     })

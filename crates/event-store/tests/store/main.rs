@@ -13,6 +13,7 @@ mod log_contract;
 mod opening;
 mod plan;
 mod pooler;
+mod readings;
 mod roles;
 mod sagas;
 mod sealing;

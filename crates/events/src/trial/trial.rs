@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::Role;
 use crate::identifier::{same, same_language};
 use crate::ids::SiteId;
+use crate::readings::rule::ReadingRule;
 use crate::trial::questionnaire::QuestionnaireDefinition;
 use crate::values::Quantity;
 
@@ -224,6 +225,15 @@ impl MessageTemplateDefined {
     }
 }
 
+/// The rules by which readings raise alerts were defined, in place of earlier ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadingRulesDefined {
+    /// From 1, up by one with every definition.
+    pub rules_version: u32,
+    /// All of them.
+    pub rules: Vec<ReadingRule>,
+}
+
 event_set! {
     /// What can happen to a trial.
     pub enum TrialEvent in Trial {
@@ -237,5 +247,6 @@ event_set! {
         EnrolmentPaused = 1;
         EnrolmentClosed = 1;
         MessageTemplateDefined = 1;
+        ReadingRulesDefined = 1;
     }
 }

@@ -59,6 +59,7 @@ pub const METRICS: &[Metric] = &[
     metric("anamnesis_process_manager_steps_total", COUNTER, &["process_manager", "outcome"], "Steps by how they ended: done, refused or failed"),
     metric("anamnesis_process_manager_stuck_instances", GAUGE, &["process_manager"], "Instances that cannot be folded; the others go on"),
     metric("anamnesis_process_manager_timer_overdue_seconds", GAUGE, &["process_manager"], "How late the last timer fired"),
+    metric("anamnesis_readings_total", COUNTER, &["outcome"], "Readings of wearables that were sent: stored, apart (of a device that is not known to be the subject's), known (there before) or refused"),
     metric("anamnesis_relay_delay_seconds", DELAY, &[], "Time from when an event was recorded until JetStream had it"),
     metric("anamnesis_relay_failures_total", COUNTER, &[], "How often the relay had to begin again"),
     metric("anamnesis_relay_lag_events", GAUGE, &[], "Events of the log that JetStream is not known to have, also while it is away"),

@@ -31,7 +31,7 @@ async fn serve(task: &str) -> i32 {
     }
     let (gate, _store) = crate::server::gate(&SigningKeys::random().expect("keys"), &[]).await;
     let probes = Health::new(vec![supervisor.check()]).router();
-    let router = server::wrap(Router::new(), Router::new(), probes, gate, Limits::new(1024, LONG, 1));
+    let router = server::wrap(Router::new(), Router::new(), Router::new(), probes, gate, Limits::new(1024, LONG, 1));
     server::serve(listener, None, router, CONNECTIONS, shutdown).await;
     match supervisor.end(END_MAX).await {
         Ok(()) => 0,

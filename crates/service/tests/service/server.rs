@@ -100,7 +100,7 @@ impl Server {
             .route("/export", get(move || async move { endless_answer(exported) }));
         let probes = Health::new(Vec::new()).router();
         let (gate, store) = gate(&keys, &["tester", "other", "a", "b"]).await;
-        let router = server::wrap(open, protected, probes, gate, limits);
+        let router = server::wrap(open, protected, Router::new(), probes, gate, limits);
         let router = cors::allow(router, &[cors::origin(ORIGIN).expect("an origin")]);
         let router = headers::secure(router, tls.is_some());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");

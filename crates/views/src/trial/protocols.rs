@@ -1,6 +1,7 @@
 //! What each trial is by its protocol: everything that was defined for it, in every version.
 
 use authority::Area;
+use events::readings::rule::ReadingRule;
 use events::trial::questionnaire::{AlertRule, Item, QuestionnaireDefinition, ScoreDefinition};
 use events::trial::{Blinding, Criterion, EnrolmentMode, TrialEvent};
 
@@ -33,6 +34,18 @@ pub struct Protocol {
     pub questionnaires: Vec<Questionnaire>,
     /// The texts of messages in every version and language, in the order in which they were defined.
     pub message_templates: Vec<MessageTemplate>,
+    /// The rules by which readings raise alerts in every version, those in force last.
+    pub reading_rules: Vec<ReadingRules>,
+}
+
+/// The rules by which readings raise alerts, in one version.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReadingRules {
+    /// From 1, up by one with every definition.
+    pub rules_version: u32,
+    /// All rules of this version.
+    rules: Vec<ReadingRule>,
+    defined_at: DateTime<Utc>,
 }
 
 /// An arm of a trial.
@@ -108,7 +121,7 @@ pub struct Questionnaire {
 impl Table for Protocols {
     type Document = Protocol;
     const NAME: &'static str = "protocols";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const COLUMNS: &'static [Column<Protocol>] = &[
         named("protocol", |trial| trial.protocol.clone().into()),
         time("registered_at", |trial| trial.registered_at.into()),
@@ -159,6 +172,11 @@ impl View for Protocols {
                 text: defined.text.clone(),
                 defined_at: envelope.occurred_at,
             }),
+            TrialEvent::ReadingRulesDefined(defined) => document.reading_rules.push(ReadingRules {
+                rules_version: defined.rules_version,
+                rules: defined.rules.clone(),
+                defined_at: envelope.occurred_at,
+            }),
             TrialEvent::TrialRegistered(_)
             | TrialEvent::SiteJoined(_)
             | TrialEvent::EnrolmentOpened(_)
@@ -185,6 +203,7 @@ fn registered(event: &TrialEvent, envelope: &Envelope) -> Option<Protocol> {
         consent_forms: Vec::new(),
         questionnaires: Vec::new(),
         message_templates: Vec::new(),
+        reading_rules: Vec::new(),
     })
 }
 

@@ -185,7 +185,8 @@ impl Trial {
             | TrialEvent::EligibilityDefined(_)
             | TrialEvent::ConsentFormPublished(_)
             | TrialEvent::QuestionnaireDefined(_)
-            | TrialEvent::MessageTemplateDefined(_) => {}
+            | TrialEvent::MessageTemplateDefined(_)
+            | TrialEvent::ReadingRulesDefined(_) => {}
         }
     }
 

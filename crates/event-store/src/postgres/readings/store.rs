@@ -1,0 +1,287 @@
+//! Storing portions of uploads, and what becomes of chunks.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Datelike as _, Months, NaiveDate, Utc};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use crate::log::row::signed;
+use crate::readings::{Parcel, Portion, Reading, ReadingsError, RefusedLine, Settled, Stored, another_value};
+
+/// Whose readings an upload holds: trial and patient.
+type Of = (Uuid, Uuid);
+
+/// Held while a month's partition is made: two that make it at once would refuse each other.
+const MAKING_PARTITIONS: i64 = 0x7265_6164_696e_6773;
+
+/// The months, by their first days, in which readings of a portion lie.
+pub fn months(portion: &Portion) -> BTreeSet<NaiveDate> {
+    let readings = portion.parcels.iter().flat_map(|parcel| &parcel.readings);
+    readings.filter_map(|reading| reading.at.date_naive().with_day(1)).collect()
+}
+
+/// Makes the partitions of these months where they are missing.
+pub async fn make_partitions(connection: &mut PgConnection, months: &[NaiveDate]) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKING_PARTITIONS).execute(&mut *connection).await?;
+    for month in months {
+        let (Some(next), name) = (month.checked_add_months(Months::new(1)), month.format("%Y_%m")) else { continue };
+        let sql = format!(
+            "CREATE TABLE IF NOT EXISTS readings.readings_{name} PARTITION OF readings.readings
+             FOR VALUES FROM ('{month} 00:00:00Z') TO ('{next} 00:00:00Z')"
+        );
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The numbers of the series of what a parcel holds, made where they are missing.
+async fn series(
+    connection: &mut PgConnection,
+    (trial_id, patient_id): Of,
+    parcel: &Parcel,
+) -> Result<HashMap<&'static str, i64>, sqlx::Error> {
+    let kinds: BTreeSet<&'static str> = parcel.readings.iter().map(|reading| reading.kind).collect();
+    let mut numbers = HashMap::new();
+    for kind in kinds {
+        // The same value again, so that the row is returned.
+        let number: i64 = sqlx::query_scalar(
+            "INSERT INTO readings.series (patient_id, trial_id, kind, device_id) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (patient_id, trial_id, kind, device_id) DO UPDATE SET kind = excluded.kind RETURNING series",
+        )
+        .bind(patient_id)
+        .bind(trial_id)
+        .bind(kind)
+        .bind(parcel.device_id.uuid())
+        .fetch_one(&mut *connection)
+        .await?;
+        numbers.insert(kind, number);
+    }
+    Ok(numbers)
+}
+
+/// Moves an upload on, where it stands where the portion begins.
+async fn advance(connection: &mut PgConnection, portion: &Portion) -> Result<Of, ReadingsError> {
+    let moved: Option<Of> = sqlx::query_as(
+        "UPDATE readings.uploads SET received = $3, rest = $4, skipping = $5, lines = lines + $6, ended_at = $7,
+             header = coalesce(header, $8)
+         WHERE upload_id = $1 AND received = $2 AND ended_at IS NULL RETURNING trial_id, patient_id",
+    )
+    .bind(portion.upload_id)
+    .bind(signed(portion.from))
+    .bind(signed(portion.to))
+    .bind(&portion.rest)
+    .bind(portion.skipping)
+    .bind(signed(portion.lines))
+    .bind(portion.ended_at)
+    .bind(&portion.header)
+    .fetch_optional(connection)
+    .await
+    .map_err(ReadingsError::database("moving an upload on"))?;
+    moved.ok_or(ReadingsError::Moved)
+}
+
+/// Readings as columns.
+struct Columns {
+    series: Vec<i64>,
+    at: Vec<DateTime<Utc>>,
+    lasts: Vec<i64>,
+    values: Vec<f64>,
+}
+
+impl Columns {
+    fn of(readings: &[Reading], numbers: &HashMap<&'static str, i64>) -> Self {
+        Self {
+            series: readings.iter().map(|reading| numbers.get(reading.kind).copied().unwrap_or_default()).collect(),
+            at: readings.iter().map(|reading| reading.at).collect(),
+            lasts: readings.iter().map(|reading| reading.lasts).collect(),
+            values: readings.iter().map(|reading| reading.value).collect(),
+        }
+    }
+}
+
+/// Stores a parcel as a chunk; gives the readings that are new, by their place, and those of which another value is on record.
+async fn store_parcel(
+    connection: &mut PgConnection,
+    of: Of,
+    portion: &Portion,
+    parcel: &Parcel,
+) -> Result<(Vec<usize>, Vec<RefusedLine>), sqlx::Error> {
+    let times = || parcel.readings.iter().map(|reading| reading.at);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok((Vec::new(), Vec::new())) };
+    let numbers = series(connection, of, parcel).await?;
+    let chunk: i64 = sqlx::query_scalar(
+        "INSERT INTO readings.chunks (chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead, first_at,
+             last_at, stored_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING chunk",
+    )
+    .bind(parcel.chunk_id)
+    .bind(portion.upload_id)
+    .bind(of.0)
+    .bind(of.1)
+    .bind(parcel.device_id.uuid())
+    .bind(&parcel.device)
+    .bind(parcel.clock_ahead_seconds)
+    .bind(first)
+    .bind(last)
+    .bind(portion.now)
+    .fetch_one(&mut *connection)
+    .await?;
+    let columns = Columns::of(&parcel.readings, &numbers);
+    let inserted = sqlx::query(
+        "INSERT INTO readings.readings (series, at, lasts, value, chunk)
+         SELECT series, at, lasts, value, $5
+         FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::float8[]) AS given (series, at, lasts, value)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&columns.series)
+    .bind(&columns.at)
+    .bind(&columns.lasts)
+    .bind(&columns.values)
+    .bind(chunk)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if inserted == parcel.readings.len() as u64 {
+        return Ok(((0..parcel.readings.len()).collect(), Vec::new()));
+    }
+    if inserted == 0 {
+        sqlx::query("DELETE FROM readings.chunks WHERE chunk = $1").bind(chunk).execute(&mut *connection).await?;
+    }
+    compare(connection, parcel, chunk, &columns).await
+}
+
+/// What stands on record under the keys of a parcel of which some were known: which are of this chunk, and which have another
+/// value.
+async fn compare(
+    connection: &mut PgConnection,
+    parcel: &Parcel,
+    chunk: i64,
+    columns: &Columns,
+) -> Result<(Vec<usize>, Vec<RefusedLine>), sqlx::Error> {
+    let on_record: Vec<(i64, f64, i64)> = sqlx::query_as(
+        "SELECT given.place, readings.value, readings.chunk
+         FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[])
+             WITH ORDINALITY AS given (series, at, lasts, place)
+         JOIN readings.readings USING (series, at, lasts) ORDER BY given.place",
+    )
+    .bind(&columns.series)
+    .bind(&columns.at)
+    .bind(&columns.lasts)
+    .fetch_all(connection)
+    .await?;
+    let (mut new, mut refused, mut mine) = (Vec::new(), Vec::new(), HashSet::new());
+    for (place, value, of) in on_record {
+        let place = usize::try_from(place - 1).unwrap_or_default();
+        let Some(reading) = parcel.readings.get(place) else { continue };
+        // Of two within the parcel the first was stored.
+        if of == chunk && mine.insert(reading.key()) {
+            new.push(place);
+            continue;
+        }
+        #[expect(clippy::float_cmp, reason = "the same number came back, or another one")]
+        if value != reading.value {
+            refused.push(another_value(reading, value));
+        }
+    }
+    Ok((new, refused))
+}
+
+async fn refuse(connection: &mut PgConnection, upload_id: Uuid, lines: &[RefusedLine]) -> Result<(), sqlx::Error> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let texts = |of: fn(&RefusedLine) -> &str| lines.iter().map(|line| of(line).to_owned()).collect::<Vec<_>>();
+    sqlx::query(
+        "INSERT INTO readings.refused_lines (upload_id, line, field, rule, message)
+         SELECT $1, line, field, rule, message
+         FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) AS given (line, field, rule, message)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(upload_id)
+    .bind(lines.iter().map(|line| signed(line.line)).collect::<Vec<_>>())
+    .bind(texts(|line| &line.field))
+    .bind(texts(|line| &line.rule))
+    .bind(texts(|line| &line.message))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores a portion within a transaction.
+pub async fn store_all(connection: &mut PgConnection, portion: &Portion) -> Result<Stored, ReadingsError> {
+    let of = advance(connection, portion).await?;
+    let failed = ReadingsError::database("storing readings");
+    let (mut stored, mut refused) = (Stored::default(), portion.refused.clone());
+    let (mut received, mut apart) = (0_u64, 0_u64);
+    for parcel in &portion.parcels {
+        let (new, others) = store_parcel(connection, of, portion, parcel).await.map_err(&failed)?;
+        *(if parcel.apart { &mut apart } else { &mut received }) += new.len() as u64;
+        stored.known += (parcel.readings.len() - new.len() - others.len()) as u64;
+        stored.refused += others.len() as u64;
+        refused.extend(others);
+        stored.new.push(new);
+    }
+    refuse(connection, portion.upload_id, &refused).await.map_err(&failed)?;
+    sqlx::query(
+        "UPDATE readings.uploads SET stored = stored + $2, apart = apart + $3, known = known + $4, refused = refused + $5
+         WHERE upload_id = $1",
+    )
+    .bind(portion.upload_id)
+    .bind(signed(received))
+    .bind(signed(apart))
+    .bind(signed(stored.known))
+    .bind(signed(refused.len() as u64))
+    .execute(connection)
+    .await
+    .map_err(&failed)?;
+    Ok(stored)
+}
+
+/// Deletes the readings of a chunk, and the chunk; tells how many there were.
+pub async fn delete_chunk(connection: &mut PgConnection, chunk_id: Uuid) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM readings.readings USING readings.chunks, readings.series
+         WHERE chunks.chunk_id = $1 AND series.patient_id = chunks.patient_id AND series.trial_id = chunks.trial_id
+             AND series.device_id = chunks.device_id AND readings.series = series.series
+             AND readings.at BETWEEN chunks.first_at AND chunks.last_at AND readings.chunk = chunks.chunk",
+    )
+    .bind(chunk_id)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("DELETE FROM readings.chunks WHERE chunk_id = $1").bind(chunk_id).execute(connection).await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Notes how the log took a chunk.
+pub async fn settle(connection: &mut PgConnection, chunk_id: Uuid, settled: &Settled) -> Result<(), sqlx::Error> {
+    let state: i16 = match settled {
+        Settled::Received => 1,
+        Settled::Apart => 2,
+        Settled::Refused(lines) => {
+            let of: Option<Uuid> = sqlx::query_scalar("SELECT upload_id FROM readings.chunks WHERE chunk_id = $1")
+                .bind(chunk_id)
+                .fetch_optional(&mut *connection)
+                .await?;
+            let Some(upload_id) = of else { return Ok(()) };
+            let deleted = delete_chunk(connection, chunk_id).await?;
+            refuse(connection, upload_id, lines).await?;
+            sqlx::query(
+                "UPDATE readings.uploads SET stored = greatest(stored - $2, 0), refused = refused + $2
+                 WHERE upload_id = $1",
+            )
+            .bind(upload_id)
+            .bind(signed(deleted))
+            .execute(connection)
+            .await?;
+            return Ok(());
+        }
+    };
+    sqlx::query("UPDATE readings.chunks SET state = $2 WHERE chunk_id = $1")
+        .bind(chunk_id)
+        .bind(state)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Telling the log of what was stored, and storing nothing of which it does not want to hear.
+
+use std::error::Error;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use command_api::sending::{self, Sent};
+use domain::commands::AnyCommand;
+use domain::readings::receipt::ReceiveReadings;
+use domain::readings::terms::{Terms, UploadTerms};
+use event_store::clock;
+use event_store::execute::{ExecuteError, Executed, Executor, Request};
+use event_store::readings::{
+    Canonical, ChunkRecord, Parcel, Reading, ReadingStore, ReadingsError, RefusedLine, Settled,
+};
+use events::TimeZone;
+use events::envelope::Actor;
+use events::ids::{PatientId, StreamKey as _, TrialId};
+use events::readings::device::Chunk;
+use service::auth::Principal;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::summary;
+
+/// How old a chunk is of which the log should have been told: whoever stored it is gone.
+const LEFT_AFTER: TimeDelta = TimeDelta::seconds(60);
+/// How often it is looked for such chunks.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// Chunks that are looked at together.
+const PAGE: u32 = 16;
+/// The event that tells of readings that are stored apart.
+const QUARANTINED: &str = "ReadingsQuarantined";
+
+/// Who takes readings, and for whom.
+#[derive(Clone, Copy)]
+pub struct Of<'upload> {
+    /// Who sends them.
+    pub principal: &'upload Principal,
+    /// The upload.
+    pub upload_id: Uuid,
+    /// Whose they are.
+    pub patient_id: PatientId,
+    /// The trial.
+    pub trial_id: TrialId,
+}
+
+/// What readings are judged by now.
+///
+/// # Errors
+/// [`ExecuteError`].
+pub async fn terms(
+    executor: &Executor,
+    patient_id: PatientId,
+    trial_id: TrialId,
+    devices: Vec<String>,
+) -> Result<Terms, ExecuteError> {
+    Ok(executor.inquire(&UploadTerms { patient_id, trial_id, devices }).await?.answer)
+}
+
+fn receive(of: (PatientId, TrialId), device: &str, chunk: Chunk) -> AnyCommand {
+    let (patient_id, trial_id) = of;
+    let receive = ReceiveReadings { trial_id, patient_id, device: device.to_owned(), chunk };
+    (events::ids::DeviceId::of(trial_id, device), receive).into()
+}
+
+fn settled(executed: &Executed) -> Settled {
+    match executed.receipt.events.iter().any(|event| event.event_type == QUARANTINED) {
+        true => Settled::Apart,
+        false => Settled::Received,
+    }
+}
+
+/// What became of a parcel.
+#[derive(Debug)]
+pub enum Told {
+    /// The log has it, up to this position.
+    At(u64),
+    /// The log does not want it, and it is not stored any more.
+    Refused(Box<ExecuteError>),
+}
+
+/// Why the log could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The log or its keys are away.
+    #[error("the log cannot be told of readings")]
+    Execute(#[from] ExecuteError),
+    /// The readings are.
+    #[error("the readings cannot be kept")]
+    Readings(#[from] ReadingsError),
+}
+
+/// Tells the log of the readings of a parcel that are new.
+///
+/// # Errors
+/// [`RecordError`]; it is told later.
+pub async fn record(
+    executor: &Executor,
+    store: &dyn ReadingStore,
+    of: Of<'_>,
+    zone: TimeZone,
+    parcel: &Parcel,
+    new: &[usize],
+) -> Result<Option<Told>, RecordError> {
+    let readings: Vec<&Reading> = new.iter().filter_map(|place| parcel.readings.get(*place)).collect();
+    let canonical: Vec<Canonical<'_>> =
+        readings.iter().map(|reading| (reading.kind, reading.at, reading.lasts, reading.value)).collect();
+    let (chunk_id, ahead) = (parcel.chunk_id, parcel.clock_ahead_seconds);
+    let Some(chunk) = summary::chunk(chunk_id, of.upload_id, ahead, zone, &canonical) else { return Ok(None) };
+    let command = receive((of.patient_id, of.trial_id), &parcel.device, chunk);
+    match sending::send(executor, of.principal, command, Sent::As(chunk_id)).await {
+        Ok(executed) => {
+            store.settle(chunk_id, &settled(&executed)).await?;
+            Ok(Some(Told::At(executed.receipt.position)))
+        }
+        Err(error @ ExecuteError::Refused(_)) => {
+            let lines = readings.iter().map(|reading| refused(reading.line, &error)).collect();
+            store.settle(chunk_id, &Settled::Refused(lines)).await?;
+            Ok(Some(Told::Refused(Box::new(error))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refused(line: u64, error: &ExecuteError) -> RefusedLine {
+    let (rule, message) = match error {
+        ExecuteError::Refused(refusal) => (refusal.rule.clone(), refusal.message.clone()),
+        other => ("refused".to_owned(), other.to_string()),
+    };
+    RefusedLine { line, field: "at".to_owned(), rule, message }
+}
+
+/// Tells the log of what was stored by somebody who did not come so far, again and again until asked to stop.
+pub async fn tell_what_is_left(
+    executor: Executor,
+    store: std::sync::Arc<dyn ReadingStore>,
+    shutdown: CancellationToken,
+) {
+    let telling = async {
+        loop {
+            if let Err(error) = tell_some(&executor, &*store).await {
+                tracing::warn!(error = &error as &dyn Error, "the log is not told of all readings yet");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = telling => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn tell_some(executor: &Executor, store: &dyn ReadingStore) -> Result<(), RecordError> {
+    loop {
+        let left = store.unsettled(clock::now() - LEFT_AFTER, PAGE).await?;
+        for record in &left {
+            tell_again(executor, store, record).await?;
+        }
+        if left.len() < PAGE as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn tell_again(executor: &Executor, store: &dyn ReadingStore, record: &ChunkRecord) -> Result<(), RecordError> {
+    let canonical: Vec<Canonical<'_>> =
+        record.readings.iter().map(|(kind, at, lasts, value)| (kind.as_str(), *at, *lasts, *value)).collect();
+    let zone = terms(executor, record.patient_id, record.trial_id, Vec::new()).await?.zone;
+    let chunk = summary::chunk(record.chunk_id, record.upload_id, record.clock_ahead_seconds, zone, &canonical);
+    let Some(chunk) = chunk else {
+        return Ok(store.settle(record.chunk_id, &Settled::Refused(Vec::new())).await?);
+    };
+    let command = receive((record.patient_id, record.trial_id), &record.device, chunk);
+    let fingerprint = executor.marks()?.fingerprint(&command.to_json());
+    // Whoever sent it might when it was stored; where the log has it already it gives the answer that it gave then.
+    let request = Request::own(record.chunk_id, fingerprint, Actor::system("readings"), record.device_id.stream());
+    let settled = match executor.execute(&request, &command).await {
+        Ok(executed) => settled(&executed),
+        Err(ExecuteError::Refused(refusal)) => {
+            tracing::warn!(rule = refusal.rule, "readings that were left behind are not taken any more");
+            Settled::Refused(Vec::new())
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(store.settle(record.chunk_id, &settled).await?)
+}
