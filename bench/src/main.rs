@@ -54,7 +54,7 @@ struct Arguments {
 }
 
 /// A figure: its numbers, name, whether it needs a peer.
-const FIGURES: [(&str, &str, bool); 18] = [
+const FIGURES: [(&str, &str, bool); 19] = [
     ("1", "commands", true),
     ("2", "appends", false),
     ("3", "embedded", true),
@@ -73,6 +73,7 @@ const FIGURES: [(&str, &str, bool); 18] = [
     ("17", "followers", false),
     ("18", "lanes", false),
     ("19", "eligibility", false),
+    ("20", "readings", false),
 ];
 
 /// Where a program is, whatever folder it is started in.
@@ -130,6 +131,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BenchError> {
             "memory" => works::memory::embedded(&bench).await?,
             "relay" => works::relay::relay(&bench).await?,
             "eligibility" => works::eligibility::embedded(&bench).await?,
+            "readings" => works::readings::both(&bench).await?,
             "lanes" => works::lanes::both(&bench).await?,
             "bytes" => works::bytes::both(&bench).await?,
             "start" => works::start::both(&bench).await?,

@@ -251,13 +251,15 @@ fn refused(path: &str, status: StatusCode, body: &[u8]) -> BenchError {
 pub struct Opened {
     /// The trial.
     pub trial: Uuid,
+    /// Its site.
+    pub site: Uuid,
     /// The patients, all of them screened.
     pub patients: Vec<Uuid>,
 }
 
 /// The subjects of an open trial who answer a questionnaire.
 pub async fn open_trial(system: &System) -> Result<Vec<Value>, BenchError> {
-    let Opened { trial, patients } = open_with_patients(system).await?;
+    let Opened { trial, patients, .. } = open_with_patients(system).await?;
     let subject = |patient: Uuid| json!(events::ids::SubjectId::of(patient.into(), trial.into()));
     Ok(patients.into_iter().map(subject).collect())
 }
@@ -308,5 +310,5 @@ pub async fn open_with_patients(system: &System) -> Result<Opened, BenchError> {
         }
         patients.push(patient);
     }
-    Ok(Opened { trial, patients })
+    Ok(Opened { trial, site, patients })
 }

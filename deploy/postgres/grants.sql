@@ -31,3 +31,13 @@ GRANT USAGE ON SCHEMA keys TO anamnesis_keys_read;
 GRANT SELECT ON keys.key_owners, keys.data_keys TO anamnesis_keys_read;
 GRANT INSERT, UPDATE ON keys.key_owners TO anamnesis_keys;
 GRANT INSERT, UPDATE, DELETE ON keys.data_keys TO anamnesis_keys;
+
+-- Readings of wearables: added, never changed; deleted where the log does not want them.
+GRANT USAGE ON SCHEMA readings TO anamnesis_readings_read;
+GRANT SELECT ON ALL TABLES IN SCHEMA readings TO anamnesis_readings_read;
+GRANT INSERT, UPDATE ON readings.uploads, readings.series TO anamnesis_readings;
+GRANT INSERT ON readings.refused_lines TO anamnesis_readings;
+GRANT INSERT, UPDATE, DELETE ON readings.chunks TO anamnesis_readings;
+GRANT INSERT, DELETE ON readings.readings TO anamnesis_readings;
+GRANT UPDATE ON readings.followed TO anamnesis_readings;
+GRANT EXECUTE ON FUNCTION readings.make_month(DATE) TO anamnesis_readings;

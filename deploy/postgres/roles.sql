@@ -14,17 +14,20 @@ CREATE ROLE anamnesis_derived_write NOLOGIN IN ROLE anamnesis_derived_read;
 CREATE ROLE anamnesis_keys_read NOLOGIN;
 CREATE ROLE anamnesis_keys NOLOGIN IN ROLE anamnesis_keys_read;
 
+CREATE ROLE anamnesis_readings_read NOLOGIN;
+CREATE ROLE anamnesis_readings NOLOGIN IN ROLE anamnesis_readings_read;
+
 -- Whoever appends has keys: what it appends is known again by MACs under the installation's secret.
 -- Whoever keeps views counts who was allocated to what, which is sealed: with keys that others made.
 -- Whoever answers requests appends: what somebody tried, or looked at, is an event, too.
 -- Each process as one of these: `command-api`, `query-api`, `projector`, `saga`, `relay`, `outbound`; `serve` for all in one.
-CREATE ROLE anamnesis_commands LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read, anamnesis_keys;
-CREATE ROLE anamnesis_queries LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read, anamnesis_keys;
+CREATE ROLE anamnesis_commands LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read, anamnesis_keys, anamnesis_readings;
+CREATE ROLE anamnesis_queries LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read, anamnesis_keys, anamnesis_readings_read;
 CREATE ROLE anamnesis_views LOGIN IN ROLE anamnesis_log_read, anamnesis_derived_write, anamnesis_keys_read;
 CREATE ROLE anamnesis_sagas LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_write, anamnesis_keys;
 CREATE ROLE anamnesis_relay LOGIN IN ROLE anamnesis_log_read, anamnesis_derived_read;
 CREATE ROLE anamnesis_outbound LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_read, anamnesis_keys;
-CREATE ROLE anamnesis_serve LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_write, anamnesis_keys;
+CREATE ROLE anamnesis_serve LOGIN IN ROLE anamnesis_log_append, anamnesis_derived_write, anamnesis_keys, anamnesis_readings;
 
 -- Tables of views are made by whoever keeps the views, and are for everybody who reads.
 ALTER DEFAULT PRIVILEGES FOR ROLE anamnesis_views GRANT SELECT ON TABLES TO anamnesis_derived_read;

@@ -22,7 +22,7 @@ const P99_MILLIS_MAX: f64 = 10.0;
 /// Figure 19.
 pub async fn embedded(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let system = System::serve(bench, None).await?;
-    let Opened { trial, patients } = open_with_patients(&system).await?;
+    let Opened { trial, patients, .. } = open_with_patients(&system).await?;
     let channels: Vec<Channel> = (0..CONNECTIONS).map(|_| channel(&system)).collect::<Result<_, _>>()?;
     let bearer = MetadataValue::try_from(format!("Bearer {}", system.token)).map_err(said)?;
     let (mut rates, mut latencies) = (Vec::new(), Vec::new());

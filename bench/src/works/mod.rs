@@ -10,6 +10,7 @@ pub mod http;
 pub mod lanes;
 pub mod list;
 pub mod memory;
+pub mod readings;
 pub mod rebuild;
 pub mod relay;
 pub mod single;

@@ -13,7 +13,7 @@ use domain::access::account::LockAccount;
 use domain::access::incident::RecordIncident;
 use domain::commands::AnyCommand;
 use event_store::clock;
-use event_store::execute::{ExecuteError, Executed, Executor, Request};
+use event_store::execute::{ExecuteError, Executed, Executor};
 use events::access::incident::IncidentKind;
 use events::envelope::Actor;
 use events::ids::{AccountId, IncidentId, StreamId, StreamKey as _};
@@ -180,9 +180,8 @@ impl Incidents {
     }
 
     async fn try_to_execute(&self, target: StreamId, command: &AnyCommand) -> Result<Executed, ExecuteError> {
-        let fingerprint = self.executor.marks()?.fingerprint(&command.to_json());
-        let request = Request::own(Uuid::now_v7(), fingerprint, Actor::system("security"), target);
-        self.executor.execute(&request, command).await
+        let (actor, text) = (Actor::system("security"), command.to_json());
+        self.executor.execute_own(Uuid::now_v7(), actor, target, (&text, command)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use domain::access::account::RegisterAccount;
 use domain::access::grant::GrantRole;
 use domain::commands::AnyCommand;
-use event_store::execute::{ExecuteError, Executor, Request};
+use event_store::execute::{ExecuteError, Executor};
 use events::access::account::{LinkedIdentity, Scope};
 use events::envelope::{Actor, Role};
 use events::ids::{AccountId, StreamKey as _};
@@ -31,9 +31,8 @@ pub async fn open(
 }
 
 async fn carry_out(executor: &Executor, account_id: AccountId, command: AnyCommand) -> Result<(), ExecuteError> {
-    let (text, marks) = (command.to_json(), executor.marks()?);
-    let (command_id, fingerprint) = (marks.command_of_operator(&text), marks.fingerprint(&text));
-    let request = Request::own(command_id, fingerprint, Actor::system("operator"), account_id.stream());
-    executor.execute(&request, &command).await?;
-    Ok(())
+    let text = command.to_json();
+    let command_id = executor.marks()?.command_of_operator(&text);
+    let actor = Actor::system("operator");
+    executor.execute_own(command_id, actor, account_id.stream(), (&text, &command)).await.map(drop)
 }

@@ -42,13 +42,11 @@ pub async fn watch_backlog(views: Arc<dyn ViewStore>, backlog: Backlog, shutdown
 
 /// Tells how many messages of a channel wait, by urgency, until it is dropped.
 pub async fn tell_waiting(views: Arc<dyn ViewStore>, channel: Channel) {
-    const URGENCIES: [(Urgency, &str); 3] =
-        [(Urgency::Alert, "alert"), (Urgency::Usual, "usual"), (Urgency::Bulk, "bulk")];
     loop {
-        for (urgency, name) in URGENCIES {
+        for urgency in Urgency::ALL {
             let of_queue = [equals("queue", ColumnValue::Text(queue(channel, urgency)))];
             if let Ok(count) = views.count(Messages::NAME, &of_queue, COUNTED_MAX).await {
-                let labels = [("channel", channel.name()), ("urgency", name)];
+                let labels = [("channel", channel.name()), ("urgency", urgency.name())];
                 metrics::gauge!("anamnesis_messages_waiting", &labels).set(count as f64);
             }
         }

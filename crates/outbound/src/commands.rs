@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::commands::AnyCommand;
-use event_store::execute::{ExecuteError, Executed, Executor, Request};
+use event_store::execute::{ExecuteError, Executed, Executor};
 use events::envelope::Actor;
 use uuid::Uuid;
 
@@ -16,9 +16,8 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`ExecuteError`].
 pub async fn execute(executor: &Executor, command: &AnyCommand) -> Result<Executed, ExecuteError> {
-    let fingerprint = executor.marks()?.fingerprint(&command.to_json());
-    let request = Request::own(Uuid::now_v7(), fingerprint, Actor::system("outbound"), command.target());
-    executor.execute(&request, command).await
+    let (actor, text) = (Actor::system("outbound"), command.to_json());
+    executor.execute_own(Uuid::now_v7(), actor, command.target(), (&text, command)).await
 }
 
 fn tell_waits(error: &ExecuteError, command: &AnyCommand) {

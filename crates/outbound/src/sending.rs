@@ -11,7 +11,6 @@ use event_store::execute::{ExecuteError, Executor};
 use events::ids::MessageId;
 use events::messaging::contact::Channel;
 use events::messaging::message::{SendingFault, SkipReason};
-use events::messaging::notification::Urgency;
 
 use crate::commands::{execute, record};
 use crate::provider::{Handed, Provider};
@@ -91,7 +90,7 @@ impl Sender {
             Handed::Taken { provider_message_id } => {
                 self.count("sent");
                 let delay = (clock::now() - waiting.queued_at).to_std().unwrap_or_default();
-                metrics::histogram!("anamnesis_message_delay_seconds", "urgency" => urgency(outgoing))
+                metrics::histogram!("anamnesis_message_delay_seconds", "urgency" => outgoing.urgency.name())
                     .record(delay.as_secs_f64());
                 SendingOutcome::Sent {
                     template_version: outgoing.template_version,
@@ -126,14 +125,6 @@ impl Sender {
     fn count(&self, outcome: &'static str) {
         let channel = self.channel.name();
         metrics::counter!("anamnesis_message_attempts_total", "channel" => channel, "outcome" => outcome).increment(1);
-    }
-}
-
-fn urgency(outgoing: &Outgoing) -> &'static str {
-    match outgoing.urgency {
-        Urgency::Alert => "alert",
-        Urgency::Usual => "usual",
-        Urgency::Bulk => "bulk",
     }
 }
 

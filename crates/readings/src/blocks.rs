@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use crate::lines::LINE_BYTES_MAX;
 
 /// Bytes of a block, or a little more.
-const BLOCK_BYTES: usize = 512 * 1024;
+const BLOCK_BYTES: usize = 256 * 1024;
 /// How long nothing may come.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 

@@ -9,7 +9,7 @@ use domain::commands::AnyCommand;
 use domain::readings::receipt::ReceiveReadings;
 use domain::readings::terms::{Terms, UploadTerms};
 use event_store::clock;
-use event_store::execute::{ExecuteError, Executed, Executor, Request};
+use event_store::execute::{ExecuteError, Executed, Executor};
 use event_store::readings::{
     Canonical, ChunkRecord, Parcel, Reading, ReadingStore, ReadingsError, RefusedLine, Settled,
 };
@@ -172,10 +172,10 @@ async fn tell_again(executor: &Executor, store: &dyn ReadingStore, record: &Chun
         return Ok(store.settle(record.chunk_id, &Settled::Refused(Vec::new())).await?);
     };
     let command = receive((record.patient_id, record.trial_id), &record.device, chunk);
-    let fingerprint = executor.marks()?.fingerprint(&command.to_json());
+    let (actor, text) = (Actor::system("readings"), command.to_json());
     // Whoever sent it might when it was stored; where the log has it already it gives the answer that it gave then.
-    let request = Request::own(record.chunk_id, fingerprint, Actor::system("readings"), record.device_id.stream());
-    let settled = match executor.execute(&request, &command).await {
+    let told = executor.execute_own(record.chunk_id, actor, record.device_id.stream(), (&text, &command)).await;
+    let settled = match told {
         Ok(executed) => settled(&executed),
         Err(ExecuteError::Refused(refusal)) => {
             tracing::warn!(rule = refusal.rule, "readings that were left behind are not taken any more");

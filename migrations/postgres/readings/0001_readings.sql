@@ -76,6 +76,21 @@ CREATE TABLE readings.readings (
     PRIMARY KEY (series, at, lasts)
 ) PARTITION BY RANGE (at);
 
+-- Makes the partition of a month, by its first day. As the owner of the tables: whoever stores readings may make no others.
+CREATE FUNCTION readings.make_month(month DATE) RETURNS VOID
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    -- Two that make it at once would refuse each other.
+    PERFORM pg_advisory_xact_lock(hashtext('readings.make_month'));
+    EXECUTE format(
+        'CREATE TABLE IF NOT EXISTS readings.%I PARTITION OF readings.readings FOR VALUES FROM (%L) TO (%L)',
+        'readings_' || to_char(month, 'YYYY_MM'),
+        to_char(month, 'YYYY-MM-01') || ' 00:00:00+00',
+        to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00');
+END $$;
+
+REVOKE EXECUTE ON FUNCTION readings.make_month(DATE) FROM PUBLIC;
+
 -- Up to where the log was followed for what becomes of readings that are stored apart.
 CREATE TABLE readings.followed (
     one      SMALLINT PRIMARY KEY CHECK (one = 1),

@@ -116,7 +116,9 @@ async fn one_address_stands_before_both_sides_for_rest_and_grpc() {
     // REST: commands to one side, queries to the other.
     let clinic = Clinic::open(&api, Plan::default()).await;
     let patient = clinic.patient(Some(40)).await;
-    api.get(&format!("/v1/patients/{patient}")).await.ok();
+    api.until(&format!("/v1/patients/{patient}"), "registered", |_| true).await;
+    // Uploads to the side of commands, as they come.
+    crate::readings::sent_by_somebody(&clinic).await;
     // gRPC, through its own port: a command, and a query.
     let by_grpc = Api::new(vec![at(nginx.grpc)], vec![at(nginx.http)], token).by_grpc();
     let registered = by_grpc.post(&format!("/v1/patients/{}/register-patient", fresh()), json!({})).await.ok();

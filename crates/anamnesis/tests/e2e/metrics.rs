@@ -82,6 +82,7 @@ async fn every_series_is_listed_and_every_listed_one_is_told() {
     clinic.phq9(subject, [0, 0, 0, 0, 0, 0, 0, 0, 3]).await.ok();
     system.api.post(&format!("/v1/patients/{}/sign-consent", fresh()), json!({})).await;
     system.api.by_grpc().post(&format!("/v1/patients/{}/register-patient", fresh()), json!({})).await.ok();
+    crate::readings::sent_by_somebody(&clinic).await;
     let process = &system.processes[0];
     let one = async |series: &str| process.metric(series).await.is_some_and(|value| value >= 1.0);
     // A timer fires only where somebody does not answer in time.

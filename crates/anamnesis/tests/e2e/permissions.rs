@@ -175,6 +175,7 @@ async fn a_trial_is_run_by_processes_that_have_a_role_each() {
     let (_, subject) = clinic.randomised_subject("ARMACTIVE").await;
     clinic.enrolment_until("randomised", |figures| figures["randomised"] == 1).await;
     assert_eq!(api.get(&format!("/v1/subjects/{subject}")).await.ok()["status"], "randomised");
+    crate::readings::sent_by_somebody(&clinic).await;
     let published =
         async || processes[4].metric("anamnesis_relay_published_total").await.is_some_and(|many| many > 0.0);
     testkit::eventually("the relay publishes", std::time::Duration::from_secs(60), published).await;

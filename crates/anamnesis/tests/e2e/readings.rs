@@ -60,6 +60,17 @@ fn pulse(device: &str, count: u32) -> String {
         .collect()
 }
 
+/// Has readings of somebody stored, and read back.
+pub async fn sent_by_somebody(clinic: &Clinic) {
+    let patient = participant(clinic).await;
+    assign(clinic, patient, "W-7").await;
+    let path = address(clinic, patient);
+    let told = send(&clinic.api, &path, NDJSON, pulse("W-7", 10)).await.ok();
+    assert_eq!(counts(&told), [10, 10, 0, 0, 0], "{told:#}");
+    let read = clinic.api.get(&format!("{path}&kind=heart-rate&at_least={}", told["position"])).await.ok();
+    assert_eq!(read["items"].as_array().map(Vec::len), Some(10));
+}
+
 fn address(clinic: &Clinic, patient: Uuid) -> String {
     format!("/v1/patients/{patient}/readings?trial_id={}", clinic.trial)
 }

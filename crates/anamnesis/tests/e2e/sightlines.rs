@@ -38,6 +38,7 @@ fn kind_of(collection: &str) -> Option<StreamType> {
         "adverse-events" => StreamType::AdverseEvent,
         "alerts" => StreamType::Alert,
         "visits" => StreamType::Visit,
+        "devices" => StreamType::Device,
         "accounts" => StreamType::Account,
         "incidents" => StreamType::Incident,
         "dead-letters" => StreamType::DeadLetter,
@@ -56,6 +57,8 @@ async fn queries(stage: &Stage) -> Vec<Query> {
         let is_public = operations["get"]["security"] == serde_json::json!([]);
         // A drug is nobody's.
         let is_apart = is_apart || path.starts_with("/v1/drugs/");
+        // There is an upload only where somebody sent something: see `readings`.
+        let is_apart = is_apart || path.starts_with("/v1/uploads/");
         if !is_asked || is_apart || is_public || path.starts_with("/v1/events") || path.starts_with("/v1/schemas") {
             continue;
         }
@@ -76,6 +79,8 @@ async fn queries(stage: &Stage) -> Vec<Query> {
         let query = match required.as_slice() {
             [] => "",
             ["trial_id"] => "?trial_id={trial}",
+            ["trial_id", "kind"] => "?trial_id={trial}&kind=heart-rate",
+            ["trial_id", "kind", "seconds"] => "?trial_id={trial}&kind=heart-rate&seconds=31000000",
             others => panic!("{path}: what is {others:?} of a place?"),
         };
         queries.push(Query { path: path.replace("{instrument}", "PHQ-9") + query, area, kind });

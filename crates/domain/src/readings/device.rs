@@ -151,8 +151,8 @@ impl Command for AssignDevice {
     fn decide(&self, subject_id: SubjectId, context: &Context, facts: &Facts) -> Result<Decision, Halt> {
         validate::all([
             validate::code("device", &self.device),
-            validate::optional_text("manufacturer", self.manufacturer.as_deref()),
-            validate::optional_text("model", self.model.as_deref()),
+            self.manufacturer.as_deref().map_or(Ok(()), |name| validate::code("manufacturer", name)),
+            self.model.as_deref().map_or(Ok(()), |name| validate::code("model", name)),
             validate::personal_text("serial_number", self.serial_number.as_ref()),
         ])?;
         let participant = participant(facts, subject_id, None)?;

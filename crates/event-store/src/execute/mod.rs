@@ -4,6 +4,7 @@ mod aggregates;
 mod appends;
 mod inquire;
 mod marks;
+mod own;
 mod precondition;
 mod turns;
 

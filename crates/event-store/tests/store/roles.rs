@@ -18,7 +18,7 @@ const SOME: ViewSchema = ViewSchema {
 };
 
 /// Every role, so that they can be removed.
-const ALL: [&str; 14] = [
+const ALL: [&str; 16] = [
     "owner",
     "log_read",
     "log_append",
@@ -26,6 +26,8 @@ const ALL: [&str; 14] = [
     "derived_write",
     "keys_read",
     "keys",
+    "readings_read",
+    "readings",
     "commands",
     "queries",
     "views",
@@ -92,7 +94,7 @@ impl Installation {
 }
 
 /// What changes the truth, or who may.
-const NOBODY: [&str; 13] = [
+const NOBODY: [&str; 17] = [
     "UPDATE log.events SET payload = ''",
     "DELETE FROM log.events",
     "TRUNCATE log.events",
@@ -106,6 +108,10 @@ const NOBODY: [&str; 13] = [
     "SET session_replication_role = replica",
     "DELETE FROM keys.key_owners",
     "TRUNCATE keys.data_keys",
+    "UPDATE readings.readings SET value = 1",
+    "TRUNCATE readings.readings",
+    "DELETE FROM readings.uploads",
+    "CREATE TABLE readings.mine (id bigint)",
 ];
 /// What appends to the log.
 const WRITING: [&str; 5] = [
@@ -114,6 +120,12 @@ const WRITING: [&str; 5] = [
     "UPDATE log.log_head SET position = position",
     "DELETE FROM log.snapshots",
     "DELETE FROM log.checkpoints",
+];
+/// What adds and deletes readings.
+const MEASURING: [&str; 3] = [
+    "INSERT INTO readings.readings VALUES (1, now(), 0, 1, 1)",
+    "DELETE FROM readings.chunks",
+    "SELECT readings.make_month('2026-01-01')",
 ];
 /// What changes what is derived.
 const DERIVING: [&str; 3] =
@@ -131,6 +143,9 @@ async fn each_role_may_what_its_process_does_and_nobody_changes_an_event() {
     let installation = Installation::new().await;
     for role in ["commands", "queries", "views", "sagas", "relay", "outbound", "serve"] {
         installation.may_not(role, &NOBODY).await;
+    }
+    for role in ["queries", "views", "sagas", "relay", "outbound"] {
+        installation.may_not(role, &MEASURING).await;
     }
     for role in ["views", "relay"] {
         installation.may_not(role, &WRITING).await;

@@ -45,6 +45,20 @@ pub enum Urgency {
     Bulk,
 }
 
+impl Urgency {
+    /// Each of them, in the order in which they wait.
+    pub const ALL: [Urgency; 3] = [Urgency::Alert, Urgency::Usual, Urgency::Bulk];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Urgency::Alert => "alert",
+            Urgency::Usual => "usual",
+            Urgency::Bulk => "bulk",
+        }
+    }
+}
+
 /// Somebody is to be told something. It names ids only, never personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotificationRequested {

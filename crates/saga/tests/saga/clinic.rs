@@ -69,6 +69,17 @@ impl Clinic {
         self.send("SignConsent", patient, json!({"trial_id": trial(), "form_version": "1", "language": "en"})).await;
     }
 
+    /// Has somebody sign at a time that has gone by.
+    pub async fn sign_at(&self, patient: u128, time: DateTime<Utc>) {
+        self.send("RegisterPatient", patient, json!({})).await;
+        let site_id = SiteId::from(Uuid::from_u128(SITE));
+        let form = json!({"trial_id": trial(), "form_version": "1", "language": "en"});
+        let (mut present, mut sign) = (form.clone(), form);
+        (present["site_id"], present["occurred_at"], sign["signed_at"]) = (json!(site_id), json!(time), json!(time));
+        self.send("PresentConsentForm", patient, present).await;
+        self.send("SignConsent", patient, sign).await;
+    }
+
     /// Screens and enrols a patient who has signed, as people do where nothing follows by itself.
     pub async fn enrol(&self, patient: u128) {
         self.screen(patient, None).await;

@@ -11,7 +11,7 @@ use saga::{PROCESSES, Runner};
 use testkit::{eventually, stores};
 
 use crate::clinic::Clinic;
-use crate::courses::{Alert, Count, Course, Enrolment, TORTURED, Withdrawal};
+use crate::courses::{Alert, Count, Course, Enrolment, Silence, TORTURED, Withdrawal};
 use crate::faults::{Burst, Fault, Faults, Place};
 use crate::world::{PATIENCE, count, instances, is_quiet, only, runner, start};
 
@@ -122,6 +122,11 @@ async fn withdrawal_ends_the_same_whatever_happens_on_the_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn alert_ends_the_same_whatever_happens_on_the_way() {
     torture::<Alert>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_ends_the_same_whatever_happens_on_the_way() {
+    torture::<Silence>().await;
 }
 
 #[test]

@@ -113,12 +113,7 @@ impl Table for Messages {
 
 /// The queue of messages by this channel that can wait so long; only those that wait are in one.
 pub fn queue(channel: Channel, urgency: Urgency) -> String {
-    let urgency = match urgency {
-        Urgency::Alert => "alert",
-        Urgency::Usual => "usual",
-        Urgency::Bulk => "bulk",
-    };
-    format!("{channel}/{urgency}")
+    format!("{channel}/{}", urgency.name())
 }
 
 impl Message {

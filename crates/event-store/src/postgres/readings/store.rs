@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chrono::{DateTime, Datelike as _, Months, NaiveDate, Utc};
-use sqlx::AssertSqlSafe;
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -13,9 +12,6 @@ use crate::readings::{Parcel, Portion, Reading, ReadingsError, RefusedLine, Sett
 /// Whose readings an upload holds: trial and patient.
 type Of = (Uuid, Uuid);
 
-/// Held while a month's partition is made: two that make it at once would refuse each other.
-const MAKING_PARTITIONS: i64 = 0x7265_6164_696e_6773;
-
 /// The months, by their first days, in which readings of a portion lie.
 pub fn months(portion: &Portion) -> BTreeSet<NaiveDate> {
     let readings = portion.parcels.iter().flat_map(|parcel| &parcel.readings);
@@ -24,15 +20,10 @@ pub fn months(portion: &Portion) -> BTreeSet<NaiveDate> {
 
 /// Makes the partitions of these months where they are missing.
 pub async fn make_partitions(connection: &mut PgConnection, months: &[NaiveDate]) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKING_PARTITIONS).execute(&mut *connection).await?;
-    for month in months {
-        let (Some(next), name) = (month.checked_add_months(Months::new(1)), month.format("%Y_%m")) else { continue };
-        let sql = format!(
-            "CREATE TABLE IF NOT EXISTS readings.readings_{name} PARTITION OF readings.readings
-             FOR VALUES FROM ('{month} 00:00:00Z') TO ('{next} 00:00:00Z')"
-        );
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
-    }
+    sqlx::query("SELECT readings.make_month(month) FROM unnest($1::date[]) AS month ORDER BY month")
+        .bind(months)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

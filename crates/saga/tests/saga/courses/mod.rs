@@ -2,6 +2,7 @@
 
 mod alert;
 mod enrolment;
+mod silence;
 mod withdrawal;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,11 @@ use crate::clinic::Clinic;
 
 pub use alert::Alert;
 pub use enrolment::Enrolment;
+pub use silence::Silence;
 pub use withdrawal::Withdrawal;
 
 /// The names of the process managers that are tortured.
-pub const TORTURED: [&str; 3] = [Enrolment::PROCESS, Withdrawal::PROCESS, Alert::PROCESS];
+pub const TORTURED: [&str; 4] = [Enrolment::PROCESS, Withdrawal::PROCESS, Alert::PROCESS, Silence::PROCESS];
 
 /// What one process manager has to do with.
 #[async_trait]
