@@ -21,7 +21,7 @@ const ANALYSES: [&str; 3] = ["/trend", "/report", "/buckets"];
 pub fn classes() -> impl Fn(&Method, &str) -> Priority + Send + Sync + 'static {
     let commands = commands();
     move |method, route| {
-        if UPLOADS.iter().any(|upload| route == *upload) {
+        if UPLOADS.contains(&route) {
             return Priority::Export;
         }
         if method == Method::POST {

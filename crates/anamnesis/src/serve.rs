@@ -160,9 +160,9 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     let uploads = uploads(roles, settings, &store, executor.as_ref(), &mut supervisor);
     let commands =
         executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts, backlog });
-    let queries = roles.query_api.then_some(queries);
     let (event_keys, health) = (publishing.jwks(), Health::new(checks));
-    let parts = Parts { gate, commands, queries, event_keys, receipts, uploads, health };
+    let parts =
+        Parts { gate, commands, queries: roles.query_api.then_some(queries), event_keys, receipts, uploads, health };
     let interfaces = Interfaces::new(roles, settings, parts)?;
     tell_started(roles, &addresses);
     let http = server::serve(listeners.http, tls.clone(), interfaces.http, limits, shutdown.clone());

@@ -183,6 +183,7 @@ impl Place {
         all.push(self.spoken_with("PublishConsentForm", form));
         let instrument = json!({"questionnaire": {"instrument": "PHQ-9"}});
         all.push(self.spoken_with("DefineQuestionnaire", instrument));
+        all.push(self.spoken("DefineReadingRules"));
         all.extend([self.spoken("RegisterSite"), self.spoken("ActivateSite"), self.spoken("OpenEnrolment")]);
         all
     }

@@ -128,11 +128,7 @@ impl Command for ReceiveReadings {
 }
 
 /// What of a device is stored apart for a subject.
-fn apart<'facts>(
-    facts: &'facts Facts,
-    device_id: DeviceId,
-    subject_id: SubjectId,
-) -> Result<(&'facts Device, &'facts Apart, Participant), Halt> {
+fn apart(facts: &Facts, device_id: DeviceId, subject_id: SubjectId) -> Result<(&Device, &Apart, Participant), Halt> {
     facts.require([Need::of::<Device>(device_id), Need::of::<Subject>(subject_id)])?;
     let device = facts.get::<Device>(device_id)?;
     device.require_known(device_id)?;
