@@ -17,6 +17,7 @@ use query_api::{QueryApi, StreamsMax};
 use readings::Uploads;
 use service::accounts::Accounts;
 use service::auth::Gate;
+use service::backlog::Backlog;
 use service::connections::ConnectionLimits;
 use service::event_keys::EventKeyError;
 use service::health::{Check, Health};
@@ -158,8 +159,7 @@ pub async fn run(roles: Roles, settings: &ServerSettings) -> Result<(), ServeErr
     checks.extend(beginning.as_ref().map(Beginning::check));
     let (backlog, receipts) = messaging.start(roles, &store, executor.as_ref(), &mut supervisor);
     let uploads = uploads(roles, settings, &store, executor.as_ref(), &mut supervisor);
-    let commands =
-        executor.clone().filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts, backlog });
+    let commands = commands(roles, executor.clone(), accounts, backlog);
     let (event_keys, health) = (publishing.jwks(), Health::new(checks));
     let parts =
         Parts { gate, commands, queries: roles.query_api.then_some(queries), event_keys, receipts, uploads, health };
@@ -249,6 +249,11 @@ fn uploads(
     let uploads = Uploads::new(executor.clone(), store, size(settings.uploads_max));
     supervisor.spawn("readings", uploads.attend(store, &supervisor.shutdown()));
     readings::router(uploads)
+}
+
+/// What carries out what callers want, where the process takes commands.
+fn commands(roles: Roles, executor: Option<Executor>, accounts: Accounts, backlog: Backlog) -> Option<CommandApi> {
+    executor.filter(|_| roles.command_api).map(|executor| CommandApi { executor, accounts, backlog })
 }
 
 fn tell_started(roles: Roles, addresses: &Addresses) {
