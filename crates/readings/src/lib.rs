@@ -33,6 +33,7 @@ use events::envelope::References;
 use events::ids::{PatientId, TrialId};
 use service::auth::Principal;
 use service::problem::Problem;
+use service::shares::{Limit, Share, Shares};
 use tokio::io::AsyncRead;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -46,18 +47,29 @@ pub const UPLOAD_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 /// Seconds after which there may be room for another upload.
 const RETRY_SECONDS: u32 = 5;
 
+/// Of one account: a quarter of what the setting says.
+const OF_ACCOUNT: Limit = Limit { setting: "uploads_max", rule: "too-many-uploads", of: "uploads at once" };
+
 /// Takes uploads.
 #[derive(Clone)]
 pub struct Uploads {
     executor: Executor,
     store: Arc<dyn ReadingStore>,
     at_once: Arc<Semaphore>,
+    of_account: Shares,
+}
+
+/// Held while an upload is taken.
+struct Permit {
+    _of_all: OwnedSemaphorePermit,
+    _of_account: Share,
 }
 
 impl Uploads {
-    /// At most so many at once.
+    /// At most so many at once; a quarter of them of one account.
     pub fn new(executor: Executor, store: &Store, at_once: usize) -> Self {
-        Self { executor, store: store.readings.clone(), at_once: Arc::new(Semaphore::new(at_once)) }
+        let of_account = Shares::new(OF_ACCOUNT, at_once.div_ceil(4));
+        Self { executor, store: store.readings.clone(), at_once: Arc::new(Semaphore::new(at_once)), of_account }
     }
 
     /// What has to be done beside taking them: telling the log of what was left behind, and following it for what becomes of what is
@@ -70,9 +82,10 @@ impl Uploads {
         }
     }
 
-    fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    fn permit(&self, principal: &Principal) -> Result<Permit, Problem> {
+        let share = self.of_account.take(&principal.username)?;
         let full = |_| Problem::unavailable("too-many-uploads", "Too many uploads at once.", RETRY_SECONDS);
-        self.at_once.clone().try_acquire_owned().map_err(full)
+        Ok(Permit { _of_all: self.at_once.clone().try_acquire_owned().map_err(full)?, _of_account: share })
     }
 
     /// Whether somebody may send readings of the patient.
@@ -120,7 +133,7 @@ impl Uploads {
         parameters: Parameters,
         ends: bool,
         source: impl AsyncRead + Send + Unpin + 'static,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Result<Taken, Problem> {
         let (executor, store) = (self.executor.clone(), self.store.clone());
         let taking = Taking { executor, store, principal, upload, parameters, ends };

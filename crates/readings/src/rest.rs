@@ -105,7 +105,7 @@ pub async fn send(
     }
     let format = format(&headers)?;
     let parameters = Given::in_address(&uri)?.finish(Some(format), clock::now())?;
-    let permit = uploads.permit()?;
+    let permit = uploads.permit(&principal)?;
     let upload = uploads.begin(&principal, patient_id, &parameters, None).await?;
     let upload_id = upload.upload.upload_id;
     let source = unpacking::unpacked(&headers, read(body))?;

@@ -44,6 +44,9 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     require_version(headers)?;
     let length = number(headers, &LENGTH)?;
+    if length == 0 {
+        return Err(Problem::invalid("Upload-Length", "out-of-range", "An upload has at least one byte."));
+    }
     if length > UPLOAD_BYTES_MAX {
         let detail = format!("An upload has at most {UPLOAD_BYTES_MAX} bytes.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail));
@@ -88,7 +91,7 @@ pub async fn resume(
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
     }
     let offset = number(&headers, &OFFSET)?;
-    let permit = uploads.permit()?;
+    let permit = uploads.permit(&principal)?;
     let upload = uploads.seen(&principal, &id).await?;
     let Some(length) = upload.upload.length else {
         return Err(Problem::new(StatusCode::CONFLICT, "upload-not-resumable", "The upload was sent all at once."));

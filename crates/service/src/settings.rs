@@ -155,7 +155,7 @@ pub struct ServerSettings {
     /// Seconds that a request's body may take to come; where it does not it is answered 408.
     #[arg(long, env = "ANAMNESIS_BODY_SECONDS_MAX", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub body_seconds_max: u64,
-    /// Uploads of readings that are taken at once; more are answered 503.
+    /// Uploads of readings that are taken at once, a quarter of them of one account; more are answered 503, or 429.
     #[arg(long, env = "ANAMNESIS_UPLOADS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000), value_name = "N")]
     pub uploads_max: u64,
     /// What one account may have of everything.

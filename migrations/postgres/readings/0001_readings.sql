@@ -56,6 +56,8 @@ CREATE TABLE readings.chunks (
     device_id   UUID        NOT NULL,
     device      TEXT        NOT NULL,
     clock_ahead BIGINT,
+    -- Whether it is counted among the readings that are stored apart.
+    apart       BOOLEAN     NOT NULL,
     first_at    TIMESTAMPTZ NOT NULL,
     last_at     TIMESTAMPTZ NOT NULL,
     -- 0: the log does not tell of it yet; 1: received; 2: stored apart.

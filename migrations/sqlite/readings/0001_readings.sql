@@ -56,6 +56,8 @@ CREATE TABLE chunks (
     device_id   BLOB    NOT NULL,
     device      TEXT    NOT NULL,
     clock_ahead INTEGER,
+    -- Whether it is counted among the readings that are stored apart.
+    apart       INTEGER NOT NULL,
     first_at    INTEGER NOT NULL,
     last_at     INTEGER NOT NULL,
     -- 0: the log does not tell of it yet; 1: received; 2: stored apart.

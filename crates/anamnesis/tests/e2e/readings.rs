@@ -170,18 +170,32 @@ fn checked(system: &System) -> String {
 }
 
 #[tokio::test]
-async fn what_nobody_knows_to_be_the_patients_waits_until_somebody_does() {
+async fn r07_readings_tell_their_device_and_those_of_an_unknown_one_wait_until_somebody_knows_it() {
     let system = System::embedded_with(&[]).await;
     let clinic = clinic(&system.api).await;
     let patient = participant(&clinic).await;
     let path = address(&clinic, patient);
+    // Two devices of one person are told apart, and when each came is on record.
+    for device in ["W-7", "W-8"] {
+        assign(&clinic, patient, device).await;
+        let told = send(&system.api, &path, NDJSON, pulse(device, 1)).await.ok();
+        let read = system.api.get(&format!("{path}&kind=heart-rate&at_least={}", told["position"])).await.ok();
+        let of_device = json!(DeviceId::of(TrialId::from(clinic.trial), device));
+        let items = read["items"].as_array().expect("readings");
+        assert_eq!(items.iter().filter(|item| item["device_id"] == of_device).count(), 1, "{read:#}");
+    }
+    let history = system.api.get(&format!("/v1/patients/{patient}/history?limit=1000")).await.ok();
+    let received: Vec<_> =
+        history["items"].as_array().expect("events").iter().filter(|it| it["type"] == "ReadingsReceived").collect();
+    assert_eq!((received.len(), &received[1]["payload"]["device"]), (2, &json!("W-8")));
+    assert!(received.iter().all(|event| event["recorded_at"].is_string() && event["actor"]["id"].is_string()));
     let told = send(&system.api, &path, NDJSON, pulse("W-9", 4)).await.ok();
     assert_eq!(counts(&told), [4, 0, 4, 0, 0], "{told:#}");
     let count = async |api: &Api| {
         let read = api.get(&format!("{path}&kind=heart-rate&at_least={}", told["position"])).await.ok();
         read["items"].as_array().map(Vec::len)
     };
-    assert_eq!(count(&system.api).await, Some(0));
+    assert_eq!(count(&system.api).await, Some(2));
     let device = DeviceId::of(TrialId::from(clinic.trial), "W-9").stream().id;
     let known = system.api.get(&format!("/v1/devices/{device}?at_least={}", told["position"])).await.ok();
     assert_eq!((&known["status"], &known["readings_apart"]), (&json!("unknown"), &json!(4)));
@@ -190,7 +204,7 @@ async fn what_nobody_knows_to_be_the_patients_waits_until_somebody_does() {
     system.api.post(&path_of("release-readings"), release.clone()).await.refused(422, "device-not-assigned");
     assign(&clinic, patient, "W-9").await;
     system.api.post(&path_of("release-readings"), release).await.ok();
-    eventually("they are read", Duration::from_secs(30), async || count(&system.api).await == Some(4)).await;
+    eventually("they are read", Duration::from_secs(30), async || count(&system.api).await == Some(6)).await;
     // Those of another device turn out to be nobody's.
     let told = send(&system.api, &path, NDJSON, pulse("W-10", 2)).await.ok();
     assert_eq!(counts(&told), [2, 0, 2, 0, 0]);

@@ -193,11 +193,28 @@ async fn nobody_reads_what_the_log_does_not_tell_of(test: TestStore) {
     let again = parcel("W", "2026-01-03T00:00:00Z", &[72.0]);
     let stored = store.store(&portion(&upload, 10, 20, vec![again])).await.expect("stored");
     assert_eq!(stored.new, [vec![0]]);
+    // The device was given out between judging and telling, and another one taken back.
+    let (given, taken) = (
+        Parcel { apart: true, ..parcel("W-2", "2026-01-04T00:00:00Z", &[90.0, 91.0]) },
+        parcel("W-3", "2026-01-04T00:00:00Z", &[95.0]),
+    );
+    let later = [given.chunk_id, taken.chunk_id];
+    store.store(&portion(&upload, 20, 30, vec![given, taken])).await.expect("stored");
+    store.settle(later[0], &Settled::Received).await.expect("settled");
+    store.settle(later[1], &Settled::Apart).await.expect("settled");
+    let counts = store.upload(upload.upload_id).await.expect("read").expect("an upload").counts;
+    assert_eq!((counts.stored, counts.apart), (4, 3), "{counts:?}");
     // The log says what becomes of what is stored apart.
     store.apply(&Verdicts { released: vec![chunks[1]], discarded: Vec::new() }, 7).await.expect("applied");
-    assert_eq!(values(store, upload.patient_id).await, [60.0, 80.0, 81.0]);
+    assert_eq!(values(store, upload.patient_id).await, [60.0, 80.0, 81.0, 90.0, 91.0]);
+    // Whoever tells the log again hears what it answered at first; that is not what holds now.
+    store.settle(chunks[1], &Settled::Apart).await.expect("settled");
+    assert_eq!(values(store, upload.patient_id).await, [60.0, 80.0, 81.0, 90.0, 91.0]);
     store.apply(&Verdicts { released: Vec::new(), discarded: vec![chunks[1]] }, 5).await.expect("applied");
-    assert_eq!((values(store, upload.patient_id).await, store.followed().await.expect("read")), (vec![60.0], 7));
+    assert_eq!(
+        (values(store, upload.patient_id).await, store.followed().await.expect("read")),
+        (vec![60.0, 90.0, 91.0], 7)
+    );
 }
 
 async fn readings_are_paged_and_summed_up_by_their_times(test: TestStore) {

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use self::store::{delete_chunk, make_partitions, months, settle, store_all};
+use self::store::{delete_chunk, make_partitions, months, release, settle, store_all};
 use super::Pool;
 use crate::log::row::signed;
 use crate::readings::{
@@ -272,7 +272,7 @@ impl ReadingStore for PostgresReadings {
         let failed = ReadingsError::database("following the log");
         let mut transaction = self.pool.begin().await.map_err(&failed)?;
         for chunk_id in &verdicts.released {
-            settle(&mut transaction, *chunk_id, &Settled::Received).await.map_err(&failed)?;
+            release(&mut transaction, *chunk_id).await.map_err(&failed)?;
         }
         for chunk_id in &verdicts.discarded {
             delete_chunk(&mut transaction, *chunk_id).await.map_err(&failed)?;

@@ -36,20 +36,43 @@ async fn series(
     let kinds: BTreeSet<&'static str> = parcel.readings.iter().map(|reading| reading.kind).collect();
     let mut numbers = HashMap::new();
     for kind in kinds {
-        // The same value again, so that the row is returned.
-        let number: i64 = sqlx::query_scalar(
-            "INSERT INTO readings.series (patient_id, trial_id, kind, device_id) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (patient_id, trial_id, kind, device_id) DO UPDATE SET kind = excluded.kind RETURNING series",
+        let known: Option<i64> = sqlx::query_scalar(
+            "SELECT series FROM readings.series
+             WHERE patient_id = $1 AND trial_id = $2 AND kind = $3 AND device_id = $4",
         )
         .bind(patient_id)
         .bind(trial_id)
         .bind(kind)
         .bind(parcel.device_id.uuid())
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
+        // Only one that is new locks its row: two uploads that name devices in different orders would wait for each other.
+        let number = match known {
+            Some(number) => number,
+            None => new_series(connection, (trial_id, patient_id), parcel, kind).await?,
+        };
         numbers.insert(kind, number);
     }
     Ok(numbers)
+}
+
+async fn new_series(
+    connection: &mut PgConnection,
+    (trial_id, patient_id): Of,
+    parcel: &Parcel,
+    kind: &str,
+) -> Result<i64, sqlx::Error> {
+    // Where another was quicker: the same value again, so that the row is returned.
+    sqlx::query_scalar(
+        "INSERT INTO readings.series (patient_id, trial_id, kind, device_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (patient_id, trial_id, kind, device_id) DO UPDATE SET kind = excluded.kind RETURNING series",
+    )
+    .bind(patient_id)
+    .bind(trial_id)
+    .bind(kind)
+    .bind(parcel.device_id.uuid())
+    .fetch_one(connection)
+    .await
 }
 
 /// Moves an upload on, where it stands where the portion begins.
@@ -104,8 +127,8 @@ async fn store_parcel(
     let numbers = series(connection, of, parcel).await?;
     let chunk: i64 = sqlx::query_scalar(
         "INSERT INTO readings.chunks (chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead, first_at,
-             last_at, stored_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING chunk",
+             last_at, stored_at, apart)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING chunk",
     )
     .bind(parcel.chunk_id)
     .bind(portion.upload_id)
@@ -117,6 +140,7 @@ async fn store_parcel(
     .bind(first)
     .bind(last)
     .bind(portion.now)
+    .bind(parcel.apart)
     .fetch_one(&mut *connection)
     .await?;
     let columns = Columns::of(&parcel.readings, &numbers);
@@ -245,34 +269,72 @@ pub async fn delete_chunk(connection: &mut PgConnection, chunk_id: Uuid) -> Resu
     Ok(deleted.rows_affected())
 }
 
-/// Notes how the log took a chunk.
+/// Notes how the log took a chunk of which it was not known yet.
 pub async fn settle(connection: &mut PgConnection, chunk_id: Uuid, settled: &Settled) -> Result<(), sqlx::Error> {
-    let state: i16 = match settled {
-        Settled::Received => 1,
-        Settled::Apart => 2,
+    let sql = "SELECT upload_id, apart FROM readings.chunks WHERE chunk_id = $1 AND state = 0";
+    let found: Option<(Uuid, bool)> = sqlx::query_as(sql).bind(chunk_id).fetch_optional(&mut *connection).await?;
+    let Some((upload_id, was_apart)) = found else { return Ok(()) };
+    let (state, is_apart): (i16, bool) = match settled {
+        Settled::Received => (1, false),
+        Settled::Apart => (2, true),
         Settled::Refused(lines) => {
-            let of: Option<Uuid> = sqlx::query_scalar("SELECT upload_id FROM readings.chunks WHERE chunk_id = $1")
-                .bind(chunk_id)
-                .fetch_optional(&mut *connection)
-                .await?;
-            let Some(upload_id) = of else { return Ok(()) };
             let deleted = delete_chunk(connection, chunk_id).await?;
             refuse(connection, upload_id, lines).await?;
-            sqlx::query(
-                "UPDATE readings.uploads SET stored = greatest(stored - $2, 0), refused = refused + $2
-                 WHERE upload_id = $1",
-            )
-            .bind(upload_id)
-            .bind(signed(deleted))
-            .execute(connection)
-            .await?;
-            return Ok(());
+            let counts = if was_apart { [0, -signed(deleted)] } else { [-signed(deleted), 0] };
+            return count(connection, upload_id, counts, signed(deleted)).await;
         }
     };
-    sqlx::query("UPDATE readings.chunks SET state = $2 WHERE chunk_id = $1")
+    if is_apart != was_apart {
+        // The device was given out, or taken back, between judging and telling.
+        let readings = readings_of(connection, chunk_id).await?;
+        let counts = if is_apart { [-readings, readings] } else { [readings, -readings] };
+        count(connection, upload_id, counts, 0).await?;
+    }
+    sqlx::query("UPDATE readings.chunks SET state = $2, apart = $3 WHERE chunk_id = $1")
         .bind(chunk_id)
         .bind(state)
+        .bind(is_apart)
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Notes that a chunk that was stored apart is the subject's.
+pub async fn release(connection: &mut PgConnection, chunk_id: Uuid) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE readings.chunks SET state = 1 WHERE chunk_id = $1";
+    sqlx::query(sql).bind(chunk_id).execute(connection).await.map(drop)
+}
+
+/// How many readings a chunk has.
+async fn readings_of(connection: &mut PgConnection, chunk_id: Uuid) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM readings.chunks
+         JOIN readings.series ON series.patient_id = chunks.patient_id AND series.trial_id = chunks.trial_id
+             AND series.device_id = chunks.device_id
+         JOIN readings.readings ON readings.series = series.series
+             AND readings.at BETWEEN chunks.first_at AND chunks.last_at AND readings.chunk = chunks.chunk
+         WHERE chunks.chunk_id = $1",
+    )
+    .bind(chunk_id)
+    .fetch_one(connection)
+    .await
+}
+
+/// Counts otherwise what was stored of an upload: so many more, or fewer, are stored and stored apart, so many more refused.
+async fn count(
+    connection: &mut PgConnection,
+    upload_id: Uuid,
+    [stored, apart]: [i64; 2],
+    refused: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE readings.uploads SET stored = stored + $2, apart = apart + $3, refused = refused + $4 WHERE upload_id = $1",
+    )
+    .bind(upload_id)
+    .bind(stored)
+    .bind(apart)
+    .bind(refused)
+    .execute(connection)
+    .await
+    .map(drop)
 }

@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use self::store::{delete_chunk, settle, store_all};
+use self::store::{delete_chunk, release, settle, store_all};
 use super::SqliteFile;
 use super::log::to_micros;
 use crate::log::row::signed;
@@ -270,7 +270,7 @@ impl ReadingStore for SqliteReadings {
         let mut turn = self.file.write.whole_turn().await.map_err(&failed)?;
         let mut transaction = turn.begin().await.map_err(&failed)?;
         for chunk_id in &verdicts.released {
-            settle(&mut transaction, *chunk_id, &Settled::Received).await.map_err(&failed)?;
+            release(&mut transaction, *chunk_id).await.map_err(&failed)?;
         }
         for chunk_id in &verdicts.discarded {
             delete_chunk(&mut transaction, *chunk_id).await.map_err(&failed)?;

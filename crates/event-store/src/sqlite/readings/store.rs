@@ -78,8 +78,8 @@ async fn store_parcel(
     let numbers = series(connection, of, parcel).await?;
     let chunk: i64 = sqlx::query_scalar(
         "INSERT INTO chunks (chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead, first_at, last_at,
-             stored_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING chunk",
+             stored_at, apart)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING chunk",
     )
     .bind(parcel.chunk_id)
     .bind(portion.upload_id)
@@ -91,6 +91,7 @@ async fn store_parcel(
     .bind(to_micros(first))
     .bind(to_micros(last))
     .bind(to_micros(portion.now))
+    .bind(parcel.apart)
     .fetch_one(&mut *connection)
     .await?;
     let number = |reading: &Reading| numbers.get(reading.kind).copied().unwrap_or_default();
@@ -219,30 +220,72 @@ pub async fn delete_chunk(connection: &mut SqliteConnection, chunk_id: Uuid) -> 
     Ok(deleted.rows_affected())
 }
 
+/// Notes how the log took a chunk of which it was not known yet.
 pub async fn settle(connection: &mut SqliteConnection, chunk_id: Uuid, settled: &Settled) -> Result<(), sqlx::Error> {
-    let state = match settled {
-        Settled::Received => 1,
-        Settled::Apart => 2,
+    let sql = "SELECT upload_id, apart FROM chunks WHERE chunk_id = $1 AND state = 0";
+    let found: Option<(Uuid, bool)> = sqlx::query_as(sql).bind(chunk_id).fetch_optional(&mut *connection).await?;
+    let Some((upload_id, was_apart)) = found else { return Ok(()) };
+    let (state, is_apart): (i64, bool) = match settled {
+        Settled::Received => (1, false),
+        Settled::Apart => (2, true),
         Settled::Refused(lines) => {
-            let of: Option<Uuid> = sqlx::query_scalar("SELECT upload_id FROM chunks WHERE chunk_id = $1")
-                .bind(chunk_id)
-                .fetch_optional(&mut *connection)
-                .await?;
-            let Some(upload_id) = of else { return Ok(()) };
             let deleted = delete_chunk(connection, chunk_id).await?;
             refuse(connection, upload_id, lines).await?;
-            sqlx::query("UPDATE uploads SET stored = max(stored - $2, 0), refused = refused + $2 WHERE upload_id = $1")
-                .bind(upload_id)
-                .bind(signed(deleted))
-                .execute(connection)
-                .await?;
-            return Ok(());
+            let counts = if was_apart { [0, -signed(deleted)] } else { [-signed(deleted), 0] };
+            return count(connection, upload_id, counts, signed(deleted)).await;
         }
     };
-    sqlx::query("UPDATE chunks SET state = $2 WHERE chunk_id = $1")
+    if is_apart != was_apart {
+        // The device was given out, or taken back, between judging and telling.
+        let readings = readings_of(connection, chunk_id).await?;
+        let counts = if is_apart { [-readings, readings] } else { [readings, -readings] };
+        count(connection, upload_id, counts, 0).await?;
+    }
+    sqlx::query("UPDATE chunks SET state = $2, apart = $3 WHERE chunk_id = $1")
         .bind(chunk_id)
         .bind(state)
+        .bind(is_apart)
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Notes that a chunk that was stored apart is the subject's.
+pub async fn release(connection: &mut SqliteConnection, chunk_id: Uuid) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE chunks SET state = 1 WHERE chunk_id = $1";
+    sqlx::query(sql).bind(chunk_id).execute(connection).await.map(drop)
+}
+
+/// How many readings a chunk has.
+async fn readings_of(connection: &mut SqliteConnection, chunk_id: Uuid) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM chunks
+         JOIN series ON series.patient_id = chunks.patient_id AND series.trial_id = chunks.trial_id
+             AND series.device_id = chunks.device_id
+         JOIN readings ON readings.series = series.series
+             AND readings.at BETWEEN chunks.first_at AND chunks.last_at AND readings.chunk = chunks.chunk
+         WHERE chunks.chunk_id = $1",
+    )
+    .bind(chunk_id)
+    .fetch_one(connection)
+    .await
+}
+
+/// Counts otherwise what was stored of an upload: so many more, or fewer, are stored and stored apart, so many more refused.
+async fn count(
+    connection: &mut SqliteConnection,
+    upload_id: Uuid,
+    [stored, apart]: [i64; 2],
+    refused: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE uploads SET stored = stored + $2, apart = apart + $3, refused = refused + $4 WHERE upload_id = $1",
+    )
+    .bind(upload_id)
+    .bind(stored)
+    .bind(apart)
+    .bind(refused)
+    .execute(connection)
+    .await
+    .map(drop)
 }
