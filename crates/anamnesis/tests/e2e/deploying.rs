@@ -58,6 +58,20 @@ fn dashboards_ask_for_what_is_measured() {
     assert!(asked > 20, "{asked}");
 }
 
+#[test]
+fn every_alert_of_prometheus_has_its_answer() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("a file");
+    let (rules, page) = (read("deploy/prometheus/alerts.yml"), read("docs/operations.md"));
+    let named: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(named.len() > 15, "{named:?}");
+    let answers: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name).collect();
+    let (mut rules, mut answered) = (named.clone(), answers);
+    rules.sort_unstable();
+    answered.sort_unstable();
+    assert_eq!(answered, rules);
+}
+
 /// nginx with the gateway's settings, before two interfaces; killed on drop.
 struct Nginx {
     child: Child,
