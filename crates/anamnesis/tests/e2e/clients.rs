@@ -118,7 +118,12 @@ async fn made_up_requests_get_only_answers_that_are_described() {
     let folder = TempDir::new().expect("a folder");
     let document = document();
     // Whoever gives too little time is told so, as a fault of the server's kind.
-    let patient = "parameters = { \"query.timeout_ms\" = 60000, \"header.Request-Timeout\" = \"60\" }\n";
+    let patient =
+        "hooks = \"hooks\"\nparameters = { \"query.timeout_ms\" = 60000, \"header.Request-Timeout\" = \"60\" }\n";
+    // Bytes of an upload that is resumed.
+    let bytes = "import schemathesis\n\n\n@schemathesis.serializer(\"application/offset+octet-stream\")\n\
+                 def offset(ctx, value):\n    return str(value).encode()\n";
+    std::fs::write(folder.path().join("hooks.py"), bytes).expect("a file");
     std::fs::write(folder.path().join("schemathesis.toml"), patient).expect("a file");
     // What is refused for want of a right is looked at no further, and too much of it locks an account.
     let everything = ["administrator", "integration", "investigator", "unblinded-statistician"];
