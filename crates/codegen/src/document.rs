@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{commands, contract, examples, outside, parameters, queries, responses, uploads};
 
 /// What the operations under each tag are about.
-const TAGS: [(&str, &str); 21] = [
+const TAGS: [(&str, &str); 22] = [
     ("trials", "Trials: what is defined for them, and how far they are."),
     (
         "protocols",
@@ -21,8 +21,9 @@ const TAGS: [(&str, &str); 21] = [
     ("adverse-events", "Adverse events."),
     ("alerts", "Safety alerts: the inbox of whoever looks after patients."),
     ("visits", "Visits that subjects attended."),
-    ("devices", "Wearables: who has each, and what is stored apart."),
+    ("devices", "Wearables: who has each, and how much came from it."),
     ("readings", "Readings of wearables, and their uploads."),
+    ("readings-apart", "Readings of devices that are not known to be the subject's."),
     ("readings-daily", "What the readings of each day come to."),
     ("notifications", "What people are to be told."),
     ("messages", "Messages to people: the queue, and what became of each."),

@@ -154,7 +154,7 @@ fn line() -> Value {
     let text = |meaning: &str| json!({"type": "string", "description": meaning});
     json!({"type": "object", "description": "A line, or a reading in it, that was not taken.",
         "required": ["line", "field", "rule", "message"], "properties": {
-            "line": {"type": "integer", "format": "int64", "minimum": 1, "description": "The line, from 1."},
+            "line": {"type": "integer", "format": "int64", "minimum": 0, "description": "The line, from 1; 0 where it is not known any more."},
             "field": text("The field at fault; empty for the line as a whole."),
             "rule": text("The rule that it breaks."),
             "message": text("What is wrong, and what would be right.")}})

@@ -167,6 +167,11 @@ impl DeviceId {
     pub fn of(trial_id: TrialId, device: &str) -> Self {
         Self::new(derive_id("device", &[trial_id.uuid().as_bytes(), identifier::key(device).as_bytes()]))
     }
+
+    /// By which what is stored apart of the device for a subject is known.
+    pub fn apart(self, subject_id: SubjectId) -> Uuid {
+        derive_id("readings-apart", &[self.uuid().as_bytes(), subject_id.uuid().as_bytes()])
+    }
 }
 
 impl ArticleId {

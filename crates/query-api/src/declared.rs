@@ -94,7 +94,14 @@ pub const DOCUMENTS: &[Document] = &[
         version: 1,
         allocation: Allocation(&[]),
         personal: &[&["serial_number"]],
-        words: &[("status", &["unknown", "assigned", "returned"])],
+        words: &[("status", &["assigned", "returned"])],
+    },
+    Document {
+        view: "readings_apart",
+        version: 1,
+        allocation: Allocation(&[]),
+        personal: &[],
+        words: &[],
     },
     Document {
         view: "readings_daily",

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use event_store::readings::{After, Bucket, Read, ReadingQuery, ReadingsError};
 use events::ids::{DeviceId, PatientId, SubjectId, TrialId};
 use events::readings::kind::ReadingKind;
@@ -98,8 +98,8 @@ async fn asked(api: &QueryApi, principal: &Principal, id: &str, mut parameters: 
     let trial_id = TrialId::from(trial_id.ok_or_else(|| missing("trial_id", "says for which trial; give its id"))?);
     let kind = kind(&mut parameters)?;
     let device_id: Option<uuid::Uuid> = parameters.parsed("device_id", "the id of a device")?;
-    let from = parameters.time("from")?.unwrap_or(DateTime::UNIX_EPOCH);
-    let until = parameters.time("until")?.unwrap_or_else(event_store::clock::now);
+    let from = bounded("from", parameters.time("from")?.unwrap_or(DateTime::UNIX_EPOCH))?;
+    let until = bounded("until", parameters.time("until")?.unwrap_or_else(event_store::clock::now))?;
     let at_least = parameters.at_least(api.at_least_patience)?;
     parameters.finish()?;
     // Whoever sees the subject sees what the subject wore.
@@ -163,6 +163,14 @@ pub async fn buckets(
     Ok(private(Json(ReadingBuckets { kind, unit, seconds, buckets }).into_response()))
 }
 
+/// A time of which something may have been measured.
+fn bounded(name: &str, time: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
+    if (1..=9_999).contains(&time.year()) {
+        return Ok(time);
+    }
+    Err(Problem::invalid(name, "out-of-range", format!("`{name}` must be of the years 1 to 9999.")))
+}
+
 fn missing(name: &str, what: &str) -> Problem {
     Problem::invalid(name, "missing", format!("`{name}` {what}."))
 }
@@ -189,7 +197,8 @@ fn place(text: &str) -> Result<After, Problem> {
     let read = || {
         let mut parts = text.split('.').map(str::parse::<i64>);
         let (at, series, lasts) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
-        parts.next().is_none().then_some((DateTime::from_timestamp_micros(at)?, series, lasts))
+        let at = DateTime::from_timestamp_micros(at).filter(|at| (1..=9_999).contains(&at.year()))?;
+        parts.next().is_none().then_some((at, series, lasts))
     };
     read().ok_or_else(|| Problem::invalid("after", "malformed", "`after` must be `next` of an earlier page."))
 }

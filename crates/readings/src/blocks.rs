@@ -33,6 +33,8 @@ pub enum Ended {
     Whole,
     /// Too early.
     Broken(io::Error),
+    /// Too late: what is more than there may be was not looked at.
+    Beyond,
 }
 
 /// Cuts what comes into blocks.
@@ -42,14 +44,16 @@ pub struct Blocks<R> {
     // Bytes before the buffer.
     before: u64,
     skipping: bool,
+    // Bytes that there may be.
+    limit: u64,
     ended: Option<Ended>,
 }
 
 impl<R: AsyncRead + Unpin> Blocks<R> {
-    /// Of a source, behind what came before.
-    pub fn new(source: R, received: u64, rest: &[u8], skipping: bool) -> Self {
+    /// Of a source, behind what came before; no more than so many bytes in all.
+    pub fn new(source: R, received: u64, rest: &[u8], skipping: bool, limit: u64) -> Self {
         let before = received.saturating_sub(rest.len() as u64);
-        Self { source, buffer: BytesMut::from(rest), before, skipping, ended: None }
+        Self { source, buffer: BytesMut::from(rest), before, skipping, limit, ended: None }
     }
 
     /// How it ended, where it did.
@@ -64,12 +68,18 @@ impl<R: AsyncRead + Unpin> Blocks<R> {
         }
         loop {
             self.skip();
-            if self.buffer.len() >= BLOCK_BYTES {
+            // At the limit what is next is whether there is more.
+            if self.buffer.len() >= BLOCK_BYTES && self.taken() < self.limit {
                 return Some(self.cut());
             }
             self.buffer.reserve(64 * 1024);
             match tokio::time::timeout(IDLE_MAX, self.source.read_buf(&mut self.buffer)).await {
                 Ok(Ok(0)) => self.ended = Some(Ended::Whole),
+                Ok(Ok(_)) if self.taken() > self.limit => {
+                    let beyond = usize::try_from(self.taken() - self.limit).unwrap_or(usize::MAX);
+                    self.buffer.truncate(self.buffer.len().saturating_sub(beyond));
+                    self.ended = Some(Ended::Beyond);
+                }
                 Ok(Ok(_)) => continue,
                 Ok(Err(error)) => self.ended = Some(Ended::Broken(error)),
                 Err(_) => self.ended = Some(Ended::Broken(io::ErrorKind::TimedOut.into())),
@@ -77,6 +87,11 @@ impl<R: AsyncRead + Unpin> Blocks<R> {
             self.skip();
             return Some(self.last());
         }
+    }
+
+    /// Bytes that came.
+    fn taken(&self) -> u64 {
+        self.before + self.buffer.len() as u64
     }
 
     /// Passes over the rest of a line that is too long.
@@ -137,7 +152,7 @@ mod tests {
         while (received as usize) < upload.len() {
             let from = received as usize;
             let to = (from + sizes.next().copied().unwrap_or(1)).min(upload.len());
-            let mut blocks = Blocks::new(&upload[from..to], received, &rest, skipping);
+            let mut blocks = Blocks::new(&upload[from..to], received, &rest, skipping, upload.len() as u64);
             while let Some(block) = blocks.next().await {
                 lines.extend_from_slice(&block.lines);
                 (received, rest, skipping) = (block.to, block.rest, block.skipping);
@@ -157,6 +172,21 @@ mod tests {
         }
         let without_end = b"a\nb";
         assert_eq!(taken(without_end, &[1]).await.0, without_end);
+    }
+
+    #[tokio::test]
+    async fn more_than_there_may_be_is_not_taken_and_told() {
+        let upload = vec![b'\n'; BLOCK_BYTES + 10];
+        for limit in [BLOCK_BYTES, BLOCK_BYTES + 3, 5, BLOCK_BYTES + 10] {
+            let mut blocks = Blocks::new(&upload[..], 0, &[], false, limit as u64);
+            let (mut taken, mut at_limit) = (0, 0);
+            while let Some(block) = blocks.next().await {
+                taken += block.lines.len();
+                at_limit += usize::from(block.to == limit as u64);
+            }
+            assert_eq!((taken, at_limit), (limit, 1), "nothing comes behind the block that is the last");
+            assert_eq!(matches!(blocks.ended(), Ended::Beyond), limit < upload.len());
+        }
     }
 
     #[tokio::test]

@@ -28,7 +28,8 @@ pub struct Clocks {
 impl Clocks {
     /// The latest time that a reading can be of.
     fn latest(self) -> DateTime<Utc> {
-        self.now + CLOCK_AHEAD_MAX + TimeDelta::seconds(self.ahead_seconds.unwrap_or(0).max(0))
+        let ahead = TimeDelta::try_seconds(self.ahead_seconds.unwrap_or(0).max(0)).unwrap_or_default();
+        (self.now + CLOCK_AHEAD_MAX).checked_add_signed(ahead).unwrap_or(self.now)
     }
 }
 
@@ -53,32 +54,49 @@ pub fn judge(
             }),
             None => {
                 let worn = terms.worn.get(draft.device).map_or(&[][..], Vec::as_slice);
-                let span = worn.iter().position(|span| lies_in(&[*span], draft.at));
+                let span = worn.iter().position(|span| lies_in(&[*span], draft.at) && lies_in(&[*span], end(draft)));
                 groups.entry((draft.device, span)).or_default().push(draft);
             }
         }
     }
-    let parcel = |device: &str, apart: bool, drafts: &[&Draft]| Parcel {
-        chunk_id: new_id(),
-        device_id: DeviceId::of(trial_id, device),
-        device: device.to_owned(),
-        apart,
-        clock_ahead_seconds: clocks.ahead_seconds,
-        readings: drafts.iter().map(|draft| reading(draft)).collect(),
+    let parcel = |device: &str, apart: bool, drafts: &[&Draft]| {
+        let mut readings: Vec<Reading> = drafts.iter().map(|draft| reading(draft)).collect();
+        readings.sort_by_key(Reading::key);
+        Parcel {
+            chunk_id: new_id(),
+            device_id: DeviceId::of(trial_id, device),
+            device: device.to_owned(),
+            apart,
+            clock_ahead_seconds: clocks.ahead_seconds,
+            readings,
+        }
     };
     let of_group = |((device, span), drafts): ((usize, Option<usize>), Vec<&Draft>)| {
         let device = parsed.devices.get(device).map_or("", String::as_str);
         in_few_days(&drafts).into_iter().map(|part| parcel(device, span.is_none(), part)).collect::<Vec<_>>()
     };
-    (groups.into_iter().flat_map(of_group).collect(), refused)
+    let mut parcels: Vec<Parcel> = groups.into_iter().flat_map(of_group).collect();
+    // Two uploads that store the same at once take rows in the same order: neither waits for the other in turn.
+    parcels.sort_by_key(|parcel| parcel.device_id);
+    (parcels, refused)
+}
+
+/// The last moment that a reading is of.
+fn end(draft: &Draft) -> DateTime<Utc> {
+    match draft.lasts {
+        0 => draft.at,
+        lasts => draft.at + TimeDelta::milliseconds(lasts) - TimeDelta::microseconds(1),
+    }
 }
 
 fn fault(draft: &Draft, terms: &Terms, clocks: Clocks) -> Option<(&'static str, &'static str)> {
-    if draft.at > clocks.latest() {
+    if end(draft) > clocks.latest() {
         let message = "the time lies in the future; where the device's clock is ahead, tell `device_time`";
         return Some(("in-the-future", message));
     }
-    if !lies_in(&terms.covered, draft.at) {
+    let is_covered =
+        |span: &(DateTime<Utc>, Option<DateTime<Utc>>)| lies_in(&[*span], draft.at) && lies_in(&[*span], end(draft));
+    if !terms.covered.iter().any(is_covered) {
         return Some(("consent-not-in-force", "no consent of the patient to this trial covers that time"));
     }
     None
@@ -170,14 +188,15 @@ mod tests {
         let terms = terms(worn);
         let clocks = Clocks { now: time("2026-02-14T00:00:00Z"), ahead_seconds: None };
         let (parcels, refused) = judge(&parsed, &terms, terms.participant.trial_id, clocks, new_id);
-        let told: Vec<_> = parcels
+        let mut told: Vec<_> = parcels
             .iter()
             .map(|parcel| (parcel.device.as_str(), parcel.apart, parcel.readings.iter().map(|it| it.line).collect()))
             .collect();
+        told.sort();
         let expected: Vec<(&str, bool, Vec<u64>)> = vec![
-            ("known", true, vec![2]),
             ("known", false, vec![1]),
             ("known", false, vec![4]),
+            ("known", true, vec![2]),
             ("unknown", true, vec![3]),
         ];
         assert_eq!(told, expected);

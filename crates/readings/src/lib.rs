@@ -75,7 +75,7 @@ impl Uploads {
     /// What has to be done beside taking them: telling the log of what was left behind, and following it for what becomes of what is
     /// stored apart.
     pub fn attend(&self, store: &Store, shutdown: &CancellationToken) -> impl Future<Output = ()> + Send + use<> {
-        let telling = recording::tell_what_is_left(self.executor.clone(), self.store.clone(), shutdown.clone());
+        let telling = recording::tell_what_is_left(self.executor.clone(), store.clone(), shutdown.clone());
         let following = follow::run(store.clone(), shutdown.clone());
         async {
             tokio::join!(telling, following);
@@ -116,6 +116,7 @@ impl Uploads {
             site_id,
             patient_id,
             parameters: serde_json::to_string(parameters).map_err(|_| Problem::internal())?,
+            sent_by: principal.username.to_string(),
             length,
             begun_at: clock::now(),
         };

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use service::deadline;
 use service::problem::Problem;
 
-use crate::lines::{Defaults, Format};
+use crate::lines::{Defaults, Format, is_name};
 
-/// Longest name of a device, in bytes: what is longer no line can name either.
-const DEVICE_BYTES_MAX: usize = 400;
+/// The most that a clock may be ahead, in seconds: a year.
+const CLOCK_AHEAD_MAX: i64 = 366 * 86_400;
+/// What programs that send files say of them, and nobody looks at.
+const OF_FILES: [&str; 7] = ["filename", "filetype", "name", "type", "relativePath", "mimetype", "is_confidential"];
 
 /// What an upload is to be taken for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +63,7 @@ impl Given {
         };
         let pairs = header.split(',').filter(|pair| !pair.trim().is_empty()).map(pair);
         // What browsers say of a file is not looked at.
-        let is_of_file = |(name, _): &(String, String)| matches!(name.as_str(), "filename" | "filetype");
+        let is_of_file = |(name, _): &(String, String)| OF_FILES.contains(&name.as_str());
         let pairs = pairs.collect::<Result<Vec<_>, Problem>>()?;
         Self::of(pairs.into_iter().filter(|pair| !is_of_file(pair)))
     }
@@ -119,15 +121,19 @@ impl Given {
             (None, _) => return Err(Problem::invalid("format", "missing", "`format` must be `ndjson` or `csv`.")),
         };
         let device = self.take("device").filter(|device| !device.is_empty());
-        if device.as_ref().is_some_and(|device| device.len() > DEVICE_BYTES_MAX || device.chars().any(char::is_control))
-        {
-            return Err(Problem::invalid("device", "malformed", "`device` must be a name of a device."));
+        if device.as_ref().is_some_and(|device| !is_name(device)) {
+            let message = "`device` must be a name of 1 to 100 characters, without blanks around it.";
+            return Err(Problem::invalid("device", "malformed", message));
         }
         let time_zone = self.parsed("time_zone", "a time zone of the IANA database such as `Europe/Oslo`")?;
         let device_time: Option<DateTime<Utc>> =
             self.parsed("device_time", "a time such as 2026-01-31T12:00:00Z (RFC 3339)")?;
         self.require_none()?;
         let clock_ahead_seconds = device_time.map(|device_time| (device_time - now).num_seconds());
+        if clock_ahead_seconds.is_some_and(|ahead| ahead > CLOCK_AHEAD_MAX) {
+            let message = "`device_time` lies more than a year ahead: set the device's clock.";
+            return Err(Problem::invalid("device_time", "out-of-range", message));
+        }
         Ok(Parameters { trial_id, format, defaults: Defaults { device, time_zone }, clock_ahead_seconds })
     }
 }

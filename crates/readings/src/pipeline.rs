@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use domain::readings::terms::Terms;
 use event_store::clock;
 use event_store::execute::Executor;
@@ -16,8 +17,8 @@ use crate::blocks::{Block, Blocks, Ended};
 use crate::judge::{Clocks, judge};
 use crate::lines::{Parsed, Parser};
 use crate::parameters::Parameters;
-use crate::problems;
 use crate::recording::{self, Of, Told};
+use crate::{UPLOAD_BYTES_MAX, problems};
 
 /// Takes what is sent of one upload.
 pub struct Taking {
@@ -48,7 +49,8 @@ impl Taking {
     /// Takes it. What was stored stays, whatever comes behind it.
     pub async fn run(self, source: impl AsyncRead + Unpin) -> Taken {
         let Upload { received, rest, skipping, header, counts, .. } = &self.upload;
-        let mut blocks = Blocks::new(source, *received, rest, *skipping);
+        let limit = self.upload.upload.length.unwrap_or(UPLOAD_BYTES_MAX);
+        let mut blocks = Blocks::new(source, *received, rest, *skipping, limit);
         let mut parser = Parser::new(self.parameters.format, self.parameters.defaults.clone(), header.as_deref());
         let (to_parse, mut read) = mpsc::channel::<Block>(1);
         let (to_store, mut parsed) = mpsc::channel::<(Block, Parsed)>(1);
@@ -72,13 +74,14 @@ impl Taking {
                     let found = parser.parse(&block.lines, before);
                     (parser, block, found)
                 };
-                let Ok((returned, block, found)) = tokio::task::spawn_blocking(parse).await else { break };
+                let (returned, block, found) = tokio::task::spawn_blocking(parse).await.ok()?;
                 parser = returned;
                 before += found.lines;
                 if to_store.send((block, found)).await.is_err() {
                     break;
                 }
             }
+            Some(())
         };
         let storing = async {
             let mut from = *received;
@@ -98,22 +101,37 @@ impl Taking {
             drop(parsed);
             (taken, from)
         };
-        let (ended, (), (mut taken, from)) = tokio::join!(reading, parsing, storing);
+        let (ended, parsed, (mut taken, from)) = tokio::join!(reading, parsing, storing);
         if taken.problem.is_none() {
-            taken.problem = self.end(ended, from, ends).await.err();
+            match (parsed, self.end(ended, from, ends)) {
+                // The parser panicked: what it did not tell is not there.
+                (None, _) => taken.problem = Some(Problem::internal()),
+                (Some(()), end) => match end.await {
+                    Ok(position) => taken.position = taken.position.max(position),
+                    Err(problem) => taken.problem = Some(problem),
+                },
+            }
         }
         taken
     }
 
     /// What is left when nothing more comes.
-    async fn end(&self, ended: Ended, from: u64, ends: bool) -> Result<(), Problem> {
-        if let Ended::Broken(error) = ended {
-            tracing::debug!(error = &error as &dyn std::error::Error, "an upload broke off");
-            let detail = "The body could not be read to its end. What was stored of it stays: send it again, or go on.";
-            return Err(Problem::invalid("body", "unreadable", detail));
+    async fn end(&self, ended: Ended, from: u64, ends: bool) -> Result<u64, Problem> {
+        match ended {
+            Ended::Whole => {}
+            Ended::Beyond => {
+                let detail = "The body is longer than there may be; what was stored of it stays.";
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail));
+            }
+            Ended::Broken(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "an upload broke off");
+                let detail =
+                    "The body could not be read to its end. What was stored of it stays: send it again, or go on.";
+                return Err(Problem::invalid("body", "unreadable", detail));
+            }
         }
         let upload = self.store.upload(self.upload.upload.upload_id).await.map_err(problems::from_readings)?;
-        let Some(upload) = upload.filter(|upload| ends && upload.ended_at.is_none()) else { return Ok(()) };
+        let Some(upload) = upload.filter(|upload| ends && upload.ended_at.is_none()) else { return Ok(0) };
         // The last line has no end: it is one all the same.
         let mut block =
             Block { lines: Vec::new().into(), to: from, rest: upload.rest.clone(), skipping: upload.skipping };
@@ -121,7 +139,7 @@ impl Taking {
         let Parameters { format, defaults, .. } = &self.parameters;
         let mut parser = Parser::new(*format, defaults.clone(), upload.header.as_deref());
         let parsed = parser.parse(&block.lines, upload.counts.lines);
-        self.store_at_end(from, block, parsed, true).await.map(drop)
+        self.store_at_end(from, block, parsed, true).await
     }
 
     async fn store(&self, from: u64, block: Block, parsed: Parsed) -> Result<u64, Problem> {
@@ -132,6 +150,10 @@ impl Taking {
     /// Stores a block and tells the log of it; gives the position up to which the log tells of it.
     async fn store_at_end(&self, from: u64, block: Block, parsed: Parsed, at_end: bool) -> Result<u64, Problem> {
         let upload = &self.upload.upload;
+        if let Some(message) = parsed.unreadable {
+            let detail = format!("The first line must name the columns: {message}.");
+            return Err(Problem::invalid("body", "columns", detail));
+        }
         let devices = parsed.devices.clone();
         let asked = recording::terms(&self.executor, upload.patient_id, upload.trial_id, devices).await;
         let terms: Terms = asked.map_err(problems::from_execute)?;
@@ -160,6 +182,7 @@ impl Taking {
         };
         let (mut position, mut counts) = (0, Counts { known: stored.known, ..Counts::default() });
         counts.refused = portion.refused.len() as u64 + stored.refused;
+        let mut sender_refused = None;
         for (parcel, new) in portion.parcels.iter().zip(&stored.new) {
             let told = recording::record(&self.executor, &*self.store, of, terms.zone, parcel, new);
             match told.await.map_err(problems::from_record)? {
@@ -169,13 +192,14 @@ impl Taking {
                 }
                 Some(Told::Refused(error)) => {
                     counts.refused += new.len() as u64;
-                    problems::unless_of_readings(*error)?;
+                    // What else was stored is told by who sent it all the same.
+                    sender_refused = sender_refused.or(problems::unless_of_readings(*error).err());
                 }
                 None => {}
             }
         }
         tell(counts);
-        Ok(position)
+        sender_refused.map_or(Ok(position), Err)
     }
 }
 

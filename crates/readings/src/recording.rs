@@ -8,13 +8,15 @@ use command_api::sending::{self, Sent};
 use domain::commands::AnyCommand;
 use domain::readings::receipt::ReceiveReadings;
 use domain::readings::terms::{Terms, UploadTerms};
+use event_store::Store;
 use event_store::clock;
-use event_store::execute::{ExecuteError, Executed, Executor};
+use event_store::execute::{ExecuteError, Executor};
+use event_store::log::{EventLog, Receipt};
 use event_store::readings::{
     Canonical, ChunkRecord, Parcel, Reading, ReadingStore, ReadingsError, RefusedLine, Settled,
 };
 use events::TimeZone;
-use events::envelope::Actor;
+use events::envelope::{Actor, Role};
 use events::ids::{PatientId, StreamKey as _, TrialId};
 use events::readings::device::Chunk;
 use service::auth::Principal;
@@ -64,8 +66,8 @@ fn receive(of: (PatientId, TrialId), device: &str, chunk: Chunk) -> AnyCommand {
     (events::ids::DeviceId::of(trial_id, device), receive).into()
 }
 
-fn settled(executed: &Executed) -> Settled {
-    match executed.receipt.events.iter().any(|event| event.event_type == QUARANTINED) {
+fn settled(receipt: &Receipt) -> Settled {
+    match receipt.events.iter().any(|event| event.event_type == QUARANTINED) {
         true => Settled::Apart,
         false => Settled::Received,
     }
@@ -111,7 +113,7 @@ pub async fn record(
     let command = receive((of.patient_id, of.trial_id), &parcel.device, chunk);
     match sending::send(executor, of.principal, command, Sent::As(chunk_id)).await {
         Ok(executed) => {
-            store.settle(chunk_id, &settled(&executed)).await?;
+            store.settle(chunk_id, &settled(&executed.receipt)).await?;
             Ok(Some(Told::At(executed.receipt.position)))
         }
         Err(error @ ExecuteError::Refused(_)) => {
@@ -132,14 +134,10 @@ fn refused(line: u64, error: &ExecuteError) -> RefusedLine {
 }
 
 /// Tells the log of what was stored by somebody who did not come so far, again and again until asked to stop.
-pub async fn tell_what_is_left(
-    executor: Executor,
-    store: std::sync::Arc<dyn ReadingStore>,
-    shutdown: CancellationToken,
-) {
+pub async fn tell_what_is_left(executor: Executor, all: Store, shutdown: CancellationToken) {
     let telling = async {
         loop {
-            if let Err(error) = tell_some(&executor, &*store).await {
+            if let Err(error) = tell_some(&executor, &*all.log, &*all.readings).await {
                 tracing::warn!(error = &error as &dyn Error, "the log is not told of all readings yet");
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -151,11 +149,17 @@ pub async fn tell_what_is_left(
     }
 }
 
-async fn tell_some(executor: &Executor, store: &dyn ReadingStore) -> Result<(), RecordError> {
+async fn tell_some(executor: &Executor, log: &dyn EventLog, store: &dyn ReadingStore) -> Result<(), RecordError> {
+    let mut after = 0;
     loop {
-        let left = store.unsettled(clock::now() - LEFT_AFTER, PAGE).await?;
+        let left = store.unsettled(clock::now() - LEFT_AFTER, after, PAGE).await?;
         for record in &left {
-            tell_again(executor, store, record).await?;
+            after = record.chunk;
+            // One that the log cannot take now does not keep the others waiting.
+            if let Err(error) = tell_again(executor, log, store, record).await {
+                let (chunk_id, error) = (record.chunk_id, &error as &dyn Error);
+                tracing::warn!(error, %chunk_id, "the log is not told of these readings yet");
+            }
         }
         if left.len() < PAGE as usize {
             return Ok(());
@@ -163,25 +167,47 @@ async fn tell_some(executor: &Executor, store: &dyn ReadingStore) -> Result<(), 
     }
 }
 
-async fn tell_again(executor: &Executor, store: &dyn ReadingStore, record: &ChunkRecord) -> Result<(), RecordError> {
+async fn tell_again(
+    executor: &Executor,
+    log: &dyn EventLog,
+    store: &dyn ReadingStore,
+    record: &ChunkRecord,
+) -> Result<(), RecordError> {
+    // Where the log has it, it says how: whatever would be said of it now.
+    if let Some(known) = log.find_command(record.chunk_id).await.map_err(ExecuteError::from)? {
+        return Ok(store.settle(record.chunk_id, &settled(&known.receipt)).await?);
+    }
     let canonical: Vec<Canonical<'_>> =
         record.readings.iter().map(|(kind, at, lasts, value)| (kind.as_str(), *at, *lasts, *value)).collect();
-    let zone = terms(executor, record.patient_id, record.trial_id, Vec::new()).await?.zone;
-    let chunk = summary::chunk(record.chunk_id, record.upload_id, record.clock_ahead_seconds, zone, &canonical);
-    let Some(chunk) = chunk else {
-        return Ok(store.settle(record.chunk_id, &Settled::Refused(Vec::new())).await?);
-    };
-    let command = receive((record.patient_id, record.trial_id), &record.device, chunk);
-    let (actor, text) = (Actor::system("readings"), command.to_json());
-    // Whoever sent it might when it was stored; where the log has it already it gives the answer that it gave then.
-    let told = executor.execute_own(record.chunk_id, actor, record.device_id.stream(), (&text, &command)).await;
-    let settled = match told {
-        Ok(executed) => settled(&executed),
-        Err(ExecuteError::Refused(refusal)) => {
-            tracing::warn!(rule = refusal.rule, "readings that were left behind are not taken any more");
-            Settled::Refused(Vec::new())
+    let told = match terms(executor, record.patient_id, record.trial_id, Vec::new()).await {
+        Ok(terms) => {
+            let ahead = record.clock_ahead_seconds;
+            let chunk = summary::chunk(record.chunk_id, record.upload_id, ahead, terms.zone, &canonical);
+            let Some(chunk) = chunk else {
+                return Ok(store.settle(record.chunk_id, &Settled::Refused(Vec::new())).await?);
+            };
+            let command = receive((record.patient_id, record.trial_id), &record.device, chunk);
+            // In the name of who sent it, by the program: whether they may was seen when it was stored.
+            let actor = Actor { id: record.sent_by.clone(), role: Role::System, organisation: None };
+            let (text, target) = (command.to_json(), record.device_id.stream());
+            executor.execute_own(record.chunk_id, actor, target, (&text, &command)).await
         }
+        Err(error) => Err(error),
+    };
+    let settled = match told {
+        Ok(executed) => settled(&executed.receipt),
+        Err(error @ ExecuteError::Refused(_)) => Settled::Refused(vec![left_behind(record, &error)]),
         Err(error) => return Err(error.into()),
     };
     Ok(store.settle(record.chunk_id, &settled).await?)
+}
+
+/// What is said of readings that were left behind and are not taken any more: their lines nobody knows.
+fn left_behind(record: &ChunkRecord, error: &ExecuteError) -> RefusedLine {
+    let refused = refused(0, error);
+    let times = || record.readings.iter().map(|(_, at, ..)| *at);
+    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+    let count = record.readings.len();
+    let message = format!("{count} readings of {} from {first} to {last}: {}", record.device, refused.message);
+    RefusedLine { field: String::new(), message, ..refused }
 }

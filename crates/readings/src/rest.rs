@@ -105,10 +105,10 @@ pub async fn send(
     }
     let format = format(&headers)?;
     let parameters = Given::in_address(&uri)?.finish(Some(format), clock::now())?;
+    let source = unpacking::unpacked(&headers, read(body))?;
     let permit = uploads.permit(&principal)?;
     let upload = uploads.begin(&principal, patient_id, &parameters, None).await?;
     let upload_id = upload.upload.upload_id;
-    let source = unpacking::unpacked(&headers, read(body))?;
     let taken = uploads.take(principal, upload, parameters, true, source, permit).await?;
     answer(&uploads, upload_id, taken).await
 }

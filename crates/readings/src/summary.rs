@@ -22,9 +22,12 @@ pub fn chunk(
     let (from, until) = (times().min()?, times().max()?);
     let mut days: BTreeMap<(NaiveDate, ReadingKind), Sum> = BTreeMap::new();
     let mut calendar = Calendar { zone, known: None };
-    for (kind, at, _, value) in readings {
+    // In one order, however they came: sums are then the same whenever they are made.
+    let mut sorted = readings.to_vec();
+    sorted.sort_unstable_by_key(|(kind, at, lasts, _)| (*kind, *at, *lasts));
+    for (kind, at, _, value) in sorted {
         let Some(kind) = ReadingKind::named(kind) else { continue };
-        days.entry((calendar.day(*at), kind)).or_insert(Sum::NONE).add(*value);
+        days.entry((calendar.day(at), kind)).or_insert(Sum::NONE).add(value);
     }
     let days = days.into_iter().map(|((day, kind), sum)| sum.of(day, kind)).collect();
     let count = u32::try_from(readings.len()).unwrap_or(u32::MAX);

@@ -9,7 +9,6 @@ use event_store::readings::Upload;
 use events::ids::PatientId;
 use service::auth::Principal;
 use service::problem::Problem;
-use tokio::io::AsyncReadExt as _;
 
 use crate::parameters::{Given, Parameters};
 use crate::{UPLOAD_BYTES_MAX, Uploads, rest};
@@ -90,6 +89,10 @@ pub async fn resume(
         let detail = "What is resumed is sent as `Content-Type: application/offset+octet-stream`.";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
     }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        let detail = "What is resumed is sent as it is, not packed.";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
+    }
     let offset = number(&headers, &OFFSET)?;
     let permit = uploads.permit(&principal)?;
     let upload = uploads.seen(&principal, &id).await?;
@@ -100,6 +103,10 @@ pub async fn resume(
         let detail = format!("The upload stands at {}; go on from there.", upload.received);
         return Err(Problem::new(StatusCode::CONFLICT, "upload-offset", detail));
     }
+    if offset == length {
+        // It was all there; nothing more comes.
+        return Ok(at(&upload, StatusCode::NO_CONTENT));
+    }
     let left = length - offset;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > left) {
@@ -108,8 +115,7 @@ pub async fn resume(
     }
     let parameters: Parameters = serde_json::from_str(&upload.upload.parameters).map_err(|_| Problem::internal())?;
     uploads.admit(&principal, upload.upload.patient_id, parameters.trial_id).await?;
-    let source = rest::read(body).take(left);
-    let taken = uploads.take(principal.clone(), upload, parameters, false, source, permit).await?;
+    let taken = uploads.take(principal.clone(), upload, parameters, false, rest::read(body), permit).await?;
     if let Some(problem) = taken.problem {
         return Err(problem);
     }

@@ -17,6 +17,7 @@ pub const ALLOCATIONS: &[(&str, u32, Paths)] = &[
     ("dead_letters", 2, &[]),
     ("patients", 3, &[]),
     ("devices", 1, &[]),
+    ("readings_apart", 1, &[]),
     ("readings_daily", 1, &[]),
     ("adverse_events", 2, &[]),
     ("alerts", 1, &[]),

@@ -71,6 +71,7 @@ pub mod patient {
 /// Wearables and what they measure.
 pub mod readings {
     pub mod devices;
+    pub mod readings_apart;
     pub mod readings_daily;
 }
 /// The safety of patients.
@@ -119,6 +120,7 @@ pub static ALL: &[&dyn DynView] = &[
     &Erased::<operation::dead_letters::DeadLetters>::new(),
     &Erased::<patient::patients::Patients>::new(),
     &Erased::<readings::devices::Devices>::new(),
+    &Erased::<readings::readings_apart::ReadingsApart>::new(),
     &Erased::<readings::readings_daily::ReadingsDaily>::new(),
     &Erased::<safety::adverse_events::AdverseEvents>::new(),
     &Erased::<safety::alerts::Alerts>::new(),

@@ -8,6 +8,8 @@ CREATE TABLE readings.uploads (
     patient_id UUID        NOT NULL,
     -- What the readings are to be taken for, as JSON.
     parameters TEXT        NOT NULL,
+    -- The account that sends it.
+    sent_by    TEXT        NOT NULL,
     -- The names of the columns, where the first line gave them.
     header     TEXT,
     -- Bytes that there will be, where that is known.
@@ -29,11 +31,11 @@ CREATE TABLE readings.uploads (
 
 CREATE TABLE readings.refused_lines (
     upload_id UUID   NOT NULL,
-    line      BIGINT NOT NULL CHECK (line > 0),
+    line      BIGINT NOT NULL CHECK (line >= 0),
     field     TEXT   COLLATE "C" NOT NULL,
     rule      TEXT   COLLATE "C" NOT NULL,
-    message   TEXT   NOT NULL,
-    PRIMARY KEY (upload_id, line, field, rule)
+    message   TEXT   COLLATE "C" NOT NULL,
+    PRIMARY KEY (upload_id, line, field, rule, message)
 );
 
 -- What one device measures of one patient in one trial.
@@ -66,6 +68,7 @@ CREATE TABLE readings.chunks (
 );
 
 CREATE INDEX chunks_unsettled ON readings.chunks (patient_id, trial_id, chunk) WHERE state <> 1;
+CREATE INDEX chunks_untold ON readings.chunks (chunk) WHERE state = 0;
 
 -- By months, each made when its first reading comes: old ones can be moved elsewhere as a whole.
 CREATE TABLE readings.readings (
@@ -81,12 +84,19 @@ CREATE TABLE readings.readings (
 -- Makes the partition of a month, by its first day. As the owner of the tables: whoever stores readings may make no others.
 CREATE FUNCTION readings.make_month(month DATE) RETURNS VOID
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    name TEXT := 'readings_' || to_char(month, 'YYYY_MM');
 BEGIN
     -- Two that make it at once would refuse each other.
     PERFORM pg_advisory_xact_lock(hashtext('readings.make_month'));
+    IF to_regclass(format('readings.%I', name)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- Made by itself and put there: readers and writers of the others go on.
+    EXECUTE format('CREATE TABLE readings.%I (LIKE readings.readings INCLUDING ALL)', name);
     EXECUTE format(
-        'CREATE TABLE IF NOT EXISTS readings.%I PARTITION OF readings.readings FOR VALUES FROM (%L) TO (%L)',
-        'readings_' || to_char(month, 'YYYY_MM'),
+        'ALTER TABLE readings.readings ATTACH PARTITION readings.%I FOR VALUES FROM (%L) TO (%L)',
+        name,
         to_char(month, 'YYYY-MM-01') || ' 00:00:00+00',
         to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00');
 END $$;

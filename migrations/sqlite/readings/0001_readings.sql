@@ -8,6 +8,8 @@ CREATE TABLE uploads (
     patient_id BLOB    NOT NULL,
     -- What the readings are to be taken for, as JSON.
     parameters TEXT    NOT NULL,
+    -- The account that sends it.
+    sent_by    TEXT    NOT NULL,
     -- The names of the columns, where the first line gave them.
     header     TEXT,
     -- Bytes that there will be, where that is known.
@@ -29,11 +31,11 @@ CREATE TABLE uploads (
 
 CREATE TABLE refused_lines (
     upload_id BLOB    NOT NULL,
-    line      INTEGER NOT NULL CHECK (line > 0),
+    line      INTEGER NOT NULL CHECK (line >= 0),
     field     TEXT    NOT NULL,
     rule      TEXT    NOT NULL,
     message   TEXT    NOT NULL,
-    PRIMARY KEY (upload_id, line, field, rule)
+    PRIMARY KEY (upload_id, line, field, rule, message)
 ) STRICT, WITHOUT ROWID;
 
 -- What one device measures of one patient in one trial.
@@ -66,6 +68,7 @@ CREATE TABLE chunks (
 ) STRICT;
 
 CREATE INDEX chunks_unsettled ON chunks (patient_id, trial_id, chunk) WHERE state <> 1;
+CREATE INDEX chunks_untold ON chunks (chunk) WHERE state = 0;
 
 CREATE TABLE readings (
     series INTEGER NOT NULL,

@@ -197,13 +197,17 @@ async fn r07_readings_tell_their_device_and_those_of_an_unknown_one_wait_until_s
     };
     assert_eq!(count(&system.api).await, Some(2));
     let device = DeviceId::of(TrialId::from(clinic.trial), "W-9").stream().id;
-    let known = system.api.get(&format!("/v1/devices/{device}?at_least={}", told["position"])).await.ok();
-    assert_eq!((&known["status"], &known["readings_apart"]), (&json!("unknown"), &json!(4)));
+    let waiting = format!("/v1/readings-apart?patient_id={patient}&at_least={}", told["position"]);
+    let waiting = system.api.get(&waiting).await.ok();
+    let told_of = (&waiting["items"][0]["device"], &waiting["items"][0]["readings"]);
+    assert_eq!(told_of, (&json!("W-9"), &json!(4)), "{waiting:#}");
     let release = json!({"subject_id": clinic.subject(patient), "reason": "In use before it was recorded"});
     let path_of = |command: &str| format!("/v1/devices/{device}/{command}");
     system.api.post(&path_of("release-readings"), release.clone()).await.refused(422, "device-not-assigned");
     assign(&clinic, patient, "W-9").await;
     system.api.post(&path_of("release-readings"), release).await.ok();
+    let waiting = format!("/v1/readings-apart?patient_id={patient}");
+    system.api.until(&waiting, "nothing waits", |waiting| waiting["items"].as_array().is_some_and(Vec::is_empty)).await;
     eventually("they are read", Duration::from_secs(30), async || count(&system.api).await == Some(6)).await;
     // Those of another device turn out to be nobody's.
     let told = send(&system.api, &path, NDJSON, pulse("W-10", 2)).await.ok();
@@ -216,6 +220,67 @@ async fn r07_readings_tell_their_device_and_those_of_an_unknown_one_wait_until_s
     })
     .await;
     assert_eq!(checked(&system), "0 faults");
+}
+
+#[tokio::test]
+async fn what_somebody_elses_device_says_is_kept_apart_and_holds_nothing_else_up() {
+    let system = System::embedded_with(&[]).await;
+    let clinic = clinic(&system.api).await;
+    let (patient, other) = (participant(&clinic).await, participant(&clinic).await);
+    assign(&clinic, patient, "W-1").await;
+    assign(&clinic, other, "W-2").await;
+    let oneself = system.as_participant(patient);
+    let both = [pulse("W-2", 1), pulse("W-1", 3)].concat();
+    let told = send(&oneself, &address(&clinic, patient), NDJSON, both).await.ok();
+    assert_eq!(counts(&told), [4, 3, 1, 0, 0], "{told:#}");
+    let waiting = async |of: Uuid| {
+        let path = format!("/v1/readings-apart?patient_id={of}&at_least={}", told["position"]);
+        system.api.get(&path).await.ok()["items"].as_array().map(Vec::len)
+    };
+    assert_eq!((waiting(patient).await, waiting(other).await), (Some(1), Some(0)));
+    // By whom, and without a last line feed: its position is told as well.
+    let line = pulse("W-1", 4);
+    let last = line.lines().last().expect("a line").to_owned();
+    let told = send(&oneself, &address(&clinic, patient), NDJSON, last).await.ok();
+    assert!(told["position"].as_u64() > Some(0) && counts(&told)[1] == 1, "{told:#}");
+    let history = system.api.get(&format!("/v1/patients/{patient}/history?limit=1000")).await.ok();
+    let items = history["items"].as_array().expect("events");
+    let senders = items.iter().filter(|event| event["type"].as_str().is_some_and(|it| it.starts_with("Readings")));
+    let senders: std::collections::BTreeSet<_> = senders.filter_map(|event| event["actor"]["id"].as_str()).collect();
+    assert_eq!(senders.into_iter().collect::<Vec<_>>(), [format!("participant-{patient}")]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_upload_as_a_whole_ends_it() {
+    let system = System::embedded_with(&[]).await;
+    let clinic = clinic(&system.api).await;
+    let patient = participant(&clinic).await;
+    assign(&clinic, patient, "W-1").await;
+    let path = format!("{}&device=W-1", address(&clinic, patient));
+    send(&system.api, &path, "text/csv", "a;b\n1;2\n").await.refused(400, "columns");
+    send(&system.api, &path, "text/csv", "kind,at,value\rheart-rate,2026-01-05T00:00:00Z,61\r")
+        .await
+        .refused(400, "columns");
+    for (ahead, status) in [("%2B262142-12-31T23:59:59Z", 400), ("1970-01-01T00:00:00Z", 200)] {
+        let answer = send(&system.api, &format!("{path}&device_time={ahead}"), NDJSON, "").await;
+        assert_eq!(answer.status.as_u16(), status, "{ahead} {:#}", answer.body);
+    }
+    let read = format!("{}&kind=heart-rate&from=-200000-01-01T00:00:00Z", address(&clinic, patient));
+    system.api.get(&read).await.refused(400, "out-of-range");
+    // More than was announced, packed, and once more at the end.
+    let text = pulse("W-1", 3);
+    let upload = begin(&system, &clinic, patient, text.len()).await;
+    let patch = async |offset: usize, body: &str, encoding: &str| {
+        patched_in_pieces(&system, &upload, &format!("Upload-Offset: {offset}\r\nContent-Encoding: {encoding}"), body)
+            .await
+    };
+    assert_eq!(patch(0, &text, "gzip").await, 415);
+    assert_eq!(patch(0, &[text.clone(), pulse("W-1", 2)].concat(), "identity").await, 413);
+    assert_eq!(offset(&system, &upload).await, text.len(), "what there may be was taken");
+    assert_eq!(patch(text.len(), "", "identity").await, 204);
+    let empty = system.api.request(Method::POST, &format!("{path}&format=ndjson")).header("tus-resumable", "1.0.0");
+    let empty = empty.header("upload-length", 0).send().await.expect("an answer");
+    assert_eq!(empty.status().as_u16(), 400);
 }
 
 #[tokio::test]
@@ -296,6 +361,25 @@ async fn break_off(system: &System, path: &str, offset: usize, announced: usize,
     // Until the server has seen that nothing more comes.
     let mut answer = Vec::new();
     drop(tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await);
+}
+
+/// Goes on with an upload by a body of which nobody says how long it is; gives the status.
+async fn patched_in_pieces(system: &System, path: &str, headers: &str, body: &str) -> u16 {
+    let address = system.processes[0].url.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).await.expect("connected");
+    let piece = if body.is_empty() { String::new() } else { format!("{:x}\r\n{body}\r\n", body.len()) };
+    let request = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nTus-Resumable: 1.0.0\r\n{headers}\r\n\
+         Content-Type: application/offset+octet-stream\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+         {piece}0\r\n\r\n",
+        system.api.token().expect("a token")
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.unwrap_or_else(|| panic!("{answer}"))
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use authority::{Account, Holder, Identity, Sight};
 use chrono::{DateTime, Utc};
 use decider::{Context, Decide, Decision, Facts, Halt, Need, Refusal, RefusalKind};
 use events::envelope::{References, Role};
-use events::ids::{AccountId, IdentityId};
+use events::ids::{AccountId, IdentityId, StreamType};
 
 use super::outlook::Outlook;
 use crate::commands::{AnyCommand, CommandSpec};
@@ -85,7 +85,10 @@ impl Authorised {
     fn reaches(&self, outlook: Outlook<'_>, about: &References) -> Result<bool, Halt> {
         // Who shows their national id comes into sight by that.
         let shows_the_person = matches!(self.command, AnyCommand::AdmitPatient { .. });
-        Ok(outlook.covers(about)? && (shows_the_person || outlook.is_all()?))
+        // Readings are taken for the person for whom they are sent; those of a device that somebody else has are stored apart, and
+        // that somebody has it is told to nobody.
+        let others = matches!(self.command, AnyCommand::ReceiveReadings { .. }).then_some(StreamType::Device);
+        Ok(outlook.covers(about)? && (shows_the_person || outlook.is_all_but(others)?))
     }
 
     /// Why the command is refused where nothing exists that is out of sight.

@@ -50,10 +50,16 @@ impl<'facts> Outlook<'facts> {
 
     /// Whether all that exists of what was looked at is in sight.
     pub(super) fn is_all(self) -> Result<bool, Halt> {
+        self.is_all_but(None)
+    }
+
+    /// The same, whatever is known of one kind of stream.
+    pub(super) fn is_all_but(self, kind: Option<StreamType>) -> Result<bool, Halt> {
         if self.sight.is_everywhere() {
             return Ok(true);
         }
-        for (stream, fact) in self.facts.all().filter(|(_, fact)| fact.version > 0) {
+        let exists = |(stream, fact): &(StreamId, &Fact)| fact.version > 0 && Some(stream.kind) != kind;
+        for (stream, fact) in self.facts.all().filter(exists) {
             if !self.shows(stream, fact)? {
                 return Ok(false);
             }

@@ -66,6 +66,10 @@ impl From<Days> for Vec<DayOfReadings> {
 }
 
 impl Days {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn add(&mut self, more: &DayOfReadings) {
         let Some(known) = self.0.get_mut(&(more.day, more.kind)) else {
             self.0.insert((more.day, more.kind), more.clone());
@@ -126,8 +130,8 @@ rules! {
             "the patient does not take part in this trial", field "trial_id";
         NothingApart => NOTHING_APART = "readings-not-apart":
             "no readings of the device are stored apart for the subject", field "subject_id";
-        TooMuchApart(max: usize) => TOO_MUCH_APART = "readings-apart-too-many":
-            "{0} chunks of readings of the device are stored apart already: release or discard them first";
+        TooMuchApart => TOO_MUCH_APART = "readings-apart-too-many":
+            "too many readings of the device are stored apart already: release or discard them first";
         _ => NOT_FOUND = "device-not-found";
     }
 }

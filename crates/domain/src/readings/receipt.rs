@@ -15,7 +15,9 @@ pub use super::device::RULES;
 /// Days and kinds of one chunk: it is one event.
 pub const DAYS_MAX: usize = 500;
 /// Chunks of a device that may be stored apart for a subject.
-const APART_MAX: usize = 10_000;
+const APART_MAX: usize = 5_000;
+/// Days and kinds that may be: what is released is one event.
+const APART_DAYS_MAX: usize = 2_000;
 
 /// Asks whether readings of a patient may be sent, and records nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -120,8 +122,10 @@ impl Command for ReceiveReadings {
             let received = ReadingsReceived { device: name, subject_id, chunk, triggered_rules, met_on };
             return Ok(decision.append(device_id, received));
         }
-        if device.apart.get(&subject_id).is_some_and(|apart| apart.chunk_ids.len() >= APART_MAX) {
-            return Err(DeviceError::TooMuchApart(APART_MAX).into());
+        let has_room =
+            |apart: &Apart| apart.chunk_ids.len() < APART_MAX && apart.days.len() + chunk.days.len() <= APART_DAYS_MAX;
+        if !device.apart.get(&subject_id).is_none_or(has_room) {
+            return Err(DeviceError::TooMuchApart.into());
         }
         Ok(decision.append(device_id, ReadingsQuarantined { device: name, subject_id, chunk }))
     }

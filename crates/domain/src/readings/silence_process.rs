@@ -62,6 +62,8 @@ impl Out {
 
     /// Somebody who takes part was heard of at `time`.
     fn heard(&mut self, subject_id: SubjectId, time: DateTime<Utc>, envelope: &Envelope) {
+        // A clock that is ahead does not keep a device from falling silent.
+        let time = time.min(envelope.recorded_at);
         if subject_id == self.subject_id && time > self.heard_at {
             (self.heard_at, self.heard_by, self.told_hours) = (time, envelope.event_id, 0);
         }
@@ -81,7 +83,7 @@ impl Out {
     }
 
     fn due(&self) -> Option<DateTime<Utc>> {
-        Some(self.heard_at + TimeDelta::hours(self.next_hours()?.into()))
+        self.heard_at.checked_add_signed(TimeDelta::hours(self.next_hours()?.into()))
     }
 }
 

@@ -49,6 +49,8 @@ pub struct NewUpload {
     pub patient_id: PatientId,
     /// What they are to be taken for, as JSON.
     pub parameters: String,
+    /// The account that sends it, by its username.
+    pub sent_by: String,
     /// Bytes that there will be, where that is known.
     pub length: Option<u64>,
     /// When it began.
@@ -131,7 +133,7 @@ pub struct Parcel {
 /// A reading, or a line, that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedLine {
-    /// The line, from 1.
+    /// The line, from 1; 0 where it is not known any more.
     pub line: u64,
     /// The field at fault; empty for the line as a whole.
     pub field: String,
@@ -140,6 +142,9 @@ pub struct RefusedLine {
     /// What is wrong with it.
     pub message: String,
 }
+
+/// Lines of an upload that are told one by one; of those behind them it is told how many there are.
+pub const REFUSED_KEPT_MAX: u64 = 100_000;
 
 /// What is stored at once.
 #[derive(Clone, Debug)]
@@ -188,7 +193,10 @@ pub(crate) fn another_value(reading: &Reading, on_record: f64) -> RefusedLine {
         line: reading.line,
         field: "value".to_owned(),
         rule: ANOTHER_VALUE.to_owned(),
-        message: format!("the device measured {on_record} at this time, as it told before; that stays"),
+        message: format!(
+            "the device measured a {} of {on_record} at this time, as it told before; that stays",
+            reading.kind
+        ),
     }
 }
 
@@ -222,6 +230,8 @@ pub struct ChunkRecord {
     pub device: String,
     /// By how many seconds its clock was ahead, where it was told.
     pub clock_ahead_seconds: Option<i64>,
+    /// The account that sent it.
+    pub sent_by: String,
     /// Its readings: no lines any more, and sorted as they are hashed.
     pub readings: Vec<(String, DateTime<Utc>, i64, f64)>,
 }
@@ -312,11 +322,13 @@ pub trait ReadingStore: Send + Sync {
     /// [`ReadingsError`].
     async fn settle(&self, chunk_id: Uuid, settled: &Settled) -> Result<(), ReadingsError>;
 
-    /// Chunks of which the log was perhaps not told, that were stored before a time; with their readings.
+    /// Chunks of which the log was perhaps not told, that were stored before a time, behind the one of a number; with their
+    /// readings.
     ///
     /// # Errors
     /// [`ReadingsError`].
-    async fn unsettled(&self, before: DateTime<Utc>, limit: u32) -> Result<Vec<ChunkRecord>, ReadingsError>;
+    async fn unsettled(&self, before: DateTime<Utc>, after: i64, limit: u32)
+    -> Result<Vec<ChunkRecord>, ReadingsError>;
 
     /// A chunk with its readings, where there is one.
     ///

@@ -27,6 +27,7 @@ async fn begun(store: &dyn ReadingStore) -> NewUpload {
         site_id: Uuid::from_u128(0x72).into(),
         patient_id: Uuid::now_v7().into(),
         parameters: "{}".to_owned(),
+        sent_by: "somebody".to_owned(),
         length: Some(1_000),
         begun_at: time("2026-02-01T00:00:00Z"),
     };
@@ -174,10 +175,13 @@ async fn nobody_reads_what_the_log_does_not_tell_of(test: TestStore) {
     store.settle(chunks[0], &Settled::Received).await.expect("settled");
     store.settle(chunks[1], &Settled::Apart).await.expect("settled");
     assert_eq!(values(store, upload.patient_id).await, [60.0]);
-    let unsettled = store.unsettled(time("2026-02-01T00:00:02Z"), 100).await.expect("read");
+    let unsettled = store.unsettled(time("2026-02-01T00:00:02Z"), 0, 100).await.expect("read");
     let mine: Vec<_> = unsettled.iter().filter(|chunk| chunk.upload_id == upload.upload_id).collect();
     assert_eq!((mine.len(), mine[0].chunk_id, mine[0].readings.len()), (1, chunks[2], 2));
-    assert!(store.unsettled(time("2026-02-01T00:00:01Z"), 100).await.expect("read").is_empty(), "not old enough");
+    assert_eq!(mine[0].sent_by, "somebody");
+    let behind = store.unsettled(time("2026-02-01T00:00:02Z"), mine[0].chunk, 100).await.expect("read");
+    assert!(behind.iter().all(|chunk| chunk.upload_id != upload.upload_id));
+    assert!(store.unsettled(time("2026-02-01T00:00:01Z"), 0, 100).await.expect("read").is_empty(), "not old enough");
     let line = |line: u64| RefusedLine {
         line,
         field: "at".to_owned(),

@@ -15,7 +15,7 @@ pub struct Columns {
 impl Columns {
     /// By the names on the first line.
     pub fn of(line: &[u8]) -> Result<Self, Fault> {
-        let names = fields(line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line))?;
+        let names = fields(line)?;
         let refuse = |message: String| Fault::new("", "columns", message);
         if let Some(name) = names.iter().find(|name| !NAMES.contains(&name.trim())) {
             let name: String = name.chars().take(50).collect();
@@ -90,7 +90,11 @@ fn fields(line: &[u8]) -> Result<Vec<String>, Fault> {
             ReadFieldResult::Field { record_end } => {
                 fields.push(text(&output[..written])?);
                 if record_end {
-                    return Ok(fields);
+                    // What ends a record within the line would hide what stands behind it.
+                    return match input {
+                        [] => Ok(fields),
+                        _ => Err(malformed("a carriage return stands within the line: lines end with a line feed")),
+                    };
                 }
                 if input.is_empty() {
                     fields.push(String::new());

@@ -90,11 +90,7 @@ struct Interval<'line> {
 
 impl Body<'_> {
     /// Gives every reading of the data point to `take`.
-    pub fn read(
-        &self,
-        device: Option<&str>,
-        mut take: impl FnMut(Written<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    pub fn read(&self, device: Option<&str>, mut take: impl FnMut(Written<'_>)) -> Result<(), Fault> {
         let frame = self.effective_time_frame.as_ref().ok_or_else(no_time)?;
         let (at, until, lasts) = frame.span()?;
         let all = [
@@ -114,7 +110,7 @@ impl Body<'_> {
         for (kind, UnitValue { value, unit }) in measured {
             found = true;
             let unit = unit.as_ref().map(|unit| &*unit.0);
-            take(Written { device, kind, at, until, lasts, value: *value, unit })?;
+            take(Written { device, kind, at, until, lasts, value: *value, unit });
         }
         if let Some(steps) = &self.step_count {
             found = true;
@@ -122,7 +118,7 @@ impl Body<'_> {
                 StepCount::Number(value) => (*value, None),
                 StepCount::Value(UnitValue { value, unit }) => (*value, unit.as_ref().map(|unit| &*unit.0)),
             };
-            take(Written { device, kind: "step-count", at, until, lasts, value, unit })?;
+            take(Written { device, kind: "step-count", at, until, lasts, value, unit });
         }
         match found {
             true => Ok(()),

@@ -73,6 +73,14 @@ pub struct Parsed {
     pub drafts: Vec<Draft>,
     /// What could not be read.
     pub refused: Vec<RefusedLine>,
+    /// Why nothing can be read from here on, where that is so.
+    pub unreadable: Option<String>,
+}
+
+impl Parsed {
+    fn refuse(&mut self, line: u64, Fault { field, rule, message }: Fault) {
+        self.refused.push(RefusedLine { line, field: field.to_owned(), rule: rule.to_owned(), message });
+    }
 }
 
 /// What is wrong with a line: field, rule, and what would be right.
@@ -127,9 +135,12 @@ impl Parser {
                 continue;
             }
             let number = before + parsed.lines;
-            if let Err(Fault { field, rule, message }) = self.line(line, number, &mut parsed) {
-                let (field, rule) = (field.to_owned(), rule.to_owned());
-                parsed.refused.push(RefusedLine { line: number, field, rule, message });
+            let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+            if let Err(fault) = self.line(line, number, &mut parsed) {
+                parsed.refuse(number, fault);
+            }
+            if parsed.unreadable.is_some() {
+                break;
             }
         }
         parsed
@@ -141,10 +152,18 @@ impl Parser {
             return Err(Fault::new("", "line-too-long", message));
         }
         match self.format {
-            Format::Ndjson => ndjson::read(line, |written| self.take(&written, number, parsed)),
+            Format::Ndjson => ndjson::read(line, |written| {
+                if let Err(fault) = self.take(&written, number, parsed) {
+                    parsed.refuse(number, fault);
+                }
+            }),
             Format::Csv => {
                 let Some(columns) = self.columns.take() else {
-                    self.columns = Some(csv::Columns::of(line)?);
+                    match csv::Columns::of(line) {
+                        Ok(columns) => self.columns = Some(columns),
+                        // Nothing behind it can be read.
+                        Err(fault) => parsed.unreadable = Some(fault.message),
+                    }
                     parsed.header = Some(String::from_utf8_lossy(line).into_owned());
                     return Ok(());
                 };
@@ -167,7 +186,7 @@ impl Parser {
         let at = time::read("at", written.at, self.defaults.time_zone)?;
         let until = written.until.map(|until| time::read("until", until, self.defaults.time_zone)).transpose()?;
         let lasts = until.map_or(written.lasts.unwrap_or(0), |until| (until - at).num_milliseconds());
-        if !(0..=LASTS_MAX).contains(&lasts) {
+        if until.is_some_and(|until| until < at) || !(0..=LASTS_MAX).contains(&lasts) {
             return Err(Fault::new(
                 "until",
                 "out-of-range",
@@ -186,14 +205,19 @@ impl Parser {
     }
 }
 
+/// Whether a device can be called so.
+pub fn is_name(name: &str) -> bool {
+    let is_plain = name.trim() == name && !name.is_empty() && !name.chars().any(char::is_control);
+    is_plain && name.chars().count() <= DEVICE_LENGTH_MAX
+}
+
 /// The place of a device among those that were named.
 fn device(name: &str, devices: &mut Vec<String>) -> Result<usize, Fault> {
     // The last one named is mostly named again.
     if let Some(place) = devices.iter().rposition(|known| known == name) {
         return Ok(place);
     }
-    let is_name = name.trim() == name && !name.is_empty() && !name.chars().any(char::is_control);
-    if !is_name || name.chars().count() > DEVICE_LENGTH_MAX {
+    if !is_name(name) {
         let message = format!("a device is called by 1 to {DEVICE_LENGTH_MAX} characters, without blanks around them");
         return Err(Fault::new("device", "malformed", message));
     }

@@ -33,7 +33,11 @@ struct Line<'line> {
 }
 
 /// Gives every reading of a line to `take`.
-pub fn read(line: &[u8], mut take: impl FnMut(Written<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+pub fn read(line: &[u8], mut take: impl FnMut(Written<'_>)) -> Result<(), Fault> {
+    // Fields without their names would be read by their order.
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err(Fault::new("", "malformed", "a line is a JSON object"));
+    }
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| malformed(&error))?;
     let text = |text: &'_ Option<Text<'_>>| text.as_ref().map(|text| text.0.clone().into_owned());
     if let Some(body) = &line.body {
@@ -49,7 +53,7 @@ pub fn read(line: &[u8], mut take: impl FnMut(Written<'_>) -> Result<(), Fault>)
     }
     let missing = |field: &'static str| Fault::new(field, "missing", format!("a reading has a `{field}`"));
     fn borrowed<'text>(text: &'text Option<Text<'_>>) -> Option<&'text str> {
-        text.as_ref().map(|text| &*text.0)
+        text.as_ref().map(|text| &*text.0).filter(|text| !text.is_empty())
     }
     take(Written {
         device: borrowed(&line.device),
@@ -59,13 +63,14 @@ pub fn read(line: &[u8], mut take: impl FnMut(Written<'_>) -> Result<(), Fault>)
         lasts: None,
         value: line.value.ok_or_else(|| missing("value"))?,
         unit: borrowed(&line.unit),
-    })
+    });
+    Ok(())
 }
 
 /// What is wrong with the JSON: without what stands in the line.
 fn malformed(error: &serde_json::Error) -> Fault {
     let what = match error.classify() {
-        serde_json::error::Category::Syntax => "it is no JSON",
+        serde_json::error::Category::Syntax => "it is no JSON, or a number in it is too great",
         serde_json::error::Category::Eof => "its end is missing",
         serde_json::error::Category::Data | serde_json::error::Category::Io => {
             "a field is unknown, given twice, or of another type; `value` is a number, the others are texts"

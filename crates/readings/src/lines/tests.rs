@@ -96,10 +96,36 @@ fn columns_are_found_by_their_names_and_the_names_are_remembered() {
     assert_eq!(told(&parsed), expected);
     // Where an upload goes on elsewhere the first line does not come again.
     let header = parsed.header.expect("the names");
-    let mut further = Parser::new(Format::Csv, defaults, Some(&header));
+    let mut further = Parser::new(Format::Csv, defaults.clone(), Some(&header));
     let more = further.parse(&Bytes::from_static(b"heart-rate,63,2026-01-05T10:00:02Z,,W-1\n"), 6);
     assert_eq!(told(&more), "7 W-1 heart-rate 2026-01-05 10:00:02 UTC +0 63\n");
-    for header in ["kind,value", "kind,value,at,at", "kind,value,at,color"] {
-        assert_eq!(told(&parse(Format::Csv, &Defaults::default(), header)), "1 : columns\n", "{header}");
+    for header in ["kind,value", "kind,value,at,at", "kind,value,at,color", "kind,at,value\rheart-rate,2026"] {
+        let parsed = parse(Format::Csv, &Defaults::default(), &format!("{header}\nfurther\n"));
+        assert_eq!((parsed.unreadable.is_some(), parsed.lines), (true, 1), "{header}");
     }
+    let hidden = "kind,value,at\nheart-rate,61,2026-01-05T10:00:00Z\rheart-rate,62,2026-01-05T10:00:01Z\n";
+    assert_eq!(told(&parse(Format::Csv, &defaults, hidden)), "2 : malformed\n");
+}
+
+#[test]
+fn what_is_right_in_a_line_is_taken_whatever_else_stands_in_it() {
+    let pressure = |systolic: u32, diastolic: u32| {
+        format!(
+            r#"{{"device":"W","body":{{"effective_time_frame":{{"date_time":"2026-01-05T10:00:00Z"}},"systolic_blood_pressure":{{"value":{systolic},"unit":"mmHg"}},"diastolic_blood_pressure":{{"value":{diastolic},"unit":"mmHg"}}}}}}"#
+        )
+    };
+    let lines = [pressure(4_000, 80), pressure(120, 8_000), r#"["W","heart-rate"]"#.to_owned()].join("\n");
+    let parsed = parse(Format::Ndjson, &Defaults::default(), &format!("\u{feff}{lines}"));
+    let expected = "1 W diastolic-blood-pressure 2026-01-05 10:00:00 UTC +0 80\n\
+                    2 W systolic-blood-pressure 2026-01-05 10:00:00 UTC +0 120\n\
+                    1 value: out-of-range\n2 value: out-of-range\n3 : malformed\n";
+    assert_eq!(told(&parsed), expected);
+    let until = |until: &str| {
+        format!(
+            r#"{{"device":"W","kind":"step-count","at":"2026-01-05T10:00:00.001Z","until":"{until}","value":5,"unit":""}}"#
+        )
+    };
+    let lines = [until("2026-01-05T10:00:00.0005Z"), until("")].join("\n");
+    let parsed = parse(Format::Ndjson, &Defaults::default(), &lines);
+    assert_eq!(told(&parsed), "2 W step-count 2026-01-05 10:00:00.001 UTC +0 5\n1 until: out-of-range\n");
 }

@@ -1,6 +1,6 @@
 //! Times of devices: with an offset, or local ones in a zone that is told for the upload.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Timelike as _, Utc};
 use events::TimeZone;
 use events::time_zone::Instant;
 
@@ -9,6 +9,8 @@ use super::Fault;
 /// A time, to the microsecond.
 pub fn read(field: &'static str, text: &str, zone: Option<TimeZone>) -> Result<DateTime<Utc>, Fault> {
     let time = match DateTime::parse_from_rfc3339(text) {
+        // A leap second would fall together with the second behind it.
+        Ok(time) if time.nanosecond() >= 1_000_000_000 => return Err(malformed(field)),
         Ok(time) => time.to_utc(),
         Err(_) => local(field, text, zone)?,
     };

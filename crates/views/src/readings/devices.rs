@@ -1,6 +1,6 @@
-//! The wearables: who has each, and what is stored apart because nobody knows whose it is.
+//! The wearables: who has each, and how much came from it.
 
-use events::readings::device::DeviceEvent;
+use events::readings::device::{DeviceAssigned, DeviceEvent};
 
 use crate::prelude::*;
 
@@ -15,23 +15,21 @@ pub struct Device {
     device: String,
     trial_id: TrialId,
     site_id: SiteId,
-    /// Who has it, had it last, or for whom readings of it were sent.
+    /// Who has it, or had it last.
     patient_id: PatientId,
     /// The same, as a subject of the trial.
     subject_id: SubjectId,
-    /// Whether somebody has it, had it, or nobody is known to.
+    /// Whether somebody has it.
     status: DeviceStatus,
     manufacturer: Option<String>,
     model: Option<String>,
     serial_number: Option<Personal<String>>,
-    from: Option<DateTime<Utc>>,
+    from: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
-    /// Readings that were received from it.
+    /// Readings of whoever has it that were received.
     readings: u64,
     /// The time of the youngest of them.
     last_reading_at: Option<DateTime<Utc>>,
-    /// Readings that are stored apart until somebody releases or discards them.
-    readings_apart: u64,
     /// By how many seconds its clock was ahead, as it told last.
     clock_ahead_seconds: Option<i64>,
 }
@@ -40,8 +38,6 @@ pub struct Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceStatus {
-    /// Readings came that call it so; it was never given to anybody.
-    Unknown,
     /// Somebody has it.
     Assigned,
     /// Somebody had it.
@@ -91,70 +87,51 @@ impl View for Devices {
 
     fn fold(document: Option<Device>, _key: &str, event: &AnyEvent, envelope: &Envelope) -> Option<Device> {
         let AnyEvent::Device(event) = event else { return document };
-        let mut device = match document {
-            Some(device) => device,
-            None => Device::begun(event, envelope)?,
-        };
+        if let DeviceEvent::DeviceAssigned(assigned) = event {
+            return Some(Device::assigned(assigned, DeviceId::from(envelope.stream.id)));
+        }
+        let mut device = document?;
         match event {
-            DeviceEvent::DeviceAssigned(assigned) => {
-                device.device = assigned.device.clone();
-                (device.trial_id, device.site_id) = (assigned.trial_id, assigned.site_id);
-                (device.patient_id, device.subject_id) = (assigned.patient_id, assigned.subject_id);
-                (device.manufacturer, device.model) = (assigned.manufacturer.clone(), assigned.model.clone());
-                device.serial_number = assigned.serial_number.clone();
-                (device.status, device.from, device.until) = (DeviceStatus::Assigned, Some(assigned.from), None);
-            }
             DeviceEvent::DeviceReturned(returned) => {
                 (device.status, device.until) = (DeviceStatus::Returned, Some(returned.until));
             }
-            DeviceEvent::ReadingsReceived(received) => {
+            DeviceEvent::ReadingsReceived(received) if received.subject_id == device.subject_id => {
                 device.readings += u64::from(received.chunk.count);
                 device.last_reading_at = device.last_reading_at.max(Some(received.chunk.until));
                 device.clock_ahead_seconds = received.chunk.clock_ahead_seconds.or(device.clock_ahead_seconds);
             }
-            DeviceEvent::ReadingsQuarantined(quarantined) => {
-                device.readings_apart += u64::from(quarantined.chunk.count);
-            }
-            DeviceEvent::ReadingsReleased(released) => {
+            DeviceEvent::ReadingsReleased(released) if released.subject_id == device.subject_id => {
                 device.readings += released.count;
-                device.readings_apart = device.readings_apart.saturating_sub(released.count);
             }
-            DeviceEvent::ReadingsDiscarded(discarded) => {
-                device.readings_apart = device.readings_apart.saturating_sub(discarded.count);
-            }
+            DeviceEvent::DeviceAssigned(_)
+            | DeviceEvent::ReadingsReceived(_)
+            | DeviceEvent::ReadingsQuarantined(_)
+            | DeviceEvent::ReadingsReleased(_)
+            | DeviceEvent::ReadingsDiscarded(_) => {}
         }
         Some(device)
     }
 }
 
 impl Device {
-    /// One of which nothing was known before.
-    fn begun(event: &DeviceEvent, envelope: &Envelope) -> Option<Self> {
-        let (name, subject_id) = match event {
-            DeviceEvent::DeviceAssigned(event) => (&event.device, event.subject_id),
-            DeviceEvent::ReadingsReceived(event) => (&event.device, event.subject_id),
-            DeviceEvent::ReadingsQuarantined(event) => (&event.device, event.subject_id),
-            DeviceEvent::DeviceReturned(_) | DeviceEvent::ReadingsReleased(_) | DeviceEvent::ReadingsDiscarded(_) => {
-                return None;
-            }
-        };
-        Some(Self {
-            device_id: DeviceId::from(envelope.stream.id),
-            device: name.clone(),
-            trial_id: envelope.references.trial_id?,
-            site_id: envelope.references.site_id?,
-            patient_id: envelope.references.patient_id?,
-            subject_id,
-            status: DeviceStatus::Unknown,
-            manufacturer: None,
-            model: None,
-            serial_number: None,
-            from: None,
+    /// One that somebody has from now on: what came of it before was of somebody else.
+    fn assigned(assigned: &DeviceAssigned, device_id: DeviceId) -> Self {
+        Self {
+            device_id,
+            device: assigned.device.clone(),
+            trial_id: assigned.trial_id,
+            site_id: assigned.site_id,
+            patient_id: assigned.patient_id,
+            subject_id: assigned.subject_id,
+            status: DeviceStatus::Assigned,
+            manufacturer: assigned.manufacturer.clone(),
+            model: assigned.model.clone(),
+            serial_number: assigned.serial_number.clone(),
+            from: assigned.from,
             until: None,
             readings: 0,
             last_reading_at: None,
-            readings_apart: 0,
             clock_ahead_seconds: None,
-        })
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What the readings of each subject come to, by day and by what was measured.
 
+use chrono::Datelike as _;
 use events::envelope::References;
 use events::readings::device::{DayOfReadings, DeviceEvent};
 use events::readings::kind::ReadingKind;
+
+use uuid::Uuid;
 
 use crate::prelude::*;
 
@@ -73,10 +76,20 @@ fn told(event: &AnyEvent) -> Option<(SubjectId, &[DayOfReadings])> {
     }
 }
 
+/// The key of a day: the subject's id with day and kind laid over it, so that both can be read off it again. Ids of subjects are hashes,
+/// of which no two are that much alike.
 fn key(subject_id: SubjectId, day: &DayOfReadings) -> String {
-    let DayOfReadings { day, kind, .. } = day;
-    derive_id("readings-of-day", &[subject_id.uuid().as_bytes(), kind.name().as_bytes(), day.to_string().as_bytes()])
-        .to_string()
+    let kind = ReadingKind::ALL.iter().position(|kind| *kind == day.kind).unwrap_or_default();
+    let mask = ((kind as u128) << 32) | u128::from(day.day.num_days_from_ce().cast_unsigned());
+    Uuid::from_u128(subject_id.uuid().as_u128() ^ mask).to_string()
+}
+
+/// Which of the days a key is of.
+fn of_key<'event>(key: &str, subject_id: SubjectId, days: &'event [DayOfReadings]) -> Option<&'event DayOfReadings> {
+    let mask = Uuid::try_parse(key).ok()?.as_u128() ^ subject_id.uuid().as_u128();
+    let kind = *ReadingKind::ALL.get(usize::try_from(mask >> 32).ok()?)?;
+    let day = NaiveDate::from_num_days_from_ce_opt(i32::try_from(mask & 0xffff_ffff).ok()?)?;
+    days.iter().find(|known| known.day == day && known.kind == kind)
 }
 
 impl View for ReadingsDaily {
@@ -89,12 +102,12 @@ impl View for ReadingsDaily {
 
     fn fold(
         document: Option<ReadingsOfDay>,
-        of_key: &str,
+        key: &str,
         event: &AnyEvent,
         envelope: &Envelope,
     ) -> Option<ReadingsOfDay> {
         let Some((subject_id, days)) = told(event) else { return document };
-        let Some(day) = days.iter().find(|day| key(subject_id, day) == of_key) else { return document };
+        let Some(day) = of_key(key, subject_id, days) else { return document };
         let References { trial_id, site_id, patient_id } = envelope.references;
         let known = document.as_ref();
         let count = known.map_or(0, |known| known.count) + u64::from(day.count);

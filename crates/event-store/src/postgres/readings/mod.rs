@@ -50,13 +50,14 @@ impl PostgresReadings {
     }
 }
 
-type ChunkRow = (i64, Uuid, Uuid, Uuid, Uuid, Uuid, String, Option<i64>);
+type ChunkRow = (i64, Uuid, Uuid, Uuid, Uuid, Uuid, String, Option<i64>, String);
 
 const CHUNK: &str =
-    "SELECT chunk, chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead FROM readings.chunks";
+    "SELECT chunk, chunk_id, chunks.upload_id, chunks.trial_id, chunks.patient_id, device_id, device, clock_ahead,
+    sent_by FROM readings.chunks JOIN readings.uploads ON uploads.upload_id = chunks.upload_id";
 
 async fn with_readings(connection: &mut PgConnection, row: ChunkRow) -> Result<ChunkRecord, sqlx::Error> {
-    let (chunk, chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead_seconds) = row;
+    let (chunk, chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead_seconds, sent_by) = row;
     let readings = sqlx::query_as(
         "SELECT series.kind, readings.at, readings.lasts, readings.value FROM readings.chunks
          JOIN readings.series ON series.patient_id = chunks.patient_id AND series.trial_id = chunks.trial_id
@@ -77,14 +78,15 @@ async fn with_readings(connection: &mut PgConnection, row: ChunkRow) -> Result<C
         device_id: device_id.into(),
         device,
         clock_ahead_seconds,
+        sent_by,
         readings,
     })
 }
 
 impl PostgresReadings {
-    /// The series that a query is about, and the chunks in them that nobody reads yet.
-    async fn asked(&self, query: &ReadingQuery) -> Result<(Vec<(i64, Uuid)>, Vec<i64>), sqlx::Error> {
-        let all: Vec<(i64, Uuid)> = sqlx::query_as(
+    /// The series that a query is about.
+    async fn asked(&self, query: &ReadingQuery) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+        sqlx::query_as(
             "SELECT series, device_id FROM readings.series WHERE patient_id = $1 AND trial_id = $2 AND kind = $3
              AND ($4::uuid IS NULL OR device_id = $4) ORDER BY series",
         )
@@ -93,24 +95,21 @@ impl PostgresReadings {
         .bind(query.kind)
         .bind(query.device_id.map(DeviceId::uuid))
         .fetch_all(&self.pool)
-        .await?;
-        let hidden = sqlx::query_scalar(
-            "SELECT chunk FROM readings.chunks WHERE patient_id = $1 AND trial_id = $2 AND state <> 1",
-        )
-        .bind(query.patient_id.uuid())
-        .bind(query.trial_id.uuid())
-        .fetch_all(&self.pool)
-        .await?;
-        Ok((all, hidden))
+        .await
     }
 }
+
+/// What is not read yet: within the statement that reads, so that nothing comes in between.
+const TOLD: &str =
+    "chunk NOT IN (SELECT chunk FROM readings.chunks WHERE patient_id = $1 AND trial_id = $2 AND state <> 1)";
 
 #[async_trait]
 impl ReadingStore for PostgresReadings {
     async fn begin(&self, upload: &NewUpload) -> Result<(), ReadingsError> {
         let begun = sqlx::query(
-            "INSERT INTO readings.uploads (upload_id, trial_id, site_id, patient_id, parameters, length, begun_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            "INSERT INTO readings.uploads (upload_id, trial_id, site_id, patient_id, parameters, length, begun_at,
+                 sent_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(upload.upload_id)
         .bind(upload.trial_id.uuid())
@@ -119,6 +118,7 @@ impl ReadingStore for PostgresReadings {
         .bind(&upload.parameters)
         .bind(upload.length.map(signed))
         .bind(upload.begun_at)
+        .bind(&upload.sent_by)
         .execute(&self.pool)
         .await;
         begun.map(drop).map_err(ReadingsError::database("beginning an upload"))
@@ -149,12 +149,18 @@ impl ReadingStore for PostgresReadings {
         transaction.commit().await.map_err(&failed)
     }
 
-    async fn unsettled(&self, before: DateTime<Utc>, limit: u32) -> Result<Vec<ChunkRecord>, ReadingsError> {
+    async fn unsettled(
+        &self,
+        before: DateTime<Utc>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ChunkRecord>, ReadingsError> {
         let failed = ReadingsError::database("looking for chunks");
         let found: Vec<ChunkRow> = sqlx::query_as(AssertSqlSafe(format!(
-            "{CHUNK} WHERE state = 0 AND stored_at < $1 ORDER BY chunk LIMIT $2"
+            "{CHUNK} WHERE state = 0 AND stored_at < $1 AND chunk > $2 ORDER BY chunk LIMIT $3"
         )))
         .bind(before)
+        .bind(after)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
@@ -201,25 +207,27 @@ impl ReadingStore for PostgresReadings {
 
     async fn read(&self, query: &ReadingQuery, after: Option<After>, limit: u32) -> Result<Vec<Read>, ReadingsError> {
         let failed = ReadingsError::database("reading readings");
-        let (all, hidden) = self.asked(query).await.map_err(&failed)?;
+        let all = self.asked(query).await.map_err(&failed)?;
         let (at, of, lasts) = after.unwrap_or((DateTime::<Utc>::UNIX_EPOCH - chrono::TimeDelta::days(365_000), 0, 0));
         let mut pages = Vec::new();
         for (series, device_id) in all {
-            let page: Vec<(DateTime<Utc>, i64, f64)> = sqlx::query_as(
-                "SELECT at, lasts, value FROM readings.readings WHERE series = $1 AND at >= $2 AND at < $3
-                 AND (at, series, lasts) > ($4, $5, $6) AND chunk <> ALL ($7) ORDER BY at, lasts LIMIT $8",
-            )
-            .bind(series)
-            .bind(query.from.max(at))
-            .bind(query.until)
-            .bind(at)
-            .bind(of)
-            .bind(lasts)
-            .bind(&hidden)
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(&failed)?;
+            let sql = format!(
+                "SELECT at, lasts, value FROM readings.readings WHERE series = $3 AND at >= $4 AND at < $5
+                 AND (at, series, lasts) > ($6, $7, $8) AND {TOLD} ORDER BY at, lasts LIMIT $9"
+            );
+            let page: Vec<(DateTime<Utc>, i64, f64)> = sqlx::query_as(AssertSqlSafe(sql))
+                .bind(query.patient_id.uuid())
+                .bind(query.trial_id.uuid())
+                .bind(series)
+                .bind(query.from.max(at))
+                .bind(query.until)
+                .bind(at)
+                .bind(of)
+                .bind(lasts)
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(&failed)?;
             let read = |(at, lasts, value): (DateTime<Utc>, i64, f64)| Read {
                 device_id: device_id.into(),
                 at,
@@ -234,22 +242,24 @@ impl ReadingStore for PostgresReadings {
 
     async fn buckets(&self, query: &ReadingQuery, seconds: u32) -> Result<Vec<Bucket>, ReadingsError> {
         let failed = ReadingsError::database("summing readings up");
-        let (all, hidden) = self.asked(query).await.map_err(&failed)?;
+        let all = self.asked(query).await.map_err(&failed)?;
         let series: Vec<i64> = all.into_iter().map(|(series, _)| series).collect();
-        let rows: Vec<(DateTime<Utc>, i64, f64, f64, f64)> = sqlx::query_as(
-            "SELECT date_bin($1 * interval '1 second', at, 'epoch'::timestamptz) AS bucket, count(*), min(value),
+        let sql = format!(
+            "SELECT date_bin($3 * interval '1 second', at, 'epoch'::timestamptz) AS bucket, count(*), min(value),
                  max(value), avg(value)
-             FROM readings.readings
-             WHERE series = ANY ($2) AND at >= $3 AND at < $4 AND chunk <> ALL ($5) GROUP BY bucket ORDER BY bucket",
-        )
-        .bind(f64::from(seconds.max(1)))
-        .bind(series)
-        .bind(query.from)
-        .bind(query.until)
-        .bind(&hidden)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(&failed)?;
+             FROM readings.readings WHERE series = ANY ($4) AND at >= $5 AND at < $6 AND {TOLD}
+             GROUP BY bucket ORDER BY bucket"
+        );
+        let rows: Vec<(DateTime<Utc>, i64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(query.patient_id.uuid())
+            .bind(query.trial_id.uuid())
+            .bind(f64::from(seconds.max(1)))
+            .bind(series)
+            .bind(query.from)
+            .bind(query.until)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(&failed)?;
         let bucket = |(from, count, min, max, mean): (DateTime<Utc>, i64, f64, f64, f64)| Bucket {
             from,
             count: count.unsigned_abs(),
@@ -296,6 +306,7 @@ fn upload_of(row: &PgRow) -> Result<Upload, sqlx::Error> {
             site_id: id("site_id")?.into(),
             patient_id: id("patient_id")?.into(),
             parameters: row.try_get("parameters")?,
+            sent_by: row.try_get("sent_by")?,
             length: row.try_get::<Option<i64>, _>("length")?.map(i64::unsigned_abs),
             begun_at: row.try_get("begun_at")?,
         },

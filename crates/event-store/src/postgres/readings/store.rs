@@ -7,7 +7,9 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::log::row::signed;
-use crate::readings::{Parcel, Portion, Reading, ReadingsError, RefusedLine, Settled, Stored, another_value};
+use crate::readings::{
+    Parcel, Portion, REFUSED_KEPT_MAX, Reading, ReadingsError, RefusedLine, Settled, Stored, another_value,
+};
 
 /// Whose readings an upload holds: trial and patient.
 type Of = (Uuid, Uuid);
@@ -75,12 +77,12 @@ async fn new_series(
     .await
 }
 
-/// Moves an upload on, where it stands where the portion begins.
-async fn advance(connection: &mut PgConnection, portion: &Portion) -> Result<Of, ReadingsError> {
-    let moved: Option<Of> = sqlx::query_as(
+/// Moves an upload on, where it stands where the portion begins; gives whose it is, and how much of it was refused before.
+async fn advance(connection: &mut PgConnection, portion: &Portion) -> Result<(Of, u64), ReadingsError> {
+    let moved: Option<(Uuid, Uuid, i64)> = sqlx::query_as(
         "UPDATE readings.uploads SET received = $3, rest = $4, skipping = $5, lines = lines + $6, ended_at = $7,
              header = coalesce(header, $8)
-         WHERE upload_id = $1 AND received = $2 AND ended_at IS NULL RETURNING trial_id, patient_id",
+         WHERE upload_id = $1 AND received = $2 AND ended_at IS NULL RETURNING trial_id, patient_id, refused",
     )
     .bind(portion.upload_id)
     .bind(signed(portion.from))
@@ -93,7 +95,8 @@ async fn advance(connection: &mut PgConnection, portion: &Portion) -> Result<Of,
     .fetch_optional(connection)
     .await
     .map_err(ReadingsError::database("moving an upload on"))?;
-    moved.ok_or(ReadingsError::Moved)
+    let (trial_id, patient_id, refused) = moved.ok_or(ReadingsError::Moved)?;
+    Ok(((trial_id, patient_id), refused.unsigned_abs()))
 }
 
 /// Readings as columns.
@@ -226,7 +229,7 @@ async fn refuse(connection: &mut PgConnection, upload_id: Uuid, lines: &[Refused
 
 /// Stores a portion within a transaction.
 pub async fn store_all(connection: &mut PgConnection, portion: &Portion) -> Result<Stored, ReadingsError> {
-    let of = advance(connection, portion).await?;
+    let (of, refused_before) = advance(connection, portion).await?;
     let failed = ReadingsError::database("storing readings");
     let (mut stored, mut refused) = (Stored::default(), portion.refused.clone());
     let (mut received, mut apart) = (0_u64, 0_u64);
@@ -238,7 +241,9 @@ pub async fn store_all(connection: &mut PgConnection, portion: &Portion) -> Resu
         refused.extend(others);
         stored.new.push(new);
     }
-    refuse(connection, portion.upload_id, &refused).await.map_err(&failed)?;
+    let kept =
+        usize::try_from(REFUSED_KEPT_MAX.saturating_sub(refused_before)).unwrap_or(usize::MAX).min(refused.len());
+    refuse(connection, portion.upload_id, &refused[..kept]).await.map_err(&failed)?;
     sqlx::query(
         "UPDATE readings.uploads SET stored = stored + $2, apart = apart + $3, known = known + $4, refused = refused + $5
          WHERE upload_id = $1",
@@ -271,7 +276,7 @@ pub async fn delete_chunk(connection: &mut PgConnection, chunk_id: Uuid) -> Resu
 
 /// Notes how the log took a chunk of which it was not known yet.
 pub async fn settle(connection: &mut PgConnection, chunk_id: Uuid, settled: &Settled) -> Result<(), sqlx::Error> {
-    let sql = "SELECT upload_id, apart FROM readings.chunks WHERE chunk_id = $1 AND state = 0";
+    let sql = "SELECT upload_id, apart FROM readings.chunks WHERE chunk_id = $1 AND state = 0 FOR UPDATE";
     let found: Option<(Uuid, bool)> = sqlx::query_as(sql).bind(chunk_id).fetch_optional(&mut *connection).await?;
     let Some((upload_id, was_apart)) = found else { return Ok(()) };
     let (state, is_apart): (i16, bool) = match settled {

@@ -35,13 +35,14 @@ fn time(micros: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
-type ChunkRow = (i64, Uuid, Uuid, Uuid, Uuid, Uuid, String, Option<i64>);
+type ChunkRow = (i64, Uuid, Uuid, Uuid, Uuid, Uuid, String, Option<i64>, String);
 
 const CHUNK: &str =
-    "SELECT chunk, chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead FROM chunks";
+    "SELECT chunk, chunk_id, chunks.upload_id, chunks.trial_id, chunks.patient_id, device_id, device, clock_ahead,
+    sent_by FROM chunks JOIN uploads ON uploads.upload_id = chunks.upload_id";
 
 async fn with_readings(connection: &mut SqliteConnection, row: ChunkRow) -> Result<ChunkRecord, sqlx::Error> {
-    let (chunk, chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead_seconds) = row;
+    let (chunk, chunk_id, upload_id, trial_id, patient_id, device_id, device, clock_ahead_seconds, sent_by) = row;
     let readings: Vec<(String, i64, i64, f64)> = sqlx::query_as(
         "SELECT series.kind, readings.at, readings.lasts, readings.value FROM chunks
          JOIN series ON series.patient_id = chunks.patient_id AND series.trial_id = chunks.trial_id
@@ -62,16 +63,17 @@ async fn with_readings(connection: &mut SqliteConnection, row: ChunkRow) -> Resu
         device_id: device_id.into(),
         device,
         clock_ahead_seconds,
+        sent_by,
         readings: readings.into_iter().map(|(kind, at, lasts, value)| (kind, time(at), lasts, value)).collect(),
     })
 }
 
-/// The series that a query is about, and the chunks in them that nobody reads yet.
-async fn asked(
-    connection: &mut SqliteConnection,
-    query: &ReadingQuery,
-) -> Result<(Vec<(i64, Uuid)>, Vec<i64>), sqlx::Error> {
-    let all: Vec<(i64, Uuid)> = sqlx::query_as(
+/// What is not read yet: within the statement that reads, so that nothing comes in between.
+const TOLD: &str = "chunk NOT IN (SELECT chunk FROM chunks WHERE patient_id = $1 AND trial_id = $2 AND state <> 1)";
+
+/// The series that a query is about.
+async fn asked(connection: &mut SqliteConnection, query: &ReadingQuery) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+    sqlx::query_as(
         "SELECT series, device_id FROM series WHERE patient_id = $1 AND trial_id = $2 AND kind = $3
          AND ($4 IS NULL OR device_id = $4) ORDER BY series",
     )
@@ -79,14 +81,8 @@ async fn asked(
     .bind(query.trial_id.uuid())
     .bind(query.kind)
     .bind(query.device_id.map(DeviceId::uuid))
-    .fetch_all(&mut *connection)
-    .await?;
-    let hidden = sqlx::query_scalar("SELECT chunk FROM chunks WHERE patient_id = $1 AND trial_id = $2 AND state <> 1")
-        .bind(query.patient_id.uuid())
-        .bind(query.trial_id.uuid())
-        .fetch_all(connection)
-        .await?;
-    Ok((all, hidden))
+    .fetch_all(connection)
+    .await
 }
 
 #[async_trait]
@@ -95,8 +91,9 @@ impl ReadingStore for SqliteReadings {
         let failed = ReadingsError::database("beginning an upload");
         let mut turn = self.file.write.turn().await.map_err(&failed)?;
         let begun = sqlx::query(
-            "INSERT INTO uploads (upload_id, trial_id, site_id, patient_id, parameters, length, begun_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            "INSERT INTO uploads (upload_id, trial_id, site_id, patient_id, parameters, length, begun_at,
+                 sent_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(upload.upload_id)
         .bind(upload.trial_id.uuid())
@@ -105,6 +102,7 @@ impl ReadingStore for SqliteReadings {
         .bind(&upload.parameters)
         .bind(upload.length.map(signed))
         .bind(to_micros(upload.begun_at))
+        .bind(&upload.sent_by)
         .execute(&mut *turn)
         .await;
         begun.map(drop).map_err(&failed)
@@ -139,13 +137,19 @@ impl ReadingStore for SqliteReadings {
         Ok(())
     }
 
-    async fn unsettled(&self, before: DateTime<Utc>, limit: u32) -> Result<Vec<ChunkRecord>, ReadingsError> {
+    async fn unsettled(
+        &self,
+        before: DateTime<Utc>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ChunkRecord>, ReadingsError> {
         let failed = ReadingsError::database("looking for chunks");
         let mut connection = self.file.read.acquire().await.map_err(&failed)?;
         let found: Vec<ChunkRow> = sqlx::query_as(AssertSqlSafe(format!(
-            "{CHUNK} WHERE state = 0 AND stored_at < $1 ORDER BY chunk LIMIT $2"
+            "{CHUNK} WHERE state = 0 AND stored_at < $1 AND chunk > $2 ORDER BY chunk LIMIT $3"
         )))
         .bind(to_micros(before))
+        .bind(after)
         .bind(limit)
         .fetch_all(&mut *connection)
         .await
@@ -194,26 +198,27 @@ impl ReadingStore for SqliteReadings {
     async fn read(&self, query: &ReadingQuery, after: Option<After>, limit: u32) -> Result<Vec<Read>, ReadingsError> {
         let failed = ReadingsError::database("reading readings");
         let mut connection = self.file.read.acquire().await.map_err(&failed)?;
-        let (all, hidden) = asked(&mut connection, query).await.map_err(&failed)?;
+        let all = asked(&mut connection, query).await.map_err(&failed)?;
         let (at, of, lasts) = after.map_or((i64::MIN, 0, 0), |(at, series, lasts)| (to_micros(at), series, lasts));
         let mut pages = Vec::new();
         for (series, device_id) in all {
-            let page: Vec<(i64, i64, f64)> = sqlx::query_as(
-                "SELECT at, lasts, value FROM readings WHERE series = $1 AND at >= $2 AND at < $3
-                 AND (at, series, lasts) > ($4, $5, $6) AND chunk NOT IN (SELECT value FROM json_each($7))
-                 ORDER BY at, lasts LIMIT $8",
-            )
-            .bind(series)
-            .bind(to_micros(query.from).max(at))
-            .bind(to_micros(query.until))
-            .bind(at)
-            .bind(of)
-            .bind(lasts)
-            .bind(Json(&hidden))
-            .bind(limit)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(&failed)?;
+            let sql = format!(
+                "SELECT at, lasts, value FROM readings WHERE series = $3 AND at >= $4 AND at < $5
+                 AND (at, series, lasts) > ($6, $7, $8) AND {TOLD} ORDER BY at, lasts LIMIT $9"
+            );
+            let page: Vec<(i64, i64, f64)> = sqlx::query_as(AssertSqlSafe(sql))
+                .bind(query.patient_id.uuid())
+                .bind(query.trial_id.uuid())
+                .bind(series)
+                .bind(to_micros(query.from).max(at))
+                .bind(to_micros(query.until))
+                .bind(at)
+                .bind(of)
+                .bind(lasts)
+                .bind(limit)
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(&failed)?;
             let read = |(at, lasts, value): (i64, i64, f64)| Read {
                 device_id: device_id.into(),
                 at: time(at),
@@ -229,24 +234,25 @@ impl ReadingStore for SqliteReadings {
     async fn buckets(&self, query: &ReadingQuery, seconds: u32) -> Result<Vec<Bucket>, ReadingsError> {
         let failed = ReadingsError::database("summing readings up");
         let mut connection = self.file.read.acquire().await.map_err(&failed)?;
-        let (all, hidden) = asked(&mut connection, query).await.map_err(&failed)?;
+        let all = asked(&mut connection, query).await.map_err(&failed)?;
         let series: Vec<i64> = all.into_iter().map(|(series, _)| series).collect();
         let width = i64::from(seconds.max(1)) * 1_000_000;
         // Times before 1970 are rounded down, too.
-        let rows: Vec<(i64, i64, f64, f64, f64)> = sqlx::query_as(
-            "SELECT (at - ((at % $1) + $1) % $1) AS bucket, count(*), min(value), max(value), avg(value) FROM readings
-             WHERE series IN (SELECT value FROM json_each($2)) AND at >= $3 AND at < $4
-                 AND chunk NOT IN (SELECT value FROM json_each($5))
-             GROUP BY bucket ORDER BY bucket",
-        )
-        .bind(width)
-        .bind(Json(&series))
-        .bind(to_micros(query.from))
-        .bind(to_micros(query.until))
-        .bind(Json(&hidden))
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(&failed)?;
+        let sql = format!(
+            "SELECT (at - ((at % $3) + $3) % $3) AS bucket, count(*), min(value), max(value), avg(value) FROM readings
+             WHERE series IN (SELECT value FROM json_each($4)) AND at >= $5 AND at < $6 AND {TOLD}
+             GROUP BY bucket ORDER BY bucket"
+        );
+        let rows: Vec<(i64, i64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(query.patient_id.uuid())
+            .bind(query.trial_id.uuid())
+            .bind(width)
+            .bind(Json(&series))
+            .bind(to_micros(query.from))
+            .bind(to_micros(query.until))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(&failed)?;
         let bucket = |(from, count, min, max, mean): (i64, i64, f64, f64, f64)| Bucket {
             from: time(from),
             count: count.unsigned_abs(),
@@ -296,6 +302,7 @@ fn upload_of(row: &SqliteRow) -> Result<Upload, sqlx::Error> {
             site_id: id("site_id")?.into(),
             patient_id: id("patient_id")?.into(),
             parameters: row.try_get("parameters")?,
+            sent_by: row.try_get("sent_by")?,
             length: row.try_get::<Option<i64>, _>("length")?.map(i64::unsigned_abs),
             begun_at: time(row.try_get("begun_at")?),
         },

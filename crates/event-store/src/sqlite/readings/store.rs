@@ -8,7 +8,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::log::row::signed;
-use crate::readings::{Parcel, Portion, Reading, ReadingsError, RefusedLine, Settled, Stored, another_value};
+use crate::readings::{
+    Parcel, Portion, REFUSED_KEPT_MAX, Reading, ReadingsError, RefusedLine, Settled, Stored, another_value,
+};
 use crate::sqlite::log::to_micros;
 use crate::sqlite::rows;
 
@@ -45,12 +47,12 @@ async fn series(
 /// Whose readings an upload holds: trial and patient.
 type Of = (Uuid, Uuid);
 
-/// Moves an upload on, where it stands where the portion begins.
-async fn advance(connection: &mut SqliteConnection, portion: &Portion) -> Result<Of, ReadingsError> {
-    let moved: Option<Of> = sqlx::query_as(
+/// Moves an upload on, where it stands where the portion begins; gives whose it is, and how much of it was refused before.
+async fn advance(connection: &mut SqliteConnection, portion: &Portion) -> Result<(Of, u64), ReadingsError> {
+    let moved: Option<(Uuid, Uuid, i64)> = sqlx::query_as(
         "UPDATE uploads SET received = $3, rest = $4, skipping = $5, lines = lines + $6, ended_at = $7,
              header = coalesce(header, $8)
-         WHERE upload_id = $1 AND received = $2 AND ended_at IS NULL RETURNING trial_id, patient_id",
+         WHERE upload_id = $1 AND received = $2 AND ended_at IS NULL RETURNING trial_id, patient_id, refused",
     )
     .bind(portion.upload_id)
     .bind(signed(portion.from))
@@ -63,7 +65,8 @@ async fn advance(connection: &mut SqliteConnection, portion: &Portion) -> Result
     .fetch_optional(connection)
     .await
     .map_err(ReadingsError::database("moving an upload on"))?;
-    moved.ok_or(ReadingsError::Moved)
+    let (trial_id, patient_id, refused) = moved.ok_or(ReadingsError::Moved)?;
+    Ok(((trial_id, patient_id), refused.unsigned_abs()))
 }
 
 /// Stores a parcel as a chunk; gives the readings that are new, by their place, and those of which another value is on record.
@@ -174,7 +177,7 @@ async fn refuse(connection: &mut SqliteConnection, upload_id: Uuid, lines: &[Ref
 }
 
 pub async fn store_all(connection: &mut SqliteConnection, portion: &Portion) -> Result<Stored, ReadingsError> {
-    let of = advance(connection, portion).await?;
+    let (of, refused_before) = advance(connection, portion).await?;
     let failed = ReadingsError::database("storing readings");
     let (mut stored, mut refused) = (Stored::default(), portion.refused.clone());
     let (mut received, mut apart) = (0_u64, 0_u64);
@@ -186,7 +189,9 @@ pub async fn store_all(connection: &mut SqliteConnection, portion: &Portion) -> 
         refused.extend(others);
         stored.new.push(new);
     }
-    refuse(connection, portion.upload_id, &refused).await.map_err(&failed)?;
+    let kept =
+        usize::try_from(REFUSED_KEPT_MAX.saturating_sub(refused_before)).unwrap_or(usize::MAX).min(refused.len());
+    refuse(connection, portion.upload_id, &refused[..kept]).await.map_err(&failed)?;
     sqlx::query(
         "UPDATE uploads SET stored = stored + $2, apart = apart + $3, known = known + $4, refused = refused + $5
          WHERE upload_id = $1",
