@@ -52,6 +52,7 @@ mod subscribers;
 mod system;
 mod token;
 mod unblinding;
+mod uploads;
 
 use system::System;
 
